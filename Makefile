@@ -1,0 +1,37 @@
+# Every target sets up what it needs. Needs python3 (3.11+) with venv, and a package index.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PYTEST_WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -d $(VENV) || $(PYTHON) -m venv $(VENV) || { echo "python3 with venv is needed (Debian: apt-get install python3-venv)"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+setup: $(STAMP)  ## virtual environment with everything in it
+
+demo: $(STAMP)  ## the whole migration on real backends; ONCE=1 exits instead of staying up
+	$(BIN)/strangler demo $(if $(ONCE),--once)
+
+test: check  ## lint, types, all tests
+	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadfile
+
+check: $(STAMP)  ## lint and types only
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(STAMP)  ## cost of the data path beside nginx, HAProxy and Starlette + httpx
+	$(BIN)/python -m bench
+
+clean:  ## remove everything that was built or left behind
+	rm -rf $(VENV) .demo .strangler .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info bench/results
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

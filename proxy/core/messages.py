@@ -1,0 +1,131 @@
+"""What the control process and its workers say to each other over the channel.
+
+JSON objects tagged by `type`, each preceded by its length (4 bytes, big endian). A worker's `Hello` also
+carries its listening socket as ancillary data (SCM_RIGHTS), so that a new control process can adopt it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+MAX_MESSAGE = 64 * 1024 * 1024
+
+
+class Message(msgspec.Struct, frozen=True, tag_field="type"):
+    """Base of all messages; the tag is the class's name."""
+
+
+# worker -> control
+
+
+class Hello(Message, frozen=True, tag=True):
+    """First message of every connection. `incarnation` is unique per worker process, also over restarts."""
+
+    worker: int
+    pid: int
+    incarnation: str
+    version: str
+    hash: str = ""  # of the snapshot being served; "" before the first
+    generation: int = 0
+
+
+class Applied(Message, frozen=True, tag=True):
+    """The worker now serves this snapshot."""
+
+    hash: str
+    generation: int
+
+
+class Refused(Message, frozen=True, tag=True):
+    """The worker could not compile or apply a snapshot and goes on with the one that it had."""
+
+    hash: str
+    generation: int
+    error: str
+
+
+class Requests(msgspec.Struct, frozen=True, array_like=True):
+    """Finished requests with the same labels. `endpoint` is "GET /x/{y}" or "unlisted"; status 0: aborted."""
+
+    endpoint: str
+    backend: str  # legacy | async | proxy (answered here)
+    reason: str
+    status: int
+    count: int
+
+
+class Latency(msgspec.Struct, frozen=True, array_like=True):
+    """Histogram over `stats.BOUNDS`: `counts` has len(BOUNDS) + 1 entries; `total` in seconds."""
+
+    endpoint: str
+    backend: str
+    counts: list[int]
+    total: float
+
+
+class Labelled(msgspec.Struct, frozen=True, array_like=True):
+    """A counter with one or two labels."""
+
+    first: str
+    second: str
+    count: int
+
+
+class Stats(Message, frozen=True, tag=True):
+    """Totals since the worker started, about once a second. Never differences: a lost one loses nothing."""
+
+    connections: int
+    requests: list[Requests]
+    latencies: list[Latency]
+    proxy_errors: list[Labelled]  # source, kind
+    retries: list[Labelled]  # endpoint, why
+    outcome_unknown: list[Labelled]  # endpoint, ""
+    dropped: list[Labelled]  # what, reason
+    breakers: list[Labelled]  # endpoint, "open" | "ramping", seconds left; closed ones are left out
+
+
+class Drained(Message, frozen=True, tag=True):
+    """Nothing is in flight any more; the worker exits."""
+
+
+# control -> worker
+
+
+class Apply(Message, frozen=True, tag=True):
+    """Serve this configuration: `config` is the validated document as JSON-ready values (env resolved)."""
+
+    hash: str
+    generation: int
+    config: dict[str, Any]
+
+
+class Drain(Message, frozen=True, tag=True):
+    """Stop accepting, finish what is in flight within `timeout` seconds, exit."""
+
+    timeout: float
+
+
+FromWorker = Hello | Applied | Refused | Stats | Drained
+FromControl = Apply | Drain
+
+_encoder = msgspec.json.Encoder()
+_from_worker: msgspec.json.Decoder[FromWorker] = msgspec.json.Decoder(FromWorker)
+_from_control: msgspec.json.Decoder[FromControl] = msgspec.json.Decoder(FromControl)
+
+
+def encode(message: Message) -> bytes:
+    """The message with its length prefix."""
+    body = _encoder.encode(message)
+    return len(body).to_bytes(4, "big") + body
+
+
+def decode_from_worker(body: bytes) -> FromWorker:
+    """Raises msgspec.DecodeError for anything that is not one of ours."""
+    return _from_worker.decode(body)
+
+
+def decode_from_control(body: bytes) -> FromControl:
+    """Raises msgspec.DecodeError for anything that is not one of ours."""
+    return _from_control.decode(body)

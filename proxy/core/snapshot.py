@@ -1,0 +1,194 @@
+"""The compiled, immutable routing table that every decision is made from.
+
+`proxy.config` builds a `Snapshot` from routing.yaml; workers swap it whole. Units: seconds and bytes;
+weights and buckets are hundredths of a percent (0-10000).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from proxy.core.table import Table
+
+# Plain strings, not enums: they are dictionary keys on the data path, and an Enum's hash is a Python call.
+BackendName = Literal["legacy", "async"]
+LEGACY: Final = "legacy"
+ASYNC: Final = "async"
+BACKENDS: Final[tuple[BackendName, BackendName]] = (LEGACY, ASYNC)
+
+Reason = Literal["unlisted", "preflight", "owner", "override", "weight", "unkeyed", "breaker", "fallback"]
+"""Why a request went where it went; the order is the order in which the rules are asked."""
+
+FULL_WEIGHT: Final = 10_000
+"""Weight 100 (percent) in hundredths, and the number of buckets."""
+
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110 section 9.2.1
+
+KeyKind = Literal["header", "bearer", "cookie", "path", "jwt", "client-ip"]
+
+
+class KeySource(NamedTuple):
+    """One place a sticky key may come from.
+
+    `name` is the header (lower case), cookie, path parameter or claim.
+    """
+
+    kind: KeyKind
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.name}" if self.name else self.kind
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """One address of a backend. `host`/`port` for http and https, `path` for unix; `url` as configured."""
+
+    url: str
+    scheme: Literal["http", "https", "unix"]
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BackendTimeouts:
+    connect: float = 2.0
+    response: float = 30.0
+    idle: float = 60.0
+    pool_idle: float = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    path: str = ""
+    interval: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    name: BackendName
+    upstreams: tuple[Upstream, ...]
+    host: str | None = None  # None: the client's Host is preserved
+    connections: int = 256
+    idempotent: bool = False
+    not_executed: frozenset[int] = frozenset({429})
+    health: Health = Health()
+    dry_run: Mapping[str, str] = field(default_factory=dict)
+    timeouts: BackendTimeouts = BackendTimeouts()
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    window: float = 10.0
+    min_requests: int = 20
+    failure_ratio: float = 0.5
+    open_for: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Buffers:
+    request: int = 64 * 1024
+    response: int = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    budget: float = 0.2
+    min_per_second: float = 3.0
+    backoff: float = 0.025
+    max_backoff: float = 0.25
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Endpoint:
+    """One line of `endpoints:`, with every default resolved. Compared and hashed by identity."""
+
+    index: int  # position in Snapshot.endpoints
+    method: str
+    template: str  # "/accounts/{account_id}"
+    weight: int  # hundredths of a percent, 0-10000
+    group: str
+    phase: str | None
+    safe: bool
+    sticky: tuple[KeySource, ...]
+    fallback: BackendName | None
+    response_timeout: float | None = None  # seconds; None: the backend's own
+    idempotency: Literal["off", "record", "optional", "required"] = "off"
+    buffers: Buffers = Buffers()
+    breaker: Breaker = Breaker()
+    force: str | None = None
+
+    @property
+    def name(self) -> str:
+        """As written in routing.yaml, and the `endpoint` label in metrics: "GET /accounts/{account_id}"."""
+        return f"{self.method} {self.template}"
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    name: str
+    methods: frozenset[str]
+    after: str | None = None
+    scope: Literal["all", "group"] = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTimeouts:
+    header: float = 10.0
+    body: float = 30.0
+    keep_alive: float = 75.0
+    drain: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    header_bytes: int = 32 * 1024
+    headers: int = 100
+    target_bytes: int = 8 * 1024
+    body_bytes: int = 0  # 0: no limit
+    connections: int = 0  # per worker; 0: from RLIMIT_NOFILE
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    listen: str = "127.0.0.1:8000"
+    admin: str = "127.0.0.1:9000"
+    admin_token: str = ""
+    admin_write: bool = False
+    workers: int = 0  # 0: number of cores
+    runtime_dir: str = ".strangler"
+    state: str = "sqlite:///.strangler/state.db"
+    trusted_proxies: tuple[str, ...] = ()  # networks in CIDR form
+    expose_backend: bool = True
+    access_log: str | None = None  # None: off; "-": standard output; else a path
+    timeouts: ServerTimeouts = ServerTimeouts()
+    limits: Limits = Limits()
+    ambiguous_paths: Literal["forward", "reject"] = "forward"
+    abort_on_eof: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """One accepted routing.yaml. `hash` is the config hash: equal hashes mean equal behaviour."""
+
+    hash: str
+    server: Server
+    legacy: Backend
+    async_: Backend
+    salt: bytes
+    sticky: tuple[KeySource, ...]
+    unkeyed: Literal["random", "legacy"]
+    override_token: str
+    unlisted: Literal["legacy", "async", "404"]
+    phases: tuple[Phase, ...]
+    retries: Retries
+    buffers: Buffers  # for requests that match no endpoint
+    endpoints: tuple[Endpoint, ...]
+    table: Table
+
+    def backend(self, name: BackendName) -> Backend:
+        return self.async_ if name == ASYNC else self.legacy
