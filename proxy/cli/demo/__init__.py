@@ -1,0 +1,1 @@
+"""The whole migration on one machine: database, both backends, proxy, traffic."""
