@@ -1,0 +1,125 @@
+"""How each proxy under measurement is started."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import configs
+from bench.processes import BenchError, Child, Cores, free_port, spawn, wait_for_port
+
+APT = {"nginx": "nginx-light", "haproxy": "haproxy", "caddy": "caddy", "wrk": "wrk", "strace": "strace"}
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a run keeps its files, its cores, and the two addresses of the upstream."""
+
+    directory: Path
+    cores: Cores
+    upstreams: tuple[int, int]
+    workers: int
+
+
+@dataclass(frozen=True)
+class Target:
+    name: str
+    port: int
+    child: Child
+
+
+def require(*programs: str) -> None:
+    missing = [program for program in programs if shutil.which(program) is None]
+    if missing:
+        packages = " ".join(APT[program] for program in missing)
+        raise BenchError(f"{', '.join(missing)} not found; on Debian: apt-get install {packages}")
+
+
+def start_upstream(directory: Path, cores: Cores) -> tuple[Child, tuple[int, int]]:
+    """nginx with a small JSON answer on two ports, one for each backend."""
+    require("nginx")
+    ports = free_port(), free_port()
+    config = directory / "upstream.conf"
+    config.write_text(configs.nginx_upstream(directory, *ports))
+    child = spawn("upstream", ["nginx", "-p", str(directory), "-c", str(config)], directory, cores.load)
+    wait_for_port(child, ports[0])
+    return child, ports
+
+
+def start(name: str, site: Site) -> Target:
+    """Raises BenchError with the tail of its log if it does not come up."""
+    target = STARTERS[name](site)
+    try:
+        wait_for_port(target.child, target.port)
+    except BenchError:
+        target.child.stop()
+        raise
+    return target
+
+
+def _nginx(site: Site) -> Target:
+    require("nginx")
+    port = free_port()
+    text = configs.nginx_proxy(site.directory, port, site.upstreams[0], site.workers)
+    config = _write(site, "nginx.conf", text)
+    return _spawn("nginx", port, ["nginx", "-p", str(site.directory), "-c", config], site)
+
+
+def _haproxy(site: Site) -> Target:
+    require("haproxy")
+    port = free_port()
+    config = _write(site, "haproxy.cfg", configs.haproxy(port, site.upstreams[0], site.workers))
+    return _spawn("haproxy", port, ["haproxy", "-db", "-q", "-f", config], site)
+
+
+def _caddy(site: Site) -> Target:
+    require("caddy")
+    port = free_port()
+    config = _write(site, "Caddyfile", configs.caddy(port, site.upstreams[0]))
+    environment = {
+        "GOMAXPROCS": str(site.workers),
+        "XDG_CONFIG_HOME": str(site.directory),
+        "XDG_DATA_HOME": str(site.directory),
+    }
+    argv = ["caddy", "run", "--adapter", "caddyfile", "--config", config]
+    return _spawn("caddy", port, argv, site, environment)
+
+
+def _naive(site: Site) -> Target:
+    port = free_port()
+    argv = [
+        *(sys.executable, "-m", "uvicorn", "bench.naive_proxy:app", "--port", str(port)),
+        *("--no-access-log", "--log-level", "warning", "--loop", "uvloop", "--http", "httptools"),
+    ]
+    return _spawn("naive", port, argv, site, {"UPSTREAM": f"http://127.0.0.1:{site.upstreams[0]}"})
+
+
+def _strangler(site: Site) -> Target:
+    port = free_port()
+    text = configs.routing(site.directory, port, free_port(), site.upstreams, site.workers)
+    config = _write(site, "routing.yaml", text)
+    return _spawn("strangler", port, [sys.executable, "-m", "proxy", "serve", "--config", config], site)
+
+
+STARTERS: dict[str, Callable[[Site], Target]] = {
+    "strangler": _strangler,
+    "nginx": _nginx,
+    "haproxy": _haproxy,
+    "caddy": _caddy,
+    "naive": _naive,
+}
+
+
+def _write(site: Site, name: str, text: str) -> str:
+    path = site.directory / name
+    path.write_text(text)
+    return str(path)
+
+
+def _spawn(
+    name: str, port: int, argv: list[str], site: Site, environment: dict[str, str] | None = None
+) -> Target:
+    return Target(name, port, spawn(name, argv, site.directory, site.cores.proxy, environment))
