@@ -1,0 +1,177 @@
+"""Who may import whom, read from the source: docs/architecture.md has the reasons."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+OURS = ("proxy", "legacy_flask", "async_api", "fx_provider", "bench")
+
+# Longest prefix wins. A part may import what it lists, itself, and nothing else of ours.
+ALLOWED: dict[str, tuple[str, ...]] = {
+    "proxy": ("proxy",),  # __init__ and __main__
+    "proxy.core": (),
+    "proxy.config": ("proxy.core",),
+    "proxy.store": ("proxy.core",),
+    "proxy.edge": ("proxy.core", "proxy.config", "proxy.store"),
+    "proxy.control": ("proxy.core", "proxy.config", "proxy.store"),
+    "proxy.compare": ("proxy.core", "proxy.config", "proxy.store"),
+    "proxy.cli": ("proxy",),
+    "legacy_flask": (),
+    "async_api": (),
+    "fx_provider": (),
+    "bench": (),
+}
+
+# The decisions are pure: whatever changes from call to call is passed in.
+IMPURE = (
+    # fmt: off
+    "aiosqlite",
+    "asyncio",
+    "asyncpg",
+    "concurrent",
+    "contextvars",
+    "glob",
+    "http.client",
+    "http.server",
+    "httpx2",
+    "io",
+    "logging",
+    "multiprocessing",
+    "os",
+    "pathlib",
+    "psycopg",
+    "queue",
+    "random",
+    "secrets",
+    "select",
+    "selectors",
+    "shutil",
+    "signal",
+    "socket",
+    "sqlite3",
+    "ssl",
+    "subprocess",
+    "sys",
+    "tempfile",
+    "threading",
+    "time",
+    "urllib.request",
+    "uuid",
+    "uvloop",
+    "warnings",
+    # fmt: on
+)
+IMPURE_CALLS = frozenset({"open", "print", "input", "datetime.now", "datetime.utcnow", "date.today"})
+
+
+class Import(NamedTuple):
+    module: str
+    line: int
+
+
+def part_of(module: str) -> str | None:
+    """The entry of ALLOWED that a module belongs to."""
+    matches = [part for part in ALLOWED if module == part or module.startswith(part + ".")]
+    return max(matches, key=len, default=None)
+
+
+def module_name(path: Path, root: Path) -> str:
+    parts = path.relative_to(root).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(tree: ast.AST, module: str, is_package: bool) -> Iterator[Import]:
+    """Every imported module, also those inside functions and TYPE_CHECKING, relative ones resolved.
+
+    `from a.b import c` counts as a.b.c, since c may be a module.
+    """
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (Import(alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                up = module.split(".")[: len(module.split(".")) - node.level + is_package]
+                base = ".".join([*up, base] if base else up)
+            yield from (Import(f"{base}.{alias.name}", node.lineno) for alias in node.names)
+
+
+def broken_rules(path: Path, root: Path) -> list[str]:
+    """One line per import or call that the rules forbid."""
+    module = module_name(path, root)
+    part = part_of(module)
+    assert part is not None, f"{path}: belongs to no part; add it to ALLOWED"
+    tree = ast.parse(path.read_text(), str(path))
+    found = []
+    for target, line in imports(tree, module, path.name == "__init__.py"):
+        theirs = part_of(target)
+        if theirs is not None and theirs not in (part, *ALLOWED[part]) and not _within(target, ALLOWED[part]):
+            found.append(f"{module}:{line}: {part} may not import {target}")
+        if part == "proxy.core" and _within(target, IMPURE):
+            found.append(f"{module}:{line}: proxy.core is pure and may not import {target}")
+    if part == "proxy.core":
+        found += [
+            f"{module}:{node.lineno}: proxy.core is pure and may not call {ast.unparse(node.func)}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in IMPURE_CALLS
+        ]
+    return found
+
+
+def _within(module: str, prefixes: tuple[str, ...]) -> bool:
+    return any(module == prefix or module.startswith(prefix + ".") for prefix in prefixes)
+
+
+@pytest.mark.parametrize("package", OURS)
+def test_every_module_imports_only_what_its_part_may(package: str) -> None:
+    paths = sorted((ROOT / package).rglob("*.py"))
+    assert paths
+    assert [line for path in paths for line in broken_rules(path, ROOT)] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "complaint"),
+    [
+        ("proxy/core/a.py", "from proxy.config import x", "proxy.core may not import proxy.config.x"),
+        ("proxy/core/a.py", "def f():\n    import random", "may not import random"),
+        ("proxy/core/a.py", "import urllib.request", "may not import urllib.request"),
+        ("proxy/core/a.py", "now = datetime.now()", "may not call datetime.now"),
+        ("proxy/config/a.py", "from ..edge import worker", "proxy.config may not import proxy.edge.worker"),
+        ("proxy/edge/a.py", "from proxy import control", "proxy.edge may not import proxy.control"),
+        ("proxy/edge/__init__.py", "from ..cli import main", "proxy.edge may not import proxy.cli.main"),
+        ("proxy/cli/a.py", "import legacy_flask.app", "proxy.cli may not import legacy_flask.app"),
+        ("async_api/a.py", "import legacy_flask", "async_api may not import legacy_flask"),
+        ("legacy_flask/a.py", "from fx_provider.app import app", "legacy_flask may not import fx_provider"),
+    ],
+)
+def test_a_forbidden_import_is_found(tmp_path: Path, path: str, source: str, complaint: str) -> None:
+    file = tmp_path / path
+    file.parent.mkdir(parents=True)
+    file.write_text(source)
+    (found,) = broken_rules(file, tmp_path)
+    assert complaint in found
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("proxy/core/a.py", "from proxy.core.stats import add\nimport hashlib\nfrom . import heads"),
+        (
+            "proxy/edge/a.py",
+            "from proxy.core import stats\nfrom proxy.config import load_file\nimport socket",
+        ),
+        ("proxy/edge/__init__.py", "from .worker import run"),
+        ("proxy/cli/a.py", "from proxy.control import supervisor\nfrom proxy.edge import worker"),
+    ],
+)
+def test_an_allowed_import_is_not_found(tmp_path: Path, path: str, source: str) -> None:
+    file = tmp_path / path
+    file.parent.mkdir(parents=True)
+    file.write_text(source)
+    assert broken_rules(file, tmp_path) == []
