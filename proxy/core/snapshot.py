@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
+from proxy.core.keys import Rule
+
 if TYPE_CHECKING:
     from proxy.core.table import Table
 
@@ -189,6 +191,11 @@ class Snapshot:
     buffers: Buffers  # for requests that match no endpoint
     endpoints: tuple[Endpoint, ...]
     table: Table
+    rules: tuple[Rule, ...] = field(init=False, repr=False)
+    """By Endpoint.index: what `decide` needs, computed once."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rules", tuple(Rule(endpoint, self.salt) for endpoint in self.endpoints))
 
     def backend(self, name: BackendName) -> Backend:
         return self.async_ if name == ASYNC else self.legacy

@@ -1,0 +1,37 @@
+"""A sticky key's stable place on the scale of weights.
+
+The same key lands in the same bucket on every worker, replica and restart, so a key that was moved to async
+stays there while the weight rises.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+BUCKETS: Final = 10_000
+MAX_SALT: Final = blake2b.MAX_KEY_SIZE  # bytes
+
+
+def bucket(salt: bytes, group: str, key: bytes) -> int:
+    """0-9999. A request goes to async if this is below the weight in hundredths of a percent.
+
+    Raises ValueError for a salt of more than MAX_SALT bytes.
+    """
+    return bucket_function(salt, group)(key)
+
+
+def bucket_function(salt: bytes, group: str) -> Callable[[bytes], int]:
+    """`bucket` with salt and group hashed ahead, for the data path."""
+    start = blake2b(group.encode() + b"\0", key=salt, digest_size=8).copy
+    from_bytes = int.from_bytes
+
+    def of(key: bytes) -> int:
+        state = start()
+        state.update(key)
+        return from_bytes(state.digest(), "big") % BUCKETS
+
+    return of

@@ -1,0 +1,119 @@
+"""Which backend a request goes to, and why. Runs for every request: no I/O, no waste.
+
+The rules are asked in this order: unlisted, preflight, override, weight, unkeyed. The owner of an
+idempotency key, the breaker and the fallback are applied afterwards by the edge.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from proxy.core import paths
+from proxy.core.heads import RequestHead
+from proxy.core.snapshot import ASYNC, FULL_WEIGHT, LEGACY, BackendName, Endpoint, KeySource, Reason, Snapshot
+
+
+class Context(NamedTuple):
+    """What is not pure: `peer` is the client's address after `server.trusted_proxies`, "" if there is none;
+    `random` returns a number in [0, 1); `trusted` says whether the connection came from a trusted proxy."""
+
+    peer: str
+    random: Callable[[], float]
+    trusted: bool
+
+
+class Decision(NamedTuple):
+    """`backend` None: the proxy answers itself, 400 if `ambiguous`, else 404.
+
+    `source` and `bucket` tell which sticky key decided; None where no key was needed (weight 0 or 100).
+    """
+
+    endpoint: Endpoint | None
+    backend: BackendName | None
+    reason: Reason
+    source: KeySource | None
+    bucket: int | None
+    ambiguous: bool
+
+
+class Key(NamedTuple):
+    source: KeySource
+    bucket: int
+
+
+def decide(snapshot: Snapshot, head: RequestHead, context: Context) -> Decision:
+    segments = paths.split(head.target)
+    if segments is None:
+        return _ambiguous(snapshot)
+    method = head.method
+    first = head.fields.first
+    endpoint = snapshot.table.find(method, segments)
+    if method == "OPTIONS":
+        asked_for = _preflight(snapshot, first, segments)
+        if asked_for is not None:
+            backend: BackendName = ASYNC if asked_for.weight == FULL_WEIGHT else LEGACY
+            return Decision(asked_for, backend, "preflight", None, None, False)
+    if endpoint is None:
+        return _unlisted(snapshot)
+    if b"x-backend" in first:
+        chosen = _override(snapshot, first)
+        if chosen is not None:
+            return Decision(endpoint, chosen, "override", None, None, False)
+    weight = endpoint.weight
+    if weight == 0:
+        return Decision(endpoint, LEGACY, "weight", None, None, False)
+    if weight == FULL_WEIGHT:
+        return Decision(endpoint, ASYNC, "weight", None, None, False)
+    rule = snapshot.rules[endpoint.index]
+    for source, extract in rule.keys:
+        key = extract(first, segments, context.peer)
+        if key is not None:
+            bucket = rule.bucket(key)
+            return Decision(endpoint, ASYNC if bucket < weight else LEGACY, "weight", source, bucket, False)
+    if endpoint.safe and snapshot.unkeyed == "random" and context.random() * FULL_WEIGHT < weight:
+        return Decision(endpoint, ASYNC, "unkeyed", None, None, False)
+    return Decision(endpoint, LEGACY, "unkeyed", None, None, False)
+
+
+def sticky_key(snapshot: Snapshot, endpoint: Endpoint, head: RequestHead, peer: str) -> Key | None:
+    """The key and bucket of a request that matched the endpoint, also where its weight needs none."""
+    segments = paths.split(head.target)
+    if segments is None:
+        return None
+    rule = snapshot.rules[endpoint.index]
+    for source, extract in rule.keys:
+        key = extract(head.fields.first, segments, peer)
+        if key is not None:
+            return Key(source, rule.bucket(key))
+    return None
+
+
+def _ambiguous(snapshot: Snapshot) -> Decision:
+    """To where it always went: moving it would let the backends' different readings decide."""
+    backend: BackendName | None = None if snapshot.server.ambiguous_paths == "reject" else LEGACY
+    return Decision(None, backend, "unlisted", None, None, True)
+
+
+def _unlisted(snapshot: Snapshot) -> Decision:
+    backend: BackendName | None = None if snapshot.unlisted == "404" else snapshot.unlisted
+    return Decision(None, backend, "unlisted", None, None, False)
+
+
+def _preflight(snapshot: Snapshot, first: Mapping[bytes, bytes], segments: Sequence[str]) -> Endpoint | None:
+    """The endpoint that a CORS preflight (Fetch standard, section 3.2.2) asks about; it carries no key."""
+    method = first.get(b"access-control-request-method")
+    if method is None or b"origin" not in first:
+        return None
+    return snapshot.table.find(method.decode("latin-1"), segments)
+
+
+def _override(snapshot: Snapshot, first: Mapping[bytes, bytes]) -> BackendName | None:
+    """x-backend is obeyed only with the right x-backend-token; wrong ones are as if they were not there."""
+    token = first.get(b"x-backend-token", b"")
+    expected = snapshot.override_token.encode()
+    if not expected or not hmac.compare_digest(token, expected):
+        return None
+    wanted = first.get(b"x-backend", b"").lower()
+    return ASYNC if wanted == b"async" else LEGACY if wanted == b"legacy" else None

@@ -1,0 +1,67 @@
+"""Request targets as the routing table sees them: normalised, or refused as ambiguous.
+
+The raw target is what gets forwarded; this copy only decides. A path that two backends may read differently
+(an encoded slash, `//`, dot segments, a backslash, controls) is ambiguous and never matches an endpoint.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_PCHAR: Final = rb"A-Za-z0-9\-._~!$&'()*+,;=:@"  # RFC 3986 section 3.3, without percent-escapes
+_FIRST: Final = rb"A-Za-z0-9\-_~!$&'()*+,;=:@"  # a segment that starts with a dot takes the slow way
+
+# Nearly every request: nothing to decode, nothing ambiguous. One regex instead of a look at each segment.
+_is_plain: Final = re.compile(
+    rb"/(?:[%b][%b]*(?:/[%b][%b]*)*/?)?" % (_FIRST, _PCHAR, _FIRST, _PCHAR)
+).fullmatch
+_is_legal: Final = re.compile(rb"(?:/(?:[%b]|%%[0-9A-Fa-f]{2})*)+" % _PCHAR).fullmatch
+_authority: Final = re.compile(rb"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#\\]*")
+_escape: Final = re.compile(rb"%[0-9A-Fa-f]{2}")
+_decodable: Final = re.compile(rb"[%b]" % _PCHAR).fullmatch
+# Encoded slash, backslash, and controls: `$` in a backend's route pattern may match before %0A.
+_misread: Final = re.compile(rb"%(?:2F|5C|7F|[01][0-9A-F])", re.IGNORECASE).search
+
+
+def split(target: bytes) -> list[str] | None:
+    """The normalised path segments of a raw request target, or None if the path is ambiguous.
+
+    "/a/b?x" -> ["a", "b"]; "/a/" -> ["a", ""]; "/" -> [""]; "*" (RFC 9112 section 3.2.4) -> [].
+    """
+    path = target.partition(b"?")[0]
+    if _is_plain(path) is None:
+        if path == b"*":
+            return []
+        normal = normalise(path)
+        if normal is None:
+            return None
+        path = normal
+    segments = path.decode("ascii").split("/")
+    del segments[0]
+    return segments
+
+
+def normalise(path: bytes) -> bytes | None:
+    """The path with every needlessly encoded character decoded and escapes in upper case; None: ambiguous.
+
+    Takes origin-form and absolute-form (RFC 9112 section 3.2). Only what may stand in a path unencoded is
+    decoded (RFC 3986 section 3.3), so doing it twice changes nothing.
+    """
+    if not path.startswith(b"/"):
+        found = _authority.match(path)
+        if found is None:
+            return None
+        path = path[found.end() :] or b"/"
+    if _is_legal(path) is None or _misread(path):
+        return None
+    path = _escape.sub(_decode, path)
+    segments = path.split(b"/")
+    if b"." in segments or b".." in segments or b"" in segments[1:-1]:
+        return None
+    return path
+
+
+def _decode(escape: re.Match[bytes]) -> bytes:
+    char = bytes.fromhex(escape[0][1:].decode())
+    return char if _decodable(char) else escape[0].upper()

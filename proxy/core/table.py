@@ -1,0 +1,126 @@
+"""The routing table: a trie over path segments.
+
+Looking up costs a step or two per segment of the request's path, however many endpoints there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from proxy.core import paths
+from proxy.core.snapshot import Endpoint
+
+
+class Match(NamedTuple):
+    endpoint: Endpoint
+    params: dict[str, str]  # normalised path parameters by name; `{rest...}` as "a/b/c"
+
+
+class _Node:
+    """`endpoints` end here, `rest` takes whatever follows; both by method."""
+
+    __slots__ = ("endpoints", "literals", "param", "rest")
+
+    def __init__(self) -> None:
+        self.literals: dict[str, _Node] = {}
+        self.param: _Node | None = None
+        self.endpoints: dict[str, Endpoint] = {}
+        self.rest: dict[str, Endpoint] = {}
+
+
+class Table:
+    __slots__ = ("_root",)
+
+    def __init__(self, root: _Node) -> None:
+        self._root = root
+
+    @classmethod
+    def build(cls, endpoints: Sequence[Endpoint]) -> Table:
+        """Templates are "/literal/{param}/{rest...}". Raises ValueError if two match the same requests."""
+        root = _Node()
+        for endpoint in endpoints:
+            methods = _place(root, endpoint.template)
+            if endpoint.method in methods:
+                raise ValueError(
+                    f"{endpoint.name} matches the same requests as {methods[endpoint.method].name}"
+                )
+            methods[endpoint.method] = endpoint
+        _let_head_follow_get(root)
+        return cls(root)
+
+    def match(self, method: str, path: str | Sequence[str]) -> Match | None:
+        """`path` is a request target ("/a/b?x") or its segments, from `paths.split`."""
+        segments = paths.split(path.encode("latin-1")) if isinstance(path, str) else path
+        endpoint = self.find(method, segments) if segments is not None else None
+        if segments is None or endpoint is None:
+            return None
+        return Match(endpoint, parameters(endpoint.template, segments))
+
+    def find(self, method: str, segments: Sequence[str]) -> Endpoint | None:
+        """The endpoint alone, for the data path. At each segment: literal, then {param}, then {rest...}."""
+        node = self._root
+        depth = 0
+        end = len(segments)
+        later: list[tuple[_Node, int, Endpoint | None]] = []  # to come back to: less specific alternatives
+        while True:
+            step: _Node | None = None
+            if depth == end:
+                found = node.endpoints.get(method)
+                if found is not None:
+                    return found
+            else:
+                segment = segments[depth]
+                depth += 1
+                if method in node.rest:
+                    later.append((node, depth, node.rest[method]))
+                step = node.literals.get(segment)
+                if segment and node.param is not None:
+                    if step is None:
+                        step = node.param
+                    else:
+                        later.append((node.param, depth, None))
+            if step is not None:
+                node = step
+            elif not later:
+                return None
+            else:
+                node, depth, found = later.pop()
+                if found is not None:
+                    return found
+
+
+def parameters(template: str, segments: Sequence[str]) -> dict[str, str]:
+    """The path parameters of a request that the template matched."""
+    values: dict[str, str] = {}
+    for position, part in enumerate(template.split("/")[1:]):
+        if part.endswith("...}"):
+            values[part[1:-4]] = "/".join(segments[position:])
+        elif part.startswith("{"):
+            values[part[1:-1]] = segments[position]
+    return values
+
+
+def _place(root: _Node, template: str) -> dict[str, Endpoint]:
+    node = root
+    for part in template.split("/")[1:]:
+        if part.endswith("...}"):
+            return node.rest
+        if part.startswith("{"):
+            node.param = node.param or _Node()
+            node = node.param
+        else:
+            node = node.literals.setdefault(part, _Node())
+    return node.endpoints
+
+
+def _let_head_follow_get(root: _Node) -> None:
+    nodes = [root]
+    while nodes:
+        node = nodes.pop()
+        nodes.extend(node.literals.values())
+        if node.param is not None:
+            nodes.append(node.param)
+        for methods in (node.endpoints, node.rest):
+            if "GET" in methods:
+                methods.setdefault("HEAD", methods["GET"])
