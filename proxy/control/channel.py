@@ -1,0 +1,213 @@
+"""The control process's end of the channel: a named unix socket that workers connect to.
+
+The first message of a connection is the worker's `Hello`, with its listening socket as ancillary data
+(SCM_RIGHTS). Whoever sends anything else, or nothing, is hung up on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Coroutine
+from pathlib import Path
+
+import msgspec
+
+from proxy.control.errors import StartupError
+from proxy.control.log import log
+from proxy.core.framing import FrameReader, FrameTooLarge
+from proxy.core.messages import MAX_MESSAGE, FromControl, FromWorker, Hello, decode_from_worker, encode
+
+SOCKET_NAME = "control.sock"
+MAX_PATH = 107  # bytes in sockaddr_un.sun_path, less the closing zero (Linux; macOS has 103)
+MAX_HELLO = 64 * 1024
+HELLO_TIMEOUT = 5.0  # seconds
+BACKLOG = 128
+
+_CLOEXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+
+
+class Link(asyncio.Protocol):
+    """One worker's connection after its Hello. `listener` is the socket it sent; the owner closes it."""
+
+    def __init__(self, hello: Hello, listener: socket.socket, rest: list[bytes], owner: Links) -> None:
+        self.hello = hello
+        self.listener = listener
+        self._rest = rest
+        self._owner = owner
+        self._transport: asyncio.Transport | None = None
+        self.frames = FrameReader()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._owner.on_hello(self)
+        self._deliver(self._rest)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._deliver(self.frames.feed(data))
+        except FrameTooLarge as error:
+            self._hang_up(error)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._owner.on_lost(self)
+
+    def send(self, message: FromControl) -> None:
+        """Queues the message. A worker that leaves too much unread is hung up on: it connects again."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._transport.get_write_buffer_size() > MAX_MESSAGE:
+            self._hang_up(ValueError(f"more than {MAX_MESSAGE} bytes are unread"))
+            return
+        self._transport.write(encode(message))
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _deliver(self, bodies: list[bytes]) -> None:
+        try:
+            for body in bodies:
+                self._owner.on_message(self, decode_from_worker(body))
+        except (msgspec.DecodeError, ValueError) as error:
+            self._hang_up(error)
+
+    def _hang_up(self, error: Exception) -> None:
+        log.error("hanging up on worker %d (pid %d): %s", self.hello.worker, self.hello.pid, error)
+        self.abort()
+
+
+class Links:
+    """Who is told about connections: the supervisor."""
+
+    def on_hello(self, link: Link) -> None:
+        raise NotImplementedError
+
+    def on_message(self, link: Link, message: FromWorker) -> None:
+        """Raises ValueError for a message that a worker must not send."""
+        raise NotImplementedError
+
+    def on_lost(self, link: Link) -> None:
+        raise NotImplementedError
+
+
+class ChannelServer:
+    """Accepts workers on `path` and hands each to `owner` once it has said Hello."""
+
+    def __init__(self, path: Path, owner: Links) -> None:
+        self.path = path
+        self._owner = owner
+        self._socket: socket.socket | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Raises StartupError if the path is too long or the socket cannot be made."""
+        if len(os.fsencode(self.path)) > MAX_PATH:
+            raise StartupError(
+                f"server.runtime_dir: the control socket's path {str(self.path)!r} has "
+                f"{len(os.fsencode(self.path))} bytes; at most {MAX_PATH} are allowed: "
+                "choose a shorter directory"
+            )
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self.path.unlink(missing_ok=True)  # left behind by a killed predecessor; we hold the lock
+            sock.bind(str(self.path))
+            self.path.chmod(0o600)  # before listen: nobody could connect yet
+            sock.listen(BACKLOG)
+        except OSError as error:
+            sock.close()
+            raise StartupError(f"server.runtime_dir: cannot make {self.path}: {error.strerror}") from error
+        sock.setblocking(False)
+        self._socket = sock
+        self._spawn(self._accept(sock))
+
+    async def close(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._socket is not None:
+            self._socket.close()
+            self.path.unlink(missing_ok=True)
+
+    async def _accept(self, sock: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, _ = await loop.sock_accept(sock)
+            except OSError as error:
+                log.error("cannot accept a worker: %s", error.strerror)
+                await asyncio.sleep(0.2)  # out of descriptors: the workers go on trying
+                continue
+            connection.setblocking(False)
+            self._spawn(self._welcome(connection))
+
+    async def _welcome(self, connection: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        frames = FrameReader(limit=MAX_HELLO)
+        try:
+            async with asyncio.timeout(HELLO_TIMEOUT):
+                hello, listener, rest = await receive_hello(connection, frames)
+        except (OSError, ValueError, msgspec.DecodeError) as error:
+            connection.close()
+            log.warning("refused a connection to %s: %s", self.path, str(error) or "it said nothing")
+            return
+        link = Link(hello, listener, rest, self._owner)
+        frames.limit = MAX_MESSAGE
+        link.frames = frames  # it may hold the start of the next message
+        await loop.connect_accepted_socket(lambda: link, connection)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def receive_hello(
+    connection: socket.socket, frames: FrameReader
+) -> tuple[Hello, socket.socket, list[bytes]]:
+    """The peer's Hello, the listening socket that came with it, and complete messages that followed.
+
+    Raises OSError, ValueError or msgspec.DecodeError if the peer is not one of our workers; every descriptor
+    that it sent is closed then.
+    """
+    received: list[int] = []
+    try:
+        bodies: list[bytes] = []
+        while not bodies:
+            await _readable(connection)
+            data, fds, _, _ = socket.recv_fds(connection, 64 * 1024, 4, _CLOEXEC)
+            received += fds
+            if not data:
+                raise ConnectionResetError("it hung up before its first message")
+            bodies = frames.feed(data)
+        hello = decode_from_worker(bodies[0])
+        if not isinstance(hello, Hello) or len(received) != 1:
+            raise ValueError("the first message was not Hello with one socket")
+        return hello, _listening(received), bodies[1:]
+    finally:
+        for fd in received:
+            os.close(fd)
+
+
+def _listening(received: list[int]) -> socket.socket:
+    """The received descriptor as a socket that now owns it; OSError or ValueError if it does not listen."""
+    sock = socket.socket(fileno=received[0])
+    received.clear()
+    if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        sock.close()
+        raise ValueError("the descriptor that came with Hello is not a listening socket")
+    sock.setblocking(False)
+    return sock
+
+
+async def _readable(sock: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(sock, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(sock)

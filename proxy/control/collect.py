@@ -1,0 +1,60 @@
+"""Adds up the workers' statistics. A counter never goes down, whoever dies."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+import msgspec
+
+from proxy.core import stats
+from proxy.core.messages import Stats
+from proxy.core.totals import EMPTY, Figures, Series, Window, merge
+
+REMEMBERED = 64  # departed workers whose totals are kept apart, in case they only reconnect
+
+
+class Collector:
+    """Totals by worker incarnation. `clock` is monotonic, in seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._window = Window(clock())
+        self._live: dict[str, Stats | None] = {}  # None: adopted, nothing heard yet
+        self._departed: OrderedDict[str, Stats] = OrderedDict()
+        self._base = EMPTY
+
+    def joined(self, incarnation: str, *, fresh: bool) -> None:
+        """A worker connected. What one that is not fresh counted before is no traffic of this minute."""
+        if incarnation not in self._live:
+            known = self._departed.pop(incarnation, None)
+            self._live[incarnation] = EMPTY if known is None and fresh else known
+
+    def record(self, incarnation: str, totals: Stats) -> None:
+        """Newer totals of a worker that joined. Raises ValueError for a histogram of another shape."""
+        if any(len(line.counts) != len(stats.BOUNDS) + 1 for line in totals.latencies):
+            raise ValueError("a latency histogram has the wrong number of buckets")
+        older = self._live.get(incarnation)
+        if older is not None:
+            self._window.add(self._clock(), older, totals)
+        self._live[incarnation] = totals
+
+    def left(self, incarnation: str) -> None:
+        """A worker is gone; what it counted stays counted."""
+        totals = self._live.pop(incarnation, None)
+        if totals is None:
+            return
+        self._departed[incarnation] = msgspec.structs.replace(totals, connections=0, breakers=[])
+        if len(self._departed) > REMEMBERED:
+            _, oldest = self._departed.popitem(last=False)
+            self._base = merge([self._base, oldest])
+
+    def totals(self) -> Stats:
+        """The sum over all workers there are and were."""
+        live = [totals for totals in self._live.values() if totals is not None]
+        return merge([self._base, *self._departed.values(), *live])
+
+    def figures(self) -> dict[Series, Figures]:
+        """By (endpoint, backend), over the last minute."""
+        return self._window.figures(self._clock())

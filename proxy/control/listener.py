@@ -1,0 +1,94 @@
+"""The listening sockets and the runtime directory with its lock: what only one instance may own."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+from pathlib import Path
+
+from proxy.control.errors import StartupError
+
+BACKLOG = 4096  # the kernel caps it at net.core.somaxconn
+LOCK_NAME = "lock"
+
+
+class AddressTaken(StartupError):
+    """Another socket listens there."""
+
+
+def resolve(setting: str, address: str) -> tuple[socket.AddressFamily, tuple[str, int]]:
+    """`host:port` (IPv6 hosts in brackets) as family and (numeric host, port). Raises StartupError."""
+    host, _, port = address.rpartition(":")
+    try:
+        found = socket.getaddrinfo(
+            host.strip("[]") or None, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except (OSError, ValueError) as error:
+        raise StartupError(f"{setting}: {address!r} is not an address of this machine: {error}") from error
+    family, _, _, _, name = found[0]
+    return family, (str(name[0]), int(name[1]))
+
+
+def listen(setting: str, address: str) -> socket.socket:
+    """A listening, non-blocking TCP socket. Raises AddressTaken, or StartupError that names `setting`."""
+    family, name = resolve(setting, address)
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets inherit it
+        sock.bind(name)
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        if error.errno == errno.EADDRINUSE:
+            raise AddressTaken(
+                f"{setting}: {address} is in use by another process; stop it or choose another address"
+            ) from error
+        raise StartupError(f"{setting}: cannot listen on {address}: {error.strerror}") from error
+    sock.setblocking(False)
+    return sock
+
+
+def address_of(sock: socket.socket) -> tuple[str, int]:
+    """(numeric host, port) that the TCP socket listens on."""
+    name = sock.getsockname()
+    return str(name[0]), int(name[1])
+
+
+def display(sock: socket.socket) -> str:
+    """`host:port`, with brackets around an IPv6 host."""
+    host, port = address_of(sock)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+class RuntimeDir:
+    """The instance's runtime directory, held with a lock until `release`.
+
+    Made with mode 0700. One that exists keeps its mode (it may be a mounted volume, or /tmp): the socket in
+    it is 0600.
+    """
+
+    def __init__(self, path: str) -> None:
+        """Raises StartupError if it cannot be made or another instance holds it."""
+        self.path = Path(path).absolute()
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = os.open(self.path / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise StartupError(f"server.runtime_dir: cannot use {self.path}: {error.strerror}") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.pread(self._lock, 32, 0).decode("ascii", "replace").strip()
+            os.close(self._lock)
+            raise StartupError(
+                f"server.runtime_dir: {self.path} is in use by another instance (pid {holder}); "
+                "stop it or give this one a directory of its own"
+            ) from error
+        os.ftruncate(self._lock, 0)
+        os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        os.close(self._lock)

@@ -1,0 +1,127 @@
+"""The worker's end of the channel to the control process.
+
+A worker does not need its control process in order to serve: when the connection breaks it keeps its last
+snapshot and tries again for ever. Each connection starts with `Hello` and the listening socket, so whichever
+control process is there now can take the worker over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Callable
+
+import msgspec
+
+from proxy.core.framing import FrameReader, FrameTooLarge
+from proxy.core.messages import FromControl, FromWorker, Hello, decode_from_control, encode
+
+RETRY = 0.2  # seconds between two attempts to connect
+MAX_PENDING = 8 * 1024 * 1024  # bytes a control process may leave unread before we hang up
+
+log = logging.getLogger("strangler.worker")
+
+
+class ControlChannel:
+    """Keeps one connection to the control process; runs on asyncio and on uvloop.
+
+    `hello` is asked anew for every connection. `on_message` is called in the event loop's thread, in order.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        hello: Callable[[], Hello],
+        listener: socket.socket,
+        on_message: Callable[[FromControl], None],
+    ) -> None:
+        self._path = path
+        self._hello = hello
+        self._listener = listener
+        self._on_message = on_message
+        self._session: _Session | None = None
+
+    async def run(self) -> None:
+        """Connects, and connects again whenever that ends. Never returns; cancel it."""
+        while True:
+            with contextlib.suppress(OSError):  # nobody listens: a new control process will
+                await self._converse()
+            await asyncio.sleep(RETRY)
+
+    def send(self, message: FromWorker) -> None:
+        """Queues the message; drops it when disconnected (the next `Hello` carries the state)."""
+        if self._session is not None:
+            self._session.send(message)
+
+    async def _converse(self) -> None:
+        loop = asyncio.get_running_loop()
+        session = _Session(self._on_message)
+        sock = _connect(self._path, self._hello(), self._listener)
+        try:
+            transport, _ = await loop.create_unix_connection(lambda: session, sock=sock)
+        except BaseException:
+            sock.close()
+            raise
+        self._session = session
+        try:
+            await session.closed
+            log.warning("worker: the control process is gone; serving on with the last configuration")
+        finally:
+            self._session = None
+            transport.abort()
+
+
+def _connect(path: str, hello: Hello, listener: socket.socket) -> socket.socket:
+    """A connected socket on which Hello and the listening socket were sent; raises OSError at once."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.connect(path)  # a unix socket connects at once or says EAGAIN: its backlog is full
+        data = encode(hello)
+        if socket.send_fds(sock, [data], [listener.fileno()]) != len(data):
+            raise OSError("the control socket took only a part of the first message")
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+class _Session(asyncio.Protocol):
+    """One connection, from connect to close."""
+
+    def __init__(self, on_message: Callable[[FromControl], None]) -> None:
+        self._on_message = on_message
+        self._frames = FrameReader()
+        self._transport: asyncio.Transport | None = None
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for body in self._frames.feed(data):
+                self._on_message(decode_from_control(body))
+        except (FrameTooLarge, msgspec.DecodeError) as error:
+            log.error("worker: hanging up on the control process, which sent garbage: %s", error)
+            self._abort()
+
+    def send(self, message: FromWorker) -> None:
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._transport.get_write_buffer_size() > MAX_PENDING:
+            self._abort()
+            return
+        self._transport.write(encode(message))
+
+    def _abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
