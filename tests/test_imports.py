@@ -30,7 +30,6 @@ ALLOWED: dict[str, tuple[str, ...]] = {
 
 # The decisions are pure: whatever changes from call to call is passed in.
 IMPURE = (
-    # fmt: off
     "aiosqlite",
     "asyncio",
     "asyncpg",
@@ -65,7 +64,6 @@ IMPURE = (
     "uuid",
     "uvloop",
     "warnings",
-    # fmt: on
 )
 IMPURE_CALLS = frozenset({"open", "print", "input", "datetime.now", "datetime.utcnow", "date.today"})
 

@@ -1,0 +1,116 @@
+"""docker-compose.yml against the Compose schema and against what the code really offers."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent.parent
+OURS = ("migrate", "fx", "legacy", "async", "proxy")
+SECRET = re.compile(r"\$\{[A-Z_]+:\?[^}]+\}")
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    return document
+
+
+@pytest.fixture(scope="module")
+def dockerfile() -> str:
+    return (ROOT / "deploy/Dockerfile").read_text()
+
+
+def environment_names(package: str) -> set[str]:
+    """Upper-case words in a package's string literals and, for settings classes, its fields upper-cased."""
+    names: set[str] = set()
+    for path in (ROOT / package).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                names.add(node.value)
+            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                names.add(node.target.id.upper())
+    return names
+
+
+def stage(dockerfile: str, name: str) -> str:
+    return dockerfile.split(f" AS {name}\n")[1].split("\nFROM ")[0]
+
+
+def test_it_follows_the_compose_schema(compose: dict[str, Any]) -> None:
+    schemas = resources.files("check_jsonschema") / "builtin_schemas" / "vendor"
+    schema = json.loads((schemas / "compose-spec.json").read_text())
+    errors = [error.message for error in jsonschema.Draft7Validator(schema).iter_errors(compose)]
+    assert errors == []
+
+
+def test_every_service_that_stays_up_has_a_health_check(compose: dict[str, Any]) -> None:
+    services = compose["services"]
+    assert [name for name in services if name != "migrate" and "healthcheck" not in services[name]] == []
+
+
+def test_dependencies_exist_and_wait_for_health(compose: dict[str, Any]) -> None:
+    services = compose["services"]
+    for service in services.values():
+        for name, how in service.get("depends_on", {}).items():
+            expected = "service_completed_successfully" if name == "migrate" else "service_healthy"
+            assert name in services
+            assert how["condition"] == expected
+
+
+def test_secrets_come_from_the_environment_only(compose: dict[str, Any]) -> None:
+    services = compose["services"]
+    assert SECRET.fullmatch(services["postgres"]["environment"]["POSTGRES_PASSWORD"])
+    assert SECRET.fullmatch(services["proxy"]["environment"]["STRANGLER_ADMIN_TOKEN"])
+    for name in ("migrate", "legacy", "async"):
+        assert SECRET.search(services[name]["environment"]["DATABASE_URL"])
+    example = (ROOT / "deploy/.env.example").read_text()
+    assert set(re.findall(r"^(\w+)=$", example, re.M)) == {"POSTGRES_PASSWORD", "STRANGLER_ADMIN_TOKEN"}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_services_are_stages_that_run_without_root(
+    name: str, compose: dict[str, Any], dockerfile: str
+) -> None:
+    build = compose["services"][name]["build"]
+    assert (ROOT / build["dockerfile"]).is_file()
+    assert "\nUSER 10001\n" in stage(dockerfile, build["target"])
+
+
+@pytest.mark.parametrize(
+    ("service", "package"), [("legacy", "legacy_flask"), ("async", "async_api"), ("migrate", "legacy_flask")]
+)
+def test_environment_variables_are_ones_that_the_code_reads(
+    service: str, package: str, compose: dict[str, Any]
+) -> None:
+    given = set(compose["services"][service]["environment"])
+    assert given <= environment_names(package)
+
+
+@pytest.mark.parametrize("service", ["fx", "legacy", "async", "proxy"])
+def test_the_health_check_asks_a_port_that_the_image_exposes(
+    service: str, compose: dict[str, Any], dockerfile: str
+) -> None:
+    probe = compose["services"][service]["healthcheck"]["test"][-1]
+    match = re.search(r"127\.0\.0\.1:(\d+)/(healthz|readyz)", probe)
+    assert match is not None
+    exposed = re.search(r"^EXPOSE (.+)$", stage(dockerfile, service), re.M)
+    assert exposed is not None
+    assert match[1] in exposed[1].split()
+
+
+def test_the_admin_port_is_published_on_loopback_only(compose: dict[str, Any]) -> None:
+    assert compose["services"]["proxy"]["ports"] == ["8000:8000", "127.0.0.1:9000:9000"]
+
+
+def test_everything_that_the_images_copy_exists(dockerfile: str) -> None:
+    for line in re.findall(r"^COPY (.+) \S+$", dockerfile, re.M):
+        assert [name for name in line.split() if not (ROOT / name).exists()] == []
