@@ -1,0 +1,32 @@
+"""The application factory: `gunicorn -c legacy_flask/gunicorn.conf.py 'legacy_flask.app:create_app()'`."""
+
+from __future__ import annotations
+
+from flask import Flask, Response
+
+from legacy_flask import db, errors
+from legacy_flask.config import Config
+from legacy_flask.views import accounts, health, payments
+
+MAX_BODY = 16 * 1024
+
+
+def create_app(config: Config | None = None) -> Flask:
+    """Raises ConfigError."""
+    config = config or Config.from_environment()
+    app = Flask(__name__, static_folder=None)
+    app.config.update(MAX_CONTENT_LENGTH=MAX_BODY, PROVIDE_AUTOMATIC_OPTIONS=False)
+    app.url_map.merge_slashes = False
+    app.extensions["config"] = config
+    db.init_app(app, config)
+    errors.init_app(app)
+    for blueprint in (accounts.blueprint, payments.blueprint, health.blueprint):
+        app.register_blueprint(blueprint)
+
+    @app.after_request
+    def _common_headers(response: Response) -> Response:
+        response.headers["Cache-Control"] = "no-store"
+        response.headers["X-Version"] = config.version
+        return response
+
+    return app
