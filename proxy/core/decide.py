@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from proxy.core import paths
-from proxy.core.heads import RequestHead
+from proxy.core.http1.request import RequestHead
 from proxy.core.snapshot import ASYNC, FULL_WEIGHT, LEGACY, BackendName, Endpoint, KeySource, Reason, Snapshot
 
 

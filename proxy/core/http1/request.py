@@ -1,0 +1,223 @@
+"""Request heads: one reading each, or refused (RFC 9112 sections 3, 5 and 6)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from proxy.core.http1.grammar import (
+    BARE_LF,
+    DIGITS,
+    TOKEN,
+    Malformed,
+    Pairs,
+    explain_fields,
+    split_fields,
+    tokens,
+)
+from proxy.core.snapshot import Limits
+
+_LINE: Final = re.compile(rb"(" + TOKEN + rb") ([\x21\x22\x24-\x7e]++) HTTP/1\.([01])")
+_OTHER_VERSION: Final = re.compile(TOKEN + rb" [\x21-\x7e]++ HTTP/[0-9]\.[0-9]")
+_HOST: Final = re.compile(rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=%]++|\[[0-9A-Fa-f:.]++\])(?::[0-9]{0,5})?")
+_ABSOLUTE: Final = re.compile(rb"https?://([^/?]*+)(.*+)", re.IGNORECASE)
+_SINGLE: Final = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect"})
+
+
+class RequestFields:
+    """The header block of a request and what it means for framing. Never changed after parsing.
+
+    Immutable and independent of the request line, so a connection whose client repeats the same block
+    (most do) parses it once.
+    """
+
+    __slots__ = (
+        "block",
+        "chunked",
+        "connection",
+        "content_length",
+        "expect_continue",
+        "first",
+        "keep_alive",
+        "minor",
+        "pairs",
+    )
+
+    def __init__(self, block: bytes, minor: int, pairs: Pairs) -> None:
+        self.block = block
+        self.minor = minor
+        self.pairs = pairs
+        first: dict[bytes, bytes] = {}
+        for name, value in pairs:
+            first.setdefault(name.lower(), value)
+        self.first: Mapping[bytes, bytes] = first
+        self.connection: list[bytes] = []
+        self.keep_alive = minor == 1
+        self.content_length = 0
+        self.chunked = False
+        self.expect_continue = False
+
+
+class RequestHead:
+    """One parsed request head. `target` is what was sent, byte for byte, but for absolute-form.
+
+    `host` is the authority the client asked for; in absolute-form it comes from the target and wins over
+    the Host field (RFC 9112 section 3.2.2).
+    """
+
+    __slots__ = ("fields", "host", "method", "target")
+
+    def __init__(self, method: str, target: bytes, host: bytes, fields: RequestFields) -> None:
+        self.method = method
+        self.target = target
+        self.host = host
+        self.fields = fields
+
+    @classmethod
+    def of(cls, method: str, target: str, fields: Mapping[str, str] | None = None) -> RequestHead:
+        """From plain strings, for `explain` and tests. Raises Malformed like the wire would."""
+        lines = {"Host": "localhost", **{name.title(): value for name, value in (fields or {}).items()}}
+        block = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        return parse_request(f"{method} {target} HTTP/1.1\r\n{block}\r\n".encode("latin-1"), Limits())
+
+    def get(self, name: bytes) -> bytes | None:
+        """The first value of the field with this lower-case name, or None."""
+        return self.fields.first.get(name)
+
+
+def parse_request(head: bytes, limits: Limits, known: RequestFields | None = None) -> RequestHead:
+    """A whole head, up to and including its empty line. Raises Malformed.
+
+    `known` is the connection's previous header block: if the bytes are the same, so is the meaning.
+    """
+    end = head.find(b"\r\n")
+    line = _LINE.fullmatch(head, 0, end)
+    if line is None:
+        raise _bad_line(head[:end])
+    method, target, minor = line.groups()
+    if len(target) > limits.target_bytes:
+        raise Malformed(414, "target_too_long", f"the request target is over {limits.target_bytes} bytes")
+    block = head[end + 2 : -2]
+    version = 1 if minor == b"1" else 0
+    if known is not None and known.block == block and known.minor == version:
+        fields = known
+    else:
+        fields = parse_fields(block, version, limits)
+    host = fields.first.get(b"host", b"")
+    if target[0] != 0x2F:  # "/": all but origin-form is rare
+        target, host = _other_form(method, target, host)
+    return RequestHead(method.decode("ascii"), target, host, fields)
+
+
+def parse_fields(block: bytes, minor: int, limits: Limits) -> RequestFields:
+    """The header block of an HTTP/1.`minor` request. Raises Malformed."""
+    pairs = split_fields(block)
+    if pairs is None:
+        raise Malformed(400, "bad_header", explain_fields(block))
+    if len(pairs) > limits.headers:
+        raise Malformed(431, "too_many_headers", f"more than {limits.headers} header lines")
+    fields = RequestFields(block, minor, pairs)
+    first = fields.first
+    if len(first) != len(pairs):
+        _check_repeated(pairs)
+    host = first.get(b"host")
+    if host is None:
+        if minor == 1:
+            raise Malformed(400, "bad_host", "Host is missing")
+    elif _HOST.fullmatch(host) is None:
+        raise Malformed(400, "bad_host", "Host is not a host name or address with an optional port")
+    if b"content-length" in first or b"transfer-encoding" in first:
+        _read_framing(fields)
+    if b"connection" in first:
+        _read_connection(fields)
+    if b"expect" in first:
+        _read_expect(fields)
+    return fields
+
+
+def check_partial(data: bytes, limits: Limits) -> None:
+    """Refuse, as early as possible, bytes that can not become a head that is accepted. Raises Malformed."""
+    if len(data) > limits.header_bytes:
+        end = data.find(b"\r\n", 0, limits.header_bytes)
+        if end < 0:
+            raise Malformed(414, "target_too_long", f"the request line is over {limits.header_bytes} bytes")
+        raise Malformed(431, "headers_too_large", f"the request head is over {limits.header_bytes} bytes")
+    if BARE_LF.search(data):
+        raise Malformed(400, "bad_header", "a line ends in LF without CR")
+    end = data.find(b"\r\n")
+    if end >= 0:
+        if _LINE.fullmatch(data, 0, end) is None:
+            raise _bad_line(data[:end])
+    elif re.match(rb"(?:" + TOKEN + rb"(?: [\x21-\x7e]*+(?: [HTP/0-9.]*+\r?)?)?)?\Z", data) is None:
+        raise Malformed(400, "bad_request_line", "this is not an HTTP/1.1 request")
+
+
+def _bad_line(line: bytes) -> Malformed:
+    if _OTHER_VERSION.fullmatch(line) and not line.endswith((b"HTTP/1.0", b"HTTP/1.1")):
+        return Malformed(505, "bad_version", "only HTTP/1.0 and HTTP/1.1 are spoken here")
+    return Malformed(400, "bad_request_line", "the request line is not METHOD SP target SP HTTP/1.1")
+
+
+def _other_form(method: bytes, target: bytes, host: bytes) -> tuple[bytes, bytes]:
+    """Target and host of a request that is not in origin-form."""
+    if method == b"CONNECT":
+        raise Malformed(501, "connect", "CONNECT is not offered")
+    if target == b"*":
+        if method == b"OPTIONS":
+            return target, host
+        raise Malformed(400, "bad_target", "only OPTIONS may ask for *")
+    absolute = _ABSOLUTE.fullmatch(target)
+    if absolute is None or _HOST.fullmatch(absolute[1]) is None:
+        raise Malformed(400, "bad_target", "the request target is neither a path nor an http URL")
+    authority, path = absolute.groups()
+    if not path:
+        return (b"*" if method == b"OPTIONS" else b"/"), authority
+    return (path if path.startswith(b"/") else b"/" + path), authority
+
+
+def _check_repeated(pairs: Pairs) -> None:
+    seen = set()
+    for name, _ in pairs:
+        key = name.lower()
+        if key in seen and key in _SINGLE:
+            kind = "bad_host" if key == b"host" else "bad_framing"
+            raise Malformed(400, kind, f"{key.decode('ascii')} is given more than once")
+        seen.add(key)
+
+
+def _read_framing(fields: RequestFields) -> None:
+    """RFC 9112 section 6.3, refusing all that the section lets a server repair."""
+    coding = fields.first.get(b"transfer-encoding")
+    length = fields.first.get(b"content-length")
+    if coding is not None:
+        if length is not None:
+            raise Malformed(400, "bad_framing", "both Content-Length and Transfer-Encoding are given")
+        if fields.minor == 0:
+            raise Malformed(400, "bad_framing", "HTTP/1.0 has no Transfer-Encoding")
+        if coding.lower() != b"chunked":
+            known = all(re.fullmatch(rb"[a-z0-9-]+", token) for token in tokens(coding))
+            status = 501 if known and tokens(coding)[-1:] == [b"chunked"] else 400
+            raise Malformed(status, "bad_framing", "the only Transfer-Encoding accepted is chunked")
+        fields.chunked = True
+    elif length is not None:
+        if DIGITS.fullmatch(length) is None:
+            raise Malformed(400, "bad_framing", "Content-Length is not a plain number of at most 18 digits")
+        fields.content_length = int(length)
+
+
+def _read_connection(fields: RequestFields) -> None:
+    named = [
+        token for name, value in fields.pairs if name.lower() == b"connection" for token in tokens(value)
+    ]
+    fields.connection = named
+    if b"close" in named:
+        fields.keep_alive = False
+    elif fields.minor == 0:
+        fields.keep_alive = b"keep-alive" in named
+
+
+def _read_expect(fields: RequestFields) -> None:
+    if fields.first[b"expect"].lower() != b"100-continue":
+        raise Malformed(417, "bad_expect", "the only expectation that can be met is 100-continue")
+    fields.expect_continue = fields.minor == 1

@@ -1,0 +1,129 @@
+"""What to do when an upstream failed: one exhaustive function over what is known.
+
+The rule behind all of it: a write whose bytes may have reached a backend is never sent again, anywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
+
+from proxy.core.snapshot import Retries
+
+FailureKind = Literal[
+    "connect_failed",  # refused, unreachable, TLS failed: nothing was sent
+    "connect_timeout",  # nothing was sent
+    "no_connection",  # the pool stayed full for the whole wait: nothing was sent
+    "reset",  # closed or reset before a whole response
+    "timeout",  # no response head, or a gap in the body
+    "bad_response",  # an answer that can not be relayed
+]
+
+UNSENT: Final = frozenset({"connect_failed", "connect_timeout", "no_connection"})
+
+_STATUS: Final[dict[FailureKind, int]] = {
+    "connect_failed": 502,
+    "connect_timeout": 504,
+    "no_connection": 503,
+    "reset": 502,
+    "timeout": 504,
+    "bad_response": 502,
+}
+
+MAX_CONNECT_ATTEMPTS: Final = 3
+
+
+class Attempt(NamedTuple):
+    """What is known when an attempt has failed."""
+
+    failure: FailureKind
+    safe: bool  # the endpoint may be executed twice
+    sent: bool  # at least one byte of the request may have left
+    reused: bool  # on a pooled connection
+    answered: bool  # at least one byte of the response came in
+    relayed: bool  # at least one byte of the response went to the client
+    whole: bool  # the request body is still held, so it can be sent again
+    attempts: int  # attempts on this backend so far, this one included
+    upstreams: int  # addresses of this backend
+    fallback: bool  # another backend is configured and has not been tried
+    retried: bool  # one retry after bytes were sent has been spent
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Try once more. `budgeted` retries need a token from the retry budget, and wait for the backoff."""
+
+    on_fallback: bool
+    why: str
+    budgeted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Answer `status`, or abort the client's connection if part of a response is already out."""
+
+    status: int
+    kind: FailureKind
+    unknown: bool  # a write that may or may not have happened
+    abort: bool
+
+
+def after_failure(attempt: Attempt) -> Again | GiveUp:
+    """The failure table of docs/architecture.md."""
+    unknown = attempt.sent and not attempt.safe
+    give_up = GiveUp(_STATUS[attempt.failure], attempt.failure, unknown, attempt.relayed)
+    if attempt.relayed:
+        return give_up
+    if not attempt.sent:
+        return _after_unsent(attempt, give_up)
+    if not attempt.safe or not attempt.whole or attempt.retried:
+        return give_up
+    if attempt.failure == "reset" and attempt.reused and not attempt.answered:
+        return Again(on_fallback=False, why="stale_connection", budgeted=False)
+    return Again(on_fallback=attempt.fallback, why=attempt.failure, budgeted=True)
+
+
+def _after_unsent(attempt: Attempt, give_up: GiveUp) -> Again | GiveUp:
+    if attempt.failure == "no_connection":
+        return give_up  # a backend that is merely busy must not push its load onto the other
+    if attempt.attempts < min(attempt.upstreams, MAX_CONNECT_ATTEMPTS):
+        return Again(on_fallback=False, why=attempt.failure, budgeted=False)
+    if attempt.fallback:
+        return Again(on_fallback=True, why=attempt.failure, budgeted=False)
+    return give_up
+
+
+class Budget:
+    """Bounds retries to a share of requests plus a small constant rate, so that they never amplify an outage.
+
+    A token bucket: each request adds `budget`, each second adds `min_per_second`, a retry takes one.
+    """
+
+    __slots__ = ("_retries", "_tokens", "_updated")
+
+    CAPACITY_SECONDS: Final = 10.0
+
+    def __init__(self, retries: Retries, now: float) -> None:
+        self._retries = retries
+        self._tokens = retries.min_per_second
+        self._updated = now
+
+    def deposit(self) -> None:
+        """A first attempt was made."""
+        self._tokens += self._retries.budget
+
+    def withdraw(self, now: float) -> bool:
+        """Whether one more retry may be made now; takes its token."""
+        rate = self._retries.min_per_second
+        cap = max(1.0, rate * self.CAPACITY_SECONDS)
+        self._tokens = min(cap, self._tokens + rate * (now - self._updated))
+        self._updated = now
+        if self._tokens < 1.0:
+            return False
+        self._tokens -= 1.0
+        return True
+
+
+def backoff(retries: Retries, retry: int, random: float) -> float:
+    """Seconds before the `retry`-th retry (from 1): exponential with full jitter; `random` in [0, 1)."""
+    return float(min(retries.max_backoff, retries.backoff * 2 ** (retry - 1)) * random)

@@ -1,0 +1,37 @@
+"""`python -m proxy.edge`: one worker, started by the control process."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+import socket
+
+import uvloop
+
+from proxy.edge.worker import Worker
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="An edge worker. Started by `strangler serve`, not by hand.")
+    parser.add_argument("--worker", type=int, required=True, help="number of this worker")
+    parser.add_argument("--channel", required=True, help="path of the control process's unix socket")
+    parser.add_argument("--fd", type=int, required=True, help="descriptor of the listening socket")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    listener = socket.socket(fileno=options.fd)
+    listener.setblocking(False)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; control tells us to drain
+    uvloop.run(_run(options.worker, options.channel, listener))
+
+
+async def _run(number: int, channel: str, listener: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    worker = Worker(loop, number, channel, listener)
+    loop.add_signal_handler(signal.SIGTERM, worker.drain, 30.0)
+    await worker.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""What a worker counts. Totals since its start; the control process makes rates of them."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+
+from proxy.core.messages import Labelled, Latency, Requests
+from proxy.core.stats import BOUNDS
+
+
+class Counters:
+    """Plain dictionaries keyed by labels: an update is one hash of strings that hash once."""
+
+    __slots__ = ("dropped", "errors", "latencies", "requests", "retries", "totals", "unknown")
+
+    def __init__(self) -> None:
+        self.requests: Counter[tuple[str, str, str, int]] = Counter()
+        self.latencies: dict[tuple[str, str], list[int]] = {}
+        self.totals: Counter[tuple[str, str]] = Counter()  # seconds
+        self.errors: Counter[tuple[str, str]] = Counter()
+        self.retries: Counter[tuple[str, str]] = Counter()
+        self.unknown: Counter[tuple[str, str]] = Counter()
+        self.dropped: Counter[tuple[str, str]] = Counter()
+
+    def observe(self, endpoint: str, backend: str, reason: str, status: int, seconds: float) -> None:
+        """One finished request; `seconds` from its complete head to its last response byte."""
+        key = (endpoint, backend, reason, status)
+        requests = self.requests
+        requests[key] = requests.get(key, 0) + 1
+        pair = (endpoint, backend)
+        counts = self.latencies.get(pair)
+        if counts is None:
+            counts = self.latencies[pair] = [0] * (len(BOUNDS) + 1)
+        counts[bisect_left(BOUNDS, seconds)] += 1
+        self.totals[pair] = self.totals.get(pair, 0) + seconds  # type: ignore[assignment]
+
+    def request_rows(self) -> list[Requests]:
+        return [Requests(*key, count) for key, count in self.requests.items()]
+
+    def latency_rows(self) -> list[Latency]:
+        return [Latency(*pair, list(counts), self.totals[pair]) for pair, counts in self.latencies.items()]
+
+
+def rows(counter: Counter[tuple[str, str]]) -> list[Labelled]:
+    return [Labelled(*pair, count) for pair, count in counter.items()]

@@ -1,0 +1,41 @@
+"""Timeouts without timers: one periodic sweep over everything that has a deadline.
+
+A timer per request costs more than the request's own bookkeeping; writing a float does not. Precision is
+the sweep's interval, which is fine for the seconds that timeouts are set in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import Final, Protocol
+
+NEVER: Final = math.inf
+
+
+class Timed(Protocol):
+    deadline: float  # loop time, or NEVER
+
+    def on_deadline(self, now: float) -> None:
+        """The deadline has passed; set a new one or close."""
+
+
+class Sweeper:
+    """Calls `on_deadline` of every item in `items` whose deadline has passed, each `interval` seconds."""
+
+    __slots__ = ("_handle", "_interval", "_loop", "items")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, interval: float) -> None:
+        self.items: set[Timed] = set()
+        self._loop = loop
+        self._interval = interval
+        self._handle = loop.call_later(interval, self._sweep)
+
+    def stop(self) -> None:
+        self._handle.cancel()
+
+    def _sweep(self) -> None:
+        self._handle = self._loop.call_later(self._interval, self._sweep)
+        now = self._loop.time()
+        for item in [item for item in self.items if item.deadline <= now]:
+            item.on_deadline(now)

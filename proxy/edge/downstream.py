@@ -1,0 +1,381 @@
+"""One client connection: bytes in, one exchange at a time, responses out in order.
+
+Pipelined requests wait as unparsed bytes, of which at most PIPELINE are held; beyond that, and while a body
+can not be passed on, the socket is not read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, cast
+
+from proxy.core import replies
+from proxy.core.decide import Context, Decision, decide
+from proxy.core.forwarded import client_address, is_trusted
+from proxy.core.headers import Hop
+from proxy.core.http1.chunked import ChunkedDecoder
+from proxy.core.http1.grammar import Malformed
+from proxy.core.http1.request import RequestFields, RequestHead, check_partial, parse_request
+from proxy.core.snapshot import ASYNC, LEGACY, Snapshot
+from proxy.edge.deadlines import NEVER
+from proxy.edge.exchange import Exchange
+from proxy.edge.outbound import Outbound
+
+if TYPE_CHECKING:
+    from proxy.edge.services import Services
+
+PIPELINE: Final = 64 * 1024
+LINGER: Final = (
+    2.0  # seconds in which a client may still send what will be thrown away (RFC 9112 section 9.6)
+)
+LINGER_BYTES: Final = 1024 * 1024
+
+
+class ClientConnection(asyncio.Protocol):
+    """Between requests `exchange` is None; while a body is read `_left` or `_decoder` tells how much."""
+
+    __slots__ = (
+        "_body_bytes",
+        "_buffer",
+        "_context",
+        "_decoder",
+        "_discarding",
+        "_fields",
+        "_left",
+        "_parsing",
+        "_paused",
+        "_stalled",
+        "_writable",
+        "closed",
+        "deadline",
+        "exchange",
+        "outbound",
+        "services",
+        "transport",
+    )
+
+    transport: asyncio.Transport
+    outbound: Outbound
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self.exchange: Exchange | None = None
+        self.closed = False
+        self.deadline = NEVER
+        self._buffer = b""
+        self._context = Context("", services.random, False)
+        self._decoder: ChunkedDecoder | None = None
+        self._discarding = -1  # bytes still thrown away while lingering; -1: not lingering
+        self._fields: RequestFields | None = None
+        self._left = 0
+        self._body_bytes = 0
+        self._parsing = False
+        self._paused = False
+        self._writable = True
+        self._stalled = 0  # bytes unsent when the client was last looked at
+
+    # called by the event loop
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        services = self.services
+        peer = self.transport.get_extra_info("peername")
+        address = peer[0] if isinstance(peer, tuple) else ""
+        trusted = is_trusted(address, services.trusted)
+        self._context = Context(address, services.random, trusted)
+        self.outbound = Outbound(Hop(address.encode("ascii") or b"unknown", trusted))
+        self.transport.set_write_buffer_limits(high=services.snapshot.buffers.response)
+        self.deadline = services.loop.time() + services.snapshot.server.timeouts.keep_alive
+        services.connected(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._discarding >= 0:
+            self._discard(len(data))
+            return
+        exchange = self.exchange
+        if exchange is None:
+            self._buffer = self._buffer + data if self._buffer else data
+            self._next_request()
+        elif self._left or self._decoder is not None:
+            self._on_body(exchange, data)
+        else:
+            self._buffer += data
+            if len(self._buffer) > PIPELINE:
+                self._pause()
+
+    def eof_received(self) -> bool:
+        """A half-closed client still gets its answer, unless it stopped in the middle of a request."""
+        if self.exchange is None or self._discarding >= 0:
+            return False
+        if self._left or self._decoder is not None or self.services.snapshot.server.abort_on_eof:
+            return False
+        self.exchange.keep_alive = False
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed = True
+        self.deadline = NEVER
+        self.services.disconnected(self)
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
+            exchange.on_client_gone()
+
+    def pause_writing(self) -> None:
+        self._writable = False
+        self._stalled = 0
+        self.deadline = self.services.loop.time() + self.services.snapshot.server.timeouts.body
+        if self.exchange is not None:
+            self.exchange.on_client_writable(False)
+
+    def resume_writing(self) -> None:
+        self._writable = True
+        self.deadline = NEVER if self.exchange is not None else self._idle_deadline()
+        if self.exchange is not None:
+            self.exchange.on_client_writable(True)
+        else:
+            self._next_request()
+
+    def on_deadline(self, now: float) -> None:
+        exchange = self.exchange
+        timeouts = self.services.snapshot.server.timeouts
+        if not self._writable:
+            unsent = self.transport.get_write_buffer_size()
+            if unsent != self._stalled:  # slow, but it reads
+                self._stalled = unsent
+                self.deadline = now + timeouts.body
+            else:
+                self.services.count_error("client", "slow_reader")
+                self.abort()
+        elif exchange is not None:
+            exchange.refuse(408, "body_timeout", f"no body data came for {timeouts.body:g} s")
+        elif self._buffer:
+            self._refuse(Malformed(408, "header_timeout", f"the head took over {timeouts.header:g} s"))
+        else:
+            self.transport.close()
+
+    # requests
+
+    def _next_request(self) -> None:
+        """Take requests off the buffer until one is under way or more bytes are needed."""
+        if self._parsing:
+            return
+        self._parsing = True
+        try:
+            while self._buffer and self.exchange is None and not self._ended() and self._writable:
+                if not self._take_request():
+                    break
+        finally:
+            self._parsing = False
+
+    def _take_request(self) -> bool:
+        data = self._buffer
+        services = self.services
+        snapshot = services.snapshot
+        limits = snapshot.server.limits
+        if data[0] == 0x0D and data[:2] == b"\r\n"[: len(data)]:  # RFC 9112 section 2.2
+            self._buffer = data[2:]
+            return len(data) > 2
+        end = data.find(b"\r\n\r\n", 0, limits.header_bytes)
+        try:
+            if end < 0:
+                check_partial(data, limits)
+                if self.deadline > (until := services.loop.time() + snapshot.server.timeouts.header):
+                    self.deadline = until
+                return False
+            head = parse_request(data[: end + 4], limits, self._fields)
+        except Malformed as error:
+            self._refuse(error)
+            return False
+        self._fields = head.fields
+        self._buffer = data[end + 4 :]
+        self._start(snapshot, head)
+        return True
+
+    def _start(self, snapshot: Snapshot, head: RequestHead) -> None:
+        services = self.services
+        fields = head.fields
+        limit = snapshot.server.limits.body_bytes
+        context = self._context
+        if context.trusted:
+            context = context._replace(peer=self._forwarded_client(fields))
+        decision = decide(snapshot, head, context)
+        backend = decision.backend
+        if backend is None:
+            self._answer_here(snapshot, head, decision)
+            return
+        if 0 < limit < fields.content_length:
+            self._refuse(Malformed(413, "body_too_large", f"the body is over {limit} bytes"), head)
+            return
+        endpoint = decision.endpoint
+        if backend == ASYNC and endpoint is not None and services.must_fall_back(endpoint):
+            backend = LEGACY
+            decision = decision._replace(backend=LEGACY, reason="breaker")
+        now = services.loop.time()
+        exchange = Exchange(self, services, snapshot, head, decision, backend, now)
+        self.exchange = exchange
+        self._left = fields.content_length
+        if fields.chunked:
+            self._decoder = ChunkedDecoder()
+        has_body = fields.chunked or fields.content_length > 0
+        if not has_body:
+            self.deadline = NEVER
+            exchange.begin(False)
+            return
+        self._body_bytes = 0
+        self.deadline = now + snapshot.server.timeouts.body
+        exchange.begin(True)
+        rest, self._buffer = self._buffer, b""
+        if rest:
+            self._on_body(exchange, rest)
+        elif fields.expect_continue:
+            self.write(replies.CONTINUE)
+
+    def _forwarded_client(self, fields: RequestFields) -> str:
+        values = [value for name, value in fields.pairs if name.lower() == b"x-forwarded-for"]
+        return client_address(self._context.peer, values, self.services.trusted)
+
+    def _on_body(self, exchange: Exchange, data: bytes) -> None:
+        decoder = self._decoder
+        if decoder is None:
+            rest = data[self._left :]
+            piece = data[: self._left] if rest else data
+            self._left -= len(piece)
+            complete = self._left == 0
+        else:
+            try:
+                piece = decoder.feed(data)
+            except Malformed as error:
+                exchange.refuse(error.status, error.kind, error.detail)
+                return
+            complete = decoder.done
+            rest = decoder.rest
+            self._body_bytes += len(piece)
+            limit = exchange.snapshot.server.limits.body_bytes
+            if 0 < limit < self._body_bytes:
+                exchange.refuse(413, "body_too_large", f"the body is over {limit} bytes")
+                return
+        if complete:
+            self._decoder = None
+            self._buffer = rest
+            self.deadline = NEVER
+        else:
+            self.deadline = self.services.loop.time() + exchange.snapshot.server.timeouts.body
+        if piece or complete:
+            exchange.on_request_body(piece, complete)
+
+    # called by the exchange
+
+    def write(self, data: bytes) -> None:
+        if not self.closed:
+            self.transport.write(data)
+
+    def reply(
+        self,
+        exchange: Exchange,
+        status: int,
+        source: replies.Source,
+        kind: str,
+        detail: str,
+        retry_after: int | None = None,
+    ) -> None:
+        """The proxy's own answer in place of a backend's."""
+        if self._left or self._decoder is not None:
+            exchange.keep_alive = False
+        close = not exchange.keep_alive or self.closing_soon()
+        exchange.keep_alive = not close
+        self.write(
+            replies.problem(
+                status, source, kind, detail, head=exchange.head, close=close, retry_after=retry_after
+            )
+        )
+
+    def on_exchange_end(self, exchange: Exchange) -> None:
+        self.exchange = None
+        unread = self._left > 0 or self._decoder is not None
+        self._left = 0
+        self._decoder = None
+        if unread:
+            self._linger()
+        elif not exchange.keep_alive:
+            self.transport.close()
+        else:
+            self.deadline = self._idle_deadline()
+            self._resume()
+            if self._buffer:
+                self._next_request()
+            elif self.services.draining:
+                self.transport.close()
+
+    def closing_soon(self) -> bool:
+        return self.services.draining
+
+    def pause_body(self) -> None:
+        """The body's next piece has nowhere to go yet; the client is not timed for that."""
+        self._pause()
+        self.deadline = NEVER
+
+    def resume_body(self) -> None:
+        if self._left or self._decoder is not None:
+            self.deadline = self.services.loop.time() + self.services.snapshot.server.timeouts.body
+        self._resume()
+
+    def abort(self) -> None:
+        """End with a reset, so that nobody takes what was sent for the whole."""
+        if not self.closed:
+            self.transport.abort()
+
+    def close_if_idle(self) -> None:
+        """Draining: connections without a request under way go at once."""
+        if self.exchange is None and not self._buffer and not self.closed:
+            self.transport.close()
+
+    # endings
+
+    def _answer_here(self, snapshot: Snapshot, head: RequestHead, decision: Decision) -> None:
+        if decision.ambiguous:
+            error = Malformed(400, "ambiguous_path", "backends may read this path differently")
+        else:
+            error = Malformed(404, "unlisted", "no endpoint matches this method and path")
+        fields = head.fields
+        if fields.chunked or fields.content_length or not fields.keep_alive or self.services.draining:
+            self._refuse(error, head)
+            return
+        self.services.observe_refusal(decision.reason, error)
+        self.write(replies.problem(error.status, "client", error.kind, error.detail, head=head))
+        self.deadline = self._idle_deadline()
+
+    def _refuse(self, error: Malformed, head: RequestHead | None = None) -> None:
+        """Answer and end the connection: what follows can not be trusted to be a request."""
+        self.services.observe_refusal("refused", error)
+        self.write(replies.problem(error.status, "client", error.kind, error.detail, head=head, close=True))
+        self._linger()
+
+    def _linger(self) -> None:
+        """Close so that the answer survives: a close with unread bytes would reset the connection."""
+        self._buffer = b""
+        self._discarding = LINGER_BYTES
+        self.deadline = self.services.loop.time() + LINGER
+        self._resume()
+        if not self.closed and self.transport.can_write_eof():
+            self.transport.write_eof()
+
+    def _discard(self, size: int) -> None:
+        self._discarding = max(0, self._discarding - size)
+        if self._discarding == 0:
+            self.transport.close()
+
+    def _ended(self) -> bool:
+        return self.closed or self._discarding >= 0 or self.transport.is_closing()
+
+    def _idle_deadline(self) -> float:
+        return self.services.loop.time() + self.services.snapshot.server.timeouts.keep_alive
+
+    def _pause(self) -> None:
+        if not self._paused and not self.closed:
+            self._paused = True
+            self.transport.pause_reading()
+
+    def _resume(self) -> None:
+        if self._paused and not self.closed:
+            self._paused = False
+            self.transport.resume_reading()

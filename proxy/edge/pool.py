@@ -1,0 +1,252 @@
+"""The connections of one worker to one backend: which upstream, which connection, and who waits.
+
+Idle connections are a stack, so that the warmest is reused and the coldest expire. With several upstreams
+the one with fewer outstanding requests of two random choices is taken; one that fails FAILURES times in a
+row sits out for SIT_OUT seconds, unless all would.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+from collections import deque
+from typing import Final, Protocol
+
+from proxy.core.retry import FailureKind
+from proxy.core.snapshot import Backend, Upstream
+from proxy.edge.deadlines import NEVER, Sweeper
+from proxy.edge.resolver import Resolver
+from proxy.edge.upstream import UpstreamConnection
+
+FAILURES: Final = 5
+SIT_OUT: Final = 30.0
+WRITE_REUSE: Final = 1.0  # a write takes a pooled connection only if it was used within this many seconds
+
+
+class Waiter(Protocol):
+    """What an exchange offers to the pool; `on_connection` or `on_failure` follows each `acquire`.
+
+    `tried` collects the addresses that could not be reached for it.
+    """
+
+    deadline: float
+    tried: tuple[Address, ...]
+
+    def on_connection(self, connection: UpstreamConnection) -> None: ...
+    def on_failure(self, kind: FailureKind, detail: str) -> None: ...
+    def on_deadline(self, now: float) -> None: ...
+    def wants_connection(self) -> bool: ...
+
+
+class Address:
+    """One upstream and what this worker knows about it."""
+
+    __slots__ = ("failures", "idle", "out_until", "outstanding", "tls", "upstream")
+
+    def __init__(self, upstream: Upstream) -> None:
+        self.upstream = upstream
+        self.idle: list[UpstreamConnection] = []
+        self.outstanding = 0
+        self.failures = 0
+        self.out_until = 0.0
+        self.tls = ssl.create_default_context() if upstream.scheme == "https" else None
+
+
+class Pool:
+    """All connections of one worker to one backend."""
+
+    __slots__ = (
+        "_connecting",
+        "_resolver",
+        "_retired",
+        "_sweeper",
+        "_waiting",
+        "addresses",
+        "backend",
+        "connections",
+        "loop",
+    )
+
+    def __init__(self, backend: Backend, loop: asyncio.AbstractEventLoop, sweeper: Sweeper) -> None:
+        self.backend = backend
+        self.loop = loop
+        self.addresses = [Address(upstream) for upstream in backend.upstreams]
+        self.connections = 0  # open or being opened
+        self._sweeper = sweeper
+        self._resolver = Resolver(loop)
+        self._waiting: deque[Waiter] = deque()
+        self._connecting: set[asyncio.Task[None]] = set()
+        self._retired = False
+
+    def acquire(self, waiter: Waiter, *, write: bool, fresh: bool = False) -> UpstreamConnection | None:
+        """An idle connection, or None: then `waiter` hears later.
+
+        `write`: the request may not be sent twice, so only a connection that is surely alive will do.
+        `fresh`: a pooled one has just been found dead.
+        """
+        address = self._choose(waiter.tried)
+        if not fresh:
+            connection = self._idle(address, write)
+            if connection is not None:
+                address.outstanding += 1
+                return connection
+        if self.connections < self.backend.connections or self._evict(address):
+            self._open(address, waiter)
+        elif len(self._waiting) < self.backend.connections:
+            waiter.deadline = self.loop.time() + self.backend.timeouts.connect
+            self._sweeper.items.add(waiter)
+            self._waiting.append(waiter)
+        else:
+            waiter.on_failure("no_connection", "too many requests already wait for this backend")
+        return None
+
+    def stop_waiting(self, waiter: Waiter) -> None:
+        """`waiter` has waited long enough, or has no use for a connection any more."""
+        self._sweeper.items.discard(waiter)
+        if waiter in self._waiting:
+            self._waiting.remove(waiter)
+
+    def release(self, connection: UpstreamConnection) -> None:
+        """A complete exchange leaves `connection` reusable."""
+        address = connection.address
+        address.failures = 0
+        if self._retired:
+            connection.abort()
+            return
+        waiter = self._next_waiter()
+        if waiter is not None:
+            waiter.on_connection(connection)
+            return
+        address.outstanding -= 1
+        now = self.loop.time()
+        connection.idle_since = now
+        connection.deadline = now + self.backend.timeouts.pool_idle
+        address.idle.append(connection)
+
+    def forget(self, connection: UpstreamConnection) -> None:
+        """`connection` is closed, from whatever state."""
+        address = connection.address
+        self.connections -= 1
+        self._sweeper.items.discard(connection)
+        if connection in address.idle:
+            address.idle.remove(connection)
+        elif address.outstanding:
+            address.outstanding -= 1
+        self._serve_waiting()
+
+    def retire(self) -> None:
+        """The configuration no longer has this backend: close what is idle, the rest as it finishes."""
+        self._retired = True
+        for address in self.addresses:
+            for connection in list(address.idle):
+                connection.abort()
+
+    def _choose(self, tried: tuple[Address, ...]) -> Address:
+        if len(self.addresses) == 1:
+            return self.addresses[0]
+        now = self.loop.time()
+        untried = [address for address in self.addresses if address not in tried] or self.addresses
+        usable = [address for address in untried if address.out_until <= now] or untried
+        if len(usable) == 1:
+            return usable[0]
+        first, second = random.sample(usable, 2)
+        return first if first.outstanding <= second.outstanding else second
+
+    def _idle(self, address: Address, write: bool) -> UpstreamConnection | None:
+        idle = address.idle
+        oldest = self.loop.time() - (WRITE_REUSE if write else self.backend.timeouts.pool_idle)
+        while idle:
+            connection = idle.pop()
+            if connection.idle_since >= oldest and (not write or connection.is_quiet()):
+                connection.deadline = NEVER
+                return connection
+            if write and connection.idle_since < oldest:
+                idle.append(connection)  # too old for a write, still good for a read
+                return None
+            address.outstanding += 1  # abort() takes it off again
+            connection.abort()
+        return None
+
+    def _evict(self, address: Address) -> bool:
+        """Make room by closing another upstream's idle connection, if there is one."""
+        for other in self.addresses:
+            if other is not address and other.idle:
+                other.idle[0].abort()
+                return True
+        return False
+
+    def _open(self, address: Address, waiter: Waiter) -> None:
+        self.connections += 1
+        address.outstanding += 1
+        task = self.loop.create_task(self._connect(address, waiter))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+
+    async def _connect(self, address: Address, waiter: Waiter) -> None:
+        try:
+            async with asyncio.timeout(self.backend.timeouts.connect):
+                connection = await self._dial(address)
+        except (OSError, ssl.SSLError, TimeoutError) as error:
+            self.connections -= 1
+            address.outstanding -= 1
+            self.note_failure(address)
+            waiter.tried += (address,)
+            kind: FailureKind = "connect_timeout" if isinstance(error, TimeoutError) else "connect_failed"
+            if waiter.wants_connection():
+                waiter.on_failure(kind, f"the {self.backend.name} backend can not be reached")
+            self._serve_waiting()
+            return
+        self._sweeper.items.add(connection)
+        if waiter.wants_connection():
+            waiter.on_connection(connection)
+        else:
+            self.release(connection)
+
+    async def _dial(self, address: Address) -> UpstreamConnection:
+        upstream = address.upstream
+
+        def factory() -> UpstreamConnection:
+            return UpstreamConnection(self, address)
+
+        if upstream.scheme == "unix":
+            _, connection = await self.loop.create_unix_connection(factory, upstream.path)
+            return connection
+        hosts = await self._resolver.resolve(upstream.host)
+        for host in hosts:
+            try:
+                _, connection = await self.loop.create_connection(
+                    factory,
+                    host,
+                    upstream.port,
+                    ssl=address.tls,
+                    server_hostname=None if address.tls is None else upstream.host,
+                )
+            except OSError:
+                if host == hosts[-1]:
+                    raise
+            else:
+                return connection
+        raise OSError(f"{upstream.host} has no address")
+
+    def note_failure(self, address: Address) -> None:
+        """A request failed through this upstream's fault."""
+        address.failures += 1
+        if address.failures >= FAILURES:
+            address.failures = 0
+            address.out_until = self.loop.time() + SIT_OUT
+
+    def _next_waiter(self) -> Waiter | None:
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            self._sweeper.items.discard(waiter)
+            waiter.deadline = NEVER
+            if waiter.wants_connection():
+                return waiter
+        return None
+
+    def _serve_waiting(self) -> None:
+        if self._waiting and self.connections < self.backend.connections and not self._retired:
+            waiter = self._next_waiter()
+            if waiter is not None:
+                self._open(self._choose(waiter.tried), waiter)

@@ -1,0 +1,147 @@
+"""What all connections of one worker share: the snapshot, the pools, the counters, the breakers."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import os
+import random
+from typing import Final
+
+from proxy.core.breaker import Breaker
+from proxy.core.forwarded import Network
+from proxy.core.http1.grammar import Malformed
+from proxy.core.messages import Labelled, Stats
+from proxy.core.retry import Budget
+from proxy.core.snapshot import ASYNC, BACKENDS, LEGACY, BackendName, Endpoint, Snapshot
+from proxy.edge.counters import Counters, rows
+from proxy.edge.deadlines import Sweeper
+from proxy.edge.downstream import ClientConnection
+from proxy.edge.exchange import Exchange
+from proxy.edge.pool import Pool
+
+UPSTREAM_SWEEP: Final = 0.1  # seconds; the precision of backend timeouts
+CLIENT_SWEEP: Final = 0.5
+
+UNLISTED: Final = "unlisted"
+
+
+class Services:
+    """Mutable state of one worker. Everything here is touched from the event loop's thread only."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, snapshot: Snapshot) -> None:
+        self.loop = loop
+        self.snapshot = snapshot
+        self.draining = False
+        self.random = random.random
+        self.counters = Counters()
+        self.clients = Sweeper(loop, CLIENT_SWEEP)
+        self.upstreams = Sweeper(loop, UPSTREAM_SWEEP)
+        self.pools: dict[BackendName, Pool] = {
+            name: Pool(snapshot.backend(name), loop, self.upstreams) for name in BACKENDS
+        }
+        self.trusted: tuple[Network, ...] = _networks(snapshot)
+        self._breakers: dict[str, Breaker] = {}
+        self._budget = Budget(snapshot.retries, loop.time())
+        self._request_prefix = os.urandom(8).hex()
+        self._request_number = 0
+
+    def apply(self, snapshot: Snapshot) -> None:
+        """Serve `snapshot` from the next request on; requests under way keep theirs."""
+        previous, self.snapshot = self.snapshot, snapshot
+        for name in BACKENDS:
+            if snapshot.backend(name) != previous.backend(name):
+                self.pools[name].retire()
+                self.pools[name] = Pool(snapshot.backend(name), self.loop, self.upstreams)
+        self.trusted = _networks(snapshot)
+        if snapshot.retries != previous.retries:
+            self._budget = Budget(snapshot.retries, self.loop.time())
+        kept = {endpoint.name: endpoint.breaker for endpoint in snapshot.endpoints}
+        self._breakers = {
+            name: breaker for name, breaker in self._breakers.items() if kept.get(name) == breaker.settings
+        }
+
+    # connections
+
+    def connected(self, client: ClientConnection) -> None:
+        self.clients.items.add(client)
+
+    def disconnected(self, client: ClientConnection) -> None:
+        self.clients.items.discard(client)
+
+    # decisions that need state
+
+    def must_fall_back(self, endpoint: Endpoint) -> bool:
+        """Whether the breaker keeps this request, meant for async, from it."""
+        if not endpoint.safe or endpoint.fallback != LEGACY:
+            return False
+        breaker = self._breakers.get(endpoint.name)
+        if breaker is None or breaker.state == "closed":
+            return False
+        return not breaker.allows(self.loop.time(), self.random())
+
+    def record_breaker(self, exchange: Exchange, failed: bool) -> None:
+        """One answer or failure of async to a safe request of a listed endpoint."""
+        endpoint = exchange.endpoint
+        if exchange.backend != ASYNC or endpoint is None or not endpoint.safe:
+            return
+        breaker = self._breakers.get(endpoint.name)
+        if breaker is None:
+            breaker = self._breakers[endpoint.name] = Breaker(endpoint.breaker)
+        breaker.record(failed, self.loop.time())
+
+    def withdraw_retry(self) -> bool:
+        return self._budget.withdraw(self.loop.time())
+
+    def request_id(self) -> bytes:
+        self._request_number += 1
+        return b"%s-%x" % (self._request_prefix.encode(), self._request_number)
+
+    # observation
+
+    def observe(self, exchange: Exchange) -> None:
+        """The one place where a request's outcome is counted."""
+        endpoint = exchange.endpoint
+        self._budget.deposit()
+        self.counters.observe(
+            UNLISTED if endpoint is None else endpoint.name,
+            exchange.backend,
+            exchange.reason,
+            exchange.status,
+            self.loop.time() - exchange.started,
+        )
+
+    def observe_refusal(self, reason: str, error: Malformed) -> None:
+        """A request that was answered here, before any backend was chosen."""
+        self.counters.requests[UNLISTED, "proxy", reason, error.status] += 1
+        self.counters.errors["client", error.kind] += 1
+
+    def count_error(self, source: str, kind: str) -> None:
+        self.counters.errors[source, kind] += 1
+
+    def count_retry(self, endpoint: Endpoint | None, why: str) -> None:
+        self.counters.retries[UNLISTED if endpoint is None else endpoint.name, why] += 1
+
+    def count_unknown(self, endpoint: Endpoint | None) -> None:
+        self.counters.unknown[UNLISTED if endpoint is None else endpoint.name, ""] += 1
+
+    def stats(self) -> Stats:
+        now = self.loop.time()
+        return Stats(
+            connections=len(self.clients.items),
+            requests=self.counters.request_rows(),
+            latencies=self.counters.latency_rows(),
+            proxy_errors=rows(self.counters.errors),
+            retries=rows(self.counters.retries),
+            outcome_unknown=rows(self.counters.unknown),
+            dropped=rows(self.counters.dropped),
+            breakers=[
+                Labelled(name, breaker.state, round(breaker.seconds_left(now)))
+                for name, breaker in self._breakers.items()
+                if breaker.state != "closed"
+            ],
+        )
+
+
+def _networks(snapshot: Snapshot) -> tuple[Network, ...]:
+    return tuple(ipaddress.ip_network(network) for network in snapshot.server.trusted_proxies)

@@ -1,0 +1,289 @@
+"""One connection to an upstream: writes requests, parses what comes back, knows nothing of clients."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+from typing import TYPE_CHECKING, Final, Protocol, cast
+
+from proxy.core.http1.chunked import ChunkedDecoder
+from proxy.core.http1.grammar import Malformed, Pairs
+from proxy.core.http1.response import CHUNKED, UNTIL_CLOSE, ResponseHead, parse_response
+from proxy.core.retry import FailureKind
+from proxy.edge.deadlines import NEVER
+
+if TYPE_CHECKING:
+    from proxy.edge.pool import Address, Pool
+
+MAX_HEAD: Final = 64 * 1024
+MAX_INFORMATIONAL: Final = 16  # 1xx answers before the final one; more is a storm
+SEND_BUFFER: Final = 64 * 1024
+
+
+class Receiver(Protocol):
+    """What an exchange offers to the connection that serves it."""
+
+    method: str
+    response_timeout: float | None  # seconds; None: the backend's own
+
+    def on_informational(self, response: ResponseHead) -> None: ...
+    def on_response(self, response: ResponseHead, data: bytes, complete: bool) -> None: ...
+    def on_data(self, data: bytes, complete: bool, trailers: Pairs) -> None: ...
+    def on_failure(self, kind: FailureKind, detail: str) -> None: ...
+    def on_upstream_writable(self, writable: bool) -> None: ...
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """Serves one exchange at a time; `exchange` is None while it idles in the pool."""
+
+    __slots__ = (
+        "_buffer",
+        "_decoder",
+        "_informational",
+        "_left",
+        "_paused",
+        "_response",
+        "address",
+        "answered",
+        "closed",
+        "deadline",
+        "exchange",
+        "idle_since",
+        "pool",
+        "request_sent",
+        "transport",
+        "used",
+    )
+
+    transport: asyncio.Transport
+
+    def __init__(self, pool: Pool, address: Address) -> None:
+        self.pool = pool
+        self.address = address
+        self.exchange: Receiver | None = None
+        self.deadline = NEVER
+        self.idle_since = 0.0
+        self.used = False  # has served an exchange before this one
+        self.closed = False
+        self.answered = False  # a byte of the response came in
+        self.request_sent = False  # the last byte of the request was written
+        self._buffer = b""
+        self._response: ResponseHead | None = None
+        self._left = 0
+        self._decoder: ChunkedDecoder | None = None
+        self._informational = 0
+        self._paused = False
+
+    # called by the exchange
+
+    def start(self, exchange: Receiver, data: bytes, last: bool) -> None:
+        """Begin a request with its first bytes; `last` if these are all of it."""
+        self.exchange = exchange
+        self.answered = False
+        self._informational = 0
+        self.write(data, last)
+
+    def write(self, data: bytes, last: bool) -> None:
+        self.transport.write(data)
+        self.request_sent = last
+        if last and self.exchange is not None:
+            timeout = self.exchange.response_timeout
+            if timeout is None:
+                timeout = self.pool.backend.timeouts.response
+            self.deadline = self.pool.loop.time() + timeout
+
+    def pause(self) -> None:
+        """The client does not keep up: stop reading, and do not time the upstream for it."""
+        if not self.closed and not self._paused:
+            self._paused = True
+            self.transport.pause_reading()
+            self.deadline = NEVER
+
+    def resume(self) -> None:
+        if not self.closed and self._paused:
+            self._paused = False
+            self.transport.resume_reading()
+            self.deadline = self.pool.loop.time() + self.pool.backend.timeouts.idle
+
+    def abort(self) -> None:
+        """Drop the connection at once, whatever is under way on it."""
+        self.exchange = None
+        if not self.closed:
+            self.transport.abort()
+        self._lost()
+
+    def is_quiet(self) -> bool:
+        """Whether the idle connection has neither been closed by the upstream nor been sent unasked bytes.
+
+        Asks the kernel, because the event loop may not have come round to telling us.
+        """
+        poll = select.poll()
+        poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN | select.POLLRDHUP)
+        return not poll.poll(0)
+
+    # called by the event loop
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.set_write_buffer_limits(high=SEND_BUFFER)
+
+    def data_received(self, data: bytes) -> None:
+        if self._response is not None:
+            self._on_body(data)
+            return
+        exchange = self.exchange
+        if exchange is None:
+            self.abort()  # bytes that nobody asked for: never to be taken for the next answer
+            return
+        self.answered = True
+        if self._buffer:
+            data = self._buffer + data
+            self._buffer = b""
+        end = data.find(b"\r\n\r\n")
+        if end < 0:
+            self._partial_head(data)
+            return
+        try:
+            response = parse_response(data[: end + 4], exchange.method)
+        except Malformed as error:
+            self._fail("bad_response", error.detail)
+            return
+        if response.status < 200:
+            self._on_informational(response, data[end + 4 :])
+        else:
+            self._on_head(exchange, response, data[end + 4 :])
+
+    def eof_received(self) -> bool | None:
+        if self._response is not None and self._response.length == UNTIL_CLOSE and self.exchange is not None:
+            exchange = self.exchange
+            self._close()
+            exchange.on_data(b"", True, [])
+        return None  # the transport closes itself and calls connection_lost
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._fail("reset", "the upstream closed the connection before its answer was complete")
+
+    def pause_writing(self) -> None:
+        if self.exchange is not None:
+            self.exchange.on_upstream_writable(False)
+
+    def resume_writing(self) -> None:
+        if self.exchange is not None:
+            self.exchange.on_upstream_writable(True)
+
+    def on_deadline(self, now: float) -> None:
+        if self.exchange is None:
+            self.abort()  # idle for pool_idle
+        else:
+            what = "begin its answer" if self._response is None else "go on with its answer"
+            self._fail("timeout", f"the upstream did not {what} in time")
+
+    # parsing
+
+    def _partial_head(self, data: bytes) -> None:
+        if len(data) > MAX_HEAD:
+            self._fail("bad_response", f"the head of the upstream's answer is over {MAX_HEAD} bytes")
+        elif not data.startswith(b"HTTP/1."[: len(data)]):
+            self._fail("bad_response", "the upstream's answer is not HTTP/1.1")
+        else:
+            self._buffer = data
+
+    def _on_informational(self, response: ResponseHead, rest: bytes) -> None:
+        self._informational += 1
+        if response.status == 101 or self._informational > MAX_INFORMATIONAL:
+            self._fail("bad_response", "an upgrade or too many interim answers came from the upstream")
+            return
+        if response.status != 100 and self.exchange is not None:
+            self.exchange.on_informational(response)
+        if rest:
+            self.data_received(rest)
+
+    def _on_head(self, exchange: Receiver, response: ResponseHead, data: bytes) -> None:
+        length = response.length
+        if length >= 0:
+            if len(data) == length:  # the whole answer came in one read
+                self._finish(response, clean=True)
+                exchange.on_response(response, data, True)
+                return
+            if len(data) > length:
+                self._finish(response, clean=False)
+                exchange.on_response(response, data[:length], True)
+                return
+            self._left = length - len(data)
+        elif length == CHUNKED:
+            self._decoder = ChunkedDecoder()
+        self._response = response
+        self.deadline = self.pool.loop.time() + self.pool.backend.timeouts.idle
+        if self._decoder is None:
+            exchange.on_response(response, data, False)
+        else:
+            exchange.on_response(response, b"", False)
+            if data and self.exchange is not None:
+                self._on_body(data)
+
+    def _on_body(self, data: bytes) -> None:
+        response, exchange = self._response, self.exchange
+        if response is None or exchange is None:
+            return
+        if self._decoder is not None:
+            self._on_chunked(self._decoder, data)
+            return
+        if response.length == UNTIL_CLOSE or len(data) < self._left:
+            self._left -= len(data)
+            self.deadline = self.pool.loop.time() + self.pool.backend.timeouts.idle
+            exchange.on_data(data, False, [])
+            return
+        clean = len(data) == self._left
+        data = data[: self._left]
+        self._finish(response, clean)
+        exchange.on_data(data, True, [])
+
+    def _on_chunked(self, decoder: ChunkedDecoder, data: bytes) -> None:
+        response, exchange = self._response, self.exchange
+        if response is None or exchange is None:
+            return
+        try:
+            payload = decoder.feed(data)
+        except Malformed as error:
+            self._fail("bad_response", f"in the upstream's answer {error.detail}")
+            return
+        if decoder.done:
+            self._finish(response, clean=not decoder.rest)
+        else:
+            self.deadline = self.pool.loop.time() + self.pool.backend.timeouts.idle
+        if payload or decoder.done:
+            exchange.on_data(payload, decoder.done, decoder.trailers)
+
+    # endings
+
+    def _finish(self, response: ResponseHead, clean: bool) -> None:
+        """The answer is complete: the connection serves the next exchange, or goes."""
+        self.exchange = None
+        self._response = None
+        self._decoder = None
+        if clean and response.keep_alive and self.request_sent and not self.closed:
+            self.used = True
+            self.pool.release(self)
+        else:
+            self._close()
+
+    def _fail(self, kind: FailureKind, detail: str) -> None:
+        exchange = self.exchange
+        stale = kind == "reset" and self.used and not self.answered
+        self.abort()
+        if exchange is not None:
+            if not stale:
+                self.pool.note_failure(self.address)
+            exchange.on_failure(kind, detail)
+
+    def _close(self) -> None:
+        self.exchange = None
+        if not self.closed:
+            self.transport.close()
+        self._lost()
+
+    def _lost(self) -> None:
+        if not self.closed:
+            self.closed = True
+            self.deadline = NEVER
+            self.pool.forget(self)

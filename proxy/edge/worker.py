@@ -1,0 +1,130 @@
+"""An edge worker: takes snapshots from the control process, serves, reports, drains."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import resource
+import socket
+from typing import Final
+
+from proxy import __version__
+from proxy.config import compile_document
+from proxy.core.messages import Applied, Apply, Drain, Drained, FromControl, Hello, Refused
+from proxy.edge.accept import Acceptor
+from proxy.edge.channel import ControlChannel
+from proxy.edge.downstream import ClientConnection
+from proxy.edge.services import Services
+
+log = logging.getLogger("strangler.worker")
+
+REPORT: Final = 1.0  # seconds between two Stats
+RESERVED_DESCRIPTORS: Final = 64  # listener, channel, loop, libraries
+
+
+class Worker:
+    """Runs until told to drain; `run` returns when nothing is in flight any more."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, number: int, channel_path: str, listener: socket.socket
+    ) -> None:
+        self._loop = loop
+        self._number = number
+        self._incarnation = os.urandom(8).hex()
+        self._generation = 0
+        self._services: Services | None = None
+        self._listener = listener
+        self._acceptor = Acceptor(loop, listener, self._connection, self._count, self._cap)
+        self._channel = ControlChannel(channel_path, self._hello, listener, self._on_message)
+        self._stopped = asyncio.Event()
+
+    async def run(self) -> None:
+        channel = self._loop.create_task(self._channel.run())
+        reports = self._loop.create_task(self._report())
+        await self._stopped.wait()
+        reports.cancel()
+        channel.cancel()
+        await asyncio.gather(channel, reports, return_exceptions=True)
+
+    def drain(self, timeout: float) -> None:
+        """Stop accepting and finish what is in flight within `timeout` seconds."""
+        services = self._services
+        self._acceptor.stop()
+        if services is None:
+            self._stopped.set()
+            return
+        if services.draining:
+            return
+        services.draining = True
+        for client in list(services.clients.items):
+            if isinstance(client, ClientConnection):
+                client.close_if_idle()
+        self._loop.create_task(self._drained(services, timeout)).add_done_callback(lambda _: None)
+
+    async def _drained(self, services: Services, timeout: float) -> None:
+        until = self._loop.time() + timeout
+        while services.clients.items and self._loop.time() < until:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)  # an Event would cost every request a check
+        self._channel.send(services.stats())
+        self._channel.send(Drained())
+        await asyncio.sleep(0.05)  # lets the last messages leave
+        self._stopped.set()
+
+    # messages
+
+    def _hello(self) -> Hello:
+        snapshot_hash = "" if self._services is None else self._services.snapshot.hash
+        return Hello(
+            worker=self._number,
+            pid=os.getpid(),
+            incarnation=self._incarnation,
+            version=__version__,
+            hash=snapshot_hash,
+            generation=self._generation,
+        )
+
+    def _on_message(self, message: FromControl) -> None:
+        if isinstance(message, Apply):
+            self._apply(message)
+        elif isinstance(message, Drain):
+            self.drain(message.timeout)
+
+    def _apply(self, message: Apply) -> None:
+        try:
+            snapshot = compile_document(message.config)
+            if self._services is None:
+                self._services = Services(self._loop, snapshot)
+                self._acceptor.start()
+            else:
+                self._services.apply(snapshot)
+        except Exception as error:  # whatever it is, the worker goes on with what it has
+            log.exception("worker %d can not apply snapshot %s", self._number, message.hash)
+            self._channel.send(Refused(hash=message.hash, generation=message.generation, error=str(error)))
+            return
+        self._generation = message.generation
+        self._channel.send(Applied(hash=snapshot.hash, generation=message.generation))
+
+    async def _report(self) -> None:
+        while True:
+            await asyncio.sleep(REPORT)
+            if self._services is not None:
+                self._channel.send(self._services.stats())
+
+    # accepting
+
+    def _connection(self) -> asyncio.Protocol:
+        assert self._services is not None
+        return ClientConnection(self._services)
+
+    def _count(self) -> int:
+        return 0 if self._services is None else len(self._services.clients.items)
+
+    def _cap(self) -> int:
+        assert self._services is not None
+        snapshot = self._services.snapshot
+        if snapshot.server.limits.connections:
+            return snapshot.server.limits.connections
+        upstreams = snapshot.legacy.connections + snapshot.async_.connections
+        descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        return max(descriptors - upstreams - RESERVED_DESCRIPTORS, descriptors // 2)
