@@ -1,0 +1,55 @@
+"""The `strangler` command. Exit codes: 0 done, 1 the answer is no, 2 bad input or config."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Final
+
+import click
+
+COMMANDS: Final = {
+    "serve": "proxy.cli.serve:serve",
+    "check": "proxy.cli.check:check",
+    "explain": "proxy.cli.explain:explain",
+    "set": "proxy.cli.set:set_command",
+    "demo": "proxy.cli.demo:demo",
+}
+"""Name -> module:attribute. A command's module is imported only when it is asked for, so that what one
+command needs costs the others nothing."""
+
+SUMMARIES: Final = {
+    "serve": "Run the proxy and its admin port.",
+    "check": "Validate a routing.yaml.",
+    "explain": "Say where one request would go, and why.",
+    "set": "Change the weight of one endpoint.",
+    "demo": "A whole migration on this machine, with traffic.",
+}
+
+
+class LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(SUMMARIES.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="strangler", prog_name="strangler")
+def main() -> None:
+    """Move a live HTTP API from an old service to a new one, endpoint by endpoint, by changing one number.
+
+    \b
+    strangler check routing.yaml
+    strangler serve --config routing.yaml
+    strangler set 'GET /accounts/{account_id}' 25 --config routing.yaml --admin http://127.0.0.1:9000
+    """

@@ -1,0 +1,19 @@
+"""From the text of a routing.yaml to a compiled snapshot, or to everything that is wrong with it."""
+
+from proxy.config.difference import Difference, difference
+from proxy.config.edit import set_weight
+from proxy.config.errors import ConfigError, ConfigErrors
+from proxy.config.load import Loaded, compile_document, load_file, load_text, read_text
+
+__all__ = [
+    "ConfigError",
+    "ConfigErrors",
+    "Difference",
+    "Loaded",
+    "compile_document",
+    "difference",
+    "load_file",
+    "load_text",
+    "read_text",
+    "set_weight",
+]

@@ -1,0 +1,47 @@
+"""`strangler check`."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from proxy.cli.errors import BAD_INPUT, fail, render
+from proxy.config import ConfigErrors, Loaded, load_file, read_text
+
+
+@click.command()
+@click.argument("file", type=click.Path())
+def check(file: str) -> None:
+    """Validate a routing.yaml: every error with its line, and the order of phases.
+
+    Exits 0 if it is fine, 2 if not. Variables as in ${NAME} come from the environment.
+
+    \b
+    strangler check routing.yaml
+    """
+    loaded = load_or_exit(file)
+    for warning in loaded.warnings:
+        click.echo(f"{file}: warning: {warning}", err=True)
+    for violation in loaded.violations:
+        click.echo(f"{file}: {violation}", err=True)
+    if loaded.violations:
+        click.echo('raise the earlier phase first, or give the endpoint force: "the reason"', err=True)
+        sys.exit(BAD_INPUT)
+    snapshot = loaded.snapshot
+    click.echo(f"{file}: {len(snapshot.endpoints)} endpoints, no errors, config hash {snapshot.hash}")
+
+
+def load_or_exit(file: str) -> Loaded:
+    """The accepted file; for any other, prints what is wrong and exits 2."""
+    try:
+        return load_file(file)
+    except ConfigErrors as errors:
+        fail(render(errors, _text_of(file)))
+
+
+def _text_of(file: str) -> str:
+    try:
+        return read_text(file)
+    except ConfigErrors:
+        return ""  # its being unreadable is what the errors say

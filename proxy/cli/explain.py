@@ -1,0 +1,90 @@
+"""`strangler explain`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from proxy.cli.check import load_or_exit
+from proxy.cli.errors import fail
+from proxy.core.decide import Context, Decision, decide, sticky_key
+from proxy.core.heads import RequestHead
+from proxy.core.http1.grammar import Malformed
+from proxy.core.snapshot import Snapshot
+
+
+@click.command()
+@click.argument("method")
+@click.argument("target")
+@click.option("--config", "file", required=True, type=click.Path(), help="The routing.yaml to ask.")
+@click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A request header.")
+@click.option("--client-ip", default="", help="Address of the client, for the sticky key client-ip.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def explain(
+    method: str, target: str, file: str, headers: tuple[str, ...], client_ip: str, as_json: bool
+) -> None:
+    """Say where one request would go, and why. Sends nothing.
+
+    \b
+    strangler explain GET /accounts/acc_1 --config routing.yaml -H 'x-user-id: 42'
+    strangler explain POST '/payments?dry=1' --config routing.yaml --json
+    """
+    snapshot = load_or_exit(file).snapshot
+    head = _head(method, target, headers)
+    # Without a key the share that goes to async is decided by chance; here chance says "the larger part".
+    decision = decide(snapshot, head, Context(client_ip, lambda: 0.5, False))
+    answer = explanation(snapshot, head, decision, client_ip)
+    click.echo(json.dumps(answer) if as_json else _prose(answer))
+
+
+def explanation(snapshot: Snapshot, head: RequestHead, decision: Decision, peer: str) -> dict[str, Any]:
+    """The answer as --json prints it. `backend` is null where the proxy answers by itself."""
+    endpoint = decision.endpoint
+    has_key = endpoint is not None and decision.reason != "preflight"
+    key = sticky_key(snapshot, endpoint, head, peer) if endpoint is not None and has_key else None
+    return {
+        "method": head.method,
+        "target": head.target.decode("latin-1"),
+        "endpoint": endpoint.name if endpoint else None,
+        "phase": endpoint.phase if endpoint else None,
+        "group": endpoint.group if endpoint else None,
+        "weight": endpoint.weight / 100 if endpoint else None,
+        "key": {"source": str(key.source), "bucket": key.bucket} if key else None,
+        "backend": decision.backend,
+        "reason": decision.reason,
+        "config_hash": snapshot.hash,
+    }
+
+
+def _head(method: str, target: str, headers: tuple[str, ...]) -> RequestHead:
+    fields: dict[str, str] = {}
+    for line in headers:
+        name, colon, value = line.partition(":")
+        if not colon or not name.strip():
+            fail(f"-H {line!r} is not 'name: value'")
+        fields.setdefault(name.strip(), value.strip())
+    try:
+        return RequestHead.of(method, target, fields)
+    except Malformed as error:
+        fail(f"{method} {target}: {error}")
+    except UnicodeEncodeError:
+        fail(f"{method} {target}: only ASCII goes into a request head; percent-encode the rest")
+
+
+def _prose(answer: dict[str, Any]) -> str:
+    rows = [f"{answer['method']} {answer['target']}"]
+    rows.append(f"  backend   {answer['backend'] or 'none: the proxy answers by itself'}")
+    rows.append(f"  reason    {answer['reason']}")
+    if answer["endpoint"] is not None:
+        rows.append(f"  endpoint  {answer['endpoint']}")
+        rows.append(f"  weight    {answer['weight']:g}")
+        rows.append(f"  phase     {answer['phase'] or 'none'}")
+        rows.append(f"  group     {answer['group'] or 'none'}")
+        key = answer["key"]
+        rows.append(
+            f"  key       {key['source']} in bucket {key['bucket']} of 10000" if key else "  key       none"
+        )
+    rows.append(f"  config    {answer['config_hash']}")
+    return "\n".join(rows)

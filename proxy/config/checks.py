@@ -1,0 +1,75 @@
+"""What no single value can tell: rules between keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from proxy.config.errors import Path
+from proxy.config.model import Backend, Config, Endpoint
+from proxy.config.templates import parameters, shape
+from proxy.config.urls import is_loopback
+from proxy.core.snapshot import SAFE_METHODS
+
+Found = Iterator[tuple[Path, str]]
+"""Paths of what is wrong, each with a phrase that follows the value."""
+
+
+def checks(config: Config) -> Found:
+    if not is_loopback(config.server.admin) and not config.server.admin_token:
+        yield ("server", "admin"), "is not a loopback address, so server.admin_token is required"
+    yield from _backend(("backends", "legacy"), config.backends.legacy)
+    yield from _backend(("backends", "async"), config.backends.async_)
+    if not config.sticky.key:
+        yield ("sticky", "key"), "is empty: name at least one source"
+    if config.retries.max_backoff < config.retries.backoff:
+        yield ("retries", "max_backoff"), "is shorter than retries.backoff"
+    yield from _phases(config)
+    yield from _same_requests(list(config.endpoints))
+    for name, endpoint in config.endpoints.items():
+        yield from _endpoint(("endpoints", name), name, endpoint, config)
+
+
+def _backend(path: Path, backend: Backend) -> Found:
+    if backend.url is not None and backend.urls is not None:
+        yield (*path, "urls"), "is given beside url: use one of them"
+    elif not backend.addresses:
+        yield (*path, "url"), "is required, such as http://127.0.0.1:5001"
+    if len(set(backend.addresses)) != len(backend.addresses):
+        yield (*path, "urls"), "has the same address twice"
+
+
+def _phases(config: Config) -> Found:
+    before: list[str] = []
+    for name, phase in config.phases.items():
+        if phase.after is not None and phase.after not in before:
+            yield ("phases", name, "after"), f"is not a phase listed before this one{_of(before)}"
+        before.append(name)
+
+
+def _same_requests(names: Sequence[str]) -> Found:
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(shape(name), name)
+        if other != name:
+            yield ("endpoints", name), f'matches the same requests as "{other}"'
+
+
+def _endpoint(path: Path, name: str, endpoint: Endpoint, config: Config) -> Found:
+    method, _, template = name.partition(" ")
+    if endpoint.phase is not None and endpoint.phase not in config.phases:
+        yield (*path, "phase"), f"is not a phase{_of(list(config.phases))}"
+    if endpoint.force is not None and not endpoint.force.strip():
+        yield (*path, "force"), "is empty: say why the phase's order does not hold here"
+    safe = method in SAFE_METHODS if endpoint.safe is None else endpoint.safe
+    if endpoint.fallback == "legacy" and not safe:
+        yield (*path, "fallback"), "is for safe endpoints only: a write is never sent to the other backend"
+    for position, source in enumerate(endpoint.sticky or ()):
+        kind, _, param = source.partition(":")
+        if kind == "path" and param not in parameters(template):
+            yield (*path, "sticky", position), f"names no parameter of {template}"
+    if endpoint.sticky == []:
+        yield (*path, "sticky"), "is empty: name at least one source or leave it out"
+
+
+def _of(names: Sequence[str]) -> str:
+    return f" ({', '.join(names)})" if names else ""

@@ -1,0 +1,141 @@
+"""The validated model to the snapshot that decisions are made from."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from typing import Any, Final, cast
+
+from proxy.config import model
+from proxy.config.templates import first_literal
+from proxy.config.urls import upstream
+from proxy.core.phases import phase_of
+from proxy.core.snapshot import (
+    SAFE_METHODS,
+    Backend,
+    BackendName,
+    BackendTimeouts,
+    Breaker,
+    Buffers,
+    Endpoint,
+    Health,
+    KeyKind,
+    KeySource,
+    Limits,
+    Phase,
+    Retries,
+    Server,
+    ServerTimeouts,
+    Snapshot,
+)
+from proxy.core.table import Table
+
+_SECRETS: Final = (("server", "admin_token"), ("server", "state"), ("override", "token"))
+_DIGEST_KEY: Final = b"strangler config hash"
+
+
+def compile_model(config: model.Config) -> Snapshot:
+    phases = tuple(_phase(name, phase) for name, phase in config.phases.items())
+    endpoints = tuple(
+        _endpoint(index, name, endpoint, config, phases)
+        for index, (name, endpoint) in enumerate(config.endpoints.items())
+    )
+    return Snapshot(
+        hash=config_hash(config),
+        server=_server(config.server),
+        legacy=_backend("legacy", config.backends.legacy),
+        async_=_backend("async", config.backends.async_),
+        salt=config.sticky.salt.encode(),
+        sticky=tuple(key_source(text) for text in config.sticky.key),
+        unkeyed=cast(Any, config.sticky.unkeyed),
+        override_token=config.override.token,
+        unlisted=cast(Any, config.unlisted),
+        phases=phases,
+        retries=Retries(**config.retries.model_dump()),
+        buffers=Buffers(**config.server.buffers.model_dump()),
+        endpoints=endpoints,
+        table=Table.build(endpoints),
+    )
+
+
+def config_hash(config: model.Config) -> str:
+    """16 hex digits over what the file means: comments, order of endpoints and spelling do not matter."""
+    document: Any = config.model_dump(mode="json", by_alias=True)
+    document["phases"] = list(document["phases"].items())  # here the order matters
+    for section, key in _SECRETS:
+        secret = str(document[section][key]).encode()
+        document[section][key] = hmac.new(_DIGEST_KEY, secret, hashlib.sha256).hexdigest()
+    canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def key_source(text: str) -> KeySource:
+    kind, _, name = text.partition(":")
+    return KeySource(cast(KeyKind, kind), name)
+
+
+def _server(server: model.Server) -> Server:
+    limits = server.limits
+    values = server.model_dump(exclude={"buffers", "timeouts", "limits", "workers", "access_log"})
+    values["trusted_proxies"] = tuple(server.trusted_proxies)
+    return Server(
+        **values,
+        workers=_auto(server.workers),
+        access_log=None if server.access_log == "off" else server.access_log,
+        timeouts=ServerTimeouts(**server.timeouts.model_dump()),
+        limits=Limits(**{**limits.model_dump(), "connections": _auto(limits.connections)}),
+    )
+
+
+def _backend(name: BackendName, backend: model.Backend) -> Backend:
+    header = backend.dry_run.header
+    return Backend(
+        name=name,
+        upstreams=tuple(upstream(url) for url in backend.addresses),
+        host=None if backend.host == "preserve" else backend.host,
+        connections=backend.connections,
+        idempotent=backend.idempotent,
+        not_executed=frozenset(backend.not_executed),
+        health=Health(**backend.health.model_dump()),
+        dry_run=dict([header.split(": ", 1)]) if header else {},
+        timeouts=BackendTimeouts(**backend.timeouts.model_dump()),
+    )
+
+
+def _phase(name: str, phase: model.Phase) -> Phase:
+    return Phase(name, frozenset(phase.methods), phase.after, cast(Any, phase.scope))
+
+
+def _endpoint(
+    index: int, name: str, endpoint: model.Endpoint, config: model.Config, phases: tuple[Phase, ...]
+) -> Endpoint:
+    method, _, template = name.partition(" ")
+    safe = method in SAFE_METHODS if endpoint.safe is None else endpoint.safe
+    fallback = endpoint.fallback or ("legacy" if safe else "none")
+    sticky = config.sticky.key if endpoint.sticky is None else endpoint.sticky
+    return Endpoint(
+        index=index,
+        method=method,
+        template=template,
+        weight=endpoint.weight,
+        group=endpoint.group if endpoint.group is not None else first_literal(template),
+        phase=endpoint.phase or phase_of(method, phases),
+        safe=safe,
+        sticky=tuple(key_source(text) for text in sticky),
+        fallback="legacy" if fallback == "legacy" else None,
+        response_timeout=endpoint.timeouts.response,
+        idempotency=cast(Any, endpoint.idempotency),
+        buffers=Buffers(**_over(config.server.buffers, endpoint.buffers)),
+        breaker=Breaker(**_over(config.breaker, endpoint.breaker)),
+        force=endpoint.force,
+    )
+
+
+def _over(general: model.Section, special: model.Section) -> dict[str, Any]:
+    """The general values, with those that the endpoint itself gives in their place."""
+    return {**general.model_dump(), **special.model_dump(exclude_unset=True)}
+
+
+def _auto(value: int | str) -> int:
+    return value if isinstance(value, int) else 0

@@ -1,0 +1,118 @@
+"""What changes between two snapshots, in words."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+from proxy.core.phases import percent
+from proxy.core.snapshot import Endpoint, KeySource, Snapshot, Upstream
+
+_AT_START: Final = (
+    "server.listen",
+    "server.admin",  # also server.admin_token
+    "server.workers",
+    "server.runtime_dir",
+    "server.state",
+    "server.limits.connections",
+)
+_SECRETS: Final = frozenset({"server.admin_token", "server.state", "override.token", "sticky.salt"})
+_DURATIONS: Final = ("timeouts.", "response_timeout", "interval", "window", "open_for", "backoff")
+_SIZES: Final = frozenset({"header_bytes", "target_bytes", "body_bytes", "request"})
+
+
+class Difference(NamedTuple):
+    """One line per change; `needs_restart` are those lines that a running proxy does not obey."""
+
+    lines: tuple[str, ...]
+    needs_restart: tuple[str, ...]
+
+
+def difference(old: Snapshot, new: Snapshot) -> Difference:
+    """Such as `GET /accounts/{account_id}: weight 25 -> 50`. Secrets are named, never shown."""
+    lines: list[str] = []
+    restart: list[str] = []
+    before, after = dict(_settings(old)), dict(_settings(new))
+    for key in [*before, *(key for key in after if key not in before)]:
+        if before.get(key) != after.get(key):
+            line = f"{key}: {_change(key, before.get(key), after.get(key))}"
+            lines.append(line)
+            if key.startswith(_AT_START):
+                restart.append(line)
+    lines += _endpoint_lines(old, new)
+    return Difference(tuple(lines), tuple(restart))
+
+
+def _endpoint_lines(old: Snapshot, new: Snapshot) -> Iterator[str]:
+    before = {endpoint.name: endpoint for endpoint in old.endpoints}
+    after = {endpoint.name: endpoint for endpoint in new.endpoints}
+    for name, endpoint in after.items():
+        if name not in before:
+            yield f"{name}: added at weight {percent(endpoint.weight)}"
+            continue
+        was, now = _endpoint_settings(before[name]), _endpoint_settings(endpoint)
+        for key in now:
+            if was[key] != now[key]:
+                yield f"{name}: {key} {_text(key, was[key])} -> {_text(key, now[key])}"
+    for name, endpoint in before.items():
+        if name not in after:
+            yield f"{name}: removed, it was at weight {percent(endpoint.weight)}"
+
+
+def _endpoint_settings(endpoint: Endpoint) -> dict[str, Any]:
+    skipped = ("index", "method", "template", "weight")
+    settings = {key: value for key, value in _flat("", endpoint) if key not in skipped}
+    return {"weight": percent(endpoint.weight), **settings}
+
+
+def _settings(snapshot: Snapshot) -> Iterator[tuple[str, Any]]:
+    yield from _flat("server.", snapshot.server)
+    yield from _flat("server.buffers.", snapshot.buffers)
+    yield from _flat("backends.legacy.", snapshot.legacy)
+    yield from _flat("backends.async.", snapshot.async_)
+    yield "sticky.key", snapshot.sticky
+    yield "sticky.salt", snapshot.salt
+    yield "sticky.unkeyed", snapshot.unkeyed
+    yield "override.token", snapshot.override_token
+    yield "unlisted", snapshot.unlisted
+    for phase in snapshot.phases:
+        yield from _flat(f"phases.{phase.name}.", phase)
+    yield "phases", tuple(phase.name for phase in snapshot.phases)
+    yield from _flat("retries.", snapshot.retries)
+
+
+def _flat(prefix: str, section: Any) -> Iterator[tuple[str, Any]]:
+    for field in dataclasses.fields(section):
+        value = getattr(section, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from _flat(f"{prefix}{field.name}.", value)
+        elif field.name != "name":
+            yield f"{prefix}{field.name}", value
+
+
+def _change(key: str, before: Any, after: Any) -> str:
+    if key in _SECRETS:
+        return "changed"
+    return f"{_text(key, before)} -> {_text(key, after)}"
+
+
+def _text(key: str, value: Any) -> str:
+    last = key.rpartition(".")[2]
+    if value is None or value == "":
+        return "none"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and any(word in key for word in _DURATIONS):
+        return f"{value:g}s"
+    if isinstance(value, int) and (last in _SIZES or key.endswith("buffers.response")):
+        return f"{value} bytes"
+    if isinstance(value, Upstream):
+        return value.url
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {text}" for name, text in value.items()) or "none"
+    if isinstance(value, frozenset):
+        return ", ".join(sorted(map(str, value))) or "none"
+    if isinstance(value, tuple) and not isinstance(value, KeySource):
+        return ", ".join(_text("", each) for each in value) or "none"
+    return str(value)

@@ -1,0 +1,106 @@
+"""Changes one weight in the text of a routing.yaml and leaves every other character as it is."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from proxy.config.errors import ConfigError, ConfigErrors, Path, key_text
+from proxy.config.graph import Mark, Node, Problem, compose
+from proxy.config.types import parse_weight
+from proxy.core.phases import percent
+
+
+class _Splice(NamedTuple):
+    start: int
+    end: int
+    text: str
+
+
+def set_weight(text: str, endpoint: str, weight: float, *, source: str = "routing.yaml") -> str:
+    """The text with the endpoint's weight (percent, as written there) replaced, or added if it had none.
+
+    Takes block and flow style, and `{}` or nothing as the endpoint's value. Raises ConfigErrors if the
+    endpoint is not listed, or its weight can not be changed in one place.
+    """
+    start = Mark(0, 0, 0)
+    try:
+        root = compose(text)
+        number = percent(_checked(weight))
+        splice = _splice(text, root, endpoint, number)
+        edited = text[: splice.start] + splice.text + text[splice.end :]
+        _, value = _find(compose(edited), endpoint)
+        written = _entry(value, "weight")
+        if written is None or written[1].text != number:
+            raise Problem(value.start, "the weight can not be set here: write the endpoint in one line")
+    except Problem as problem:
+        mark = problem.mark or start
+        path: Path = ("endpoints", endpoint)
+        error = ConfigError(mark.line + 1, mark.column + 1, key_text(path), "", problem.message)
+        raise ConfigErrors(source, [error]) from None
+    return edited
+
+
+def _checked(weight: float) -> int:
+    try:
+        return parse_weight(weight)
+    except ValueError as error:
+        raise Problem(Mark(0, 0, 0), f"{weight} {error}") from None
+
+
+def _splice(text: str, root: Node | None, endpoint: str, weight: str) -> _Splice:
+    _, value = _find(root, endpoint)
+    if value.refused:
+        raise Problem(value.start, value.refused)
+    if value.kind == "scalar" and value.plain and value.text in ("", "~", "null"):
+        return _instead_of_nothing(value, f"{{weight: {weight}}}")
+    if value.kind != "mapping":
+        raise Problem(value.start, f"{value.text} is not a mapping of keys to values")
+    old = _entry(value, "weight")
+    if old is None:
+        return _added(text, value, weight)
+    number = old[1]
+    if number.kind != "scalar" or number.refused:
+        raise Problem(number.start, number.refused or "the weight is not a number")
+    if "${" in number.text:
+        raise Problem(number.start, f"the weight comes from the environment ({number.text}): set it there")
+    if number.start.offset == number.end.offset:
+        return _instead_of_nothing(number, weight)
+    return _Splice(number.start.offset, number.end.offset, weight)
+
+
+def _find(root: Node | None, endpoint: str) -> tuple[Node, Node]:
+    endpoints = _entry(root, "endpoints")
+    if endpoints is None:
+        raise Problem(root.start if root else Mark(0, 0, 0), "the file has no endpoints")
+    if endpoints[1].refused:
+        raise Problem(endpoints[1].start, endpoints[1].refused)
+    entry = _entry(endpoints[1], endpoint)
+    if entry is None:
+        listed = ", ".join(key.text for key, _ in endpoints[1].entries[:20]) or "none"
+        raise Problem(endpoints[0].start, f"is not listed; listed are: {listed}")
+    return entry
+
+
+def _entry(node: Node | None, name: str) -> tuple[Node, Node] | None:
+    if node is None or node.kind != "mapping":
+        return None
+    found = [entry for entry in node.entries if entry[0].text == name]
+    if len(found) > 1:
+        raise Problem(found[1][0].start, f"{name} is given twice")
+    return found[0] if found else None
+
+
+def _instead_of_nothing(value: Node, text: str) -> _Splice:
+    """An absent value ends right at its colon, which needs a blank after it."""
+    blank = " " if value.start.offset == value.end.offset else ""
+    return _Splice(value.start.offset, value.end.offset, blank + text)
+
+
+def _added(text: str, value: Node, weight: str) -> _Splice:
+    """Before the other keys: there is no knowing which comment belongs to what comes last."""
+    if value.flow:
+        after = value.start.offset + 1
+        return _Splice(after, after, f"weight: {weight}{', ' if value.entries else ''}")
+    first = value.entries[0][0].start
+    end_of_line = "\r\n" if "\r\n" in text else "\n"
+    return _Splice(first.offset, first.offset, f"weight: {weight}{end_of_line}{' ' * first.column}")

@@ -1,0 +1,75 @@
+"""routing.yaml to a snapshot."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from proxy.config.compile import compile_model
+from proxy.config.errors import ConfigError, ConfigErrors
+from proxy.config.graph import MAX_CHARACTERS, Problem, compose
+from proxy.config.model import Config
+from proxy.config.validate import validate
+from proxy.config.values import Values
+from proxy.core.phases import Violation, forced, violations
+from proxy.core.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """One accepted file. `document` is what it says, JSON-ready, with the environment's values filled in;
+    it holds secrets. `violations` break the order of phases; they are not among the `warnings`."""
+
+    snapshot: Snapshot
+    document: dict[str, Any]
+    warnings: tuple[str, ...]
+    violations: tuple[Violation, ...]
+
+
+def load_text(text: str, *, source: str, environ: Mapping[str, str]) -> Loaded:
+    """Raises ConfigErrors with everything that is wrong. `source` names the text in messages."""
+    try:
+        root = compose(text)
+    except Problem as problem:
+        mark = problem.mark
+        error = ConfigError(mark.line + 1, mark.column + 1, "", "", problem.message)
+        raise ConfigErrors(source, [error]) from None
+    values = Values.read(root, environ)
+    config, errors = validate(values)
+    if config is None:
+        raise ConfigErrors(source, errors)
+    snapshot = compile_model(config)
+    warnings = [f'{each}; forced: "{each.endpoint.force}"' for each in forced(snapshot)]
+    return Loaded(snapshot, values.data or {}, tuple(warnings), violations(snapshot))
+
+
+def load_file(path: str | os.PathLike[str], *, environ: Mapping[str, str] | None = None) -> Loaded:
+    """Raises ConfigErrors, also for a file that can not be read; `environ` is this process's by default."""
+    return load_text(
+        read_text(path), source=os.fspath(path), environ=os.environ if environ is None else environ
+    )
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+    """The text of a file, line ends kept. Raises ConfigErrors if it can not be read or is not UTF-8."""
+    source = os.fspath(path)
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(4 * MAX_CHARACTERS + 1)
+        return data.decode("utf-8")
+    except OSError as error:
+        reason = f"can not be read: {error.strerror}"
+        raise ConfigErrors(source, [ConfigError(0, 0, "", "", reason)]) from None
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        column = error.start - data.rfind(b"\n", 0, error.start)
+        reason = f"the byte 0x{data[error.start]:02X} is not UTF-8"
+        raise ConfigErrors(source, [ConfigError(line, column, "", "", reason)]) from None
+
+
+def compile_document(document: dict[str, Any]) -> Snapshot:
+    """The snapshot of a `Loaded.document`, with the same hash. Raises pydantic.ValidationError for others."""
+    return compile_model(Config.model_validate(document))

@@ -1,0 +1,212 @@
+"""The schema of routing.yaml. Field names are its keys; values are parsed: seconds, bytes, ratios.
+
+docs/configuration.md explains every key; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
+
+from proxy.config import types as t
+from proxy.config.templates import parse_endpoint
+
+KIB = 1024
+
+
+class Section(BaseModel):
+    """Strict; a section that is left empty means its defaults."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty(cls, value: Any) -> Any:
+        return {} if value is None else value
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+KeySources = Annotated[list[t.KeySourceText], BeforeValidator(_listed)]
+Compression = Annotated[str, PlainValidator(t.choice("off", "on"))]
+Fallback = Annotated[str, PlainValidator(t.choice("legacy", "none"))]
+Mode = Annotated[str, PlainValidator(t.choice("off", "record", "optional", "required"))]
+Positive = Annotated[int, PlainValidator(t.whole(1, 1_000_000))]
+
+
+class ServerTimeouts(Section):
+    header: t.Duration = 10.0
+    body: t.Duration = 30.0
+    keep_alive: t.Duration = 75.0
+    drain: t.Duration = 30.0
+
+
+class Limits(Section):
+    header_bytes: Annotated[int, PlainValidator(t.sized(KIB, 2**24))] = 32 * KIB
+    headers: Annotated[int, PlainValidator(t.whole(1, 10_000))] = 100
+    target_bytes: Annotated[int, PlainValidator(t.sized(64, 2**20))] = 8 * KIB
+    body_bytes: t.Size = 0
+    connections: Annotated[int | str, PlainValidator(t.whole(1, 1_000_000, "auto"))] = "auto"
+
+
+class Buffers(Section):
+    request: t.Size = 64 * KIB
+    response: t.Size = 256 * KIB
+
+
+class Server(Section):
+    listen: t.Listen = "127.0.0.1:8000"
+    admin: t.Listen = "127.0.0.1:9000"
+    admin_token: t.Secret = ""
+    workers: Annotated[int | str, PlainValidator(t.whole(1, 1024, "auto"))] = "auto"
+    runtime_dir: t.FilePath = ".strangler"
+    state: t.State = "sqlite:///.strangler/state.db"
+    trusted_proxies: list[t.Network] = []
+    expose_backend: t.Flag = True
+    access_log: t.FilePath = "off"
+    timeouts: ServerTimeouts = ServerTimeouts()
+    limits: Limits = Limits()
+    buffers: Buffers = Buffers()
+    ambiguous_paths: Annotated[str, PlainValidator(t.choice("forward", "reject"))] = "forward"
+    abort_on_eof: t.Flag = False
+
+
+class Health(Section):
+    path: t.TargetOrNothing = ""
+    interval: t.Duration = 5.0
+
+
+class DryRun(Section):
+    header: t.HeaderLine | None = None
+
+
+class BackendTimeouts(Section):
+    connect: t.Duration = 2.0
+    response: t.Duration = 30.0
+    idle: t.Duration = 60.0
+    pool_idle: t.Duration = 4.0
+
+
+class Backend(Section):
+    url: t.Url | None = None
+    urls: list[t.Url] | None = None
+    host: t.Host = "preserve"
+    connections: Positive = 256
+    idempotent: t.Flag = False
+    not_executed: list[t.Status] = [429]
+    health: Health = Health()
+    dry_run: DryRun = DryRun()
+    timeouts: BackendTimeouts = BackendTimeouts()
+
+    @property
+    def addresses(self) -> list[str]:
+        return self.urls if self.urls is not None else [self.url] if self.url is not None else []
+
+
+class Backends(Section):
+    legacy: Backend = Backend()
+    async_: Backend = Field(default=Backend(), alias="async")
+
+
+class Sticky(Section):
+    key: KeySources = ["header:x-user-id", "bearer"]
+    salt: t.Salt = "default"
+    unkeyed: Annotated[str, PlainValidator(t.choice("random", "legacy"))] = "random"
+
+
+class Override(Section):
+    token: t.Secret = ""
+
+
+class Phase(Section):
+    methods: list[t.Method] = []
+    after: t.Text | None = None
+    scope: Annotated[str, PlainValidator(t.choice("all", "group"))] = "all"
+
+
+class Retries(Section):
+    budget: t.Share = 0.2
+    min_per_second: t.Rate = 3.0
+    backoff: t.Duration = 0.025
+    max_backoff: t.Duration = 0.25
+
+
+class Breaker(Section):
+    window: t.Duration = 10.0
+    min_requests: Positive = 20
+    failure_ratio: t.Ratio = 0.5
+    open_for: t.Duration = 10.0
+
+
+class Statuses(Section):
+    missing: t.Refusal = 400
+    in_flight: t.Refusal = 409
+    mismatch: t.Refusal = 422
+
+
+class Idempotency(Section):
+    header: t.Token = "idempotency-key"
+    principal: t.Principal = "credential"
+    ttl: t.Duration = 24 * 3600.0
+    max_body: t.Size = 1024 * KIB
+    max_response: t.Size = 256 * KIB
+    statuses: Statuses = Statuses()
+
+
+class Compare(Section):
+    sample: t.Share = 0.0
+    max_body: t.Size = 256 * KIB
+    in_flight: Positive = 32
+    rate: t.Rate = 50.0
+    headers: list[t.Token] = ["content-type", "location", "cache-control", "etag"]
+    rules: list[Any] = []
+    redact: list[t.Text] = []
+
+
+class EndpointTimeouts(Section):
+    response: t.Duration | None = None
+
+
+class Endpoint(Section):
+    """What is not given here comes from the sections above; `breaker`, `buffers` and `compare` key by key."""
+
+    weight: t.Weight = 0
+    group: t.Text | None = None
+    phase: t.Text | None = None
+    safe: t.Flag | None = None
+    sticky: KeySources | None = None
+    force: t.Text | None = None
+    fallback: Fallback | None = None
+    timeouts: EndpointTimeouts = EndpointTimeouts()
+    idempotency: Mode = "off"
+    buffers: Buffers = Buffers()
+    compare: Compare = Compare()
+    compression: Compression = "off"
+    breaker: Breaker = Breaker()
+
+
+EndpointKey = Annotated[str, PlainValidator(parse_endpoint)]
+
+DEFAULT_PHASES = {
+    "reads": Phase(methods=["GET", "HEAD", "OPTIONS"]),
+    "writes": Phase(methods=["POST", "PUT", "PATCH", "DELETE"], after="reads"),
+}
+
+
+class Config(Section):
+    """The whole file."""
+
+    server: Server = Server()
+    backends: Backends = Backends()
+    sticky: Sticky = Sticky()
+    override: Override = Override()
+    unlisted: Annotated[str, PlainValidator(t.choice("legacy", "async", "404"))] = "legacy"
+    phases: dict[t.Text, Phase] = DEFAULT_PHASES
+    retries: Retries = Retries()
+    breaker: Breaker = Breaker()
+    idempotency: Idempotency = Idempotency()
+    compare: Compare = Compare()
+    endpoints: dict[EndpointKey, Endpoint] = {}

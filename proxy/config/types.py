@@ -1,0 +1,238 @@
+"""The kinds of values in routing.yaml. Each refuses with a phrase that follows the value: "x is not ..."."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Annotated, Any, Final
+
+from pydantic import PlainValidator
+
+from proxy.config.urls import parse_listen, parse_state, parse_url
+from proxy.core.buckets import MAX_SALT
+
+_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch  # RFC 9110 section 5.6.2
+_DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h)").fullmatch
+_SIZE: Final = re.compile(r"(\d{1,15})(B|KiB|MiB|GiB)").fullmatch
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_BYTES: Final = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+_LONGEST: Final = 366 * 24 * 3600.0
+_LARGEST: Final = 2**40
+
+COMMON_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
+METHODS: Final = (
+    *COMMON_METHODS,
+    *("QUERY", "SEARCH", "REPORT", "PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK"),
+)
+
+
+def whole(low: int, high: int, *words: str) -> Callable[[Any], Any]:
+    """A whole number in a range, or one of `words`."""
+    allowed = f"is not a whole number from {low} to {high}" + "".join(f" or {word}" for word in words)
+
+    def parse(value: Any) -> int | str:
+        if value in words and isinstance(value, str):
+            return value
+        if type(value) is not int or not low <= value <= high:
+            raise ValueError(allowed)
+        return value
+
+    return parse
+
+
+def choice(*words: str) -> Callable[[Any], str]:
+    def parse(value: Any) -> str:
+        value = str(value) if type(value) is int else value  # "404", quoted or not
+        if not isinstance(value, str) or value not in words:
+            raise ValueError(f"is not {' or '.join(words)}")
+        return value
+
+    return parse
+
+
+def parse_flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("is not true or false")
+    return value
+
+
+def parse_text(value: Any) -> str:
+    if not isinstance(value, str) or not value.isprintable():
+        raise ValueError("is not text (put it in quotes)")
+    return value
+
+
+def parse_duration(value: Any) -> float:
+    found = _DURATION(value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError("is not a duration such as 250ms, 10s, 5m or 24h")
+    seconds = float(found[1]) * _SECONDS[found[2]]
+    if not 0.001 <= seconds <= _LONGEST:
+        raise ValueError("is not a duration from 1ms to 8784h")
+    return seconds
+
+
+def parse_size(value: Any) -> int:
+    if type(value) is int and 0 <= value <= _LARGEST:
+        return value
+    found = _SIZE(value) if isinstance(value, str) else None
+    size = int(found[1]) * _BYTES[found[2]] if found else -1
+    if not 0 <= size <= _LARGEST:
+        raise ValueError("is not a size such as 0, 64KiB or 1MiB")
+    return size
+
+
+def sized(low: int, high: int) -> Callable[[Any], int]:
+    """A size within bounds, in bytes."""
+
+    def parse(value: Any) -> int:
+        size = parse_size(value)
+        if not low <= size <= high:
+            raise ValueError(f"is not a size from {low}B to {high // 1024}KiB")
+        return size
+
+    return parse
+
+
+def parse_share(value: Any) -> float:
+    """A percentage as a ratio."""
+    number = value[:-1] if isinstance(value, str) and value.endswith("%") else ""
+    if not re.fullmatch(r"\d{1,3}(?:\.\d{1,6})?", number) or float(number) > 100:
+        raise ValueError("is not a percentage from 0% to 100%")
+    return float(number) / 100
+
+
+def parse_ratio(value: Any) -> float:
+    if type(value) not in (int, float) or not 0 < value <= 1:
+        raise ValueError("is not a number above 0 and at most 1")
+    return float(value)
+
+
+def parse_rate(value: Any) -> float:
+    if type(value) not in (int, float) or not 0 <= value <= 1_000_000:
+        raise ValueError("is not a number from 0 to 1000000")
+    return float(value)
+
+
+def parse_weight(value: Any) -> int:
+    """Percent to hundredths of a percent."""
+    if type(value) not in (int, float):
+        raise ValueError("is not a number from 0 to 100, in steps of 0.01")
+    if not 0 <= value <= 100:
+        raise ValueError("is not between 0 and 100")
+    hundredths = Decimal(str(value)) * 100
+    if hundredths != int(hundredths):
+        raise ValueError("is finer than the steps of 0.01 that a weight has")
+    return int(hundredths)
+
+
+def parse_path(value: Any) -> str:
+    """A file's path, or a word in its place."""
+    if not isinstance(value, str) or not value or not value.isprintable():
+        raise ValueError("is not a path")
+    return value
+
+
+def parse_target(value: Any) -> str:
+    if value != "" and not (isinstance(value, str) and re.fullmatch(r"/[!-~]*", value)):
+        raise ValueError("is not a path that begins with /")
+    return str(value)
+
+
+def parse_host(value: Any) -> str:
+    """A fixed Host for a backend, or "preserve"."""
+    if not isinstance(value, str) or not re.fullmatch(
+        r"[A-Za-z0-9.\-_]+(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?", value
+    ):
+        raise ValueError("is not preserve, a host name or host:port")
+    return value
+
+
+def parse_network(value: Any) -> str:
+    try:
+        return str(ipaddress.ip_network(parse_text(value)))
+    except ValueError as error:
+        hint = " (bits are set beyond the prefix)" if "host bits" in str(error) else ""
+        raise ValueError(f"is not a network such as 10.0.0.0/8 or an address{hint}") from None
+
+
+def parse_token(value: Any) -> str:
+    """A header or cookie name."""
+    if not isinstance(value, str) or not _TOKEN(value) or len(value) > 100:
+        raise ValueError("is not a name of letters, digits and -_.")
+    return value
+
+
+def parse_secret(value: Any) -> str:
+    if not isinstance(value, str) or not all(" " < char <= "~" for char in value):
+        raise ValueError("is not a text of visible ASCII characters")
+    return value
+
+
+def parse_salt(value: Any) -> str:
+    if len(parse_text(value).encode()) > MAX_SALT:
+        raise ValueError(f"is longer than {MAX_SALT} bytes")
+    return str(value)
+
+
+def parse_key_source(value: Any) -> str:
+    kind, _, name = value.partition(":") if isinstance(value, str) else ("", "", "")
+    if value in ("bearer", "client-ip"):
+        return str(value)
+    if kind not in ("header", "cookie", "path", "jwt") or not name:
+        raise ValueError("is not header:NAME, bearer, cookie:NAME, path:PARAM, jwt:CLAIM or client-ip")
+    if kind in ("header", "cookie") and not _TOKEN(name):
+        raise ValueError(f"names no valid {kind}")
+    if not name.isprintable():
+        raise ValueError(f"names no valid {kind}")
+    return f"header:{name.lower()}" if kind == "header" else str(value)
+
+
+def parse_principal(value: Any) -> str:
+    kind, _, name = value.partition(":") if isinstance(value, str) else ("", "", "")
+    if value == "credential" or (kind == "jwt" and name.isprintable() and name):
+        return str(value)
+    if kind == "header" and _TOKEN(name):
+        return str(value)
+    raise ValueError("is not credential, jwt:CLAIM or header:NAME")
+
+
+def parse_method(value: Any) -> str:
+    if not isinstance(value, str) or value not in METHODS:
+        raise ValueError(f"is not a method in capitals: {', '.join(COMMON_METHODS)} or one of WebDAV")
+    return value
+
+
+def parse_header_line(value: Any) -> str:
+    name, colon, content = value.partition(":") if isinstance(value, str) else ("", "", "")
+    if not colon or not _TOKEN(name) or not content.isprintable():
+        raise ValueError("is not a header such as 'x-dry-run: 1'")
+    return f"{name.lower()}: {content.strip()}"
+
+
+Flag = Annotated[bool, PlainValidator(parse_flag)]
+Text = Annotated[str, PlainValidator(parse_text)]
+Duration = Annotated[float, PlainValidator(parse_duration)]
+Size = Annotated[int, PlainValidator(parse_size)]
+Share = Annotated[float, PlainValidator(parse_share)]
+Ratio = Annotated[float, PlainValidator(parse_ratio)]
+Rate = Annotated[float, PlainValidator(parse_rate)]
+Weight = Annotated[int, PlainValidator(parse_weight)]
+Network = Annotated[str, PlainValidator(parse_network)]
+FilePath = Annotated[str, PlainValidator(parse_path)]
+TargetOrNothing = Annotated[str, PlainValidator(parse_target)]
+Host = Annotated[str, PlainValidator(parse_host)]
+Token = Annotated[str, PlainValidator(parse_token)]
+Secret = Annotated[str, PlainValidator(parse_secret)]
+Salt = Annotated[str, PlainValidator(parse_salt)]
+KeySourceText = Annotated[str, PlainValidator(parse_key_source)]
+Principal = Annotated[str, PlainValidator(parse_principal)]
+Method = Annotated[str, PlainValidator(parse_method)]
+HeaderLine = Annotated[str, PlainValidator(parse_header_line)]
+Status = Annotated[int, PlainValidator(whole(100, 599))]
+Refusal = Annotated[int, PlainValidator(whole(400, 499))]
+Url = Annotated[str, PlainValidator(parse_url)]
+Listen = Annotated[str, PlainValidator(parse_listen)]
+State = Annotated[str, PlainValidator(parse_state)]

@@ -1,0 +1,126 @@
+"""Values to a validated model, or everything that is wrong with them."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from collections.abc import Iterable
+from typing import Any, Final, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from proxy.config.checks import checks
+from proxy.config.errors import ConfigError, Path, key_text
+from proxy.config.graph import Mark
+from proxy.config.model import Config
+from proxy.config.unsupported import unsupported
+from proxy.config.values import Finding, Place, Values
+
+_SECRET: Final = frozenset({("server", "admin_token"), ("server", "state"), ("override", "token")})
+_PHRASES: Final = {
+    "model_type": "is not a mapping of keys to values",
+    "dict_type": "is not a mapping of keys to values",
+    "list_type": "is not a list",
+}
+
+
+def validate(values: Values) -> tuple[Config | None, list[ConfigError]]:
+    """The model if there are no errors at all; errors of every kind, in no order."""
+    findings = list(values.findings)
+    broken: set[Path] = set(values.unusable)
+    # What is wrong by itself is cut out, so that the rest can still be checked against each other.
+    data, config = values.data, None
+    for _ in range(3):
+        try:
+            config = Config.model_validate(data)
+            break
+        except ValidationError as error:
+            found = [_schema_finding(values, each) for each in error.errors(include_url=False)]
+            findings += [each for each in found if not _within(each.path, broken)]
+            broken.update(each.path for each in found)
+            data = _without(data, [each.path for each in found])
+    if config is not None:
+        for path, phrase in (*checks(config), *unsupported(config)):
+            if not _within(path, broken):
+                findings.append(_finding(values, path, phrase))
+    errors = [_error(each) for each in findings]
+    return (config, []) if not errors else (None, errors)
+
+
+def _schema_finding(values: Values, error: Any) -> Finding:
+    path: Path = tuple(error["loc"])
+    if path and path[-1] == "[key]":
+        path = path[:-1]
+        place = _place(values, path)
+        return Finding(path, place.key, str(path[-1]), f'"{path[-1]}" {error["ctx"]["error"]}')
+    if error["type"] == "extra_forbidden":
+        place = _place(values, path)
+        return Finding(path, place.key, place.shown, f"unknown key{_nearest(path)}")
+    phrase = str(error["ctx"]["error"]) if error["type"] == "value_error" else _PHRASES.get(error["type"])
+    return _finding(values, path, phrase or error["msg"])
+
+
+def _finding(values: Values, path: Path, phrase: str) -> Finding:
+    place = _place(values, path)
+    shown = "***" if path in _SECRET and place.shown else place.shown
+    if path not in values.places:
+        return Finding(path, place.key, "", phrase)
+    if len(path) == 2 and path[0] == "endpoints":
+        return Finding(path, place.key, shown, phrase)
+    return Finding(path, place.value, shown, f"{shown} {phrase}")
+
+
+def _place(values: Values, path: Path) -> Place:
+    """Of the value itself, or of what it is missing from."""
+    while path not in values.places:
+        path = path[:-1]
+    return values.places[path]
+
+
+def _error(finding: Finding) -> ConfigError:
+    mark: Mark = finding.mark
+    secret = finding.path in _SECRET and finding.shown
+    value = "***" if secret else finding.shown
+    return ConfigError(mark.line + 1, mark.column + 1, key_text(finding.path), value, finding.message)
+
+
+def _within(path: Path, broken: set[Path]) -> bool:
+    return any(path[:length] in broken for length in range(len(path) + 1))
+
+
+def _without(data: Any, paths: Iterable[Path]) -> Any:
+    """A copy without the keys at or above these paths; a list with a bad item goes whole."""
+    data = copy.deepcopy(data)
+    for path in paths:
+        parents = [data]
+        for part in path[:-1]:
+            try:
+                parents.append(parents[-1][part])
+            except (KeyError, IndexError, TypeError):
+                break
+        for depth in range(len(parents) - 1, -1, -1):
+            if depth < len(path) and isinstance(parents[depth], dict) and isinstance(path[depth], str):
+                parents[depth].pop(path[depth], None)
+                break
+        else:
+            return {}
+    return data
+
+
+def _nearest(path: Path) -> str:
+    known = sorted(_keys_at(path[:-1]))
+    close = difflib.get_close_matches(str(path[-1]), known, n=1)
+    return f", did you mean {close[0]}?" if close else f", allowed: {', '.join(known)}"
+
+
+def _keys_at(path: Path) -> list[str]:
+    """The keys that the schema knows at a place."""
+    kind: Any = Config
+    for part in path:
+        kind = get_args(kind)[1] if get_origin(kind) is dict else _fields(kind)[str(part)].annotation
+    return list(_fields(kind))
+
+
+def _fields(section: type[BaseModel]) -> dict[str, FieldInfo]:
+    return {field.alias or name: field for name, field in section.model_fields.items()}

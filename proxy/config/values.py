@@ -1,0 +1,143 @@
+"""The node graph to plain values: types of scalars, environment variables, duplicate keys.
+
+Scalars follow the YAML 1.2 core schema, so that `off` stays a word and only true and false are booleans.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from proxy.config.errors import Path
+from proxy.config.graph import Mark, Node
+
+_INTEGER: Final = re.compile(r"[-+]?[0-9]{1,18}").fullmatch
+_NUMBER: Final = re.compile(r"[-+]?[0-9]{1,18}\.[0-9]{0,18}").fullmatch
+_NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
+_BOOLEANS: Final = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_CREDENTIALS: Final = re.compile(r"//[^\s]*@")
+_VARIABLE: Final = re.compile(r"\$\{([^}]*)(\}?)")
+_REFERENCE: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
+
+
+class Place(NamedTuple):
+    """Where a key and its value stand, and the value as written."""
+
+    key: Mark
+    value: Mark
+    shown: str
+
+
+class Finding(NamedTuple):
+    path: Path
+    mark: Mark
+    shown: str
+    message: str
+
+
+class Values:
+    """`data` is JSON-ready. `unusable` are the paths whose value was refused; `data` has None there."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.data: Any = None
+        self.places: dict[Path, Place] = {}
+        self.findings: list[Finding] = []
+        self.unusable: set[Path] = set()
+        self._environ = environ
+
+    @classmethod
+    def read(cls, root: Node | None, environ: Mapping[str, str]) -> Values:
+        values = cls(environ)
+        start = Mark(0, 0, 0)
+        values.places[()] = Place(start, root.start if root else start, "")
+        values.data = values._value(root, ()) if root else None
+        return values
+
+    def _value(self, node: Node, path: Path) -> Any:
+        if node.refused:
+            self._refuse(path, node, node.refused)
+            return None
+        if node.kind == "mapping":
+            return self._mapping(node, path)
+        if node.kind == "list":
+            items = []
+            for position, item in enumerate(node.items):
+                self.places[(*path, position)] = Place(item.start, item.start, shown(item))
+                items.append(self._value(item, (*path, position)))
+            return items
+        return self._scalar(node, path)
+
+    def _mapping(self, node: Node, path: Path) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key, value in node.entries:
+            inner = (*path, key.text)
+            if key.kind != "scalar" or key.refused:
+                self.findings.append(Finding(path, key.start, "", key.refused or "a key must be text"))
+            elif key.text == "<<" and key.plain:
+                self.findings.append(Finding(inner, key.start, "", "merge keys are not supported"))
+            elif key.text in result:
+                line = self.places[inner].key.line + 1
+                self.findings.append(Finding(inner, key.start, "", f"already given in line {line}"))
+            else:
+                self.places[inner] = Place(key.start, value.start, shown(value))
+                result[key.text] = self._value(value, inner)
+        return result
+
+    def _scalar(self, node: Node, path: Path) -> Any:
+        text = node.text
+        if "${" in text:
+            try:
+                text = interpolate(text, self._environ)
+            except ValueError as error:
+                self._refuse(path, node, str(error))
+                return None
+        return resolve(text) if node.plain else text
+
+    def _refuse(self, path: Path, node: Node, message: str) -> None:
+        self.unusable.add(path)
+        self.findings.append(Finding(path, node.start, shown(node), message))
+
+
+def resolve(text: str) -> str | int | float | bool | None:
+    """The value of an unquoted scalar."""
+    if text in _NULLS:
+        return None
+    if text in _BOOLEANS:
+        return _BOOLEANS[text]
+    if _INTEGER(text):
+        return int(text)
+    return float(text) if _NUMBER(text) else text
+
+
+def interpolate(text: str, environ: Mapping[str, str]) -> str:
+    """Replaces ${NAME} and ${NAME:-default}; the default also stands in for an empty variable.
+
+    Raises ValueError for a variable that is not set and has no default.
+    """
+
+    def value(found: re.Match[str]) -> str:
+        reference = _REFERENCE.fullmatch(found[1]) if found[2] else None
+        if reference is None:
+            raise ValueError("${ starts a variable: ${NAME} or ${NAME:-default}")
+        name, default = reference.groups()
+        if default is not None:
+            return environ.get(name) or str(default)
+        if name not in environ:
+            raise ValueError(
+                f"the environment variable {name} is not set; ${{{name}:-default}} gives a default"
+            )
+        return environ[name]
+
+    return _VARIABLE.sub(value, text)
+
+
+def shown(node: Node) -> str:
+    """A value for an error message, as written and bounded in length."""
+    if node.kind != "scalar":
+        return f"a {node.kind}"
+    if node.text == "" and not node.refused:
+        return "nothing" if node.plain else '""'
+    text = _CREDENTIALS.sub("//***@", node.text)
+    text = text if text.isprintable() else repr(text)[1:-1]
+    return text if len(text) <= 60 else text[:57] + "..."
