@@ -1,0 +1,76 @@
+"""What the story asks of the admin port and the command line, as an engineer would."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+PATIENCE = 15.0
+"""Seconds until a change must have reached every worker."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A finished command."""
+
+    code: int
+    output: str
+
+
+class Admin:
+    def __init__(self, url: str, client: httpx2.AsyncClient) -> None:
+        self.url = url
+        self.client = client
+
+    async def config(self) -> dict[str, Any]:
+        return await self._get("/api/v1/config")
+
+    async def endpoints(self) -> list[dict[str, Any]]:
+        answer: list[dict[str, Any]] = (await self._get("/api/v1/endpoints"))["endpoints"]
+        return answer
+
+    async def everywhere(self, before: str) -> dict[str, Any]:
+        """Waits until every worker serves a table other than `before`. Raises TimeoutError."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            config = await self.config()
+            hashes = {worker["hash"] for worker in config["workers"]}
+            if config["hash"] != before and hashes == {config["hash"]}:
+                return config
+            await asyncio.sleep(0.05)
+        raise TimeoutError(f"not every worker had the change within {PATIENCE:.0f} s: {config}")
+
+    async def refusal(self) -> dict[str, Any]:
+        """Waits until a refused file shows as last_error. Raises TimeoutError."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            config = await self.config()
+            if config["last_error"]:
+                return config
+            await asyncio.sleep(0.05)
+        raise TimeoutError("the broken file was not reported by /api/v1/config")
+
+    async def set(self, endpoint: str, weight: int, path: Path) -> Ran:
+        """`strangler set ENDPOINT WEIGHT --config FILE --admin URL`."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "proxy", "set", endpoint, str(weight)),
+            *("--config", str(path), "--admin", self.url),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await process.communicate()
+        assert process.returncode is not None
+        return Ran(process.returncode, output.decode(errors="replace").strip())
+
+    async def _get(self, path: str) -> dict[str, Any]:
+        answer = await self.client.get(self.url + path)
+        answer.raise_for_status()
+        body: dict[str, Any] = answer.json()
+        return body

@@ -1,0 +1,117 @@
+"""`strangler demo`: set up, tell the story, stay up."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import click
+import httpx2
+from rich.console import Console
+
+from proxy.cli.demo import services
+from proxy.cli.demo.admin import Admin
+from proxy.cli.demo.screen import Screen
+from proxy.cli.demo.services import DemoError, Site
+from proxy.cli.demo.story import Story
+from proxy.cli.demo.traffic import Traffic
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Exit after the story: 0 only if every claim held.")
+@click.option("--port", default=8000, show_default=True, help="Clients' port; a free one if it is taken.")
+@click.option("--pause", default=8.0, show_default=True, help="Seconds for which each step is watched.")
+@click.option(
+    "--directory",
+    default=".demo",
+    show_default=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Database, logs and routing.yaml of the demo.",
+)
+def demo(once: bool, port: int, pause: float, directory: Path) -> None:
+    """A real migration under live traffic, on this machine.
+
+    Starts PostgreSQL, the payments API in Flask and in FastAPI, and the proxy before them; sends steady
+    traffic; moves the endpoints; breaks things; checks the books. Everything it starts ends with it.
+
+    \b
+    Exit codes: 0 every claim held, 1 one did not, 2 it could not start.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)  # ends like Ctrl-C: children first
+    screen = Screen(Console(highlight=False))
+    try:
+        services.require_backends()
+        with _alone(directory):
+            screen.say(f"Starting PostgreSQL, legacy, async and the proxy; logs in {directory / 'logs'}")
+            with services.running(directory, port) as site:
+                held = asyncio.run(_play(site, screen, pause, once))
+    except DemoError as error:
+        raise SystemExit(_refuse(error)) from None
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(0 if held else 1)
+
+
+async def _play(site: Site, screen: Screen, pause: float, once: bool) -> bool:
+    traffic = Traffic(site.url, site.seeded)
+    async with httpx2.AsyncClient(timeout=10) as client, asyncio.TaskGroup() as group:
+        admin = Admin(site.admin, client)
+        background = [
+            group.create_task(traffic.run()),
+            group.create_task(_show(screen, admin, traffic)),
+        ]
+        with screen.live():
+            held = await Story(site, admin, traffic, screen, pause).tell()
+            if not once:
+                _invite(site, screen)
+                await asyncio.Event().wait()  # until Ctrl-C
+        for task in background:
+            task.cancel()
+    return held
+
+
+async def _show(screen: Screen, admin: Admin, traffic: Traffic) -> None:
+    while True:
+        with suppress(httpx2.HTTPError):  # a missed refresh is made up by the next
+            screen.update(await admin.endpoints(), traffic.total())
+        await asyncio.sleep(1)
+
+
+def _invite(site: Site, screen: Screen) -> None:
+    merchant = site.seeded["merchants"][0]
+    account, key = merchant["accounts"][0]["id"], merchant["api_key"]
+    screen.step("It stays up to play with; Ctrl-C ends it")
+    for line in (
+        f"clients    {site.url}",
+        f"engineers  {site.admin}  (metrics: /metrics)",
+        f"the table  {site.routing}: change a weight, save, and watch the live figures",
+        f"curl -si {site.url}/accounts/{account} -H 'authorization: Bearer {key}' -H 'x-user-id: ada'",
+        f"strangler explain GET /accounts/{account} --config {site.routing} -H 'x-user-id: ada'",
+        f"strangler set 'GET /accounts/{{account_id}}' 0 --config {site.routing} --admin {site.admin}",
+    ):
+        screen.say(f"  {line}")
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """One demo per directory. Raises DemoError."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DemoError(
+                f"another demo runs in {directory}; end it, or give another --directory"
+            ) from None
+        yield
+
+
+def _refuse(error: DemoError) -> int:
+    click.echo(f"strangler demo: {error}", err=True)
+    return 2

@@ -1,0 +1,75 @@
+"""The demo's routing.yaml, and the edits that an engineer makes to it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Protocol
+
+READS = (
+    "GET /accounts/{account_id}",
+    "GET /accounts/{account_id}/transactions",
+    "GET /payments/{payment_id}",
+)
+WRITE = "POST /payments"
+
+_TEMPLATE = """\
+# The demo's table. It is watched: save a change and it is live.
+server:
+  listen: 127.0.0.1:{data}
+  admin: 127.0.0.1:{admin}
+  workers: 2
+  runtime_dir: {directory}/run
+  state: sqlite:///{directory}/run/state.db
+
+backends:
+  legacy: {{url: "http://127.0.0.1:{legacy}"}}  # Flask, gunicorn sync workers
+  async: {{url: "http://127.0.0.1:{async_}"}}   # FastAPI, uvicorn
+
+sticky: {{key: [header:x-user-id]}}
+
+endpoints:  # weight: percent of the users who are answered by async
+  GET /accounts/{{account_id}}:               {{weight: 0, breaker: {{open_for: 3s}}}}
+  GET /accounts/{{account_id}}/transactions:  {{weight: 0, breaker: {{open_for: 3s}}}}
+  GET /payments/{{payment_id}}:               {{weight: 0, breaker: {{open_for: 3s}}}}
+  POST /payments:                           {{weight: 0}}  # a write: after the reads
+"""
+
+
+class Addresses(Protocol):
+    """Ports of the four processes."""
+
+    @property
+    def data(self) -> int: ...
+    @property
+    def admin(self) -> int: ...
+    @property
+    def legacy(self) -> int: ...
+    @property
+    def async_(self) -> int: ...
+
+
+def initial(directory: Path, ports: Addresses) -> str:
+    """Every endpoint on legacy."""
+    return _TEMPLATE.format(
+        directory=directory.resolve(),
+        data=ports.data,
+        admin=ports.admin,
+        legacy=ports.legacy,
+        async_=ports.async_,
+    )
+
+
+def edit(path: Path, weight: int) -> None:
+    """What one does in an editor: another number on the line of each read, and save."""
+    text = path.read_text()
+    for endpoint in READS:
+        text, changed = re.subn(
+            rf"^(  {re.escape(endpoint)}: +\{{weight: )\d+",
+            rf"\g<1>{weight}",
+            text,
+            count=1,
+            flags=re.MULTILINE,
+        )
+        assert changed, endpoint
+    path.write_text(text)

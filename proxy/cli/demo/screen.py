@@ -1,0 +1,91 @@
+"""What the demo prints: lines, and on a terminal a live table below them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+
+from proxy.cli.demo.claims import Claim
+from proxy.cli.demo.tally import Tally
+from proxy.core.snapshot import BACKENDS
+
+
+class Screen:
+    """Also the record of all claims made."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.claims: list[Claim] = []
+        self._live: Live | None = None
+
+    @contextmanager
+    def live(self) -> Iterator[None]:
+        """The table is shown and kept current by `update`; elsewhere than on a terminal, lines alone."""
+        if not self.console.is_terminal:
+            yield
+            return
+        with Live(console=self.console, auto_refresh=False) as self._live:
+            yield
+        self._live = None
+
+    def update(self, endpoints: Sequence[dict[str, Any]], totals: Tally) -> None:
+        if self._live is not None:
+            self._live.update(_table(endpoints, totals), refresh=True)
+
+    def say(self, text: str) -> None:
+        self.console.print(escape(text), highlight=False, soft_wrap=True)
+
+    def step(self, text: str) -> None:
+        self.console.print(f"\n[bold]{escape(text)}[/bold]", highlight=False, soft_wrap=True)
+
+    def claim(self, claim: Claim) -> None:
+        self.claims.append(claim)
+        mark = "[green]ok[/green]    " if claim.held else "[bold red]FAILED[/bold red]"
+        line = f"  {mark} {escape(claim.text)} [dim]({escape(claim.evidence)})[/dim]"
+        self.console.print(line, highlight=False, soft_wrap=True)
+
+    def summary(self, totals: Tally) -> bool:
+        """Prints totals and every claim that failed; whether all held."""
+        reads, writes = totals.count(read=True), totals.count(read=False)
+        self.step("Summary")
+        self.say(f"  {reads + writes} requests: {reads} reads, {writes} payments")
+        self.say(f"  client-visible errors on reads: {totals.failed(read=True)}")
+        self.say(f"  payments answered with an error, all while async was down: {totals.failed(read=False)}")
+        for backend in BACKENDS:
+            p50, p99 = totals.milliseconds(backend, 0.5), totals.milliseconds(backend, 0.99)
+            if p50 is not None and p99 is not None:
+                self.say(f"  {backend:7} p50 {p50:6.1f} ms   p99 {p99:6.1f} ms")
+        failed = [claim for claim in self.claims if not claim.held]
+        for claim in failed:
+            self.say(f"  FAILED: {claim.text}: {claim.evidence}")
+        self.say(f"  {len(self.claims) - len(failed)} of {len(self.claims)} claims held")
+        return not failed
+
+
+def _table(endpoints: Sequence[dict[str, Any]], totals: Tally) -> Table:
+    table = Table(title="Live, as the admin port sees it", title_justify="left", expand=False)
+    table.add_column("endpoint", no_wrap=True)
+    table.add_column("weight", justify="right")
+    for backend in BACKENDS:
+        table.add_column(f"{backend}\nreq/s", justify="right")
+        table.add_column("p50 ms", justify="right")
+        table.add_column("p99 ms", justify="right")
+    for row in endpoints:
+        cells = []
+        for backend in BACKENDS:
+            seen = row["backends"].get(backend) or {}
+            cells += [_figure(seen.get(name)) for name in ("requests_per_second", "p50_ms", "p99_ms")]
+        table.add_row(escape(row["endpoint"]), f"{row['weight']:g}", *cells)
+    sent = totals.count(read=True) + totals.count(read=False)
+    table.caption = f"{sent} requests, {totals.failed(read=True)} reads failed"
+    return table
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"

@@ -1,0 +1,225 @@
+"""The demo's processes: started in order, each in a process group of its own, and never left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from proxy.cli.demo import postgres, routing
+
+DATABASE = "strangler_demo"
+ACCOUNTS, PAYMENTS = 900, 5_000
+GRACE = 8.0
+"""Seconds that a process has to end after SIGTERM."""
+
+
+class DemoError(Exception):
+    """The demo cannot go on; the message says why and what to do."""
+
+
+class Ports(NamedTuple):
+    data: int
+    admin: int
+    legacy: int
+    async_: int
+
+    @classmethod
+    def choose(cls, data: int) -> Ports:
+        """The usual ports, or a free one in place of each that is taken."""
+        chosen: list[int] = []
+        for wanted in (data, 9000, 5001, 5002):
+            chosen.append(_free_port(wanted, chosen))
+        return cls(*chosen)
+
+
+@dataclass(slots=True)
+class Service:
+    """One program with its log; `start` may be called again after `kill`."""
+
+    name: str
+    argv: Sequence[str]
+    environment: Mapping[str, str]
+    log: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                self.argv,
+                env={**os.environ, **self.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C reaches the demo alone, which then ends them in order
+            )
+
+    @property
+    def running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def stop(self) -> None:
+        """SIGTERM, and SIGKILL for whatever of its group is left after GRACE."""
+        if self.process is None:
+            return
+        if self.running:
+            self.process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(GRACE)
+        self.kill()
+
+    def kill(self) -> None:
+        if self.process is None:
+            return
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def wait_until_listening(self, port: int, seconds: float = 30.0) -> None:
+        """Raises DemoError with the end of the log if it exits or does not listen in time."""
+        deadline = time.monotonic() + seconds
+        while self.running and time.monotonic() < deadline:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+            except OSError:
+                time.sleep(0.05)
+            else:
+                return
+        tail = self.log.read_text(errors="replace").splitlines()[-10:]
+        raise DemoError(f"{self.name} did not start; the end of {self.log}:\n  " + "\n  ".join(tail))
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Everything that runs, and where."""
+
+    directory: Path
+    ports: Ports
+    database_url: str
+    seeded: dict[str, Any]  # what `python -m legacy_flask seed` printed
+    legacy: Service
+    async_: Service
+    proxy: Service
+
+    @property
+    def routing(self) -> Path:
+        return self.directory / "routing.yaml"
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.ports.data}"
+
+    @property
+    def admin(self) -> str:
+        return f"http://127.0.0.1:{self.ports.admin}"
+
+    def dead(self) -> str | None:
+        """The name of a service that ended by itself."""
+        for service in (self.legacy, self.async_, self.proxy):
+            if not service.running:
+                return service.name
+        return None
+
+    def check_ledger(self) -> tuple[bool, str]:
+        """Whether every sum in the database is exact, and what the check printed."""
+        result = _legacy_command(["check-ledger"], self.database_url)
+        return result.returncode == 0, (result.stdout or result.stderr).strip()
+
+
+@contextmanager
+def running(directory: Path, port: int) -> Iterator[Site]:
+    """Database, both backends and the proxy, up and seeded; all ended when the block is left, however."""
+    with ExitStack() as stack:
+        try:
+            yield _start(stack, directory, Ports.choose(port))
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C would leave processes behind
+
+
+def _start(stack: ExitStack, directory: Path, ports: Ports) -> Site:
+    logs = directory / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    database = stack.enter_context(postgres.running(directory / "postgres"))
+    database.drop(DATABASE)
+    url = database.database(DATABASE)
+    seeded = _migrate_and_seed(url)
+    (directory / "routing.yaml").write_text(routing.initial(directory, ports))
+    site = Site(directory, ports, url, seeded, *_services(directory, ports, url, logs))
+    listens = ((site.legacy, ports.legacy), (site.async_, ports.async_), (site.proxy, ports.data))
+    for service, port in listens:
+        service.log.unlink(missing_ok=True)
+        stack.callback(service.stop)
+        service.start()
+        service.wait_until_listening(port)
+    return site
+
+
+def require_backends() -> None:
+    """Raises DemoError if the payments API is not installed beside the proxy."""
+    missing = [name for name in ("legacy_flask", "async_api", "flask", "fastapi") if find_spec(name) is None]
+    if missing:
+        raise DemoError(f"{', '.join(missing)}: not installed; run `make demo`, or pip install '.[demo]'")
+
+
+def _services(directory: Path, ports: Ports, url: str, logs: Path) -> tuple[Service, Service, Service]:
+    spec = find_spec("legacy_flask")
+    assert spec is not None
+    assert spec.submodule_search_locations
+    gunicorn = [
+        *(sys.executable, "-m", "gunicorn", "legacy_flask.app:create_app()"),
+        *("-c", f"{spec.submodule_search_locations[0]}/gunicorn.conf.py"),
+    ]
+    legacy = {"BIND": f"127.0.0.1:{ports.legacy}", "WEB_CONCURRENCY": "4", "DATABASE_URL": url}
+    async_ = {"HOST": "127.0.0.1", "PORT": str(ports.async_), "DATABASE_URL": url}
+    serve = [sys.executable, "-m", "proxy", "serve", "--config", str(directory / "routing.yaml")]
+    return (
+        Service("legacy", gunicorn, legacy, logs / "legacy.log"),
+        Service("async", [sys.executable, "-m", "async_api"], async_, logs / "async.log"),
+        Service("proxy", serve, {}, logs / "proxy.log"),
+    )
+
+
+def _migrate_and_seed(url: str) -> dict[str, Any]:
+    seed = ["seed", "--payments", str(PAYMENTS), "--accounts", str(ACCOUNTS), "--seed", "1"]
+    for command in (["migrate"], seed):
+        result = _legacy_command(command, url)
+        if result.returncode:
+            raise DemoError(f"legacy_flask {command[0]} failed:\n{result.stderr.strip()}")
+    made: dict[str, Any] = json.loads(result.stdout)
+    return made
+
+
+def _legacy_command(arguments: Sequence[str], url: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "legacy_flask", *arguments],
+        env={**os.environ, "DATABASE_URL": url},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def _free_port(wanted: int, taken: Sequence[int]) -> int:
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            found: int = probe.getsockname()[1]
+            if found not in taken:
+                return found
+    raise DemoError("no free port on 127.0.0.1")

@@ -1,0 +1,165 @@
+"""The migration, told step by step; each step checks what it claims."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+import psycopg
+
+from proxy.cli.demo import claims, routing
+from proxy.cli.demo.admin import Admin
+from proxy.cli.demo.claims import Claim
+from proxy.cli.demo.routing import WRITE
+from proxy.cli.demo.screen import Screen
+from proxy.cli.demo.services import Site
+from proxy.cli.demo.tally import Tally
+from proxy.cli.demo.traffic import Traffic
+from proxy.core.snapshot import ASYNC
+
+BROKEN = "endpoints: [this is not a table\n"
+RECOVERY = 60.0
+"""Seconds in which async must have all of its reads back after a restart."""
+
+
+@dataclass(slots=True)
+class Story:
+    """One telling. `pause`: seconds for which each step is watched."""
+
+    site: Site
+    admin: Admin
+    traffic: Traffic
+    screen: Screen
+    pause: float
+
+    async def tell(self) -> bool:
+        """The whole story; whether every claim held."""
+        await self.reads()
+        await self.writes()
+        await self.broken_file()
+        await self.outage()
+        await self.reckoning()
+        return self.screen.summary(self.traffic.total())
+
+    async def watch(self) -> Tally:
+        """What clients see from now on, after `pause` seconds of it."""
+        tally = self.traffic.begin()
+        await asyncio.sleep(self.pause)
+        return tally
+
+    async def reads(self) -> None:
+        self.screen.step("Reads move: 0 -> 10 -> 50 -> 100 percent of the users")
+        tally = await self.watch()
+        self.screen.claim(claims.split(tally, 0, set()))
+        self.screen.claim(claims.no_failed_reads(tally, "at 0 %"))
+        await self.refused_write()
+        on_async: set[tuple[str, str]] = set()
+        for weight in (10, 50, 100):
+            before = (await self.admin.config())["hash"]
+            self.screen.say(f"  {self.site.routing}: weight: {weight} on the line of each read, saved")
+            routing.edit(self.site.routing, weight)
+            self.traffic.begin()  # requests while the change spreads are decided by either table
+            config = await self.admin.everywhere(before)
+            for line in config["last_difference"]:
+                self.screen.say(f"    {line}")
+            spreading = self.traffic.tallies[-1]
+            tally = await self.watch()
+            self.screen.claim(claims.split(tally, weight, on_async))
+            spreading.merge(tally)
+            self.screen.claim(claims.no_failed_reads(tally, f"while and after moving to {weight} %"))
+            on_async |= tally.on(ASYNC)
+
+    async def refused_write(self) -> None:
+        before = (await self.admin.config())["hash"]
+        ran = await self.admin.set(WRITE, 50, self.site.routing)
+        after = (await self.admin.config())["hash"]
+        held = ran.code == 2 and before == after and bool(ran.output)
+        self.screen.say(f"  $ strangler set '{WRITE}' 50 --config {self.site.routing}")
+        reason = " ".join(ran.output.split())
+        self.screen.claim(
+            Claim(
+                f"{WRITE} may not move before the reads",
+                held,
+                f"exit {ran.code}, table unchanged: {reason[:300]}",
+            )
+        )
+
+    async def writes(self) -> None:
+        self.screen.step("Writes follow")
+        self.screen.say(
+            f"  $ strangler set '{WRITE}' 100 --config {self.site.routing} --admin {self.admin.url}"
+        )
+        ran = await self.admin.set(WRITE, 100, self.site.routing)
+        self.screen.claim(
+            Claim("the same command now works", ran.code == 0, f"exit {ran.code}: {ran.output}")
+        )
+        tally = await self.watch()
+        self.screen.claim(claims.writes_moved(tally))
+        self.screen.claim(claims.no_failed_reads(tally, "meanwhile"))
+
+    async def broken_file(self) -> None:
+        self.screen.step("A broken routing.yaml is saved")
+        good = self.site.routing.read_text()
+        before = (await self.admin.config())["hash"]
+        self.site.routing.write_text(good + BROKEN)
+        watching = self.traffic.begin()
+        try:
+            config = await self.admin.refusal()
+            await asyncio.sleep(self.pause / 2)
+        finally:
+            self.site.routing.write_text(good)
+        kept = config["hash"] == before and all(worker["hash"] == before for worker in config["workers"])
+        failed = watching.failed(read=True) + watching.failed(read=False)
+        sent = watching.count(read=True) + watching.count(read=False)
+        evidence = f"{failed} of {sent} requests failed; reported as {config['last_error']}"
+        self.screen.claim(
+            Claim("the last good table stays in force", kept and not failed and sent > 0, evidence)
+        )
+
+    async def outage(self) -> None:
+        self.screen.step("The async backend is killed, and comes back")
+        self.traffic.begin()
+        self.site.async_.kill()
+        dying = self.traffic.tallies[-1]
+        tally = await self.watch()
+        self.screen.claim(claims.fell_back(tally))
+        self.screen.claim(claims.no_failed_reads(dying, "in the moment of the kill"))
+        self.site.async_.start()
+        started = time.monotonic()
+        back = self.traffic.begin()
+        await asyncio.to_thread(self.site.async_.wait_until_listening, self.site.ports.async_)
+        while time.monotonic() - started < RECOVERY:
+            latest = await self._second()
+            if latest.count(read=True) and latest.share() == 100:
+                break
+        took = time.monotonic() - started
+        evidence = f"{latest.share():.0f} % of reads {took:.1f} s after its restart"
+        self.screen.claim(Claim("async has its reads back by itself", latest.share() == 100, evidence))
+        self.screen.claim(claims.no_failed_reads(back, "while it came back"))
+
+    async def _second(self) -> Tally:
+        tally = self.traffic.begin()
+        await asyncio.sleep(1)
+        return tally
+
+    async def reckoning(self) -> None:
+        """Traffic rests; the books are checked from the database alone."""
+        self.screen.step("The books")
+        await self.traffic.pause()
+        exact, output = await asyncio.to_thread(self.site.check_ledger)
+        found, distinct = await asyncio.to_thread(_payments_made, self.site.database_url)
+        self.traffic.resume()
+        self.screen.claim(Claim("the ledger is exact", exact, output))
+        self.screen.claim(claims.paid_once(self.traffic.total(), found, distinct))
+        if (dead := self.site.dead()) is not None:
+            self.screen.claim(Claim("every process is up", False, f"{dead} ended by itself"))
+
+
+def _payments_made(url: str) -> tuple[int, int]:
+    """Payments that the demo's traffic made, and how many different ones it asked for among them."""
+    query = "SELECT count(*), count(DISTINCT description) FROM payments WHERE description LIKE 'demo %'"
+    with psycopg.connect(url) as connection:
+        row = connection.execute(query).fetchone()
+    assert row is not None
+    return row[0], row[1]

@@ -1,0 +1,95 @@
+"""What the demo's clients saw: counts and latencies, of bounded size however long the demo stays up."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter, deque
+from dataclasses import dataclass, field
+
+from proxy.core.snapshot import ASYNC
+from proxy.core.stats import BOUNDS, add, quantile
+
+MAX_EXAMPLES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One finished request. `backend` is x-served-by, "" without one; status 0: no answer at all."""
+
+    endpoint: str
+    backend: str
+    status: int
+    seconds: float
+    user: str
+    problem: str = ""
+
+    @property
+    def is_read(self) -> bool:
+        return self.endpoint.startswith("GET ")
+
+    @property
+    def failed(self) -> bool:
+        return not 200 <= self.status < 300
+
+    @property
+    def group(self) -> str:
+        """The endpoint's group as the proxy makes it: the first literal segment."""
+        return self.endpoint.split("/")[1]
+
+
+@dataclass(slots=True)
+class Tally:
+    """Requests that started in one step of the story."""
+
+    requests: Counter[tuple[str, str]] = field(default_factory=Counter)  # endpoint, backend
+    failures: Counter[tuple[str, int]] = field(default_factory=Counter)  # endpoint, status
+    latencies: dict[str, list[int]] = field(default_factory=dict)  # backend -> histogram over BOUNDS
+    sides: dict[tuple[str, str], set[str]] = field(default_factory=dict)  # group, user -> backends of reads
+    examples: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_EXAMPLES))
+
+    def record(self, seen: Seen) -> None:
+        self.requests[seen.endpoint, seen.backend] += 1
+        if seen.failed:
+            self.failures[seen.endpoint, seen.status] += 1
+            self.examples.append(f"{seen.endpoint}: {seen.status or 'no answer'} {seen.problem}".strip())
+        if seen.backend:
+            counts = self.latencies.setdefault(seen.backend, [0] * (len(BOUNDS) + 1))
+            counts[bisect_left(BOUNDS, seen.seconds)] += 1
+        if seen.is_read and seen.backend:
+            self.sides.setdefault((seen.group, seen.user), set()).add(seen.backend)
+
+    def merge(self, other: Tally) -> None:
+        """Add another tally's counts; who saw which side is a matter of one step and is not added."""
+        self.requests.update(other.requests)
+        self.failures.update(other.failures)
+        for backend, counts in other.latencies.items():
+            ours = self.latencies.get(backend)
+            self.latencies[backend] = add(ours, counts) if ours else list(counts)
+        self.examples.extend(other.examples)
+
+    def count(self, *, read: bool, backend: str | None = None) -> int:
+        return sum(
+            count
+            for (endpoint, served), count in self.requests.items()
+            if endpoint.startswith("GET ") == read and backend in (None, served)
+        )
+
+    def failed(self, *, read: bool) -> int:
+        return sum(
+            count for (endpoint, _), count in self.failures.items() if endpoint.startswith("GET ") == read
+        )
+
+    def share(self) -> float:
+        """Percent of reads that async answered."""
+        return 100 * self.count(read=True, backend=ASYNC) / max(1, self.count(read=True))
+
+    def on(self, backend: str) -> set[tuple[str, str]]:
+        return {who for who, served in self.sides.items() if backend in served}
+
+    def torn(self) -> int:
+        """Users whose reads of one group were answered by both backends."""
+        return sum(len(served) > 1 for served in self.sides.values())
+
+    def milliseconds(self, backend: str, q: float) -> float | None:
+        value = quantile(self.latencies.get(backend, []), q)
+        return None if value is None else value * 1000
