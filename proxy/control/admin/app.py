@@ -1,0 +1,22 @@
+"""Puts the admin app together."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+
+from proxy.control.admin.api import Api
+from proxy.control.admin.guard import Guard
+from proxy.control.admin.pages import Pages
+from proxy.control.admin.problems import on_error, on_http_exception
+from proxy.control.state import State
+
+
+def build(state: State) -> Starlette:
+    """The admin app over the state."""
+    return Starlette(
+        routes=[*Api(state).routes(), *Pages(state).routes()],
+        middleware=[Middleware(Guard, state=state, bound=state.reloader.admin)],
+        exception_handlers={HTTPException: on_http_exception, Exception: on_error},
+    )

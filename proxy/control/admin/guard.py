@@ -1,0 +1,60 @@
+"""Stands before every route of the admin port: Host, Origin and token, and security headers."""
+
+from __future__ import annotations
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from proxy.control.admin.problems import problem
+from proxy.control.security import host_allowed, same_origin, token_valid
+from proxy.control.state import State
+
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+SECURITY_HEADERS = {
+    "cache-control": "no-store",
+    "cross-origin-resource-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+}
+CSP = "default-src 'none'; frame-ancestors 'none'"  # the page sets one of its own
+
+
+class Guard:
+    """ASGI middleware. Whatever changes something needs the token, if one is set, and our own origin."""
+
+    def __init__(self, app: ASGIApp, state: State, bound: str) -> None:
+        self._app = app
+        self._state = state
+        self._bound = bound
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in SECURITY_HEADERS.items():
+                    headers[name] = value
+                headers.setdefault("content-security-policy", CSP)
+            await send(message)
+
+        refusal = self._refusal(scope["method"], Headers(scope=scope))
+        await (refusal or self._app)(scope, receive, send_guarded)
+
+    def _refusal(self, method: str, headers: Headers) -> ASGIApp | None:
+        if not host_allowed(headers.get("host", ""), self._bound):
+            return problem(403, f"Host must be {self._bound}, localhost or a loopback address")
+        if method in READING:
+            return None
+        if not same_origin(headers):
+            return problem(403, "a page of another origin may not do this")
+        token = self._state.reloader.running.snapshot.server.admin_token
+        if token and not token_valid(headers.get("authorization", ""), token):
+            return problem(
+                401,
+                "this needs `Authorization: Bearer <server.admin_token>`",
+                {"www-authenticate": 'Bearer realm="strangler"'},
+            )
+        return None

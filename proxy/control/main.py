@@ -1,0 +1,153 @@
+"""`strangler serve`: puts the control process together and runs it until a signal ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from proxy.config import Loaded
+from proxy.control import log as logging
+from proxy.control.admin.server import AdminServer
+from proxy.control.channel import SOCKET_NAME, ChannelServer
+from proxy.control.collect import Collector
+from proxy.control.errors import StartupError
+from proxy.control.listener import AddressTaken, RuntimeDir, display, listen, resolve
+from proxy.control.log import log
+from proxy.control.reload import Reloader, load, read
+from proxy.control.security import token_missing
+from proxy.control.state import State
+from proxy.control.supervisor import Supervisor
+from proxy.control.watch import Watcher
+from proxy.core.messages import Apply
+
+WORKER = (sys.executable, "-m", "proxy.edge")
+ORPHAN_TIMEOUT = 2.0  # seconds in which an orphan may offer the socket of a taken address
+ORPHAN_GRACE = 0.5  # seconds in which the other orphans follow the first
+APPLY_TIMEOUT = 5.0  # seconds that a reload waits for the workers
+
+
+def run(path: Path, worker: Sequence[str] = WORKER) -> None:
+    """Serves until SIGTERM or SIGINT. `worker` is the command that starts a worker.
+
+    Raises ConfigErrors and StartupError if it cannot start.
+    """
+    logging.configure()
+    content = read(path)
+    if isinstance(content, OSError):
+        raise StartupError(f"{path}: cannot be read: {content.strerror}")
+    loaded = load(content, str(path))
+    server = loaded.snapshot.server
+    if missing := token_missing(server, server.admin):
+        raise StartupError(missing)
+    runtime = RuntimeDir(server.runtime_dir)
+    try:
+        with listen("server.admin", server.admin) as admin:
+            asyncio.run(Instance(path, content, loaded, runtime, worker).serve(admin))
+    finally:
+        runtime.release()
+
+
+class Instance:
+    """One control process with its parts."""
+
+    def __init__(
+        self, path: Path, content: bytes, loaded: Loaded, runtime: RuntimeDir, worker: Sequence[str]
+    ) -> None:
+        channel = runtime.path / SOCKET_NAME
+        self.collector = Collector()
+        self.supervisor = Supervisor(worker, str(channel), self.collector)
+        self.channel = ChannelServer(channel, self.supervisor)
+        self.reloader = Reloader(path.absolute(), content, loaded, self._publish)
+        self._signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
+
+    async def serve(self, admin_socket: socket.socket) -> None:
+        """From start to the end of the drain."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.add_signal_handler(number, self._signals.put_nowait, number)
+        self.channel.start()
+        admin = AdminServer(State(self.reloader, self.supervisor, self.collector), admin_socket)
+        try:
+            with await self._listener() as listener:
+                self._start(listener)
+                log.info("serving on %s, admin on http://%s/", display(listener), display(admin_socket))
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(admin.run())
+                    watching = tasks.create_task(Watcher(self.reloader).run())
+                    await self._until_stopped(tasks)
+                    watching.cancel()
+                    await self._stop(listener)
+                    admin.stop()
+        finally:
+            await self.channel.close()
+
+    async def _listener(self) -> socket.socket:
+        """The data port's socket: newly opened, or that of workers that outlived their control process."""
+        address = self.reloader.running.snapshot.server.listen
+        try:
+            return listen("server.listen", address)
+        except AddressTaken:
+            _, name = resolve("server.listen", address)
+            adopted = await self.supervisor.orphan_socket(name, ORPHAN_TIMEOUT)
+            if adopted is None:
+                raise
+            await asyncio.sleep(ORPHAN_GRACE)
+            return adopted
+
+    def _start(self, listener: socket.socket) -> None:
+        loaded = self.reloader.running
+        log.info("configuration %s from %s", loaded.snapshot.hash, self.reloader.path)
+        for line in self.reloader.warnings:
+            log.warning("%s", line)
+        self._push(loaded, self.reloader.generation)
+        self.supervisor.start(listener, loaded.snapshot.server.workers or cores())
+
+    async def _publish(self, loaded: Loaded, generation: int) -> None:
+        self._push(loaded, generation)
+        for worker in await self.supervisor.settled(APPLY_TIMEOUT):
+            log.error(
+                "worker %d (pid %d) does not serve configuration %s yet",
+                worker.slot,
+                worker.pid,
+                loaded.snapshot.hash,
+            )
+
+    def _push(self, loaded: Loaded, generation: int) -> None:
+        snapshot = loaded.snapshot
+        self.supervisor.publish(
+            Apply(hash=snapshot.hash, generation=generation, config=loaded.document),
+            snapshot.server.timeouts.drain,
+        )
+
+    async def _until_stopped(self, tasks: asyncio.TaskGroup) -> None:
+        while (number := await self._signals.get()) == signal.SIGHUP:
+            tasks.create_task(self.reloader.reload("SIGHUP"))
+        log.info("%s: finishing what is in flight; once more to stop at once", number.name)
+
+    async def _stop(self, listener: socket.socket) -> None:
+        listener.close()
+        drain = asyncio.create_task(self.supervisor.drain())
+        again = asyncio.create_task(self._second_signal())
+        await asyncio.wait((drain, again), return_when=asyncio.FIRST_COMPLETED)
+        if not drain.done():
+            log.warning("stopping at once")
+            drain.cancel()
+            await self.supervisor.kill()
+        again.cancel()
+        log.info("stopped")
+
+    async def _second_signal(self) -> None:
+        while await self._signals.get() == signal.SIGHUP:
+            pass
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,115 @@
+"""The Prometheus metrics of the whole instance, made from the workers' totals when they are asked for."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from itertools import accumulate
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector as PrometheusCollector
+
+from proxy.control.state import State
+from proxy.core.messages import Labelled, Stats
+from proxy.core.stats import BOUNDS
+
+NEAR: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+"""The usual bucket bounds in seconds. Those published are the nearest of BOUNDS: exact, not estimated."""
+
+
+def _nearest(seconds: float) -> int:
+    after = bisect_left(BOUNDS, seconds)
+    return min((after - 1, after), key=lambda index: abs(BOUNDS[index] - seconds))
+
+
+BUCKETS: Final = tuple((_nearest(bound), f"{BOUNDS[_nearest(bound)]:.4g}") for bound in NEAR)
+"""(index in BOUNDS, `le` label) of every bucket but the last, `+Inf`."""
+
+
+def render(state: State, accept: str) -> tuple[bytes, str]:
+    """The exposition and its content type: Prometheus text, or OpenMetrics if `accept` asks for it."""
+    registry = CollectorRegistry()
+    registry.register(_Metrics(state))
+    encoder, content_type = choose_encoder(accept)
+    return encoder(registry), content_type
+
+
+class _Metrics(PrometheusCollector):
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def collect(self) -> Iterator[Metric]:
+        totals = self._state.collector.totals()
+        yield _requests(totals)
+        yield _durations(totals)
+        yield _counter(
+            "strangler_proxy_errors", "Answers of the proxy itself", ("source", "kind"), totals.proxy_errors
+        )
+        yield _counter("strangler_retries", "Requests sent again", ("endpoint", "why"), totals.retries)
+        yield _counter(
+            "strangler_outcome_unknown",
+            "Writes that were sent and never answered",
+            ("endpoint",),
+            totals.outcome_unknown,
+        )
+        yield _counter("strangler_dropped", "Work given up by reason", ("what", "reason"), totals.dropped)
+        yield _counter("strangler_compare", "Comparisons by result", ("endpoint", "result"), ())
+        connections = GaugeMetricFamily("strangler_client_connections", "Open connections from clients")
+        connections.add_metric((), totals.connections)
+        yield connections
+        yield from self._config()
+
+    def _config(self) -> Iterator[Metric]:
+        reloader = self._state.reloader
+        snapshot = reloader.running.snapshot
+        weights = GaugeMetricFamily("strangler_endpoint_weight", "Percent to async", labels=("endpoint",))
+        for endpoint in snapshot.endpoints:
+            weights.add_metric((endpoint.name,), endpoint.weight / 100)
+        yield weights
+        info = GaugeMetricFamily("strangler_config_info", "The configuration in force", labels=("hash",))
+        info.add_metric((snapshot.hash,), 1)
+        yield info
+        workers = GaugeMetricFamily(
+            "strangler_worker_config_info", "What each worker serves", labels=("worker", "hash")
+        )
+        for worker in self._state.supervisor.workers():
+            workers.add_metric((str(worker.slot), worker.hash), 1)
+        yield workers
+        failures = CounterMetricFamily("strangler_config_reload_failures", "Configuration files refused")
+        failures.add_metric((), reloader.failures)
+        yield failures
+
+
+def _requests(totals: Stats) -> Metric:
+    family = CounterMetricFamily(
+        "strangler_requests",
+        "Finished requests; code 0 was aborted",
+        labels=("endpoint", "backend", "reason", "code"),
+    )
+    for line in totals.requests:
+        family.add_metric((line.endpoint, line.backend, line.reason, str(line.status)), line.count)
+    return family
+
+
+def _durations(totals: Stats) -> Metric:
+    family = HistogramMetricFamily(
+        "strangler_request_duration_seconds",
+        "From the request's head to the last byte of its response",
+        labels=("endpoint", "backend"),
+    )
+    for line in totals.latencies:
+        running = list(accumulate(line.counts))
+        buckets = [(label, float(running[index])) for index, label in BUCKETS]
+        buckets.append(("+Inf", float(running[-1])))
+        family.add_metric((line.endpoint, line.backend), buckets, sum_value=line.total)
+    return family
+
+
+def _counter(name: str, help_text: str, labels: tuple[str, ...], lines: Iterable[Labelled]) -> Metric:
+    family = CounterMetricFamily(name, help_text, labels=labels)
+    for line in lines:
+        family.add_metric((line.first, line.second)[: len(labels)], line.count)
+    return family

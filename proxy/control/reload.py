@@ -1,0 +1,185 @@
+"""The one place where a new configuration is judged, and what is known about the one that runs.
+
+A file is judged whole: load, the order of phases, difference. It either replaces the running configuration
+on every worker or changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from proxy.config import ConfigError, ConfigErrors, Loaded, difference, load_text
+from proxy.control.log import log
+from proxy.control.security import token_missing
+from proxy.core.phases import refused
+
+MAX_FILE = 16 * 1024 * 1024  # bytes read of a configuration file; the loader's own limit is lower
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of a file. `loaded` is None if it was refused, with `errors`; both empty never happens.
+
+    `changes` are readable lines, such as `GET /a: weight 25 -> 50`; `warnings` include those changes that
+    only a restart brings about.
+    """
+
+    loaded: Loaded | None
+    errors: tuple[ConfigError, ...] = ()
+    changes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LastError:
+    """The newest refused file; gone as soon as a file is accepted. `time` in seconds since the epoch."""
+
+    time: float
+    trigger: str
+    errors: tuple[ConfigError, ...]
+
+
+def judge(content: bytes, source: str, running: Loaded, admin: str) -> Verdict:
+    """Whether this text may replace the running configuration; `admin` is the address that was bound.
+
+    Pure but for the environment's variables.
+    """
+    try:
+        loaded = load(content, source)
+    except ConfigErrors as errors:
+        return Verdict(None, errors.errors)
+    rejected = [_problem(str(violation)) for violation in refused(running.snapshot, loaded.snapshot)]
+    server = loaded.snapshot.server
+    if missing := token_missing(server, admin) or token_missing(server, server.admin):
+        rejected.append(_problem(missing))
+    if rejected:
+        return Verdict(None, tuple(rejected))
+    found = difference(running.snapshot, loaded.snapshot)
+    restart = tuple(f"{line} (takes effect at the next restart)" for line in found.needs_restart)
+    broken = tuple(
+        f"out of order, kept only because nothing was raised: {each}" for each in loaded.violations
+    )
+    return Verdict(loaded, (), found.lines, loaded.warnings + broken + restart)
+
+
+def _judge_safely(content: bytes, source: str, running: Loaded, admin: str) -> Verdict:
+    """A fault of the loader's own must not end a process that serves."""
+    try:
+        return judge(content, source, running, admin)
+    except Exception as error:
+        log.exception("cannot judge %s", source)
+        return Verdict(None, (_problem(f"internal error while reading it: {error!r}"),))
+
+
+def load(content: bytes, source: str) -> Loaded:
+    """The configuration in these bytes. Raises ConfigErrors."""
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigErrors(source, [ConfigError(line, 1, "", "", "is not UTF-8 text")]) from error
+    return load_text(text, source=source, environ=os.environ)
+
+
+def _problem(message: str) -> ConfigError:
+    """An error without a place in the file."""
+    return ConfigError(0, 0, "", "", message)
+
+
+class Reloader:
+    """The running configuration. `publish` hands a snapshot to the workers and waits until they serve it."""
+
+    def __init__(
+        self, path: Path, content: bytes, loaded: Loaded, publish: Callable[[Loaded, int], Awaitable[None]]
+    ) -> None:
+        self.path = path
+        self.running = loaded
+        self.admin = loaded.snapshot.server.admin  # what was bound; a reload does not move it
+        self.generation = 1
+        self.loaded_at = time.time()
+        self.failures = 0
+        self.last_error: LastError | None = None
+        self.last_difference: tuple[str, ...] = ()
+        self.warnings = loaded.warnings + tuple(f"out of order: {each}" for each in loaded.violations)
+        self._publish = publish
+        self._judged = digest(content)
+        self._lock = asyncio.Lock()
+
+    async def reload(self, trigger: str) -> Verdict:
+        """Reads and judges the file now, whatever was judged before."""
+        async with self._lock:
+            return await self._take(await asyncio.to_thread(read, self.path), trigger)
+
+    async def reload_if_changed(self, content: bytes | OSError, trigger: str) -> None:
+        """Judges what was read from the file, unless exactly that was judged already."""
+        async with self._lock:
+            if digest(content) != self._judged:
+                await self._take(content, trigger)
+
+    def is_judged(self, content: bytes | OSError) -> bool:
+        return digest(content) == self._judged
+
+    async def _take(self, content: bytes | OSError, trigger: str) -> Verdict:
+        self._judged = digest(content)
+        if isinstance(content, OSError):
+            verdict = Verdict(None, (_problem(f"cannot be read: {content.strerror}"),))
+        else:
+            verdict = await asyncio.to_thread(
+                _judge_safely, content, str(self.path), self.running, self.admin
+            )
+        if verdict.loaded is None:
+            self._refuse(verdict, trigger)
+        else:
+            await self._accept(verdict.loaded, verdict, trigger)
+        return verdict
+
+    def _refuse(self, verdict: Verdict, trigger: str) -> None:
+        self.failures += 1
+        self.last_error = LastError(time.time(), trigger, verdict.errors)
+        for error in verdict.errors:
+            log.error("%s:%s", self.path, error)
+        log.error(
+            "configuration refused (%s): %d error(s); %s goes on being served",
+            trigger,
+            len(verdict.errors),
+            self.running.snapshot.hash,
+        )
+
+    async def _accept(self, loaded: Loaded, verdict: Verdict, trigger: str) -> None:
+        self.last_error = None
+        self.warnings = verdict.warnings
+        if loaded.snapshot.hash == self.running.snapshot.hash:
+            log.info("configuration %s is unchanged (%s)", loaded.snapshot.hash, trigger)
+            return
+        self.running = loaded
+        self.generation += 1
+        self.loaded_at = time.time()
+        self.last_difference = verdict.changes
+        for line in verdict.changes:
+            log.info("%s", line)
+        for line in verdict.warnings:
+            log.warning("%s", line)
+        log.info("configuration %s accepted (%s)", loaded.snapshot.hash, trigger)
+        await self._publish(loaded, self.generation)
+
+
+def read(path: Path) -> bytes | OSError:
+    """The file's content, or why it cannot be had."""
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_FILE)
+    except OSError as error:
+        return error
+
+
+def digest(content: bytes | OSError) -> bytes:
+    """Tells one content, or one way of being unreadable, from another."""
+    if isinstance(content, OSError):
+        return f"errno {content.errno}".encode()
+    return hashlib.sha256(content).digest()

@@ -1,0 +1,131 @@
+"""What the admin port shows: the same figures for the API, the page and the metrics."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from proxy.config import ConfigError
+from proxy.control.collect import Collector
+from proxy.control.reload import LastError, Reloader
+from proxy.control.supervisor import Supervisor
+from proxy.core.messages import Labelled
+from proxy.core.snapshot import BACKENDS
+from proxy.core.totals import Figures, Series
+
+UNLISTED = "unlisted"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The parts of the running control process that the admin port reads."""
+
+    reloader: Reloader
+    supervisor: Supervisor
+    collector: Collector
+
+    def config(self) -> dict[str, Any]:
+        """`GET /api/v1/config`."""
+        return {
+            "hash": self.reloader.running.snapshot.hash,
+            "source": str(self.reloader.path),
+            "loaded_at": timestamp(self.reloader.loaded_at),
+            "generation": self.reloader.generation,
+            "workers": [
+                {
+                    "id": worker.slot,
+                    "pid": worker.pid,
+                    "hash": worker.hash,
+                    "connections": worker.connections,
+                }
+                for worker in self.supervisor.workers()
+            ],
+            "last_error": _last_error(self.reloader.last_error),
+            "last_difference": list(self.reloader.last_difference),
+            "warnings": list(self.reloader.warnings),
+        }
+
+    def endpoints(self) -> dict[str, Any]:
+        """`GET /api/v1/endpoints`."""
+        totals = self.collector.totals()
+        requests: Counter[Series] = Counter()
+        for line in totals.requests:
+            requests[line.endpoint, line.backend] += line.count
+        figures = self.collector.figures()
+        breakers = {breaker.first: breaker for breaker in totals.breakers}
+        snapshot = self.reloader.running.snapshot
+        return {
+            "endpoints": [
+                {
+                    "endpoint": endpoint.name,
+                    "phase": endpoint.phase,
+                    "group": endpoint.group,
+                    "weight": percent(endpoint.weight),
+                    "breaker": _breaker(breakers.get(endpoint.name)),
+                    "backends": _backends(endpoint.name, requests, figures),
+                }
+                for endpoint in snapshot.endpoints
+            ],
+            UNLISTED: {
+                "policy": snapshot.unlisted,
+                "backends": _backends(UNLISTED, requests, figures),
+            },
+        }
+
+
+def error_json(error: ConfigError) -> dict[str, Any]:
+    return {
+        "line": error.line,
+        "column": error.column,
+        "key": error.key,
+        "value": error.value,
+        "message": error.message,
+    }
+
+
+def percent(weight: int) -> int | float:
+    """Hundredths of a percent as a percentage: 2500 -> 25, 1 -> 0.01."""
+    return weight // 100 if weight % 100 == 0 else weight / 100
+
+
+def timestamp(seconds: float) -> str:
+    """RFC 3339, UTC."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _last_error(error: LastError | None) -> dict[str, Any] | None:
+    if error is None:
+        return None
+    return {
+        "time": timestamp(error.time),
+        "trigger": error.trigger,
+        "errors": [error_json(each) for each in error.errors],
+    }
+
+
+def _breaker(breaker: Labelled | None) -> str:
+    return "closed" if breaker is None else breaker.second
+
+
+def _backends(endpoint: str, requests: Counter[Series], figures: dict[Series, Figures]) -> dict[str, Any]:
+    return {
+        backend: _backend(requests[endpoint, backend], figures.get((endpoint, backend), Figures()))
+        for backend in BACKENDS
+    }
+
+
+def _backend(requests: int, figures: Figures) -> dict[str, Any]:
+    return {
+        "requests": requests,
+        "requests_per_second": round(figures.requests_per_second, 3),
+        "error_rate": None if figures.error_rate is None else round(figures.error_rate, 6),
+        "p50_ms": _milliseconds(figures.p50),
+        "p95_ms": _milliseconds(figures.p95),
+        "p99_ms": _milliseconds(figures.p99),
+    }
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 3)

@@ -1,0 +1,17 @@
+"""`strangler serve` with scripted workers."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from proxy.config import ConfigErrors
+from proxy.control.errors import StartupError
+from proxy.control.main import run
+
+if __name__ == "__main__":
+    try:
+        run(Path(sys.argv[1]), worker=(sys.executable, str(Path(__file__).with_name("fake_worker.py"))))
+    except (ConfigErrors, StartupError) as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)

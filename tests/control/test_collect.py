@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from proxy.control.collect import REMEMBERED, Collector
+from proxy.core.messages import Latency, Requests, Stats
+from proxy.core.totals import EMPTY
+
+
+def served(count: int, connections: int = 0) -> Stats:
+    return msgspec.structs.replace(
+        EMPTY, connections=connections, requests=[Requests("GET /a", "legacy", "weight", 200, count)]
+    )
+
+
+def count(collector: Collector) -> int:
+    return sum(line.count for line in collector.totals().requests)
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_totals_add_up_over_workers() -> None:
+    collector = Collector()
+    for incarnation in "ab":
+        collector.joined(incarnation, fresh=True)
+        collector.record(incarnation, served(5, connections=2))
+    assert count(collector) == 10
+    assert collector.totals().connections == 4
+
+
+def test_what_a_dead_worker_counted_stays_and_its_connections_go() -> None:
+    collector = Collector()
+    collector.joined("a", fresh=True)
+    collector.record("a", served(5, connections=2))
+    collector.left("a")
+    collector.joined("b", fresh=True)
+    collector.record("b", served(1))
+    assert count(collector) == 6
+    assert collector.totals().connections == 0
+
+
+def test_a_worker_that_only_reconnects_is_not_counted_twice() -> None:
+    collector = Collector()
+    collector.joined("a", fresh=True)
+    collector.record("a", served(5))
+    collector.left("a")
+    collector.joined("a", fresh=False)
+    collector.record("a", served(7))
+    assert count(collector) == 7
+
+
+def test_memory_of_departed_workers_is_bounded_and_loses_nothing() -> None:
+    collector = Collector()
+    for number in range(REMEMBERED + 20):
+        collector.joined(str(number), fresh=True)
+        collector.record(str(number), served(1))
+        collector.left(str(number))
+    assert count(collector) == REMEMBERED + 20
+    assert len(collector._departed) == REMEMBERED
+
+
+def test_what_an_adopted_worker_did_before_is_no_traffic_of_this_minute() -> None:
+    clock = Clock()
+    collector = Collector(clock)
+    collector.joined("a", fresh=False)
+    collector.record("a", served(1000))
+    clock.now = 10.0
+    collector.record("a", served(1020))
+    assert count(collector) == 1020
+    assert collector.figures()["GET /a", "legacy"].requests_per_second == pytest.approx(2.0)
+
+
+def test_the_first_totals_of_a_fresh_worker_are_traffic() -> None:
+    clock = Clock()
+    collector = Collector(clock)
+    collector.joined("a", fresh=True)
+    clock.now = 5.0
+    collector.record("a", served(10))
+    assert collector.figures()["GET /a", "legacy"].requests_per_second == pytest.approx(2.0)
+
+
+def test_a_histogram_of_another_shape_is_refused() -> None:
+    collector = Collector()
+    collector.joined("a", fresh=True)
+    odd = msgspec.structs.replace(EMPTY, latencies=[Latency("GET /a", "legacy", [1, 2], 0.1)])
+    with pytest.raises(ValueError, match="wrong number of buckets"):
+        collector.record("a", odd)

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import pytest
+
+from proxy.control.security import host_allowed, host_of, is_loopback, same_origin, token_missing, token_valid
+from proxy.core.snapshot import Server
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "localhost", "LOCALHOST"])
+def test_loopback_hosts(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "localhost.evil.example", "evil.example", ""])
+def test_other_hosts_are_not_loopback(host: str) -> None:
+    assert not is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    ("address", "host"),
+    [("127.0.0.1:9", "127.0.0.1"), ("[::1]:9", "::1"), ("A.example", "a.example"), ("[bad", ""), ("", "")],
+)
+def test_host_of_an_address(address: str, host: str) -> None:
+    assert host_of(address) == host
+
+
+@pytest.mark.parametrize(
+    ("bound", "token", "missing"),
+    [
+        ("127.0.0.1:9000", "", False),
+        ("[::1]:9000", "", False),
+        ("0.0.0.0:9000", "", True),
+        ("0.0.0.0:9000", "s3cret", False),
+        ("[::]:9000", "", True),
+        ("10.1.2.3:9000", "", True),
+    ],
+)
+def test_a_token_is_required_where_others_can_reach_the_port(bound: str, token: str, missing: bool) -> None:
+    message = token_missing(Server(admin_token=token), bound)
+    assert (message is not None) == missing
+    assert message is None or bound in message
+
+
+@pytest.mark.parametrize(
+    ("host", "bound", "allowed"),
+    [
+        ("127.0.0.1:9000", "127.0.0.1:9000", True),
+        ("localhost:9000", "127.0.0.1:9000", True),
+        ("[::1]:9000", "127.0.0.1:9000", True),
+        ("rebound.evil.example:9000", "127.0.0.1:9000", False),
+        ("", "127.0.0.1:9000", False),
+        ("proxy.internal:9000", "0.0.0.0:9000", True),
+    ],
+)
+def test_a_loopback_port_answers_only_to_loopback_names(host: str, bound: str, allowed: bool) -> None:
+    assert host_allowed(host, bound) == allowed
+
+
+@pytest.mark.parametrize(
+    ("headers", "same"),
+    [
+        ({"host": "localhost:9000"}, True),
+        ({"host": "localhost:9000", "origin": "http://localhost:9000"}, True),
+        ({"host": "localhost:9000", "origin": "http://LOCALHOST:9000"}, True),
+        ({"host": "localhost:9000", "origin": "http://localhost:8000"}, False),
+        ({"host": "localhost:9000", "origin": "http://evil.example"}, False),
+        ({"host": "localhost:9000", "origin": "null"}, False),
+        ({"host": "localhost:9000", "origin": "http://["}, False),
+        ({"host": "localhost:9000", "sec-fetch-site": "cross-site"}, False),
+        ({"host": "localhost:9000", "sec-fetch-site": "same-site"}, False),
+        ({"host": "localhost:9000", "sec-fetch-site": "same-origin"}, True),
+        ({"origin": ""}, False),
+    ],
+)
+def test_only_our_own_page_and_command_lines_may_change_something(
+    headers: dict[str, str], same: bool
+) -> None:
+    assert same_origin(headers) == same
+
+
+@pytest.mark.parametrize(
+    ("authorization", "valid"),
+    [
+        ("Bearer s3cret", True),
+        ("bearer s3cret", True),
+        ("Bearer s3cre", False),
+        ("Bearer", False),
+        ("Basic s3cret", False),
+        ("", False),
+        ("Bearer s3cret\u00e9", False),
+    ],
+)
+def test_bearer_token(authorization: str, valid: bool) -> None:
+    assert token_valid(authorization, "s3cret") == valid
