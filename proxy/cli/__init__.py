@@ -12,7 +12,7 @@ COMMANDS: Final = {
     "check": "proxy.cli.check:check",
     "explain": "proxy.cli.explain:explain",
     "set": "proxy.cli.set:set_command",
-    "demo": "proxy.cli.demo:demo",
+    "demo": "proxy.cli.demo.command:demo",
 }
 """Name -> module:attribute. A command's module is imported only when it is asked for, so that what one
 command needs costs the others nothing."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import NoReturn
 
 import click
 
 from proxy.config import ConfigErrors
+
+_SECRETS = re.compile(r"""(?<=token)(["']?\s*:\s*)("[^"]*"|'[^']*'|[^\s,}]+)|(//)([^\s"',}]+)(?=@)""")
 
 BAD_INPUT = 2
 MAX_WIDTH = 160
@@ -17,10 +20,10 @@ def render(errors: ConfigErrors, text: str) -> str:
     """`text` is the file that the errors are about."""
     lines = text.splitlines()
     shown = []
-    for error in errors.errors:
-        shown.append(f"{errors.source}:{error}")
+    for error, line in zip(errors.errors, errors.lines(), strict=True):
+        shown.append(line)
         if 0 < error.line <= len(lines):
-            shown += _excerpt(lines[error.line - 1], error.column)
+            shown += _excerpt(_masked(lines[error.line - 1]), error.column)
     count = len(errors.errors)
     shown.append(f"{count} error{'s' if count != 1 else ''}")
     return "\n".join(shown)
@@ -29,6 +32,11 @@ def render(errors: ConfigErrors, text: str) -> str:
 def fail(message: str, code: int = BAD_INPUT) -> NoReturn:
     click.echo(message, err=True)
     sys.exit(code)
+
+
+def _masked(line: str) -> str:
+    """Without the secrets that the line holds; everything keeps its column."""
+    return _SECRETS.sub(lambda m: (m[1] or m[3]) + "*" * len(m[2] or m[4]), line)
 
 
 def _excerpt(line: str, column: int) -> list[str]:

@@ -10,9 +10,9 @@ import click
 from proxy.cli.check import load_or_exit
 from proxy.cli.errors import fail
 from proxy.core.decide import Context, Decision, decide, sticky_key
-from proxy.core.heads import RequestHead
 from proxy.core.http1.grammar import Malformed
-from proxy.core.snapshot import Snapshot
+from proxy.core.http1.request import RequestHead
+from proxy.core.snapshot import Endpoint, Snapshot
 
 
 @click.command()
@@ -26,6 +26,8 @@ def explain(
     method: str, target: str, file: str, headers: tuple[str, ...], client_ip: str, as_json: bool
 ) -> None:
     """Say where one request would go, and why. Sends nothing.
+
+    A request without a sticky key, where chance decides, is shown at its likelier backend.
 
     \b
     strangler explain GET /accounts/acc_1 --config routing.yaml -H 'x-user-id: 42'
@@ -50,12 +52,17 @@ def explanation(snapshot: Snapshot, head: RequestHead, decision: Decision, peer:
         "endpoint": endpoint.name if endpoint else None,
         "phase": endpoint.phase if endpoint else None,
         "group": endpoint.group if endpoint else None,
-        "weight": endpoint.weight / 100 if endpoint else None,
+        "weight": _weight(endpoint) if endpoint else None,
         "key": {"source": str(key.source), "bucket": key.bucket} if key else None,
         "backend": decision.backend,
         "reason": decision.reason,
         "config_hash": snapshot.hash,
     }
+
+
+def _weight(endpoint: Endpoint) -> int | float:
+    """Percent, as written in routing.yaml: 25, not 25.0."""
+    return endpoint.weight // 100 if endpoint.weight % 100 == 0 else endpoint.weight / 100
 
 
 def _head(method: str, target: str, headers: tuple[str, ...]) -> RequestHead:

@@ -91,6 +91,10 @@ def _flat(prefix: str, section: Any) -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{field.name}", value
 
 
+def _auto(key: str, value: Any) -> bool:
+    return value == 0 and key in ("server.workers", "server.limits.connections")
+
+
 def _change(key: str, before: Any, after: Any) -> str:
     if key in _SECRETS:
         return "changed"
@@ -99,6 +103,8 @@ def _change(key: str, before: Any, after: Any) -> str:
 
 def _text(key: str, value: Any) -> str:
     last = key.rpartition(".")[2]
+    if _auto(key, value):
+        return "auto"
     if value is None or value == "":
         return "none"
     if isinstance(value, bool):

@@ -22,10 +22,14 @@ def set_weight(text: str, endpoint: str, weight: float, *, source: str = "routin
     Takes block and flow style, and `{}` or nothing as the endpoint's value. Raises ConfigErrors if the
     endpoint is not listed, or its weight can not be changed in one place.
     """
-    start = Mark(0, 0, 0)
+    path: Path = ("endpoints", endpoint)
+    try:
+        number = percent(parse_weight(weight))
+    except ValueError as reason:
+        error = ConfigError(0, 0, key_text((*path, "weight")), f"{weight:g}", f"{weight:g} {reason}")
+        raise ConfigErrors(source, [error]) from None
     try:
         root = compose(text)
-        number = percent(_checked(weight))
         splice = _splice(text, root, endpoint, number)
         edited = text[: splice.start] + splice.text + text[splice.end :]
         _, value = _find(compose(edited), endpoint)
@@ -33,18 +37,10 @@ def set_weight(text: str, endpoint: str, weight: float, *, source: str = "routin
         if written is None or written[1].text != number:
             raise Problem(value.start, "the weight can not be set here: write the endpoint in one line")
     except Problem as problem:
-        mark = problem.mark or start
-        path: Path = ("endpoints", endpoint)
+        mark = problem.mark
         error = ConfigError(mark.line + 1, mark.column + 1, key_text(path), "", problem.message)
         raise ConfigErrors(source, [error]) from None
     return edited
-
-
-def _checked(weight: float) -> int:
-    try:
-        return parse_weight(weight)
-    except ValueError as error:
-        raise Problem(Mark(0, 0, 0), f"{weight} {error}") from None
 
 
 def _splice(text: str, root: Node | None, endpoint: str, weight: str) -> _Splice:

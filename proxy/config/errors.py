@@ -35,7 +35,11 @@ class ConfigErrors(Exception):
         super().__init__(source, self.errors)
 
     def __str__(self) -> str:
-        return "\n".join(f"{self.source}:{error}" for error in self.errors)
+        return "\n".join(self.lines())
+
+    def lines(self) -> list[str]:
+        """One line per error: "routing.yaml:12:5: key: message"."""
+        return [f"{self.source}:{'' if error.line else ' '}{error}" for error in self.errors]
 
 
 def key_text(path: Path) -> str:

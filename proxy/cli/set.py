@@ -1,0 +1,107 @@
+"""`strangler set`."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+import click
+
+from proxy.cli.check import load_or_exit
+from proxy.cli.errors import fail, render
+from proxy.cli.files import Changed, replace
+from proxy.config import ConfigErrors, Loaded, load_text, read_text, set_weight
+from proxy.core.phases import percent, refused
+
+POLL = 0.1  # seconds between two looks at the admin port
+NO = 1
+
+
+@click.command("set")
+@click.argument("endpoint", metavar="'METHOD /path'")
+@click.argument("weight", type=float)
+@click.option("--config", "file", required=True, type=click.Path(), help="The routing.yaml to edit.")
+@click.option("--admin", metavar="URL", help="Wait until every worker of this proxy serves the new weight.")
+@click.option("--timeout", default=10.0, show_default=True, help="Seconds to wait for the workers.")
+def set_command(endpoint: str, weight: float, file: str, admin: str | None, timeout: float) -> None:
+    """Change the weight of one endpoint: percent of its clients that async answers, 0 to 100.
+
+    Changes the number in the file and nothing else in it, after validating the result; a running proxy picks
+    it up by itself. Exits 1 if a worker does not serve it in time, 2 if the file would not be accepted.
+
+    \b
+    strangler set 'GET /accounts/{account_id}' 25 --config routing.yaml
+    strangler set 'POST /payments' 0 --config routing.yaml --admin http://127.0.0.1:9000
+    """
+    before = load_or_exit(file)
+    text = read_text(file)
+    after, edited = _edit(file, text, endpoint, weight)
+    for violation in refused(before.snapshot, after.snapshot):
+        fail(f"{violation}\nnothing was changed")
+    for violation in after.violations:
+        click.echo(f"warning: {violation}", err=True)
+    _write(file, text, edited)
+    was, now = _weight_in(before, endpoint), _weight_in(after, endpoint)
+    click.echo(f"{endpoint}: weight {was} -> {now}" if was != now else f"{endpoint}: weight is {now} already")
+    if admin is not None:
+        _wait(admin, after.snapshot.hash, timeout)
+
+
+def _edit(file: str, text: str, endpoint: str, weight: float) -> tuple[Loaded, str]:
+    edited = text
+    try:
+        edited = set_weight(text, endpoint, weight, source=file)
+        return load_text(edited, source=file, environ=os.environ), edited
+    except ConfigErrors as errors:
+        fail(f"{render(errors, edited)}\nnothing was changed")
+
+
+def _write(file: str, text: str, edited: str) -> None:
+    if edited == text:
+        return
+    try:
+        replace(file, text.encode(), edited.encode())
+    except Changed:
+        fail(f"{file} was changed by somebody else meanwhile; look at it and try again")
+    except OSError as error:
+        fail(f"{file} can not be written: {error.strerror}")
+
+
+def _weight_in(loaded: Loaded, name: str) -> str:
+    return next(percent(each.weight) for each in loaded.snapshot.endpoints if each.name == name)
+
+
+def _wait(admin: str, wanted: str, timeout: float) -> None:
+    """Until every worker reports the wanted hash; exits 1 if that does not happen in time."""
+    import httpx2  # only this needs it
+
+    deadline = time.monotonic() + timeout
+    state = "nothing was heard"
+    # Never through a proxy of the environment: the admin port is on this machine or network.
+    with httpx2.Client(base_url=admin, timeout=2.0, trust_env=False) as client:
+        while True:
+            try:
+                answer = client.get("/api/v1/config")
+                state = _state(answer.raise_for_status().json(), wanted)
+            except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
+                state = f"{admin}: {error}"
+            if not state:
+                click.echo(f"every worker serves {wanted}")
+                return
+            if time.monotonic() >= deadline:
+                fail(f"the file is written, but after {timeout:g} s {state}", NO)
+            time.sleep(POLL)
+
+
+def _state(answer: Any, wanted: str) -> str:
+    """ "" if every worker serves the wanted hash, else what they do instead."""
+    workers = {worker["id"]: worker["hash"] for worker in answer["workers"]}
+    behind = [worker for worker, serves in workers.items() if serves != wanted]
+    if workers and not behind:
+        return ""
+    error = answer.get("last_error")
+    reason = f"; last error: {error}" if error else ""
+    if answer["hash"] != wanted:
+        return f"the proxy serves {answer['hash']} of {answer['source']}, not {wanted}{reason}"
+    return f"workers {behind} do not serve {wanted} yet{reason}" if workers else "the proxy has no workers"
