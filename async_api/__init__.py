@@ -1,0 +1,1 @@
+"""The payments service as it will be: FastAPI, asyncpg, PostgreSQL."""

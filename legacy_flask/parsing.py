@@ -128,11 +128,11 @@ class Fields:
 def query(allowed: Collection[str]) -> Fields:
     """The query string; parameters that the endpoint does not know are ignored, repeated ones refused."""
     known = {name: value for name, value in request.args.items() if name in allowed}
-    fields = Fields(known, allowed)
-    for name in known:
-        if len(request.args.getlist(name)) > 1:
-            fields.wrong(name, "must be given once")
-    return fields
+    repeated = [name for name in known if len(request.args.getlist(name)) > 1]
+    if repeated:
+        errors = [FieldError(name, "must be given once") for name in repeated]
+        raise Problem("invalid-request", "Some parameters are given more than once.", errors)
+    return Fields(known, allowed)
 
 
 def body(allowed: Collection[str]) -> Fields:

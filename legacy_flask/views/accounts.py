@@ -40,11 +40,11 @@ def get_account(account_id: str) -> ResponseReturnValue:
 @blueprint.get("/<account_id>/transactions")
 def list_transactions(account_id: str) -> ResponseReturnValue:
     """Newest first. Ids of one account's entries grow in commit order, so no page can miss or repeat one."""
-    account = find(account_id)
     fields = parsing.query({"limit", "cursor"})
-    limit, scope = fields.limit(), f"transactions {account.id}"
+    limit, scope = fields.limit(), f"transactions {parsing.path_id(account_id, 'account')}"
     below = fields.cursor(scope)
     fields.check()
+    account = find(account_id)
     query = (
         select(Entry)
         .where(Entry.account_id == account.id, Entry.id < below)
@@ -101,8 +101,8 @@ def _fund(account: Account, amount: int) -> None:
 
 @blueprint.put("/<account_id>")
 def replace_account(account_id: str) -> ResponseReturnValue:
-    key = parsing.path_id(account_id, "account")
     fields = parsing.body({"name", "status"})
+    key = parsing.path_id(account_id, "account")
     name, status = fields.text("name", MAX_NAME), fields.choice("status", {"active", "frozen"})
     fields.check()
     [account] = ledger.lock_accounts(session(), merchant(), [key])

@@ -96,8 +96,8 @@ def _pay(payment: Payment, source: Account, destination: Account) -> None:
 
 @blueprint.post("/<payment_id>/refunds")
 def create_refund(payment_id: str) -> ResponseReturnValue:
-    key = parsing.path_id(payment_id, "payment")
     fields = parsing.body({"amount", "reason"})
+    key = parsing.path_id(payment_id, "payment")
     amount = fields.money("amount", required=False)
     reason = fields.text("reason", MAX_TEXT, required=False)
     fields.check()

@@ -1,0 +1,45 @@
+"""The application factory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from async_api import errors
+from async_api.config import Settings
+from async_api.database import Database
+from async_api.middleware import Envelope
+from async_api.routes import accounts, health, payments
+from async_api.transactions import Retry
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Raises pydantic.ValidationError naming the environment variables at fault."""
+    settings = settings or Settings()
+    database = Database(settings)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await database.open()
+        yield
+        await database.close()
+
+    app = FastAPI(
+        title="Payments",
+        version="1.0",
+        lifespan=lifespan,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    app.state.settings = settings
+    app.state.database = database
+    app.state.retry = Retry(
+        settings.retry_attempts, settings.retry_base, settings.retry_cap, settings.settle_timeout
+    )
+    app.add_middleware(Envelope, version=settings.app_version)
+    errors.init_app(app)
+    for routes in (accounts.routes, payments.routes, health.routes):
+        app.include_router(routes)
+    return app

@@ -1,0 +1,91 @@
+"""Accounts: open, read, change, and their ledger entries page by page."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from fastapi import Response
+
+from async_api import cursors, transactions
+from async_api.auth import Merchant
+from async_api.database import Connection, Record
+from async_api.errors import Problem
+from async_api.models import Account, AccountOpening, AccountReplacement, TransactionPage
+from async_api.queries import accounts, entries, ledger
+from async_api.routes.common import (
+    READ,
+    WRITE,
+    AccountKey,
+    Cursor,
+    Db,
+    Limit,
+    RetryPolicy,
+    below,
+    problems,
+    router,
+)
+
+routes = router("/accounts", "accounts")
+
+
+@routes.get("/{account_id}", responses=problems(401, 404, 503))
+async def get_account(key: AccountKey, merchant: Merchant, database: Db) -> Account:
+    return accounts.show(await accounts.find(database, key, merchant))
+
+
+@routes.get("/{account_id}/transactions", responses=problems(*READ))
+async def list_transactions(
+    key: AccountKey, merchant: Merchant, database: Db, limit: Limit = 20, cursor: Cursor = None
+) -> TransactionPage:
+    """Newest first."""
+    scope = f"transactions {key}"
+    start = below(cursor, scope)
+    account = await accounts.find(database, key, merchant)
+    rows = await entries.page(database, key, start, limit + 1)
+    more = cursors.encode(rows[limit - 1]["seq"], scope) if len(rows) > limit else None
+    items = [entries.show(row, account["currency"]) for row in rows[:limit]]
+    return TransactionPage.model_construct(items=items, next_cursor=more)
+
+
+@routes.post("", status_code=201, responses=problems(*(s for s in WRITE if s != 404)))
+async def open_account(
+    opening: AccountOpening, merchant: Merchant, database: Db, retry: RetryPolicy, response: Response
+) -> Account:
+    """The opening balance comes from the merchant's settlement account."""
+    balance = opening.opening_balance
+    if balance and balance.currency != opening.currency:
+        raise Problem("currency-mismatch", "The opening balance must be in the account's currency.")
+
+    async def work(connection: Connection) -> Record:
+        account = await accounts.insert(connection, merchant, opening.name, opening.currency)
+        if balance and balance.minor:
+            await _fund(connection, merchant, account, balance.minor)
+            [account] = await accounts.lock(connection, [account["id"]], merchant)
+        return account
+
+    account = await transactions.run(database, work, retry)
+    response.headers["Location"] = f"/accounts/{account['id']}"
+    return accounts.show(account)
+
+
+async def _fund(connection: Connection, merchant: UUID, account: Record, amount: int) -> None:
+    settlement_id = await accounts.settlement(connection, merchant, account["currency"])
+    if settlement_id is None:
+        detail = f"You have no settlement account in {account['currency']}."
+        raise Problem("no-settlement-account", detail)
+    # Nobody else can see the new row yet: locking only the other one cannot deadlock.
+    [settlement] = await accounts.lock(connection, [settlement_id], merchant)
+    try:
+        await ledger.transfer(connection, "opening", settlement, account, amount)
+    except ledger.Declined as declined:
+        raise declined.problem() from None
+
+
+@routes.put("/{account_id}", responses=problems(*WRITE))
+async def replace_account(
+    key: AccountKey, replacement: AccountReplacement, merchant: Merchant, database: Db, retry: RetryPolicy
+) -> Account:
+    async def work(connection: Connection) -> Record:
+        return await accounts.replace(connection, key, merchant, replacement.name, replacement.status)
+
+    return accounts.show(await transactions.run(database, work, retry))
