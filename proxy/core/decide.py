@@ -38,6 +38,10 @@ class Decision(NamedTuple):
     ambiguous: bool
 
 
+# A NamedTuple's own constructor is a Python call that costs more than filling the tuple.
+_tuple = tuple.__new__
+
+
 class Key(NamedTuple):
     source: KeySource
     bucket: int
@@ -60,21 +64,23 @@ def decide(snapshot: Snapshot, head: RequestHead, context: Context) -> Decision:
     if b"x-backend" in first:
         chosen = _override(snapshot, first)
         if chosen is not None:
-            return Decision(endpoint, chosen, "override", None, None, False)
+            return _tuple(Decision, (endpoint, chosen, "override", None, None, False))
     weight = endpoint.weight
     if weight == 0:
-        return Decision(endpoint, LEGACY, "weight", None, None, False)
+        return _tuple(Decision, (endpoint, LEGACY, "weight", None, None, False))
     if weight == FULL_WEIGHT:
-        return Decision(endpoint, ASYNC, "weight", None, None, False)
+        return _tuple(Decision, (endpoint, ASYNC, "weight", None, None, False))
     rule = snapshot.rules[endpoint.index]
     for source, extract in rule.keys:
         key = extract(first, segments, context.peer)
         if key is not None:
             bucket = rule.bucket(key)
-            return Decision(endpoint, ASYNC if bucket < weight else LEGACY, "weight", source, bucket, False)
+            return _tuple(
+                Decision, (endpoint, ASYNC if bucket < weight else LEGACY, "weight", source, bucket, False)
+            )
     if endpoint.safe and snapshot.unkeyed == "random" and context.random() * FULL_WEIGHT < weight:
-        return Decision(endpoint, ASYNC, "unkeyed", None, None, False)
-    return Decision(endpoint, LEGACY, "unkeyed", None, None, False)
+        return _tuple(Decision, (endpoint, ASYNC, "unkeyed", None, None, False))
+    return _tuple(Decision, (endpoint, LEGACY, "unkeyed", None, None, False))
 
 
 def sticky_key(snapshot: Snapshot, endpoint: Endpoint, head: RequestHead, peer: str) -> Key | None:
