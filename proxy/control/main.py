@@ -19,7 +19,6 @@ from proxy.control.errors import StartupError
 from proxy.control.listener import AddressTaken, RuntimeDir, display, listen, resolve
 from proxy.control.log import log
 from proxy.control.reload import Reloader, load, read
-from proxy.control.security import token_missing
 from proxy.control.state import State
 from proxy.control.supervisor import Supervisor
 from proxy.control.watch import Watcher
@@ -42,8 +41,6 @@ def run(path: Path, worker: Sequence[str] = WORKER) -> None:
         raise StartupError(f"{path}: cannot be read: {content.strerror}")
     loaded = load(content, str(path))
     server = loaded.snapshot.server
-    if missing := token_missing(server, server.admin):
-        raise StartupError(missing)
     runtime = RuntimeDir(server.runtime_dir)
     try:
         with listen("server.admin", server.admin) as admin:

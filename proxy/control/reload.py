@@ -16,7 +16,6 @@ from pathlib import Path
 
 from proxy.config import ConfigError, ConfigErrors, Loaded, difference, load_text
 from proxy.control.log import log
-from proxy.control.security import token_missing
 from proxy.core.phases import refused
 
 MAX_FILE = 16 * 1024 * 1024  # bytes read of a configuration file; the loader's own limit is lower
@@ -45,19 +44,13 @@ class LastError:
     errors: tuple[ConfigError, ...]
 
 
-def judge(content: bytes, source: str, running: Loaded, admin: str) -> Verdict:
-    """Whether this text may replace the running configuration; `admin` is the address that was bound.
-
-    Pure but for the environment's variables.
-    """
+def judge(content: bytes, source: str, running: Loaded) -> Verdict:
+    """Whether this text may replace the running configuration. Pure but for the environment's variables."""
     try:
         loaded = load(content, source)
     except ConfigErrors as errors:
         return Verdict(None, errors.errors)
     rejected = [_problem(str(violation)) for violation in refused(running.snapshot, loaded.snapshot)]
-    server = loaded.snapshot.server
-    if missing := token_missing(server, admin) or token_missing(server, server.admin):
-        rejected.append(_problem(missing))
     if rejected:
         return Verdict(None, tuple(rejected))
     found = difference(running.snapshot, loaded.snapshot)
@@ -68,10 +61,10 @@ def judge(content: bytes, source: str, running: Loaded, admin: str) -> Verdict:
     return Verdict(loaded, (), found.lines, loaded.warnings + broken + restart)
 
 
-def _judge_safely(content: bytes, source: str, running: Loaded, admin: str) -> Verdict:
+def _judge_safely(content: bytes, source: str, running: Loaded) -> Verdict:
     """A fault of the loader's own must not end a process that serves."""
     try:
-        return judge(content, source, running, admin)
+        return judge(content, source, running)
     except Exception as error:
         log.exception("cannot judge %s", source)
         return Verdict(None, (_problem(f"internal error while reading it: {error!r}"),))
@@ -100,7 +93,7 @@ class Reloader:
     ) -> None:
         self.path = path
         self.running = loaded
-        self.admin = loaded.snapshot.server.admin  # what was bound; a reload does not move it
+        self.started = loaded.snapshot.server  # what only a restart changes stays as it is here
         self.generation = 1
         self.loaded_at = time.time()
         self.failures = 0
@@ -130,9 +123,7 @@ class Reloader:
         if isinstance(content, OSError):
             verdict = Verdict(None, (_problem(f"cannot be read: {content.strerror}"),))
         else:
-            verdict = await asyncio.to_thread(
-                _judge_safely, content, str(self.path), self.running, self.admin
-            )
+            verdict = await asyncio.to_thread(_judge_safely, content, str(self.path), self.running)
         if verdict.loaded is None:
             self._refuse(verdict, trigger)
         else:

@@ -7,8 +7,6 @@ import ipaddress
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from proxy.core.snapshot import Server
-
 
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach the host; names other than localhost are not trusted to be."""
@@ -26,13 +24,6 @@ def host_of(address: str) -> str:
         return urlsplit(f"//{address}").hostname or ""
     except ValueError:
         return ""
-
-
-def token_missing(server: Server, bound: str) -> str | None:
-    """Why this configuration may not run on the admin address `bound`, or None."""
-    if server.admin_token or is_loopback(host_of(bound)):
-        return None
-    return f"server.admin_token: is required because server.admin ({bound}) is not a loopback address"
 
 
 def host_allowed(host: str, bound: str) -> bool:

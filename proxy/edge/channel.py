@@ -60,12 +60,13 @@ class ControlChannel:
         loop = asyncio.get_running_loop()
         session = _Session(self._on_message)
         sock = _connect(self._path, self._hello(), self._listener)
+        self._session = session  # before anything arrives: the answer to the first message must not be lost
         try:
             transport, _ = await loop.create_unix_connection(lambda: session, sock=sock)
         except BaseException:
+            self._session = None
             sock.close()
             raise
-        self._session = session
         try:
             await session.closed
             log.warning("worker: the control process is gone; serving on with the last configuration")

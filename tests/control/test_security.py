@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.control.security import host_allowed, host_of, is_loopback, same_origin, token_missing, token_valid
-from proxy.core.snapshot import Server
+from proxy.control.security import host_allowed, host_of, is_loopback, same_origin, token_valid
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "localhost", "LOCALHOST"])
@@ -22,23 +21,6 @@ def test_other_hosts_are_not_loopback(host: str) -> None:
 )
 def test_host_of_an_address(address: str, host: str) -> None:
     assert host_of(address) == host
-
-
-@pytest.mark.parametrize(
-    ("bound", "token", "missing"),
-    [
-        ("127.0.0.1:9000", "", False),
-        ("[::1]:9000", "", False),
-        ("0.0.0.0:9000", "", True),
-        ("0.0.0.0:9000", "s3cret", False),
-        ("[::]:9000", "", True),
-        ("10.1.2.3:9000", "", True),
-    ],
-)
-def test_a_token_is_required_where_others_can_reach_the_port(bound: str, token: str, missing: bool) -> None:
-    message = token_missing(Server(admin_token=token), bound)
-    assert (message is not None) == missing
-    assert message is None or bound in message
 
 
 @pytest.mark.parametrize(
