@@ -10,20 +10,22 @@ from fastapi import FastAPI
 from async_api import errors
 from async_api.config import Settings
 from async_api.database import Database
+from async_api.fx import Rates
 from async_api.middleware import Envelope
-from async_api.routes import accounts, health, payments
+from async_api.routes import accounts, health, payments, quotes
 from async_api.transactions import Retry
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Raises pydantic.ValidationError naming the environment variables at fault."""
     settings = settings or Settings()
-    database = Database(settings)
+    database, rates = Database(settings), Rates(settings)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await database.open()
         yield
+        await rates.close()
         await database.close()
 
     app = FastAPI(
@@ -35,11 +37,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = settings
     app.state.database = database
+    app.state.rates = rates
     app.state.retry = Retry(
         settings.retry_attempts, settings.retry_base, settings.retry_cap, settings.settle_timeout
     )
     app.add_middleware(Envelope, version=settings.app_version)
     errors.init_app(app)
-    for routes in (accounts.routes, payments.routes, health.routes):
+    for routes in (accounts.routes, payments.routes, quotes.routes, health.routes):
         app.include_router(routes)
     return app

@@ -18,7 +18,7 @@ from pydantic import (
     field_validator,
 )
 
-from async_api.money import Currency, Money, MoneyIn, PositiveMoney
+from async_api.money import AMOUNT, Currency, Money, MoneyIn, PositiveMoney, check_scale, to_minor
 
 TEXT = r"^[^\x00-\x1f\x7f]+$"
 UUID_PATTERN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -79,6 +79,30 @@ class PaymentOrder(Body):
 class RefundOrder(Body):
     amount: Annotated[PositiveMoney | None, Field(description="All that is left, if absent.")] = None
     reason: Note | None = None
+
+
+class QuoteRequest(BaseModel):
+    """Query parameters of a quote."""
+
+    base: Currency
+    quote: Currency
+    amount: Annotated[str, Field(pattern=AMOUNT, max_length=16, examples=["12.34"])]
+
+    @field_validator("quote")
+    @classmethod
+    def _differs(cls, value: str, info: ValidationInfo) -> str:
+        if value == info.data.get("base"):
+            raise ValueError("must differ from base")
+        return value
+
+    @field_validator("amount")
+    @classmethod
+    def _scale(cls, value: str, info: ValidationInfo) -> str:
+        if base := info.data.get("base"):
+            check_scale(value, base)
+        if not to_minor(value):
+            raise ValueError("must be greater than zero")
+        return value
 
 
 class Account(BaseModel):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
@@ -71,4 +71,4 @@ class Money(BaseModel):
     @classmethod
     def of(cls, minor: int, currency: str) -> Money:
         """From the database, which is trusted: not validated again."""
-        return cls.model_construct(**{"amount": to_text(minor, currency), "currency": currency})
+        return cls.model_construct(amount=to_text(minor, currency), currency=cast(Currency, currency))

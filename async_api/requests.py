@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
 from uuid import UUID
@@ -12,7 +13,7 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
 from async_api.auth import authenticate
-from async_api.errors import FieldError, Problem, not_found
+from async_api.errors import MAX_FIELD, FieldError, Problem, not_found
 from async_api.models import UUID_PATTERN
 
 MAX_BODY = 16 * 1024
@@ -90,10 +91,8 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _refuse_repeated(request: Request) -> None:
-    """Frameworks differ in which of two values they take; known parameters must be given once."""
-    known = {field.alias for field in request.scope["route"].dependant.query_params}
-    names = [name for name, _ in request.query_params.multi_items()]
-    repeated = {name for name in names if name in known and names.count(name) > 1}
-    if repeated:
-        errors = [FieldError(name, "must be given once") for name in repeated]
+    """Frameworks differ in which of two values they take, so none may be given twice."""
+    counts = Counter(name for name, _ in request.query_params.multi_items())
+    errors = [FieldError(name[:MAX_FIELD], "must be given once") for name in counts if counts[name] > 1]
+    if errors:
         raise Problem("invalid-request", "Some parameters are given more than once.", errors)

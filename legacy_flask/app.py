@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from flask import Flask, Response
 
-from legacy_flask import db, errors
+from legacy_flask import db, errors, fx
 from legacy_flask.config import Config
-from legacy_flask.views import accounts, health, payments
+from legacy_flask.views import accounts, health, payments, quotes
 
 MAX_BODY = 16 * 1024
 
@@ -19,8 +19,9 @@ def create_app(config: Config | None = None) -> Flask:
     app.url_map.merge_slashes = False
     app.extensions["config"] = config
     db.init_app(app, config)
+    fx.init_app(app, config)
     errors.init_app(app)
-    for blueprint in (accounts.blueprint, payments.blueprint, health.blueprint):
+    for blueprint in (accounts.blueprint, payments.blueprint, quotes.blueprint, health.blueprint):
         app.register_blueprint(blueprint)
 
     @app.after_request

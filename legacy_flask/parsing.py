@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 from uuid import UUID
 
@@ -20,6 +21,7 @@ MAX_FIELD = 64  # characters of a field's name that are repeated in an error
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TEXT = re.compile(r"[^\x00-\x1f\x7f]+")
+_MONTH = re.compile(r"20[0-9]{2}-(0[1-9]|1[0-2])")
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
@@ -106,6 +108,16 @@ class Fields:
         self.errors += inner.errors
         return None if inner.errors else (minor, currency)
 
+    def month(self, name: str) -> tuple[datetime, datetime]:
+        """First moments (UTC) of the month `YYYY-MM` and of the one after it."""
+        value = self._string(name, required=True)
+        if value is None or not _MONTH.fullmatch(value):
+            if value is not None:
+                self.wrong(name, "must be a month such as 2026-01, from 2000 to 2099")
+            return datetime.min, datetime.min
+        start = datetime(int(value[:4]), int(value[5:]), 1, tzinfo=UTC)
+        return start, (start + timedelta(days=31)).replace(day=1)
+
     def limit(self) -> int:
         value = self.values.get("limit", "20")
         if not re.fullmatch(r"[0-9]{1,3}", value) or not 1 <= int(value) <= MAX_LIMIT:
@@ -126,13 +138,17 @@ class Fields:
 
 
 def query(allowed: Collection[str]) -> Fields:
-    """The query string; parameters that the endpoint does not know are ignored, repeated ones refused."""
+    """The parameters that the endpoint knows; others are ignored. Raises Problem (422)."""
     known = {name: value for name, value in request.args.items() if name in allowed}
-    repeated = [name for name in known if len(request.args.getlist(name)) > 1]
+    return Fields(known, allowed)
+
+
+def refuse_repeated() -> None:
+    """Frameworks differ in which of two values they take, so none may be given twice. Raises Problem."""
+    repeated = [name[:MAX_FIELD] for name, values in request.args.lists() if len(values) > 1]
     if repeated:
         errors = [FieldError(name, "must be given once") for name in repeated]
         raise Problem("invalid-request", "Some parameters are given more than once.", errors)
-    return Fields(known, allowed)
 
 
 def body(allowed: Collection[str]) -> Fields:

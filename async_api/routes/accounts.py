@@ -1,12 +1,13 @@
-"""Accounts: open, read, change, and their ledger entries page by page."""
+"""Accounts: open, read, change, their ledger entries page by page, and monthly statements."""
 
 from __future__ import annotations
 
 from uuid import UUID
 
 from fastapi import Response
+from fastapi.responses import StreamingResponse
 
-from async_api import cursors, transactions
+from async_api import cursors, statements, transactions
 from async_api.auth import Merchant
 from async_api.database import Connection, Record
 from async_api.errors import Problem
@@ -19,6 +20,7 @@ from async_api.routes.common import (
     Cursor,
     Db,
     Limit,
+    Month,
     RetryPolicy,
     below,
     problems,
@@ -45,6 +47,20 @@ async def list_transactions(
     more = cursors.encode(rows[limit - 1]["seq"], scope) if len(rows) > limit else None
     items = [entries.show(row, account["currency"]) for row in rows[:limit]]
     return TransactionPage.model_construct(items=items, next_cursor=more)
+
+
+@routes.get(
+    "/{account_id}/statement",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}, **problems(*READ)},
+)
+async def get_statement(key: AccountKey, month: Month, merchant: Merchant, database: Db) -> StreamingResponse:
+    """All entries of one month (UTC), oldest first, as CSV."""
+    account = await accounts.find(database, key, merchant)
+    lines = statements.lines(database, key, account["currency"], month)
+    disposition = f'attachment; filename="statement-{key}-{month}.csv"'
+    headers = {"Content-Disposition": disposition, "Content-Type": "text/csv; charset=utf-8"}
+    return StreamingResponse(lines, headers=headers)
 
 
 @routes.post("", status_code=201, responses=problems(*(s for s in WRITE if s != 404)))

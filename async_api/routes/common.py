@@ -12,6 +12,7 @@ from async_api import cursors
 from async_api.auth import scheme
 from async_api.database import Database
 from async_api.errors import FieldError, Problem
+from async_api.fx import Rates
 from async_api.requests import AuthenticatedRoute, path_id
 from async_api.transactions import Retry
 
@@ -50,6 +51,11 @@ def retry(request: Request) -> Retry:
     return policy
 
 
+def rates(request: Request) -> Rates:
+    opened: Rates = request.app.state.rates
+    return opened
+
+
 def _digits(value: object) -> object:
     """Pydantic alone would take "+5", " 5" and "5.0" too."""
     if isinstance(value, str) and not (value.isascii() and value.isdecimal() and len(value) <= 3):
@@ -66,10 +72,12 @@ def payment_key(payment_id: Annotated[str, Path(json_schema_extra={"format": "uu
 
 
 Db = Annotated[Database, Depends(database)]
+RateSource = Annotated[Rates, Depends(rates)]
 RetryPolicy = Annotated[Retry, Depends(retry)]
 AccountKey = Annotated[UUID, Depends(account_key)]
 PaymentKey = Annotated[UUID, Depends(payment_key)]
 Limit = Annotated[int, BeforeValidator(_digits), Field(ge=1, le=100), Query(description="Items per page.")]
+Month = Annotated[str, Query(pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])$", examples=["2026-01"])]
 Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before.")]
 
 

@@ -1,24 +1,25 @@
-"""Accounts: open, read, change, and their ledger entries page by page."""
+"""Accounts: open, read, change, their ledger entries page by page, and monthly statements."""
 
 from __future__ import annotations
 
 from uuid import UUID
 
-from flask import Blueprint, jsonify
+from flask import Blueprint, Response, current_app, jsonify
 from flask.typing import ResponseReturnValue
 from sqlalchemy import func, select
 from sqlalchemy.orm import joinedload
 
-from legacy_flask import cursors, ledger, parsing
+from legacy_flask import cursors, ledger, parsing, statements
+from legacy_flask import representations as show
 from legacy_flask.auth import authenticate, merchant
 from legacy_flask.db import session
 from legacy_flask.errors import Problem, not_found
 from legacy_flask.models import Account, Entry, LedgerTransaction
 from legacy_flask.money import DECIMALS
-from legacy_flask.views import representations as show
 
 blueprint = Blueprint("accounts", __name__, url_prefix="/accounts")
 blueprint.before_request(authenticate)
+blueprint.before_request(parsing.refuse_repeated)
 
 MAX_NAME = 100
 
@@ -56,6 +57,23 @@ def list_transactions(account_id: str) -> ResponseReturnValue:
     items = [show.entry(row, row.transaction, account.currency) for row in rows[:limit]]
     more = cursors.encode(rows[limit - 1].id, scope) if len(rows) > limit else None
     return jsonify(items=items, next_cursor=more)
+
+
+@blueprint.get("/<account_id>/statement")
+def get_statement(account_id: str) -> ResponseReturnValue:
+    """All entries of one month (UTC), oldest first, as CSV."""
+    fields = parsing.query({"month"})
+    start, end = fields.month("month")
+    key = parsing.path_id(account_id, "account")
+    fields.check()
+    account = find(account_id)
+    response = Response(
+        statements.lines(current_app.extensions["engine"], key, account.currency, start, end),
+        content_type="text/csv; charset=utf-8",
+    )
+    name = f"statement-{key}-{start:%Y-%m}.csv"
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
 
 
 @blueprint.post("")

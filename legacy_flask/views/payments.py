@@ -9,14 +9,15 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import or_, select
 
 from legacy_flask import cursors, ledger, parsing
+from legacy_flask import representations as show
 from legacy_flask.auth import authenticate, merchant
 from legacy_flask.db import session
 from legacy_flask.errors import Problem, not_found
 from legacy_flask.models import Account, LedgerTransaction, Payment, Refund
-from legacy_flask.views import representations as show
 
 blueprint = Blueprint("payments", __name__, url_prefix="/payments")
 blueprint.before_request(authenticate)
+blueprint.before_request(parsing.refuse_repeated)
 
 MAX_TEXT = 200
 STATUSES = ("completed", "partially_refunded", "refunded")
