@@ -17,7 +17,7 @@ PATIENCE = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """A finished command."""
+    """A finished command; its output on one line."""
 
     code: int
     output: str
@@ -67,7 +67,7 @@ class Admin:
         )
         output, _ = await process.communicate()
         assert process.returncode is not None
-        return Ran(process.returncode, output.decode(errors="replace").strip())
+        return Ran(process.returncode, " ".join(output.decode(errors="replace").split()))
 
     async def _get(self, path: str) -> dict[str, Any]:
         answer = await self.client.get(self.url + path)

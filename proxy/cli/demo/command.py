@@ -59,7 +59,7 @@ def demo(once: bool, port: int, pause: float, directory: Path) -> None:
 
 
 async def _play(site: Site, screen: Screen, pause: float, once: bool) -> bool:
-    traffic = Traffic(site.url, site.seeded)
+    traffic = Traffic("127.0.0.1", site.ports.data, site.seeded)
     async with httpx2.AsyncClient(timeout=10) as client, asyncio.TaskGroup() as group:
         admin = Admin(site.admin, client)
         background = [

@@ -22,6 +22,7 @@ class Screen:
     def __init__(self, console: Console) -> None:
         self.console = console
         self.claims: list[Claim] = []
+        self.splits: list[str] = []
         self._live: Live | None = None
 
     @contextmanager
@@ -50,13 +51,18 @@ class Screen:
         line = f"  {mark} {escape(claim.text)} [dim]({escape(claim.evidence)})[/dim]"
         self.console.print(line, highlight=False, soft_wrap=True)
 
+    def split(self, weight: int, tally: Tally) -> None:
+        """For the summary: what a weight of `weight` percent brought."""
+        self.splits.append(f"{weight} -> {tally.share():.1f}")
+
     def summary(self, totals: Tally) -> bool:
         """Prints totals and every claim that failed; whether all held."""
         reads, writes = totals.count(read=True), totals.count(read=False)
         self.step("Summary")
         self.say(f"  {reads + writes} requests: {reads} reads, {writes} payments")
         self.say(f"  client-visible errors on reads: {totals.failed(read=True)}")
-        self.say(f"  payments answered with an error, all while async was down: {totals.failed(read=False)}")
+        self.say(f"  payments answered with an error while async was down: {totals.failed(read=False)}")
+        self.say(f"  percent of reads by async, weight -> achieved: {', '.join(self.splits)}")
         for backend in BACKENDS:
             p50, p99 = totals.milliseconds(backend, 0.5), totals.milliseconds(backend, 0.99)
             if p50 is not None and p99 is not None:

@@ -16,6 +16,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import httpx2
+
 from proxy.cli.demo import postgres, routing
 
 DATABASE = "strangler_demo"
@@ -85,16 +87,16 @@ class Service:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
-    def wait_until_listening(self, port: int, seconds: float = 30.0) -> None:
-        """Raises DemoError with the end of the log if it exits or does not listen in time."""
+    def wait_until_ready(self, url: str, seconds: float = 30.0) -> None:
+        """Until `url` answers 200. Raises DemoError with the end of the log if it exits or is late."""
         deadline = time.monotonic() + seconds
         while self.running and time.monotonic() < deadline:
             try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-            except OSError:
-                time.sleep(0.05)
-            else:
-                return
+                if httpx2.get(url, timeout=2).status_code == 200:
+                    return
+            except httpx2.HTTPError:
+                pass
+            time.sleep(0.1)
         tail = self.log.read_text(errors="replace").splitlines()[-10:]
         raise DemoError(f"{self.name} did not start; the end of {self.log}:\n  " + "\n  ".join(tail))
 
@@ -122,6 +124,10 @@ class Site:
     @property
     def admin(self) -> str:
         return f"http://127.0.0.1:{self.ports.admin}"
+
+    @property
+    def async_health(self) -> str:
+        return f"http://127.0.0.1:{self.ports.async_}/healthz"
 
     def dead(self) -> str | None:
         """The name of a service that ended by itself."""
@@ -156,12 +162,16 @@ def _start(stack: ExitStack, directory: Path, ports: Ports) -> Site:
     seeded = _migrate_and_seed(url)
     (directory / "routing.yaml").write_text(routing.initial(directory, ports))
     site = Site(directory, ports, url, seeded, *_services(directory, ports, url, logs))
-    listens = ((site.legacy, ports.legacy), (site.async_, ports.async_), (site.proxy, ports.data))
-    for service, port in listens:
+    ready = (
+        (site.legacy, f"http://127.0.0.1:{ports.legacy}/healthz"),
+        (site.async_, site.async_health),
+        (site.proxy, f"{site.admin}/readyz"),
+    )
+    for service, url in ready:
         service.log.unlink(missing_ok=True)
         stack.callback(service.stop)
         service.start()
-        service.wait_until_listening(port)
+        service.wait_until_ready(url)
     return site
 
 

@@ -58,14 +58,17 @@ class Tally:
         if seen.is_read and seen.backend:
             self.sides.setdefault((seen.group, seen.user), set()).add(seen.backend)
 
-    def merge(self, other: Tally) -> None:
-        """Add another tally's counts; who saw which side is a matter of one step and is not added."""
-        self.requests.update(other.requests)
-        self.failures.update(other.failures)
-        for backend, counts in other.latencies.items():
-            ours = self.latencies.get(backend)
-            self.latencies[backend] = add(ours, counts) if ours else list(counts)
-        self.examples.extend(other.examples)
+    @classmethod
+    def of(cls, *parts: Tally) -> Tally:
+        """The sum of several; who saw which side is a matter of one step and is left out."""
+        whole = cls()
+        for part in parts:
+            whole.requests.update(part.requests)
+            whole.failures.update(part.failures)
+            whole.examples.extend(part.examples)
+            for backend, counts in part.latencies.items():
+                whole.latencies[backend] = add(whole.latencies.get(backend, [0] * len(counts)), counts)
+        return whole
 
     def count(self, *, read: bool, backend: str | None = None) -> int:
         return sum(

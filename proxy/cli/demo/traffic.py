@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import time
-from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
 from itertools import count
 from typing import Any
-
-import httpx2
 
 from proxy.cli.demo.routing import WRITE
 from proxy.cli.demo.tally import Seen, Tally
@@ -20,6 +21,8 @@ RATE = 150.0
 """Requests per second."""
 CLIENTS = 16
 """Requests in flight at most; a slow answer makes its client late, not the others."""
+TIMEOUT = 15.0
+"""Seconds for which a client waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,21 +33,21 @@ class Call:
 
 
 class Traffic:
-    """Sends until cancelled. The last of `tallies` counts what starts now."""
+    """Sends until cancelled, with http.client on threads: cheap, so that the backends keep the cores.
 
-    def __init__(self, url: str, seeded: dict[str, Any], seed: int = 1) -> None:
-        self.url = url
+    The last of `tallies` counts what starts now.
+    """
+
+    def __init__(self, host: str, port: int, seeded: dict[str, Any], seed: int = 1) -> None:
+        self.host = host
+        self.port = port
         self.merchants: list[dict[str, Any]] = seeded["merchants"]
         self.random = random.Random(seed)
         self.numbers = count(1)
         self.tallies = [Tally()]
         self.slots = asyncio.Semaphore(CLIENTS)  # all taken: paused
-        self._makers: list[tuple[Callable[[dict[str, Any]], Call], int]] = [
-            (self._account, 40),
-            (self._transactions, 25),
-            (self._payment, 25),
-            (self._pay, 10),
-        ]
+        self._makers = (self._account, self._transactions, self._payment, self._pay)
+        self._shares = (40, 25, 25, 10)
 
     def begin(self) -> Tally:
         """A fresh tally for the requests from now on; the former one still gets what is in flight."""
@@ -52,28 +55,26 @@ class Traffic:
         return self.tallies[-1]
 
     def total(self) -> Tally:
-        whole = Tally()
-        for tally in self.tallies:
-            whole.merge(tally)
-        return whole
+        return Tally.of(*self.tallies)
 
     async def run(self) -> None:
-        limits = httpx2.Limits(max_connections=CLIENTS, max_keepalive_connections=CLIENTS)
-        async with (
-            httpx2.AsyncClient(base_url=self.url, limits=limits, timeout=15) as client,
-            asyncio.TaskGroup() as group,
-        ):
-            for number in range(CLIENTS):
-                group.create_task(self._client(client, number))
+        with ThreadPoolExecutor(CLIENTS, "client") as threads:
+            async with asyncio.TaskGroup() as group:
+                for number in range(CLIENTS):
+                    group.create_task(self._client(threads, number))
 
-    async def _client(self, client: httpx2.AsyncClient, number: int) -> None:
+    async def _client(self, threads: Executor, number: int) -> None:
+        loop = asyncio.get_running_loop()
         gap = CLIENTS / RATE
         due = time.monotonic() + gap * number / CLIENTS
-        while True:
-            await asyncio.sleep(max(0.0, due - time.monotonic()))
-            async with self.slots:
-                await self._send(client)
-            due = max(due + gap, time.monotonic() - gap)
+        with closing(HTTPConnection(self.host, self.port, timeout=TIMEOUT)) as connection:
+            while True:
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
+                async with self.slots:
+                    user, call, headers = self._next()
+                    tally = self.tallies[-1]
+                    tally.record(await loop.run_in_executor(threads, _send, connection, call, headers, user))
+                due = max(due + gap, time.monotonic() - gap)
 
     async def pause(self) -> None:
         """Returns when nothing is in flight any more."""
@@ -84,25 +85,12 @@ class Traffic:
         for _ in range(CLIENTS):
             self.slots.release()
 
-    async def _send(self, client: httpx2.AsyncClient) -> None:
+    def _next(self) -> tuple[str, Call, dict[str, str]]:
         number = self.random.randrange(USERS)
         merchant = self.merchants[number % len(self.merchants)]
-        makers, weights = zip(*self._makers, strict=True)
-        call: Call = self.random.choices(makers, weights)[0](merchant)
-        user, tally = f"user-{number:04}", self.tallies[-1]
-        headers = {"authorization": f"Bearer {merchant['api_key']}", "x-user-id": user}
-        start = time.perf_counter()
-        backend, status, problem = "", 0, ""
-        try:
-            answer = await client.request(
-                call.endpoint.split()[0], call.path, headers=headers, json=call.json
-            )
-        except httpx2.HTTPError as error:
-            problem = f"{type(error).__name__}: {error}"
-        else:
-            backend, status = answer.headers.get("x-served-by", ""), answer.status_code
-            problem = answer.headers.get("x-proxy-error", "") or (answer.text[:200] if status >= 400 else "")
-        tally.record(Seen(call.endpoint, backend, status, time.perf_counter() - start, user, problem))
+        make = self.random.choices(self._makers, self._shares)[0]
+        user = f"user-{number:04}"
+        return user, make(merchant), {"authorization": f"Bearer {merchant['api_key']}", "x-user-id": user}
 
     def _account(self, merchant: dict[str, Any]) -> Call:
         return Call("GET /accounts/{account_id}", f"/accounts/{self._pick(merchant)['id']}")
@@ -128,3 +116,24 @@ class Traffic:
     def _pick(self, merchant: dict[str, Any]) -> dict[str, Any]:
         picked: dict[str, Any] = self.random.choice(merchant["accounts"])
         return picked
+
+
+def _send(connection: HTTPConnection, call: Call, headers: dict[str, str], user: str) -> Seen:
+    """One exchange; blocks. Never tried again: what a client would notice is counted."""
+    body = None if call.json is None else json.dumps(call.json)
+    if body is not None:
+        headers = {**headers, "content-type": "application/json"}
+    start = time.perf_counter()
+    backend, status, problem = "", 0, ""
+    try:
+        connection.request(call.endpoint.split()[0], call.path, body, headers)
+        answer = connection.getresponse()
+        content = answer.read()
+    except (OSError, HTTPException) as error:
+        connection.close()  # the next request opens it again
+        problem = f"{type(error).__name__}: {error}"
+    else:
+        backend, status = answer.getheader("x-served-by", ""), answer.status
+        if status >= 400:
+            problem = answer.getheader("x-proxy-error") or content[:200].decode(errors="replace")
+    return Seen(call.endpoint, backend, status, time.perf_counter() - start, user, problem)
