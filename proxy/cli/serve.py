@@ -1,4 +1,4 @@
-"""`strangler serve`: runs the proxy."""
+"""`strangler serve`."""
 
 from __future__ import annotations
 
@@ -6,33 +6,36 @@ from pathlib import Path
 
 import click
 
-EPILOG = """\b
-Examples:
-  strangler serve --config routing.yaml
-  kill -HUP PID     reads the file again (saving it is enough)
-  kill PID          finishes what is in flight, then stops; twice stops at once
-"""
+from proxy.cli.errors import fail, render
+from proxy.config import ConfigErrors, read_text
+from proxy.control.errors import StartupError
+from proxy.control.main import run
 
 
-@click.command(epilog=EPILOG)
+@click.command()
 @click.option(
-    "--config",
-    "config",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="The routing.yaml to serve. Changes to it take effect as soon as it is saved.",
+    "--config", "file", required=True, type=click.Path(path_type=Path), help="The routing.yaml to serve."
 )
-def serve(config: Path) -> None:
-    """Serve clients and the admin port in the foreground; log to standard error.
+def serve(file: Path) -> None:
+    """Run the proxy and its admin port in the foreground; the log goes to standard error.
 
-    Exit code 0 after a signal, 2 if the configuration is wrong or an address is taken.
+    Saving the file is enough for a change to take effect; so is SIGHUP. A wrong file changes nothing and is
+    reported. SIGTERM and Ctrl-C finish what is in flight; a second one stops at once. Exits 0 then, and 2 if
+    it cannot start.
+
+    \b
+    strangler serve --config routing.yaml
     """
-    from proxy.config import ConfigErrors
-    from proxy.control.errors import StartupError
-    from proxy.control.main import run
-
     try:
-        run(config)
-    except (ConfigErrors, StartupError) as error:
-        click.echo(f"strangler serve: {error}", err=True)
-        raise SystemExit(2) from None
+        run(file)
+    except ConfigErrors as errors:
+        fail(render(errors, _text_of(file)))
+    except StartupError as error:
+        fail(f"strangler serve: {error}")
+
+
+def _text_of(file: Path) -> str:
+    try:
+        return read_text(file)
+    except ConfigErrors:
+        return ""  # its being unreadable is what the errors say
