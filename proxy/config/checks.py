@@ -17,6 +17,8 @@ Found = Iterator[tuple[Path, str]]
 def checks(config: Config) -> Found:
     if not is_loopback(config.server.admin) and not config.server.admin_token:
         yield ("server", "admin"), "is not a loopback address, so server.admin_token is required"
+    if config.server.admin == config.server.listen and not config.server.listen.endswith(":0"):
+        yield ("server", "admin"), "is server.listen too: each needs an address of its own"
     yield from _backend(("backends", "legacy"), config.backends.legacy)
     yield from _backend(("backends", "async"), config.backends.async_)
     if not config.sticky.key:
@@ -67,7 +69,7 @@ def _endpoint(path: Path, name: str, endpoint: Endpoint, config: Config) -> Foun
         kind, _, param = source.partition(":")
         if kind == "path" and param not in parameters(template):
             yield (*path, "sticky", position), f"names no parameter of {template}"
-    if endpoint.sticky == []:
+    if endpoint.sticky == ():
         yield (*path, "sticky"), "is empty: name at least one source or leave it out"
 
 

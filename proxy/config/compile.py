@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from typing import Any, Final, cast
+from dataclasses import replace
+from typing import Any, Final, NamedTuple, TypeVar, cast
 
 from proxy.config import model
 from proxy.config.templates import first_literal
@@ -32,13 +33,31 @@ from proxy.core.snapshot import (
 from proxy.core.table import Table
 
 _SECRETS: Final = (("server", "admin_token"), ("server", "state"), ("override", "token"))
+_INHERITED: Final = frozenset({"buffers", "breaker", "compare"})
 _DIGEST_KEY: Final = b"strangler config hash"
 
 
+_Values = TypeVar("_Values", Buffers, Breaker)
+
+
+class _General(NamedTuple):
+    """What endpoints take over where they say nothing themselves."""
+
+    phases: tuple[Phase, ...]
+    sticky: tuple[KeySource, ...]
+    buffers: Buffers
+    breaker: Breaker
+
+
 def compile_model(config: model.Config) -> Snapshot:
-    phases = tuple(_phase(name, phase) for name, phase in config.phases.items())
+    general = _General(
+        tuple(_phase(name, phase) for name, phase in config.phases.items()),
+        tuple(key_source(text) for text in config.sticky.key),
+        Buffers(**config.server.buffers.model_dump()),
+        Breaker(**config.breaker.model_dump()),
+    )
     endpoints = tuple(
-        _endpoint(index, name, endpoint, config, phases)
+        _endpoint(index, name, endpoint, general)
         for index, (name, endpoint) in enumerate(config.endpoints.items())
     )
     return Snapshot(
@@ -47,13 +66,13 @@ def compile_model(config: model.Config) -> Snapshot:
         legacy=_backend("legacy", config.backends.legacy),
         async_=_backend("async", config.backends.async_),
         salt=config.sticky.salt.encode(),
-        sticky=tuple(key_source(text) for text in config.sticky.key),
+        sticky=general.sticky,
         unkeyed=cast(Any, config.sticky.unkeyed),
         override_token=config.override.token,
         unlisted=cast(Any, config.unlisted),
-        phases=phases,
+        phases=general.phases,
         retries=Retries(**config.retries.model_dump()),
-        buffers=Buffers(**config.server.buffers.model_dump()),
+        buffers=general.buffers,
         endpoints=endpoints,
         table=Table.build(endpoints),
     )
@@ -63,6 +82,14 @@ def config_hash(config: model.Config) -> str:
     """16 hex digits over what the file means: comments, order of endpoints and spelling do not matter."""
     document: Any = config.model_dump(mode="json", by_alias=True)
     document["phases"] = list(document["phases"].items())  # here the order matters
+    for (
+        name,
+        endpoint,
+    ) in config.endpoints.items():  # a default and no value differ where values are inherited
+        for key in _INHERITED & endpoint.model_fields_set:
+            document["endpoints"][name][key] = getattr(endpoint, key).model_dump(
+                mode="json", exclude_unset=True
+            )
     for section, key in _SECRETS:
         secret = str(document[section][key]).encode()
         document[section][key] = hmac.new(_DIGEST_KEY, secret, hashlib.sha256).hexdigest()
@@ -107,34 +134,33 @@ def _phase(name: str, phase: model.Phase) -> Phase:
     return Phase(name, frozenset(phase.methods), phase.after, cast(Any, phase.scope))
 
 
-def _endpoint(
-    index: int, name: str, endpoint: model.Endpoint, config: model.Config, phases: tuple[Phase, ...]
-) -> Endpoint:
+def _endpoint(index: int, name: str, endpoint: model.Endpoint, general: _General) -> Endpoint:
     method, _, template = name.partition(" ")
     safe = method in SAFE_METHODS if endpoint.safe is None else endpoint.safe
     fallback = endpoint.fallback or ("legacy" if safe else "none")
-    sticky = config.sticky.key if endpoint.sticky is None else endpoint.sticky
     return Endpoint(
         index=index,
         method=method,
         template=template,
         weight=endpoint.weight,
         group=endpoint.group if endpoint.group is not None else first_literal(template),
-        phase=endpoint.phase or phase_of(method, phases),
+        phase=endpoint.phase or phase_of(method, general.phases),
         safe=safe,
-        sticky=tuple(key_source(text) for text in sticky),
+        sticky=general.sticky
+        if endpoint.sticky is None
+        else tuple(key_source(text) for text in endpoint.sticky),
         fallback="legacy" if fallback == "legacy" else None,
         response_timeout=endpoint.timeouts.response,
         idempotency=cast(Any, endpoint.idempotency),
-        buffers=Buffers(**_over(config.server.buffers, endpoint.buffers)),
-        breaker=Breaker(**_over(config.breaker, endpoint.breaker)),
+        buffers=_over(general.buffers, endpoint.buffers),
+        breaker=_over(general.breaker, endpoint.breaker),
         force=endpoint.force,
     )
 
 
-def _over(general: model.Section, special: model.Section) -> dict[str, Any]:
+def _over(general: _Values, special: model.Section) -> _Values:
     """The general values, with those that the endpoint itself gives in their place."""
-    return {**general.model_dump(), **special.model_dump(exclude_unset=True)}
+    return replace(general, **special.model_dump(exclude_unset=True)) if special.model_fields_set else general
 
 
 def _auto(value: int | str) -> int:

@@ -42,6 +42,11 @@ class ConfigErrors(Exception):
         return [f"{self.source}:{'' if error.line else ' '}{error}" for error in self.errors]
 
 
+def printable(text: str) -> str:
+    """For a terminal or a log line: what can not be shown is a question mark."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
+
+
 def key_text(path: Path) -> str:
     """('endpoints', 'GET /x', 'weight') -> 'endpoints."GET /x".weight'; list positions as [0]."""
     text = ""

@@ -30,7 +30,7 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-KeySources = Annotated[list[t.KeySourceText], BeforeValidator(_listed)]
+KeySources = Annotated[tuple[t.KeySourceText, ...], BeforeValidator(_listed)]
 Compression = Annotated[str, PlainValidator(t.choice("off", "on"))]
 Fallback = Annotated[str, PlainValidator(t.choice("legacy", "none"))]
 Mode = Annotated[str, PlainValidator(t.choice("off", "record", "optional", "required"))]
@@ -64,7 +64,7 @@ class Server(Section):
     workers: Annotated[int | str, PlainValidator(t.whole(1, 1024, "auto"))] = "auto"
     runtime_dir: t.FilePath = ".strangler"
     state: t.State = "sqlite:///.strangler/state.db"
-    trusted_proxies: list[t.Network] = []
+    trusted_proxies: tuple[t.Network, ...] = ()
     expose_backend: t.Flag = True
     access_log: t.FilePath = "off"
     timeouts: ServerTimeouts = ServerTimeouts()
@@ -92,18 +92,18 @@ class BackendTimeouts(Section):
 
 class Backend(Section):
     url: t.Url | None = None
-    urls: list[t.Url] | None = None
+    urls: tuple[t.Url, ...] | None = None
     host: t.Host = "preserve"
     connections: Positive = 256
     idempotent: t.Flag = False
-    not_executed: list[t.Status] = [429]
+    not_executed: tuple[t.Status, ...] = (429,)
     health: Health = Health()
     dry_run: DryRun = DryRun()
     timeouts: BackendTimeouts = BackendTimeouts()
 
     @property
-    def addresses(self) -> list[str]:
-        return self.urls if self.urls is not None else [self.url] if self.url is not None else []
+    def addresses(self) -> tuple[str, ...]:
+        return self.urls if self.urls is not None else (self.url,) if self.url is not None else ()
 
 
 class Backends(Section):
@@ -112,7 +112,7 @@ class Backends(Section):
 
 
 class Sticky(Section):
-    key: KeySources = ["header:x-user-id", "bearer"]
+    key: KeySources = ("header:x-user-id", "bearer")
     salt: t.Salt = "default"
     unkeyed: Annotated[str, PlainValidator(t.choice("random", "legacy"))] = "random"
 
@@ -122,7 +122,7 @@ class Override(Section):
 
 
 class Phase(Section):
-    methods: list[t.Method] = []
+    methods: tuple[t.Method, ...] = ()
     after: t.Text | None = None
     scope: Annotated[str, PlainValidator(t.choice("all", "group"))] = "all"
 
@@ -161,9 +161,9 @@ class Compare(Section):
     max_body: t.Size = 256 * KIB
     in_flight: Positive = 32
     rate: t.Rate = 50.0
-    headers: list[t.Token] = ["content-type", "location", "cache-control", "etag"]
-    rules: list[Any] = []
-    redact: list[t.Text] = []
+    headers: tuple[t.Token, ...] = ("content-type", "location", "cache-control", "etag")
+    rules: tuple[Any, ...] = ()
+    redact: tuple[t.Text, ...] = ()
 
 
 class EndpointTimeouts(Section):
@@ -191,9 +191,17 @@ class Endpoint(Section):
 EndpointKey = Annotated[str, PlainValidator(parse_endpoint)]
 
 DEFAULT_PHASES = {
-    "reads": Phase(methods=["GET", "HEAD", "OPTIONS"]),
-    "writes": Phase(methods=["POST", "PUT", "PATCH", "DELETE"], after="reads"),
+    "reads": Phase(methods=("GET", "HEAD", "OPTIONS")),
+    "writes": Phase(methods=("POST", "PUT", "PATCH", "DELETE"), after="reads"),
 }
+
+
+def _phases(value: Any) -> Any:
+    return DEFAULT_PHASES if value is None else value
+
+
+def _endpoints(value: Any) -> Any:
+    return {} if value is None else value
 
 
 class Config(Section):
@@ -204,9 +212,9 @@ class Config(Section):
     sticky: Sticky = Sticky()
     override: Override = Override()
     unlisted: Annotated[str, PlainValidator(t.choice("legacy", "async", "404"))] = "legacy"
-    phases: dict[t.Text, Phase] = DEFAULT_PHASES
+    phases: Annotated[dict[t.Text, Phase], BeforeValidator(_phases)] = DEFAULT_PHASES
     retries: Retries = Retries()
     breaker: Breaker = Breaker()
     idempotency: Idempotency = Idempotency()
     compare: Compare = Compare()
-    endpoints: dict[EndpointKey, Endpoint] = {}
+    endpoints: Annotated[dict[EndpointKey, Endpoint], BeforeValidator(_endpoints)] = {}

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from proxy.config.checks import checks
-from proxy.config.errors import ConfigError, Path, key_text
+from proxy.config.errors import ConfigError, Path, key_text, printable
 from proxy.config.graph import Mark
 from proxy.config.model import Config
 from proxy.config.unsupported import unsupported
@@ -21,7 +21,7 @@ _SECRET: Final = frozenset({("server", "admin_token"), ("server", "state"), ("ov
 _PHRASES: Final = {
     "model_type": "is not a mapping of keys to values",
     "dict_type": "is not a mapping of keys to values",
-    "list_type": "is not a list",
+    "tuple_type": "is not a list",
 }
 
 
@@ -82,7 +82,9 @@ def _error(finding: Finding) -> ConfigError:
     mark: Mark = finding.mark
     secret = finding.path in _SECRET and finding.shown
     value = "***" if secret else finding.shown
-    return ConfigError(mark.line + 1, mark.column + 1, key_text(finding.path), value, finding.message)
+    return ConfigError(
+        mark.line + 1, mark.column + 1, printable(key_text(finding.path)), value, printable(finding.message)
+    )
 
 
 def _within(path: Path, broken: set[Path]) -> bool:
