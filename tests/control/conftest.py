@@ -1,149 +1,35 @@
-"""Real control processes with scripted workers, on free ports, always cleaned up."""
+"""A site with real processes, and the admin app over a state without any."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import httpx2
+import msgspec
 import pytest
+from starlette.testclient import TestClient
 
-HERE = Path(__file__).parent
-FAKE_WORKER = (sys.executable, str(HERE / "fake_worker.py"))
-DEADLINE = 20.0  # seconds after which waiting fails
+from proxy.config import Loaded
+from proxy.control.admin.app import build
+from proxy.control.collect import Collector
+from proxy.control.reload import Reloader, load
+from proxy.control.state import State
+from proxy.control.supervisor import Supervisor
+from proxy.core.messages import Labelled, Latency, Requests
+from proxy.core.stats import BOUNDS
+from proxy.core.totals import EMPTY
+from tests.control.site import Site
 
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
-def eventually(condition: Callable[[], object], what: str) -> None:
-    """Waits until the condition holds; errors of a server that is not there yet count as no."""
-    deadline = time.monotonic() + DEADLINE
-    while True:
-        with contextlib.suppress(httpx2.HTTPError, OSError):
-            if condition():
-                return
-        assert time.monotonic() < deadline, f"still not: {what}"
-        time.sleep(0.02)
-
-
-def alive(pid: int) -> bool:
-    """Whether the process runs (a zombie does not)."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-class Site:
-    """A directory with a routing.yaml and the control processes that were started on it."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.config = directory / "routing.yaml"
-        self.gate = directory / "gate"
-        self.data = free_port()
-        self.admin = free_port()
-        self.extra = ""
-        self.processes: list[subprocess.Popen[bytes]] = []
-        self.seen_pids: set[int] = set()
-        self.write(weight=0)
-
-    def text(self, weight: object, workers: int = 2) -> str:
-        return f"""\
-server:
-  listen: 127.0.0.1:{self.data}
-  admin: 127.0.0.1:{self.admin}
-  workers: {workers}
-  runtime_dir: {self.directory / "run"}
-  timeouts: {{drain: 10s}}
-{self.extra}
-backends:
-  legacy: {{url: "http://127.0.0.1:1"}}
-  async: {{url: "http://127.0.0.1:2"}}
+CONFIG = """\
+server: {{admin: "{admin}", admin_token: "{token}"}}
+backends: {{legacy: {{url: "http://127.0.0.1:1"}}, async: {{url: "http://127.0.0.1:2"}}}}
 endpoints:
-  GET /a: {{weight: {weight}}}
+  GET /a/{{id}}: {{weight: 12.5}}
+  POST /b: {{weight: 0}}
 """
+LOCAL = "http://127.0.0.1:9000"
 
-    def write(self, weight: object, workers: int = 2) -> None:
-        self.config.write_text(self.text(weight, workers))
-
-    def start(self, environ: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
-        """Starts a control process; its log goes to `control.log` in the directory."""
-        with (self.directory / "control.log").open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, str(HERE / "serve_fake.py"), str(self.config)],
-                env={**os.environ, "FAKE_GATE": str(self.gate), **(environ or {})},
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-            )
-        self.processes.append(process)
-        return process
-
-    def up(self, environ: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
-        """Starts, and waits until every worker serves."""
-        process = self.start(environ)
-        eventually(lambda: self.settled(), "every worker serves")
-        return process
-
-    def log(self) -> str:
-        return (self.directory / "control.log").read_text()
-
-    def get(self, path: str) -> httpx2.Response:
-        return httpx2.get(f"http://127.0.0.1:{self.admin}{path}", timeout=10)
-
-    def state(self) -> dict[str, object]:
-        state: dict[str, object] = self.get("/api/v1/config").json()
-        self.seen_pids.update(self.pids(state))
-        return state
-
-    @staticmethod
-    def pids(state: dict[str, object]) -> list[int]:
-        workers = state["workers"]
-        assert isinstance(workers, list)
-        return [worker["pid"] for worker in workers]
-
-    def settled(self, workers: int = 2) -> bool:
-        """Whether that many workers serve the newest configuration."""
-        state = self.state()
-        listed = state["workers"]
-        assert isinstance(listed, list)
-        return len(listed) == workers and all(worker["hash"] == state["hash"] for worker in listed)
-
-    def ask(self, path: str = "/") -> str:
-        """The body of one answer on the data port: `<pid> <hash>`."""
-        return httpx2.get(f"http://127.0.0.1:{self.data}{path}", timeout=20).text
-
-    def close(self) -> None:
-        for process in self.processes:
-            if process.poll() is None:
-                with contextlib.suppress(httpx2.HTTPError, OSError):
-                    self.state()
-                process.kill()
-                process.wait()
-        for pid in self.seen_pids | self._children():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-
-    def _children(self) -> set[int]:
-        """Workers that use this site's channel, seen by the API or not."""
-        channel = str(self.directory / "run" / "control.sock").encode()
-        found = set()
-        for entry in Path("/proc").glob("[0-9]*/cmdline"):
-            with contextlib.suppress(OSError):
-                if channel in entry.read_bytes().split(b"\0"):
-                    found.add(int(entry.parent.name))
-        return found
+MakeState = Callable[..., State]
 
 
 @pytest.fixture
@@ -153,3 +39,56 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield site
     finally:
         site.close()
+
+
+@pytest.fixture
+def make_state(tmp_path: Path) -> MakeState:
+    def make(admin: str = "127.0.0.1:9000", token: str = "") -> State:
+        path = tmp_path / "routing.yaml"
+        path.write_text(CONFIG.format(admin=admin, token=token))
+        collector = Collector()
+
+        async def publish(loaded: Loaded, generation: int) -> None:
+            """There are no workers."""
+
+        content = path.read_bytes()
+        reloader = Reloader(path, content, load(content, str(path)), publish)
+        return State(reloader, Supervisor(("true",), "", collector), collector)
+
+    return make
+
+
+@pytest.fixture
+def state(make_state: MakeState) -> State:
+    return make_state()
+
+
+@pytest.fixture
+def client(state: State) -> TestClient:
+    return TestClient(build(state), base_url=LOCAL, raise_server_exceptions=False)
+
+
+def traffic(state: State) -> None:
+    """One worker with some of everything."""
+    counts = [0] * (len(BOUNDS) + 1)
+    counts[20], counts[60], counts[-1] = 90, 9, 1
+    state.collector.joined("w", fresh=True)
+    state.collector.record(
+        "w",
+        msgspec.structs.replace(
+            EMPTY,
+            connections=4,
+            requests=[
+                Requests("GET /a/{id}", "async", "weight", 200, 98),
+                Requests("GET /a/{id}", "async", "weight", 503, 1),
+                Requests("GET /a/{id}", "async", "weight", 0, 1),
+                Requests("unlisted", "legacy", "unlisted", 404, 3),
+            ],
+            latencies=[Latency("GET /a/{id}", "async", counts, 12.5)],
+            proxy_errors=[Labelled("upstream", "timeout", 2)],
+            retries=[Labelled("GET /a/{id}", "reset", 5)],
+            outcome_unknown=[Labelled("POST /b", "", 6)],
+            dropped=[Labelled("tee", 'full "queue"\n', 7)],
+            breakers=[Labelled("GET /a/{id}", "open", 8)],
+        ),
+    )

@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from tests.control.conftest import DEADLINE, Site
+from tests.control.site import DEADLINE, Site
 
 
 def refused(site: Site) -> str:

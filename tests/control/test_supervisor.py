@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.control.conftest import Site, alive, eventually
+from tests.control.site import Site, alive, eventually, free_port
 
 
 def test_a_killed_worker_is_back_within_a_second_while_the_other_serves(site: Site) -> None:
@@ -95,8 +95,6 @@ def test_orphans_beyond_the_number_of_workers_are_drained(site: Site) -> None:
 
 
 def test_a_moved_address_is_served_by_new_workers_and_the_old_ones_are_drained(site: Site) -> None:
-    from tests.control.conftest import free_port
-
     control = site.up()
     before = site.pids(site.state())
     control.kill()

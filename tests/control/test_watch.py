@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.control.conftest import Site, eventually
+from tests.control.site import Site, eventually
 
 
 def weight(site: Site) -> float:

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from starlette.testclient import TestClient
+
+from proxy.control.reload import read
+from proxy.control.state import State
+from tests.control.conftest import traffic
+
+
+def test_healthz_answers_without_a_worker_and_readyz_does_not(client: TestClient) -> None:
+    assert client.get("/healthz").text == "ok\n"
+    answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_config_has_the_documented_keys(client: TestClient, state: State) -> None:
+    answer = client.get("/api/v1/config").json()
+    assert answer["hash"] == state.reloader.running.snapshot.hash
+    assert answer["source"] == str(state.reloader.path)
+    assert answer["loaded_at"].endswith("Z")
+    assert {key: answer[key] for key in answer if key not in ("hash", "source", "loaded_at")} == {
+        "generation": 1,
+        "workers": [],
+        "last_error": None,
+        "last_difference": [],
+        "warnings": list(state.reloader.warnings),
+    }
+
+
+def test_endpoints_have_weights_in_percent_and_figures_by_backend(client: TestClient, state: State) -> None:
+    traffic(state)
+    answer = client.get("/api/v1/endpoints").json()
+    first, second = answer["endpoints"]
+    assert (first["endpoint"], first["phase"], first["group"], first["weight"]) == (
+        "GET /a/{id}",
+        "reads",
+        "a",
+        12.5,
+    )
+    assert first["breaker"] == "open"
+    figures = first["backends"]["async"]
+    assert figures["requests"] == 100
+    assert figures["requests_per_second"] > 0
+    assert figures["error_rate"] == 0.02
+    assert 0 < figures["p50_ms"] < figures["p95_ms"] < figures["p99_ms"]
+    assert second["weight"] == 0
+    assert second["backends"]["legacy"] == {
+        "requests": 0,
+        "requests_per_second": 0.0,
+        "error_rate": None,
+        "p50_ms": None,
+        "p95_ms": None,
+        "p99_ms": None,
+    }
+    assert answer["unlisted"]["backends"]["legacy"]["requests"] == 3
+
+
+def test_reload_answers_hash_and_difference(client: TestClient, state: State) -> None:
+    state.reloader.path.write_text(state.reloader.path.read_text().replace("12.5", "50"))
+    answer = client.post("/api/v1/reload")
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "hash": state.reloader.running.snapshot.hash,
+        "difference": ["GET /a/{id}: weight 12.5 -> 50"],
+    }
+
+
+def test_a_refused_reload_is_a_problem_that_lists_every_error(client: TestClient, state: State) -> None:
+    before = state.reloader.running
+    state.reloader.path.write_text(state.reloader.path.read_text().replace("12.5", "500"))
+    answer = client.post("/api/v1/reload")
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    (error,) = answer.json()["errors"]
+    assert set(error) == {"line", "column", "key", "value", "message"}
+    assert (error["line"], error["value"]) == (4, "500")
+    assert state.reloader.running is before
+    assert client.get("/api/v1/config").json()["last_error"]["errors"] == [error]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/nothing", 404), ("GET", "/api/v1/reload", 405), ("POST", "/metrics", 405)],
+)
+def test_errors_are_problem_details(client: TestClient, method: str, path: str, status: int) -> None:
+    answer = client.request(method, path)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["status"] == status
+
+
+def test_an_internal_error_is_a_problem_without_details(
+    client: TestClient, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(state), "config", lambda self: 1 / 0)
+    answer = client.get("/api/v1/config")
+    assert answer.status_code == 500
+    assert "ZeroDivision" not in answer.text
+    assert answer.json()["title"] == "Internal Server Error"
+
+
+def test_a_warning_about_a_restart_is_shown(client: TestClient, state: State) -> None:
+    path = state.reloader.path
+    path.write_text(path.read_text().replace("server: {", "server: {workers: 3, "))
+    asyncio.run(state.reloader.reload_if_changed(read(path), "test"))
+    assert any("next restart" in line for line in client.get("/api/v1/config").json()["warnings"])

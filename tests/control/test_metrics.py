@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families
+from starlette.testclient import TestClient
+
+from proxy.control.metrics import BUCKETS, NEAR
+from proxy.control.state import State
+from proxy.core.stats import BOUNDS
+from tests.control.conftest import traffic
+
+DESIGNED = {
+    "strangler_requests_total": {"endpoint", "backend", "reason", "code"},
+    "strangler_request_duration_seconds_bucket": {"endpoint", "backend", "le"},
+    "strangler_proxy_errors_total": {"source", "kind"},
+    "strangler_retries_total": {"endpoint", "why"},
+    "strangler_outcome_unknown_total": {"endpoint"},
+    "strangler_dropped_total": {"what", "reason"},
+    "strangler_client_connections": set(),
+    "strangler_endpoint_weight": {"endpoint"},
+    "strangler_config_info": {"hash"},
+    "strangler_config_reload_failures_total": set(),
+}
+
+Samples = dict[str, list[tuple[dict[str, str], float]]]
+
+
+def samples(client: TestClient) -> Samples:
+    found: Samples = {}
+    for family in text_string_to_metric_families(client.get("/metrics").text):
+        for sample in family.samples:
+            found.setdefault(sample.name, []).append((sample.labels, sample.value))
+    return found
+
+
+@pytest.mark.parametrize("name", DESIGNED)
+def test_every_metric_has_its_labels(client: TestClient, state: State, name: str) -> None:
+    traffic(state)
+    found = samples(client)
+    assert {frozenset(labels) for labels, _ in found[name]} == {frozenset(DESIGNED[name])}
+
+
+def test_counts_are_those_of_the_workers(client: TestClient, state: State) -> None:
+    traffic(state)
+    found = samples(client)
+    assert sum(value for _, value in found["strangler_requests_total"]) == 103
+    assert ({"endpoint": "POST /b"}, 6.0) in found["strangler_outcome_unknown_total"]
+    assert ({"endpoint": "GET /a/{id}"}, 12.5) in found["strangler_endpoint_weight"]
+    assert found["strangler_client_connections"] == [({}, 4.0)]
+
+
+def test_labels_with_quotes_and_line_ends_survive(client: TestClient, state: State) -> None:
+    traffic(state)
+    assert samples(client)["strangler_dropped_total"] == [({"what": "tee", "reason": 'full "queue"\n'}, 7.0)]
+
+
+def test_histogram_buckets_are_cumulative_and_end_with_everything(client: TestClient, state: State) -> None:
+    traffic(state)
+    found = samples(client)
+    buckets = [(labels["le"], value) for labels, value in found["strangler_request_duration_seconds_bucket"]]
+    assert [value for _, value in buckets] == sorted(value for _, value in buckets)
+    assert buckets[-1] == ("+Inf", 100.0)
+    assert found["strangler_request_duration_seconds_count"][0][1] == 100.0
+    assert found["strangler_request_duration_seconds_sum"][0][1] == 12.5
+    at = dict(buckets)
+    below_half_a_millisecond = next(label for index, label in BUCKETS if index >= 20)
+    assert at[below_half_a_millisecond] == 90.0
+
+
+def test_bucket_bounds_are_exact_and_near_the_usual_ones() -> None:
+    for (index, label), usual in zip(BUCKETS, NEAR, strict=True):
+        assert float(label) == pytest.approx(BOUNDS[index], rel=1e-3)
+        assert float(label) == pytest.approx(usual, rel=0.06)
+
+
+def test_openmetrics_is_given_to_those_who_ask(client: TestClient, state: State) -> None:
+    traffic(state)
+    answer = client.get("/metrics", headers={"accept": "application/openmetrics-text; version=1.0.0"})
+    assert answer.headers["content-type"].startswith("application/openmetrics-text")
+    assert {family.name for family in parse_openmetrics(answer.text)} >= {"strangler_requests"}
+
+
+def test_every_metric_is_documented(client: TestClient, state: State) -> None:
+    traffic(state)
+    text = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
+    families = {family.name for family in text_string_to_metric_families(client.get("/metrics").text)}
+    assert families
+    assert not {name for name in families if f"`{name}" not in text}
