@@ -38,7 +38,7 @@ def split(tally: Tally, weight: int, before: set[tuple[str, str]]) -> Claim:
 def no_failed_reads(tally: Tally, when: str) -> Claim:
     """Every read of this step brought its answer."""
     failed, reads = tally.failed(read=True), tally.count(read=True)
-    examples = f": {'; '.join(tally.examples)}" if failed else ""
+    examples = f": {'; '.join(tally.failed_reads)}" if failed else ""
     return Claim(
         f"no client-visible error on reads {when}",
         failed == 0 < reads,

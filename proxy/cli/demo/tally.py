@@ -45,13 +45,15 @@ class Tally:
     failures: Counter[tuple[str, int]] = field(default_factory=Counter)  # endpoint, status
     latencies: dict[str, list[int]] = field(default_factory=dict)  # backend -> histogram over BOUNDS
     sides: dict[tuple[str, str], set[str]] = field(default_factory=dict)  # group, user -> backends of reads
-    examples: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_EXAMPLES))
+    failed_reads: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_EXAMPLES))
+    failed_writes: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_EXAMPLES))
 
     def record(self, seen: Seen) -> None:
         self.requests[seen.endpoint, seen.backend] += 1
         if seen.failed:
             self.failures[seen.endpoint, seen.status] += 1
-            self.examples.append(f"{seen.endpoint}: {seen.status or 'no answer'} {seen.problem}".strip())
+            example = f"{seen.endpoint}: {seen.status or 'no answer'} {seen.problem}".strip()
+            (self.failed_reads if seen.is_read else self.failed_writes).append(example)
         if seen.backend:
             counts = self.latencies.setdefault(seen.backend, [0] * (len(BOUNDS) + 1))
             counts[bisect_left(BOUNDS, seen.seconds)] += 1
@@ -65,7 +67,8 @@ class Tally:
         for part in parts:
             whole.requests.update(part.requests)
             whole.failures.update(part.failures)
-            whole.examples.extend(part.examples)
+            whole.failed_reads.extend(part.failed_reads)
+            whole.failed_writes.extend(part.failed_writes)
             for backend, counts in part.latencies.items():
                 whole.latencies[backend] = add(whole.latencies.get(backend, [0] * len(counts)), counts)
         return whole
