@@ -31,7 +31,9 @@ class ConfigErrors(Exception):
 
     def __init__(self, source: str, errors: Iterable[ConfigError]) -> None:
         self.source = source
-        self.errors: tuple[ConfigError, ...] = tuple(sorted(errors)[:MAX_ERRORS])
+        self.errors: tuple[ConfigError, ...] = tuple(
+            sorted(errors, key=lambda error: (error.line, error.column))[:MAX_ERRORS]
+        )
         super().__init__(source, self.errors)
 
     def __str__(self) -> str:
