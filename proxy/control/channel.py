@@ -72,7 +72,7 @@ class Link(asyncio.Protocol):
         try:
             for body in bodies:
                 self._owner.on_message(self, decode_from_worker(body))
-        except (msgspec.DecodeError, ValueError) as error:
+        except msgspec.DecodeError as error:
             self._hang_up(error)
 
     def _hang_up(self, error: Exception) -> None:
@@ -87,7 +87,6 @@ class Links:
         raise NotImplementedError
 
     def on_message(self, link: Link, message: FromWorker) -> None:
-        """Raises ValueError for a message that a worker must not send."""
         raise NotImplementedError
 
     def on_lost(self, link: Link) -> None:

@@ -32,9 +32,13 @@ class Collector:
             self._live[incarnation] = EMPTY if known is None and fresh else known
 
     def record(self, incarnation: str, totals: Stats) -> None:
-        """Newer totals of a worker that joined. Raises ValueError for a histogram of another shape."""
-        if any(len(line.counts) != len(stats.BOUNDS) + 1 for line in totals.latencies):
-            raise ValueError("a latency histogram has the wrong number of buckets")
+        """Newer totals of a worker that joined.
+
+        Histograms of another shape are left out: an adopted worker may be of another version.
+        """
+        fitting = [line for line in totals.latencies if len(line.counts) == len(stats.BOUNDS) + 1]
+        if len(fitting) != len(totals.latencies):
+            totals = msgspec.structs.replace(totals, latencies=fitting)
         older = self._live.get(incarnation)
         if older is not None:
             self._window.add(self._clock(), older, totals)

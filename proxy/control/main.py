@@ -78,7 +78,7 @@ class Instance:
                     watching = tasks.create_task(Watcher(self.reloader).run())
                     await self._until_stopped(tasks)
                     watching.cancel()
-                    await self._stop(listener)
+                    await self._stop()
                     admin.stop()
         finally:
             await self.channel.close()
@@ -126,8 +126,7 @@ class Instance:
             tasks.create_task(self.reloader.reload("SIGHUP"))
         log.info("%s: finishing what is in flight; once more to stop at once", number.name)
 
-    async def _stop(self, listener: socket.socket) -> None:
-        listener.close()
+    async def _stop(self) -> None:
         drain = asyncio.create_task(self.supervisor.drain())
         again = asyncio.create_task(self._second_signal())
         await asyncio.wait((drain, again), return_when=asyncio.FIRST_COMPLETED)

@@ -17,6 +17,7 @@ from pathlib import Path
 from proxy.config import ConfigError, ConfigErrors, Loaded, difference, load_text
 from proxy.control.log import log
 from proxy.core.phases import refused
+from proxy.core.snapshot import Snapshot
 
 MAX_FILE = 16 * 1024 * 1024  # bytes read of a configuration file; the loader's own limit is lower
 
@@ -44,27 +45,31 @@ class LastError:
     errors: tuple[ConfigError, ...]
 
 
-def judge(content: bytes, source: str, running: Loaded) -> Verdict:
-    """Whether this text may replace the running configuration. Pure but for the environment's variables."""
+def judge(content: bytes, source: str, running: Snapshot, started: Snapshot) -> Verdict:
+    """Whether this text may replace the running configuration. Pure but for the environment's variables.
+
+    `started` is the configuration that the process began with: what only a restart changes is still its.
+    """
     try:
         loaded = load(content, source)
     except ConfigErrors as errors:
         return Verdict(None, errors.errors)
-    rejected = [_problem(str(violation)) for violation in refused(running.snapshot, loaded.snapshot)]
+    rejected = [_problem(str(violation)) for violation in refused(running, loaded.snapshot)]
     if rejected:
         return Verdict(None, tuple(rejected))
-    found = difference(running.snapshot, loaded.snapshot)
-    restart = tuple(f"{line} (takes effect at the next restart)" for line in found.needs_restart)
+    found = difference(running, loaded.snapshot)
+    waiting = difference(started, loaded.snapshot).needs_restart
+    restart = tuple(f"{line} (takes effect at the next restart)" for line in waiting)
     broken = tuple(
         f"out of order, kept only because nothing was raised: {each}" for each in loaded.violations
     )
     return Verdict(loaded, (), found.lines, loaded.warnings + broken + restart)
 
 
-def _judge_safely(content: bytes, source: str, running: Loaded) -> Verdict:
+def _judge_safely(content: bytes, source: str, running: Snapshot, started: Snapshot) -> Verdict:
     """A fault of the loader's own must not end a process that serves."""
     try:
-        return judge(content, source, running)
+        return judge(content, source, running, started)
     except Exception as error:
         log.exception("cannot judge %s", source)
         return Verdict(None, (_problem(f"internal error while reading it: {error!r}"),))
@@ -93,7 +98,7 @@ class Reloader:
     ) -> None:
         self.path = path
         self.running = loaded
-        self.started = loaded.snapshot.server  # what only a restart changes stays as it is here
+        self.started = loaded.snapshot  # what only a restart changes stays as it is here
         self.generation = 1
         self.loaded_at = time.time()
         self.failures = 0
@@ -123,7 +128,9 @@ class Reloader:
         if isinstance(content, OSError):
             verdict = Verdict(None, (_problem(f"cannot be read: {content.strerror}"),))
         else:
-            verdict = await asyncio.to_thread(_judge_safely, content, str(self.path), self.running)
+            verdict = await asyncio.to_thread(
+                _judge_safely, content, str(self.path), self.running.snapshot, self.started
+            )
         if verdict.loaded is None:
             self._refuse(verdict, trigger)
         else:

@@ -131,6 +131,10 @@ class Supervisor(Links):
     async def drain(self) -> None:
         """Lets every worker finish what is in flight, within the drain timeout, then ends it."""
         self.draining = True
+        if self._listener is not None:
+            self._listener.close()
+        for link in list(self._unclaimed.values()):
+            self._dismiss(link)
         for worker in self._workers.values():
             if worker.link is not None:
                 worker.link.send(Drain(timeout=self._drain_timeout))
@@ -243,7 +247,9 @@ class Supervisor(Links):
             self._attach(worker, link)
             return
         self._unclaimed[hello.pid] = link
-        if self._listener is not None:
+        if self.draining:
+            self._dismiss(link)
+        elif self._listener is not None:
             asyncio.get_running_loop().call_later(UNCLAIMED_GRACE, self._dismiss, link)
         self._changed_now()
 

@@ -85,9 +85,11 @@ def test_the_first_totals_of_a_fresh_worker_are_traffic() -> None:
     assert collector.figures()["GET /a", "legacy"].requests_per_second == pytest.approx(2.0)
 
 
-def test_a_histogram_of_another_shape_is_refused() -> None:
+def test_a_histogram_of_another_shape_is_left_out_and_the_rest_is_counted() -> None:
     collector = Collector()
     collector.joined("a", fresh=True)
-    odd = msgspec.structs.replace(EMPTY, latencies=[Latency("GET /a", "legacy", [1, 2], 0.1)])
-    with pytest.raises(ValueError, match="wrong number of buckets"):
-        collector.record("a", odd)
+    odd = msgspec.structs.replace(served(3), latencies=[Latency("GET /a", "legacy", [1, 2], 0.1)])
+    collector.record("a", odd)
+    collector.record("a", odd)
+    assert count(collector) == 3
+    assert collector.totals().latencies == []

@@ -20,7 +20,8 @@ endpoints:
 
 
 def verdict(old: bytes, new: bytes) -> Verdict:
-    return judge(new, "routing.yaml", load(old, "routing.yaml"))
+    running = load(old, "routing.yaml").snapshot
+    return judge(new, "routing.yaml", running, running)
 
 
 def test_an_accepted_file_comes_with_its_difference() -> None:
@@ -36,6 +37,20 @@ def test_what_only_a_restart_changes_is_said_in_the_warnings() -> None:
     (warning,) = found.warnings
     assert "server.workers" in warning
     assert "takes effect at the next restart" in warning
+
+
+def test_what_waits_for_a_restart_is_said_until_then(path: Path) -> None:
+    async def main() -> None:
+        published = Published(path)
+        for reads in (5, 10):
+            published.write(text(reads, extra="server: {workers: 7}"))
+            await published.reloader.reload("test")
+            assert any("server.workers" in line for line in published.reloader.warnings)
+        published.write(text())
+        await published.reloader.reload("test")
+        assert not published.reloader.warnings
+
+    asyncio.run(main())
 
 
 def test_raising_an_endpoint_out_of_order_is_refused_with_the_reason() -> None:

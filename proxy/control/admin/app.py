@@ -17,6 +17,6 @@ def build(state: State) -> Starlette:
     """The admin app over the state."""
     return Starlette(
         routes=[*Api(state).routes(), *Pages(state).routes()],
-        middleware=[Middleware(Guard, state=state, bound=state.reloader.started.admin)],
+        middleware=[Middleware(Guard, state=state, bound=state.reloader.started.server.admin)],
         exception_handlers={HTTPException: on_http_exception, Exception: on_error},
     )

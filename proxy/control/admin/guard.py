@@ -50,7 +50,7 @@ class Guard:
             return None
         if not same_origin(headers):
             return problem(403, "a page of another origin may not do this")
-        token = self._state.reloader.started.admin_token
+        token = self._state.reloader.started.server.admin_token
         if token and not token_valid(headers.get("authorization", ""), token):
             return problem(
                 401,
