@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from proxy.config.errors import Path
 from proxy.config.model import Backend, Config, Endpoint
 from proxy.config.templates import parameters, shape
 from proxy.config.urls import is_loopback
 from proxy.core.snapshot import SAFE_METHODS
+
+KEY: Final = "[key]"
+"""Last in a path: it is about the key itself, not its value. Pydantic's own word for it."""
 
 Found = Iterator[tuple[Path, str]]
 """Paths of what is wrong, each with a phrase that follows the value."""
@@ -53,7 +57,7 @@ def _same_requests(names: Sequence[str]) -> Found:
     for name in names:
         other = seen.setdefault(shape(name), name)
         if other != name:
-            yield ("endpoints", name), f'matches the same requests as "{other}"'
+            yield ("endpoints", name, KEY), f'matches the same requests as "{other}"'
 
 
 def _endpoint(path: Path, name: str, endpoint: Endpoint, config: Config) -> Found:

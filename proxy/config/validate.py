@@ -10,7 +10,7 @@ from typing import Any, Final, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from proxy.config.checks import checks
+from proxy.config.checks import KEY, checks
 from proxy.config.errors import ConfigError, Path, key_text, printable
 from proxy.config.graph import Mark
 from proxy.config.model import Config
@@ -50,10 +50,6 @@ def validate(values: Values) -> tuple[Config | None, list[ConfigError]]:
 
 def _schema_finding(values: Values, error: Any) -> Finding:
     path: Path = tuple(error["loc"])
-    if path and path[-1] == "[key]":
-        path = path[:-1]
-        place = _place(values, path)
-        return Finding(path, place.key, str(path[-1]), f'"{path[-1]}" {error["ctx"]["error"]}')
     if error["type"] == "extra_forbidden":
         place = _place(values, path)
         return Finding(path, place.key, place.shown, f"unknown key{_nearest(path)}")
@@ -62,12 +58,13 @@ def _schema_finding(values: Values, error: Any) -> Finding:
 
 
 def _finding(values: Values, path: Path, phrase: str) -> Finding:
+    if path[-1:] == (KEY,):
+        path = path[:-1]
+        return Finding(path, _place(values, path).key, str(path[-1]), f'"{path[-1]}" {phrase}')
     place = _place(values, path)
     shown = "***" if path in _SECRET and place.shown else place.shown
     if path not in values.places:
         return Finding(path, place.key, "", phrase)
-    if len(path) == 2 and path[0] == "endpoints":
-        return Finding(path, place.key, shown, phrase)
     return Finding(path, place.value, shown, f"{shown} {phrase}")
 
 

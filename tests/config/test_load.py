@@ -62,7 +62,8 @@ def test_shipped_example_is_valid_and_moves_nothing() -> None:
     assert loaded.snapshot.legacy.upstreams == (Upstream("http://127.0.0.1:5001", "http", "127.0.0.1", 5001),)
     assert loaded.snapshot.async_.upstreams[0].port == 5002
     assert {endpoint.weight for endpoint in loaded.snapshot.endpoints} == {0}
-    assert loaded.violations == loaded.warnings == ()
+    assert not loaded.violations
+    assert not loaded.warnings
 
 
 def test_only_the_two_urls_are_required() -> None:
