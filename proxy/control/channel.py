@@ -11,6 +11,7 @@ import os
 import socket
 from collections.abc import Coroutine
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -80,17 +81,16 @@ class Link(asyncio.Protocol):
         self.abort()
 
 
-class Links:
+class Links(Protocol):
     """Who is told about connections: the supervisor."""
 
     def on_hello(self, link: Link) -> None:
-        raise NotImplementedError
+        """A worker introduced itself; `link` can be sent to from now on."""
 
-    def on_message(self, link: Link, message: FromWorker) -> None:
-        raise NotImplementedError
+    def on_message(self, link: Link, message: FromWorker) -> None: ...
 
     def on_lost(self, link: Link) -> None:
-        raise NotImplementedError
+        """The connection is gone, after `on_hello`, whoever ended it."""
 
 
 class ChannelServer:

@@ -273,9 +273,9 @@ class Supervisor(Links):
                 log.info("worker %d (pid %d) has finished its requests", worker.slot, worker.pid)
 
     def on_lost(self, link: Link) -> None:
+        link.listener.close()
         if self._unclaimed.get(link.hello.pid) is link:
             del self._unclaimed[link.hello.pid]
-            link.listener.close()
         worker = self._workers.get(link.hello.pid)
         if worker is None:
             self._collector.left(link.hello.incarnation)

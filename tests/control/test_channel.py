@@ -194,4 +194,4 @@ def test_a_socket_left_by_a_killed_predecessor_is_replaced(tmp_path: Path) -> No
 def test_a_path_too_long_for_a_unix_socket_names_the_setting(tmp_path: Path) -> None:
     path = tmp_path / ("x" * MAX_PATH)
     with pytest.raises(StartupError, match=r"server\.runtime_dir: .* choose a shorter directory"):
-        ChannelServer(path, Links()).start()
+        ChannelServer(path, Recorder()).start()

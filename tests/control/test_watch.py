@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,10 @@ def weight(site: Site) -> float:
     endpoint = site.get("/api/v1/endpoints").json()["endpoints"][0]
     assert site.ask().split()[1]
     return float(endpoint["weight"])
+
+
+def serves(site: Site, new: float) -> bool:
+    return weight(site) == new and site.settled()
 
 
 def write_in_place(site: Site, text: str) -> None:
@@ -33,12 +39,13 @@ def write_in_pieces(site: Site, text: str) -> None:
 
 
 @pytest.mark.parametrize("write", [write_in_place, write_new_inode, write_in_pieces])
-def test_a_saved_file_is_served_by_every_worker_without_a_false_alarm(site: Site, write: object) -> None:
-    assert callable(write)
+def test_a_saved_file_is_served_by_every_worker_without_a_false_alarm(
+    site: Site, write: Callable[[Site, str], None]
+) -> None:
     site.up()
     for new in (5, 10):
         write(site, site.text(new))
-        eventually(lambda new=new: weight(site) == new and site.settled(), f"weight {new}")  # type: ignore[misc]
+        eventually(partial(serves, site, new), f"weight {new}")
     assert site.state()["last_difference"] == ["GET /a: weight 5 -> 10"]
     assert "strangler_config_reload_failures_total 0.0" in site.get("/metrics").text
 
