@@ -32,10 +32,9 @@ def set_weight(text: str, endpoint: str, weight: float, *, source: str = "routin
         root = compose(text)
         splice = _splice(text, root, endpoint, number)
         edited = text[: splice.start] + splice.text + text[splice.end :]
-        _, value = _find(compose(edited), endpoint)
-        written = _entry(value, "weight")
-        if written is None or written[1].text != number:
-            raise Problem(value.start, "the weight can not be set here: write the endpoint in one line")
+        if not _took(edited, endpoint, number):
+            place = _find(root, endpoint)[1].start
+            raise Problem(place, "the weight can not be set here: write the endpoint in one line")
     except Problem as problem:
         mark = problem.mark
         error = ConfigError(mark.line + 1, mark.column + 1, key_text(path), "", problem.message)
@@ -43,12 +42,21 @@ def set_weight(text: str, endpoint: str, weight: float, *, source: str = "routin
     return edited
 
 
+def _took(edited: str, endpoint: str, number: str) -> bool:
+    """Whether the edited text says what it should; there are more ways to write YAML than one thinks of."""
+    try:
+        written = _entry(_find(compose(edited), endpoint)[1], "weight")
+    except Problem:
+        return False
+    return written is not None and written[1].text == number
+
+
 def _splice(text: str, root: Node | None, endpoint: str, weight: str) -> _Splice:
     _, value = _find(root, endpoint)
     if value.refused:
         raise Problem(value.start, value.refused)
     if value.kind == "scalar" and value.plain and value.text in ("", "~", "null"):
-        return _instead_of_nothing(value, f"{{weight: {weight}}}")
+        return _instead_of_nothing(text, value, f"{{weight: {weight}}}")
     if value.kind != "mapping":
         raise Problem(value.start, f"{value.text} is not a mapping of keys to values")
     old = _entry(value, "weight")
@@ -60,7 +68,7 @@ def _splice(text: str, root: Node | None, endpoint: str, weight: str) -> _Splice
     if "${" in number.text:
         raise Problem(number.start, f"the weight comes from the environment ({number.text}): set it there")
     if number.start.offset == number.end.offset:
-        return _instead_of_nothing(number, weight)
+        return _instead_of_nothing(text, number, weight)
     return _Splice(number.start.offset, number.end.offset, weight)
 
 
@@ -86,10 +94,11 @@ def _entry(node: Node | None, name: str) -> tuple[Node, Node] | None:
     return found[0] if found else None
 
 
-def _instead_of_nothing(value: Node, text: str) -> _Splice:
-    """An absent value ends right at its colon, which needs a blank after it."""
-    blank = " " if value.start.offset == value.end.offset else ""
-    return _Splice(value.start.offset, value.end.offset, blank + text)
+def _instead_of_nothing(text: str, value: Node, new: str) -> _Splice:
+    """An absent value may end right at its colon, which needs a blank after it."""
+    start = value.start.offset
+    blank = " " if text[start - 1 : start] == ":" else ""
+    return _Splice(start, value.end.offset, blank + new)
 
 
 def _added(text: str, value: Node, weight: str) -> _Splice:

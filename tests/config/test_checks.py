@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import pytest
+
+from proxy.config import ConfigErrors, load_text
+from tests.config.texts import error, errors, load
+
+RULES = [
+    ("server: {admin: '0.0.0.0:9000'}", "server.admin", "so server.admin_token is required"),
+    ("server: {admin: 'example.org:9000'}", "server.admin", "so server.admin_token is required"),
+    ("server: {listen: '127.0.0.1:9000'}", "server.admin", "is server.listen too"),
+    ("sticky: {key: []}", "sticky.key", "is empty"),
+    ("retries: {backoff: 1s}", "retries.max_backoff", "is shorter than retries.backoff"),
+    ("phases: {a: {after: b}, b: {}}", "phases.a.after", "b is not a phase listed before this one"),
+    ("phases: {a: {}, b: {after: b}}", "phases.b.after", "b is not a phase listed before this one (a)"),
+    (
+        "endpoints: {GET /a: {phase: later}}",
+        'endpoints."GET /a".phase',
+        "later is not a phase (reads, writes)",
+    ),
+    ("endpoints: {GET /a: {force: ' '}}", 'endpoints."GET /a".force', "say why"),
+    ("endpoints: {POST /a: {fallback: legacy}}", 'endpoints."POST /a".fallback', "for safe endpoints only"),
+    ("endpoints: {GET /a: {safe: false, fallback: legacy}}", 'endpoints."GET /a".fallback', "for safe"),
+    (
+        "endpoints: {'GET /a/{x}': {sticky: [path:y]}}",
+        'endpoints."GET /a/{x}".sticky[0]',
+        "names no parameter",
+    ),
+    ("endpoints: {GET /a: {sticky: []}}", 'endpoints."GET /a".sticky', "is empty"),
+    ("endpoints: {'GET /{x}': {}, 'GET /{y}': {}}", 'endpoints."GET /{y}"', 'same requests as "GET /{x}"'),
+    ("endpoints: {'GET /{x...}': {}, 'GET /{y...}': {}}", 'endpoints."GET /{y...}"', "same requests as"),
+]
+
+
+@pytest.mark.parametrize(("text", "key", "message"), RULES, ids=[text[:60] for text, _, _ in RULES])
+def test_rule_between_keys(text: str, key: str, message: str) -> None:
+    found = error(text)
+    assert found.key == key
+    assert message in found.message
+
+
+@pytest.mark.parametrize("admin", ["127.0.0.2:1", "[::1]:1", "localhost:1"])
+def test_loopback_admin_needs_no_token(admin: str) -> None:
+    assert errors(f"server: {{admin: '{admin}'}}") == []
+
+
+def test_path_key_of_all_endpoints_need_not_be_in_each() -> None:
+    loaded = load("sticky: {key: [path:x, bearer]}\nendpoints: {GET /a: {}, 'GET /a/{x}': {}}")
+    assert [len(rule.keys) for rule in loaded.snapshot.rules] == [1, 2]
+
+
+def test_rules_are_checked_beside_other_errors() -> None:
+    found = errors(
+        "server: {workers: many, admin: '0.0.0.0:1'}\nendpoints: {GET /a: {phase: x, weight: 500}}"
+    )
+    assert [each.key.rpartition(".")[2] for each in found] == ["workers", "admin", "phase", "weight"]
+
+
+@pytest.mark.parametrize(
+    ("backends", "key", "message"),
+    [
+        (
+            "legacy: {url: 'http://a', urls: ['http://b']}, async: {url: 'http://b'}",
+            "backends.legacy.urls",
+            "beside url",
+        ),
+        ("legacy: {urls: []}, async: {url: 'http://b'}", "backends.legacy.url", "is required"),
+        (
+            "legacy: {urls: ['http://a', 'http://a:80/']}, async: {url: 'http://b'}",
+            "backends.legacy.urls",
+            "twice",
+        ),
+        ("legacy: {url: 'http://a'}, async: ~", "backends.async.url", "is required"),
+        ("legacy: {url: 'http://a'}", "backends.async.url", "is required"),
+    ],
+)
+def test_backend_needs_its_addresses_once(backends: str, key: str, message: str) -> None:
+    with pytest.raises(ConfigErrors) as caught:
+        load_text(f"backends: {{{backends}}}", source="x", environ={})
+    (found,) = caught.value.errors
+    assert found.key == key
+    assert message in found.message

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from proxy.config import ConfigErrors, load_text, set_weight
+from tests.config.texts import BACKENDS
+
+NAME = "GET /a/{x}"
+
+EDITS = [
+    (" {weight: 25}  # why\n", " {weight: 50}  # why\n"),
+    ("\n    weight: 25 # why\n    group: g\n", "\n    weight: 50 # why\n    group: g\n"),
+    (" {}\n", " {weight: 50}\n"),
+    (" { }  # why\n", " {weight: 50 }  # why\n"),
+    ("\n", " {weight: 50}\n"),
+    ("", " {weight: 50}"),
+    ("   # why\n  GET /b:\n", " {weight: 50}   # why\n  GET /b:\n"),
+    (" ~\n", " {weight: 50}\n"),
+    (" null # why", " {weight: 50} # why"),
+    (" {group: g}\n", " {weight: 50, group: g}\n"),
+    ("\n    # why\n    group: g\n", "\n    # why\n    weight: 50\n    group: g\n"),
+    (" {weight: }\n", " {weight: 50}\n"),
+    ("\n    weight:\n", "\n    weight: 50\n"),
+    (" {weight: '25'}\n", " {weight: 50}\n"),
+    (" {weight: 25,\n    group: g}\n", " {weight: 50,\n    group: g}\n"),
+]
+"""What stands after the endpoint's colon, before and after."""
+
+OTHER_STYLES = [
+    (
+        "endpoints: {'GET /a/{x}': {group: g, weight: 25}}",
+        "endpoints: {'GET /a/{x}': {group: g, weight: 50}}",
+    ),
+    (
+        "endpoints:\r\n  GET /a/{x}:\r\n    group: g\r\n",
+        "endpoints:\r\n  GET /a/{x}:\r\n    weight: 50\r\n    group: g\r\n",
+    ),
+    (
+        "# é😀\nendpoints:\n  GET /a/{x}: {force: 'ü', weight: 0.5}\n",
+        "# é😀\nendpoints:\n  GET /a/{x}: {force: 'ü', weight: 50}\n",
+    ),
+    (
+        '"endpoints":\n  "GET /a/{x}": {"weight": 25}',
+        '"endpoints":\n  "GET /a/{x}": {"weight": 50}',
+    ),
+]
+
+
+@pytest.mark.parametrize(("before", "after"), EDITS)
+def test_only_the_number_changes(before: str, after: str) -> None:
+    start = "endpoints:\n  GET /a/{x}:"
+    assert set_weight(start + before, NAME, 50) == start + after
+
+
+@pytest.mark.parametrize(("before", "after"), OTHER_STYLES)
+def test_only_the_number_changes_whatever_the_style(before: str, after: str) -> None:
+    assert set_weight(before, NAME, 50) == after
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "the file has no endpoints"),
+        ("endpoints:", "is not listed; listed are: none"),
+        ("endpoints: {GET /b: {weight: 5}}", "is not listed; listed are: GET /b"),
+        ("endpoints: [1]", "is not listed"),
+        ("endpoints:\n  GET /a/{x}: 25", "25 is not a mapping"),
+        ("endpoints:\n  GET /a/{x}: &w {weight: 25}", "anchors are not supported"),
+        ("x: &w {weight: 25}\nendpoints:\n  GET /a/{x}: *w", "aliases are not supported"),
+        ("endpoints:\n  GET /a/{x}: {weight: &w 25}", "anchors are not supported"),
+        ("endpoints:\n  GET /a/{x}: {weight: !!int 25}", "tags are not supported"),
+        ("endpoints:\n  GET /a/{x}: {weight: [25]}", "the weight is not a number"),
+        ("endpoints:\n  GET /a/{x}: {weight: '${W:-5}'}", "comes from the environment"),
+        ("endpoints:\n  GET /a/{x}: {weight: 1, weight: 2}", "weight is given twice"),
+        ("endpoints:\n  GET /a/{x}: {}\n  GET /a/{x}: {}", "is given twice"),
+        ("endpoints:\n  GET /a/{x}: {weight: 1", "this is not YAML"),
+        ("endpoints:\n  GET /a/{x}:\n    ? group\n    : g\n", "write the endpoint in one line"),
+    ],
+)
+def test_what_can_not_be_changed_in_one_place_is_refused(text: str, reason: str) -> None:
+    with pytest.raises(ConfigErrors) as caught:
+        set_weight(text, NAME, 50)
+    (found,) = caught.value.errors
+    assert reason in found.message
+    assert found.line >= 1
+
+
+@pytest.mark.parametrize("weight", [-1, 100.01, 0.001, float("nan"), float("inf")])
+def test_weight_out_of_range_is_refused(weight: float) -> None:
+    with pytest.raises(ConfigErrors, match="weight"):
+        set_weight("endpoints:\n  GET /a/{x}:", NAME, weight)
+
+
+COMMENTS = st.text(alphabet="abc é😀#:{}[]'\"-", max_size=12).map(lambda text: f"# {text}")
+VALUES = st.sampled_from(
+    ["", "{}", "{weight: 7}", "{group: g, weight: 0.25}", "{weight: 3, group: 'x y'}", "\n    group: g",
+     "\n    weight: 9\n    group: g", "\n    group: g\n    weight:   12.5"]
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(COMMENTS, VALUES), min_size=1, max_size=5), st.data(), st.integers(0, 10_000))
+def test_everything_else_stays_as_it_is(
+    entries: list[tuple[str, str]], data: st.DataObject, weight: int
+) -> None:
+    lines = [f"  {comment}\n  GET /e{number}: {value}\n" for number, (comment, value) in enumerate(entries)]
+    text = f"{BACKENDS}endpoints:\n{''.join(lines)}# the end\n"
+    chosen = data.draw(st.integers(0, len(entries) - 1))
+    edited = set_weight(text, f"GET /e{chosen}", weight / 100)
+
+    before = load_text(text, source="x", environ={}).snapshot.endpoints
+    after = load_text(edited, source="x", environ={}).snapshot.endpoints
+    assert [each.weight for each in after] == [
+        weight if number == chosen else each.weight for number, each in enumerate(before)
+    ]
+    assert [each.group for each in after] == [each.group for each in before]
+    start = text.index(lines[chosen])
+    rest = len(text) - start - len(lines[chosen])
+    assert edited[:start] == text[:start]
+    assert edited[len(edited) - rest :] == text[len(text) - rest :]
+    assert entries[chosen][0] in edited
+    assert set_weight(edited, f"GET /e{chosen}", weight / 100) == edited
