@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from async_api import errors
+from async_api import document, errors
 from async_api.config import Settings
 from async_api.database import Database
 from async_api.fx import Rates
@@ -35,6 +35,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )
+    app.openapi = lambda: document.openapi(app)  # type: ignore[method-assign]
     app.state.settings = settings
     app.state.database = database
     app.state.rates = rates

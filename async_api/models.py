@@ -12,12 +12,14 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    JsonValue,
     PlainSerializer,
     ValidationInfo,
     WithJsonSchema,
     field_validator,
 )
 
+from async_api.errors import BASE, KINDS
 from async_api.money import AMOUNT, Currency, Money, MoneyIn, PositiveMoney, check_scale, to_minor
 
 TEXT = r"^[^\x00-\x1f\x7f]+$"
@@ -39,7 +41,11 @@ def timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-Id = Annotated[UUID, BeforeValidator(canonical_uuid)]
+Id = Annotated[
+    UUID,
+    BeforeValidator(canonical_uuid),
+    WithJsonSchema({"type": "string", "format": "uuid", "pattern": f"^{UUID_PATTERN.pattern}$"}),
+]
 Timestamp = Annotated[
     datetime, PlainSerializer(timestamp), WithJsonSchema({"type": "string", "format": "date-time"})
 ]
@@ -47,22 +53,39 @@ Name = Annotated[str, Field(min_length=1, max_length=100, pattern=TEXT, examples
 Note = Annotated[str, Field(min_length=1, max_length=200, pattern=TEXT, examples=["Order 1843"])]
 
 
+SOURCE, DESTINATION = "3099fdf5-ab99-454a-a901-e35cd47d380d", "d8f33418-f3d4-4711-9804-f92283868a29"
+EUROS: dict[str, JsonValue] = {"amount": "12.34", "currency": "EUR"}
+
+
+def example(**values: JsonValue) -> ConfigDict:
+    """A request body's configuration: no unknown fields, and an example in the document."""
+    return ConfigDict(extra="forbid", json_schema_extra={"examples": [values]})
+
+
 class Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
 class AccountOpening(Body):
+    model_config = example(name="Ada Lovelace", currency="EUR", opening_balance=EUROS)
+
     name: Name
     currency: Currency
     opening_balance: MoneyIn | None = None
 
 
 class AccountReplacement(Body):
+    model_config = example(name="Ada King", status="frozen")
+
     name: Name
     status: AccountStatus
 
 
 class PaymentOrder(Body):
+    model_config = example(
+        source_account_id=SOURCE, destination_account_id=DESTINATION, amount=EUROS, description="Order 1843"
+    )
+
     source_account_id: Id
     destination_account_id: Id
     amount: PositiveMoney
@@ -77,6 +100,8 @@ class PaymentOrder(Body):
 
 
 class RefundOrder(Body):
+    model_config = example(amount=EUROS, reason="Returned")
+
     amount: Annotated[PositiveMoney | None, Field(description="All that is left, if absent.")] = None
     reason: Note | None = None
 
@@ -178,11 +203,11 @@ class ProblemField(BaseModel):
     message: str
 
 
-class ProblemBody(BaseModel):
+class Problem(BaseModel):
     """RFC 9457."""
 
-    type: str
+    type: Annotated[str, Field(json_schema_extra={"enum": [BASE + kind for kind in KINDS]})]
     title: str
-    status: int
+    status: Annotated[int, Field(ge=400, le=599)]
     detail: str
-    errors: list[ProblemField] | None = None
+    errors: Annotated[list[ProblemField], Field(description="What is wrong with which field.")] = []

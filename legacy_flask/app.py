@@ -8,14 +8,12 @@ from legacy_flask import db, errors, fx
 from legacy_flask.config import Config
 from legacy_flask.views import accounts, health, payments, quotes
 
-MAX_BODY = 16 * 1024
-
 
 def create_app(config: Config | None = None) -> Flask:
     """Raises ConfigError."""
     config = config or Config.from_environment()
     app = Flask(__name__, static_folder=None)
-    app.config.update(MAX_CONTENT_LENGTH=MAX_BODY, PROVIDE_AUTOMATIC_OPTIONS=False)
+    app.config.update(PROVIDE_AUTOMATIC_OPTIONS=False)
     app.url_map.merge_slashes = False
     app.extensions["config"] = config
     db.init_app(app, config)

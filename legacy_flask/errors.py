@@ -84,8 +84,8 @@ def init_app(app: Flask) -> None:
 
 
 def _http_error(error: HTTPException) -> Response:
-    """What Flask itself refuses: unknown paths and methods, bodies over the limit."""
-    kinds = {404: "not-found", 405: "method-not-allowed", 413: "body-too-large"}
+    """What Flask itself refuses: unknown paths and methods."""
+    kinds = {404: "not-found", 405: "method-not-allowed"}
     kind = kinds.get(error.code or 500)
     if kind is None:
         return _unexpected(error)

@@ -30,7 +30,7 @@ from async_api.routes.common import (
 routes = router("/accounts", "accounts")
 
 
-@routes.get("/{account_id}", responses=problems(401, 404, 503))
+@routes.get("/{account_id}", responses=problems(*READ))
 async def get_account(key: AccountKey, merchant: Merchant, database: Db) -> Account:
     return accounts.show(await accounts.find(database, key, merchant))
 

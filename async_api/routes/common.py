@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Security
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator
 
 from async_api import cursors
 from async_api.auth import scheme
@@ -23,15 +23,16 @@ REASONS = {
     413: "The body is too large.",
     415: "The body is not application/json.",
     422: "Some values are not allowed, or the money cannot be moved.",
-    503: "Try again later.",
+    500: "Something went wrong; after a write, `outcome-unknown` says that it may have taken place.",
+    503: "Try again later: nothing was done.",
 }
-READ = (401, 404, 422, 503)
-WRITE = (400, 401, 404, 413, 415, 422, 503)
+READ = (401, 404, 422, 500, 503)
+WRITE = (400, 401, 404, 413, 415, 422, 500, 503)
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route that may answer with these problems."""
-    schema = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}
+    schema = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {status: {"description": REASONS[status], "content": schema} for status in statuses}
 
 
@@ -76,7 +77,7 @@ RateSource = Annotated[Rates, Depends(rates)]
 RetryPolicy = Annotated[Retry, Depends(retry)]
 AccountKey = Annotated[UUID, Depends(account_key)]
 PaymentKey = Annotated[UUID, Depends(payment_key)]
-Limit = Annotated[int, BeforeValidator(_digits), Field(ge=1, le=100), Query(description="Items per page.")]
+Limit = Annotated[int, Query(ge=1, le=100, description="Items per page."), BeforeValidator(_digits)]
 Month = Annotated[str, Query(pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])$", examples=["2026-01"])]
 Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before.")]
 

@@ -10,7 +10,7 @@ from async_api.routes.common import Db, problems
 routes = APIRouter(tags=["health"])
 
 
-@routes.get("/healthz", responses=problems(503))
+@routes.get("/healthz", responses=problems(500, 503))
 async def healthz(database: Db) -> Health:
     await database.fetchval("SELECT 1")
     return Health(status="ok")

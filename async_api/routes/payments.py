@@ -29,7 +29,7 @@ from async_api.routes.common import (
 routes = router("/payments", "payments")
 
 
-@routes.get("/{payment_id}", responses=problems(401, 404, 503))
+@routes.get("/{payment_id}", responses=problems(*READ))
 async def get_payment(key: PaymentKey, merchant: Merchant, database: Db) -> Payment:
     return payments.show(await payments.find(database, key, merchant))
 

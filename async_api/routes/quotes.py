@@ -14,7 +14,7 @@ from async_api.routes.common import RateSource, problems, router
 routes = router("/quotes", "quotes")
 
 
-@routes.get("", responses=problems(401, 422, 503))
+@routes.get("", responses=problems(401, 422, 500, 503))
 async def get_quote(wanted: Annotated[QuoteRequest, Query()], rates: RateSource) -> Quote:
     found = await rates.rate(wanted.base, wanted.quote)
     minor = to_minor(wanted.amount)
