@@ -42,7 +42,7 @@ def demo(once: bool, port: int, pause: float, directory: Path) -> None:
     \b
     Exit codes: 0 every claim held, 1 one did not, 2 it could not start.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in services.INTERRUPTS:
         signal.signal(number, signal.default_int_handler)  # ends like Ctrl-C: children first
     screen = Screen(Console(highlight=False))
     try:

@@ -22,6 +22,7 @@ from proxy.cli.demo import postgres, routing
 
 DATABASE = "strangler_demo"
 ACCOUNTS, PAYMENTS = 900, 5_000
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE = 8.0
 """Seconds that a process has to end after SIGTERM."""
 
@@ -149,14 +150,29 @@ def running(directory: Path, port: int) -> Iterator[Site]:
         try:
             yield _start(stack, directory, Ports.choose(port))
         finally:
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            for number in INTERRUPTS:
                 signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C would leave processes behind
+
+
+@contextmanager
+def _interrupts_deferred() -> Iterator[None]:
+    """Signals that would end the demo do so after the block."""
+    came: list[int] = []
+    former = {number: signal.signal(number, lambda got, _: came.append(got)) for number in INTERRUPTS}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+        if came:
+            raise KeyboardInterrupt
 
 
 def _start(stack: ExitStack, directory: Path, ports: Ports) -> Site:
     logs = directory / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    database = stack.enter_context(postgres.running(directory / "postgres"))
+    with _interrupts_deferred():  # one between its start and its return would leave it running
+        database = stack.enter_context(postgres.running(directory / "postgres"))
     database.drop(DATABASE)
     url = database.database(DATABASE)
     seeded = _migrate_and_seed(url)

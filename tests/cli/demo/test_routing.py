@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from proxy.cli.demo import routing
+from proxy.cli.demo.services import Ports
+from proxy.config import load_file
+from proxy.core.snapshot import Snapshot
+
+PORTS = Ports(8000, 9000, 5001, 5002)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "routing.yaml"
+    path.write_text(routing.initial(tmp_path, PORTS))
+    return path
+
+
+def weights(path: Path) -> dict[str, int]:
+    snapshot: Snapshot = load_file(path).snapshot
+    return {endpoint.name: endpoint.weight // 100 for endpoint in snapshot.endpoints}
+
+
+def test_the_first_table_is_valid_and_moves_nothing(path: Path) -> None:
+    assert weights(path) == {**dict.fromkeys(routing.READS, 0), routing.WRITE: 0}
+    assert load_file(path).warnings == ()
+
+
+def test_an_edit_changes_the_reads_and_nothing_else(path: Path) -> None:
+    before = path.read_text()
+    routing.edit(path, 10)
+    routing.edit(path, 100)
+    assert weights(path) == {**dict.fromkeys(routing.READS, 100), routing.WRITE: 0}
+    routing.edit(path, 0)
+    assert path.read_text() == before

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import pytest
+
+from proxy.cli.demo.tally import MAX_EXAMPLES, Seen, Tally
+
+READ = "GET /accounts/{account_id}"
+
+
+def seen(seconds: float = 0.01, status: int = 200, backend: str = "async") -> Seen:
+    return Seen(READ, backend, status, seconds, "user-1")
+
+
+def test_a_sum_counts_every_part_once() -> None:
+    parts = [Tally(), Tally()]
+    for part in parts:
+        part.record(seen())
+        part.record(seen(status=502, backend=""))
+    whole = Tally.of(*parts)
+    assert whole.count(read=True) == 4
+    assert whole.count(read=True, backend="async") == 2
+    assert whole.failed(read=True) == 2
+    assert parts[0].count(read=True) == 2
+    assert sum(whole.latencies["async"]) == 2
+
+
+def test_latency_is_kept_within_the_histogram_s_precision() -> None:
+    tally = Tally()
+    for _ in range(100):
+        tally.record(seen(0.050))
+    assert tally.milliseconds("async", 0.5) == pytest.approx(50, rel=0.12)
+    assert tally.milliseconds("legacy", 0.5) is None
+
+
+def test_an_answer_slower_than_all_bounds_is_counted() -> None:
+    tally = Tally()
+    tally.record(seen(1000.0))
+    assert sum(tally.latencies["async"]) == 1
+
+
+def test_examples_are_bounded() -> None:
+    tally = Tally()
+    for _ in range(100):
+        tally.record(seen(status=500))
+    assert len(tally.failed_reads) == MAX_EXAMPLES
+    assert not tally.failed_writes
+
+
+def test_groups_are_the_first_literal_segment() -> None:
+    assert seen().group == "accounts"
+    assert Seen("POST /payments", "", 201, 0.1, "u").group == "payments"
