@@ -7,11 +7,11 @@ idempotency key, the breaker and the fallback are applied afterwards by the edge
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from proxy.core import paths
-from proxy.core.http1.request import RequestHead
+from proxy.core.http1.request import RequestFields, RequestHead
 from proxy.core.snapshot import ASYNC, FULL_WEIGHT, LEGACY, BackendName, Endpoint, KeySource, Reason, Snapshot
 
 
@@ -52,7 +52,7 @@ def decide(snapshot: Snapshot, head: RequestHead, context: Context) -> Decision:
     if segments is None:
         return _ambiguous(snapshot)
     method = head.method
-    first = head.fields.first
+    first = head.fields
     endpoint = snapshot.table.find(method, segments)
     if method == "OPTIONS":
         asked_for = _preflight(snapshot, first, segments)
@@ -61,7 +61,7 @@ def decide(snapshot: Snapshot, head: RequestHead, context: Context) -> Decision:
             return Decision(asked_for, backend, "preflight", None, None, False)
     if endpoint is None:
         return _unlisted(snapshot)
-    if b"x-backend" in first:
+    if b"x-backend" in first.special:
         chosen = _override(snapshot, first)
         if chosen is not None:
             return _tuple(Decision, (endpoint, chosen, "override", None, None, False))
@@ -90,7 +90,7 @@ def sticky_key(snapshot: Snapshot, endpoint: Endpoint, head: RequestHead, peer: 
         return None
     rule = snapshot.rules[endpoint.index]
     for source, extract in rule.keys:
-        key = extract(head.fields.first, segments, peer)
+        key = extract(head.fields, segments, peer)
         if key is not None:
             return Key(source, rule.bucket(key))
     return None
@@ -107,7 +107,7 @@ def _unlisted(snapshot: Snapshot) -> Decision:
     return Decision(None, backend, "unlisted", None, None, False)
 
 
-def _preflight(snapshot: Snapshot, first: Mapping[bytes, bytes], segments: Sequence[str]) -> Endpoint | None:
+def _preflight(snapshot: Snapshot, first: RequestFields, segments: Sequence[str]) -> Endpoint | None:
     """The endpoint that a CORS preflight (Fetch standard, section 3.2.2) asks about; it carries no key."""
     method = first.get(b"access-control-request-method")
     if method is None or b"origin" not in first:
@@ -115,11 +115,11 @@ def _preflight(snapshot: Snapshot, first: Mapping[bytes, bytes], segments: Seque
     return snapshot.table.find(method.decode("latin-1"), segments)
 
 
-def _override(snapshot: Snapshot, first: Mapping[bytes, bytes]) -> BackendName | None:
+def _override(snapshot: Snapshot, first: RequestFields) -> BackendName | None:
     """x-backend is obeyed only with the right x-backend-token; wrong ones are as if they were not there."""
-    token = first.get(b"x-backend-token", b"")
+    token = first.get(b"x-backend-token") or b""
     expected = snapshot.override_token.encode()
     if not expected or not hmac.compare_digest(token, expected):
         return None
-    wanted = first.get(b"x-backend", b"").lower()
+    wanted = (first.get(b"x-backend") or b"").lower()
     return ASYNC if wanted == b"async" else LEGACY if wanted == b"legacy" else None

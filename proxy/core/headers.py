@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from proxy.core.http1.grammar import Pairs
-from proxy.core.http1.request import RequestHead
+from proxy.core.http1.request import RequestFields, RequestHead
 from proxy.core.http1.response import CHUNKED, ResponseHead
 from proxy.core.snapshot import ASYNC, LEGACY, BackendName
 
@@ -20,7 +19,6 @@ _DROPPED: Final = frozenset(
     {
         b"connection",
         b"expect",
-        b"host",
         b"http2-settings",
         b"keep-alive",
         b"proxy-authorization",
@@ -41,6 +39,7 @@ _FRAMING: Final = frozenset({b"content-length", b"host", b"transfer-encoding"})
 _RESPONSE_DROPPED: Final = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade"}
 )
+_ONLY_LENGTH: Final = [b"content-length"]
 
 SERVED_BY: Final[dict[BackendName, bytes]] = {
     LEGACY: b"x-served-by: legacy\r\n",
@@ -62,78 +61,68 @@ def request_block(head: RequestHead, hop: Hop, host: bytes | None, upgrade: byte
     `host` replaces the client's Host if not None; `upgrade` re-adds the hop-by-hop pair of a tunnel.
     """
     fields = head.fields
-    named = [name for name in fields.connection if name not in _FRAMING]
-    kept = [
-        b"%b: %b\r\n" % (name, value)
-        for name, value in fields.pairs
-        if (key := name.lower()) not in _DROPPED
-        and key not in named
-        and (hop.trusted or not _claims_origin(key))
-        and (b"_" not in key or not _imitates(key))
-    ]
-    kept.insert(0, b"Host: %b\r\n" % (head.host if host is None else host))
-    kept.append(_forwarded(head, hop))
-    if upgrade is not None:
-        kept.append(b"connection: upgrade\r\nupgrade: %b\r\n" % upgrade)
-    return b"".join(kept)
+    wanted = head.host if host is None else host
+    dropped = {name for name in fields.special if _is_dropped(name, hop.trusted)}
+    dropped.update(name for name in fields.connection if name not in _FRAMING)
+    prefix = b""
+    if wanted != fields.host:
+        dropped.add(b"host")
+        prefix = b"Host: %b\r\n" % wanted
+    tunnel = b"" if upgrade is None else b"connection: upgrade\r\nupgrade: %b\r\n" % upgrade
+    return prefix + (fields.without(dropped) if dropped else fields.raw) + _forwarded(head, hop) + tunnel
 
 
 def response_block(response: ResponseHead, served_by: BackendName | None) -> bytes:
     """Status line and header lines for the client, without its connection's own fields."""
     special = response.special
-    if not special or (len(special) == 1 and b"content-length" in special and response.status != 204):
-        block = response.block
+    if not special or (special == _ONLY_LENGTH and response.status != 204):
+        block = response.raw
     else:
-        block = b"".join([b"%b: %b\r\n" % pair for pair in _relayed(response, served_by is not None)])
+        block = response.without(_response_dropped(response, served_by is not None))
     if served_by is None:
         return b"HTTP/1.1 %b\r\n%b" % (response.line, block)
     return b"HTTP/1.1 %b\r\n%b%b" % (response.line, block, SERVED_BY[served_by])
 
 
-def _relayed(response: ResponseHead, replace_served_by: bool) -> Pairs:
-    named: set[bytes] = set()
-    if b"connection" in response.special:
-        for name, value in response.pairs:
-            if name.lower() == b"connection":
-                named.update(token.strip(b" \t") for token in value.lower().split(b","))
-    dropped = _RESPONSE_DROPPED | (named - _FRAMING)
-    if replace_served_by:
-        dropped |= {b"x-served-by"}
+def _is_dropped(name: bytes, trusted: bool) -> bool:
+    if b"_" in name:
+        # CGI-style backends read `-` and `_` alike, so X_Forwarded_For would pass for the real one.
+        name = name.replace(b"_", b"-")
+        return name in _DROPPED or name in _FRAMING or _claims_origin(name)
+    return name in _DROPPED or (not trusted and _claims_origin(name))
+
+
+def _claims_origin(name: bytes) -> bool:
+    return name.startswith(b"x-forwarded-") or name == b"forwarded"
+
+
+def _response_dropped(response: ResponseHead, replace_served_by: bool) -> set[bytes]:
+    dropped = _RESPONSE_DROPPED.intersection(response.special)
+    result = set(dropped)
+    if b"connection" in dropped:
+        result.update(name for name in response.tokens(b"connection") if name not in _FRAMING)
+    if replace_served_by and b"x-served-by" in response.special:
+        result.add(b"x-served-by")
     if response.status == 204 or response.length == CHUNKED:
-        dropped |= {b"content-length"}
-    return [pair for pair in response.pairs if pair[0].lower() not in dropped]
-
-
-def _claims_origin(key: bytes) -> bool:
-    return key.startswith(b"x-forwarded-") or key == b"forwarded"
-
-
-def _imitates(key: bytes) -> bool:
-    """CGI-style backends read `-` and `_` alike, so X_Forwarded_For would pass for the real one."""
-    dashed = key.replace(b"_", b"-")
-    return dashed in _DROPPED or dashed in _FRAMING or _claims_origin(dashed)
+        result.add(b"content-length")
+    return result
 
 
 def _forwarded(head: RequestHead, hop: Hop) -> bytes:
-    first = head.fields.first
-    via = _joined(head, b"via", VIA)
-    if not hop.trusted:
-        return b"x-forwarded-for: %b\r\nx-forwarded-proto: %b\r\nx-forwarded-host: %b\r\nvia: %b\r\n" % (
-            hop.peer,
-            hop.scheme,
-            head.host,
-            via,
-        )
+    fields = head.fields
+    peer, scheme, host = hop.peer, hop.scheme, head.host
+    if hop.trusted:
+        peer = _joined(fields, b"x-forwarded-for", peer)
+        scheme = fields.get(b"x-forwarded-proto") or scheme
+        host = fields.get(b"x-forwarded-host") or host
+    via = _joined(fields, b"via", VIA) if b"via" in fields.special else VIA
     return b"x-forwarded-for: %b\r\nx-forwarded-proto: %b\r\nx-forwarded-host: %b\r\nvia: %b\r\n" % (
-        _joined(head, b"x-forwarded-for", hop.peer),
-        first.get(b"x-forwarded-proto", hop.scheme),
-        first.get(b"x-forwarded-host", head.host),
+        peer,
+        scheme,
+        host,
         via,
     )
 
 
-def _joined(head: RequestHead, name: bytes, last: bytes) -> bytes:
-    if name not in head.fields.first:
-        return last
-    values = [value for key, value in head.fields.pairs if key.lower() == name and value]
-    return b", ".join([*values, last])
+def _joined(fields: RequestFields, name: bytes, last: bytes) -> bytes:
+    return b", ".join([*(value for value in fields.values(name) if value), last])

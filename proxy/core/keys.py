@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from proxy.core.buckets import bucket_function
+from proxy.core.http1.grammar import FieldBlock
 
 if TYPE_CHECKING:
     from proxy.core.snapshot import Endpoint, KeySource
 
-Extract = Callable[[Mapping[bytes, bytes], Sequence[str], str], "bytes | None"]
+Extract = Callable[[FieldBlock, Sequence[str], str], "bytes | None"]
 """(first value of each header by lower-case name, path segments, peer address) -> the key, None if absent."""
 
 MAX_TOKEN = 16 * 1024
@@ -50,13 +51,13 @@ def extractor(source: KeySource, template: str) -> Extract | None:
 
 
 def _header(name: bytes) -> Extract:
-    def extract(first: Mapping[bytes, bytes], segments: Sequence[str], peer: str) -> bytes | None:
+    def extract(first: FieldBlock, segments: Sequence[str], peer: str) -> bytes | None:
         return first.get(name) or None
 
     return extract
 
 
-def _bearer(first: Mapping[bytes, bytes], segments: Sequence[str], peer: str) -> bytes | None:
+def _bearer(first: FieldBlock, segments: Sequence[str], peer: str) -> bytes | None:
     value = first.get(b"authorization")
     if (
         value is None or value[:7].lower() != b"bearer "
@@ -68,7 +69,7 @@ def _bearer(first: Mapping[bytes, bytes], segments: Sequence[str], peer: str) ->
 def _cookie(name: bytes) -> Extract:
     find = re.compile(rb'(?:^|;)[ \t]*%b=[ \t]*"?([^";]*)' % re.escape(name)).search
 
-    def extract(first: Mapping[bytes, bytes], segments: Sequence[str], peer: str) -> bytes | None:
+    def extract(first: FieldBlock, segments: Sequence[str], peer: str) -> bytes | None:
         value = first.get(b"cookie")
         if value is None:
             return None
@@ -94,7 +95,7 @@ def _jwt(claim: str) -> Extract:
     shape = msgspec.defstruct("Claim", [("value", str | int | None, msgspec.field(name=claim, default=None))])
     decode: Callable[[bytes], Any] = msgspec.json.Decoder(shape).decode
 
-    def extract(first: Mapping[bytes, bytes], segments: Sequence[str], peer: str) -> bytes | None:
+    def extract(first: FieldBlock, segments: Sequence[str], peer: str) -> bytes | None:
         token = _bearer(first, segments, peer)
         if token is None or len(token) > MAX_TOKEN:
             return None
@@ -114,5 +115,5 @@ def _jwt(claim: str) -> Extract:
 _URLSAFE = bytes.maketrans(b"-_", b"+/")
 
 
-def _client_ip(first: Mapping[bytes, bytes], segments: Sequence[str], peer: str) -> bytes | None:
+def _client_ip(first: FieldBlock, segments: Sequence[str], peer: str) -> bytes | None:
     return peer.encode() or None

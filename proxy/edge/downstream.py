@@ -210,8 +210,7 @@ class ClientConnection(asyncio.Protocol):
         if backend == ASYNC and endpoint is not None and services.must_fall_back(endpoint):
             backend = LEGACY
             decision = decision._replace(backend=LEGACY, reason="breaker")
-        now = services.loop.time()
-        exchange = Exchange(self, services, snapshot, head, decision, backend, now)
+        exchange = Exchange(self, services, snapshot, head, decision, backend)
         self.exchange = exchange
         self._left = fields.content_length
         if fields.chunked:
@@ -222,7 +221,7 @@ class ClientConnection(asyncio.Protocol):
             exchange.begin(False)
             return
         self._body_bytes = 0
-        self.deadline = now + snapshot.server.timeouts.body
+        self.deadline = services.loop.time() + snapshot.server.timeouts.body
         exchange.begin(True)
         rest, self._buffer = self._buffer, b""
         if rest:
@@ -231,7 +230,7 @@ class ClientConnection(asyncio.Protocol):
             self.write(replies.CONTINUE)
 
     def _forwarded_client(self, fields: RequestFields) -> str:
-        values = [value for name, value in fields.pairs if name.lower() == b"x-forwarded-for"]
+        values = fields.values(b"x-forwarded-for")
         return client_address(self._context.peer, values, self.services.trusted)
 
     def _on_body(self, exchange: Exchange, data: bytes) -> None:

@@ -7,6 +7,7 @@ connection, the pool or the upstream's connection.
 from __future__ import annotations
 
 import random
+import time
 from typing import TYPE_CHECKING
 
 from proxy.core.decide import Decision
@@ -74,7 +75,6 @@ class Exchange:
         head: RequestHead,
         decision: Decision,
         backend: BackendName,
-        started: float,
     ) -> None:
         self.client: ClientConnection | None = client
         self._outbound = client.outbound
@@ -84,7 +84,7 @@ class Exchange:
         self.method = head.method
         self.backend = backend
         self.reason: Reason = decision.reason
-        self.started = started
+        self.started = time.perf_counter()  # the loop's own clock has milliseconds only
         self.status = 0  # what the client got; 0 while and if it got nothing whole
         self.keep_alive = head.fields.keep_alive
         endpoint = decision.endpoint
@@ -203,7 +203,7 @@ class Exchange:
         block = self._outbound.block(head, self.backend, self.snapshot.backend(self.backend).host)
         line = b"%b %b HTTP/1.1\r\n" % (head.method.encode("ascii"), head.target)
         tail = b"\r\n"
-        if b"x-request-id" not in fields.first:
+        if b"x-request-id" not in fields.special:
             tail = b"x-request-id: %b\r\n\r\n" % self.services.request_id()
         if fields.chunked:
             self._encode_request = not self._body_complete
@@ -339,7 +339,7 @@ class Exchange:
 
     def _again(self, verdict: Again) -> None:
         self.services.count_retry(self.endpoint, verdict.why)
-        if self._sent:
+        if verdict.budgeted:  # the fresh try after a stale connection comes on top
             self._retries += 1
         if verdict.on_fallback:
             self.backend = LEGACY

@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import os
 import random
+import time
 from typing import Final
 
 from proxy.core.breaker import Breaker
@@ -108,7 +109,7 @@ class Services:
             exchange.backend,
             exchange.reason,
             exchange.status,
-            self.loop.time() - exchange.started,
+            time.perf_counter() - exchange.started,
         )
 
     def observe_refusal(self, reason: str, error: Malformed) -> None:

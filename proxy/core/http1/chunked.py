@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from proxy.core.http1.grammar import VALUE, Malformed, Pairs, split_fields
+from proxy.core.http1.grammar import VALUE, FieldBlock, Malformed, Pairs
 
 _SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;" + VALUE + rb")?")
 MAX_LINE: Final = 4096
@@ -104,9 +104,7 @@ class ChunkedDecoder:
             if len(data) - position >= MAX_TRAILERS:
                 raise Malformed(400, "bad_trailer", f"the trailers are over {MAX_TRAILERS} bytes")
             return position
-        pairs = split_fields(data[position : end + 2])
-        if pairs is None:
-            raise Malformed(400, "bad_trailer", "a trailer line is malformed")
+        pairs = FieldBlock(data[position : end + 2]).pairs()
         self.trailers = [pair for pair in pairs if pair[0].lower() not in _NEVER_TRAILERS]
         return self._finish(data, end + 4)
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Final
 
 TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 VALUE: Final = rb"[\t\x20-\x7e\x80-\xff]*+"  # no control characters, so neither bare CR, LF nor NUL
 
-FIELD_BLOCK: Final = re.compile(rb"(?:" + TOKEN + rb":" + VALUE + rb"\r\n)*+")
-"""All field lines. An obs-fold, a space before the colon or a bare CR or LF does not match."""
-
-FIELD: Final = re.compile(rb"([^:]++):[ \t]*+([^\r]*+)\r\n")
-"""One line of a block that FIELD_BLOCK has accepted; the value may have trailing blanks."""
+_is_block: Final = re.compile(rb"(?:" + TOKEN + rb":" + VALUE + rb"\r\n)*+").fullmatch
+_lines: Final = re.compile(rb"([^:]++):[ \t]*+([^\r]*+)\r\n").findall  # of a block that _is_block accepted
 
 DIGITS: Final = re.compile(rb"[0-9]{1,18}")  # fits 64 bits, with no room for an overflow
 
@@ -31,18 +29,57 @@ class Malformed(Exception):
         self.detail = detail
 
 
-def split_fields(block: bytes) -> Pairs | None:
-    """(name, value) of every line, blanks around values removed; None if the block is malformed."""
-    if FIELD_BLOCK.fullmatch(block) is None:
-        return None
-    pairs: Pairs = FIELD.findall(block)
-    if b" \r\n" in block or b"\t\r\n" in block:
-        return [(name, value.rstrip(b" \t")) for name, value in pairs]
-    return pairs
+class FieldBlock:
+    """The field lines of one head as they came in; never changed.
+
+    Most fields of most messages are only passed on, so nothing is taken apart: a field that matters is
+    searched for, and a field that must go is cut out. Names are given in lower case.
+    """
+
+    __slots__ = ("lowered", "raw")
+
+    def __init__(self, raw: bytes) -> None:
+        if _is_block(raw) is None:
+            raise Malformed(400, "bad_header", explain_fields(raw))
+        self.raw = raw
+        self.lowered = b"\n" + raw.lower()  # every name stands between a line feed and a colon
+
+    def get(self, name: bytes) -> bytes | None:
+        """The first value of the field, without surrounding blanks, or None."""
+        found = self.lowered.find(b"\n" + name + b":")
+        if found < 0:
+            return None
+        start = found + len(name) + 1
+        return self.raw[start : self.raw.find(b"\r", start)].strip(b" \t")
+
+    def __contains__(self, name: bytes) -> bool:
+        return b"\n" + name + b":" in self.lowered
+
+    def values(self, name: bytes) -> list[bytes]:
+        """The values of all lines with this name, in order."""
+        return [value for key, value in self.pairs() if key.lower() == name]
+
+    def pairs(self) -> Pairs:
+        """(name as sent, value without surrounding blanks) of every line, in order."""
+        return [(name, value.rstrip(b" \t")) for name, value in _lines(self.raw)]
+
+    def without(self, names: Collection[bytes]) -> bytes:
+        """The raw lines but for those with one of these names."""
+        raw = self.raw
+        for name in names:
+            lowered = self.lowered if raw is self.raw else b"\n" + raw.lower()
+            while (start := lowered.find(b"\n" + name + b":")) >= 0:
+                raw = raw[:start] + raw[raw.index(b"\n", start) + 1 :]
+                lowered = b"\n" + raw.lower()
+        return raw
+
+    def tokens(self, name: bytes) -> list[bytes]:
+        """Members of the comma-separated list that all lines of this name make up, in lower case."""
+        return [token for value in self.values(name) for token in split_list(value)]
 
 
 def explain_fields(block: bytes) -> str:
-    """Why `split_fields` refused this block, without repeating what may be a secret."""
+    """Why a block is malformed, without repeating what may be a secret."""
     if BARE_LF.search(block):
         return "a line ends in LF without CR"
     for line in block.split(b"\r\n")[:-1]:
@@ -60,6 +97,6 @@ def explain_fields(block: bytes) -> str:
     return "the header block is malformed"
 
 
-def tokens(value: bytes) -> list[bytes]:
+def split_list(value: bytes) -> list[bytes]:
     """Members of a comma-separated list, lower case, empty ones dropped."""
     return [token for part in value.lower().split(b",") if (token := part.strip(b" \t"))]

@@ -6,53 +6,50 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from proxy.core.http1.grammar import (
-    BARE_LF,
-    DIGITS,
-    TOKEN,
-    Malformed,
-    Pairs,
-    explain_fields,
-    split_fields,
-    tokens,
-)
+from proxy.core.http1.grammar import BARE_LF, DIGITS, TOKEN, FieldBlock, Malformed, split_list
 from proxy.core.snapshot import Limits
 
-_LINE: Final = re.compile(rb"(" + TOKEN + rb") ([\x21\x22\x24-\x7e]++) HTTP/1\.([01])")
-_OTHER_VERSION: Final = re.compile(TOKEN + rb" [\x21-\x7e]++ HTTP/[0-9]\.[0-9]")
-_HOST: Final = re.compile(rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=%]++|\[[0-9A-Fa-f:.]++\])(?::[0-9]{0,5})?")
-_ABSOLUTE: Final = re.compile(rb"https?://([^/?]*+)(.*+)", re.IGNORECASE)
+_is_line: Final = re.compile(rb"(" + TOKEN + rb") ([\x21\x22\x24-\x7e]++) HTTP/1\.([01])").fullmatch
+_is_other_version: Final = re.compile(TOKEN + rb" [\x21-\x7e]++ HTTP/[0-9]\.[0-9]").fullmatch
+_is_line_start: Final = re.compile(rb"(?:" + TOKEN + rb"(?: [\x21-\x7e]*+(?: [HTP/0-9.]*+\r?)?)?)?").fullmatch
+_is_host: Final = re.compile(
+    rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=%]++|\[[0-9A-Fa-f:.]++\])(?::[0-9]{0,5})?"
+).fullmatch
+_is_absolute: Final = re.compile(rb"https?://([^/?]*+)(.*+)", re.IGNORECASE).fullmatch
+
+# Fields that mean something to a proxy: those of the connection, of framing, and what it writes itself.
+_special: Final = re.compile(
+    rb"\n(connection|content-length|expect|forwarded|host|http2-settings|keep-alive|proxy-authorization"
+    rb"|proxy-connection|te|transfer-encoding|upgrade|via|x-backend|x-backend-token|x-forwarded-[^:]*"
+    rb"|x-request-id|[^:\n]*_[^:\n]*):"
+).findall
 _SINGLE: Final = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect"})
 
 
-class RequestFields:
+class RequestFields(FieldBlock):
     """The header block of a request and what it means for framing. Never changed after parsing.
 
-    Immutable and independent of the request line, so a connection whose client repeats the same block
-    (most do) parses it once.
+    Independent of the request line, so a connection whose client repeats the same block (most do) parses
+    it once.
     """
 
     __slots__ = (
-        "block",
         "chunked",
         "connection",
         "content_length",
         "expect_continue",
-        "first",
+        "host",
         "keep_alive",
         "minor",
-        "pairs",
+        "special",
     )
 
-    def __init__(self, block: bytes, minor: int, pairs: Pairs) -> None:
-        self.block = block
-        self.minor = minor
-        self.pairs = pairs
-        first: dict[bytes, bytes] = {}
-        for name, value in pairs:
-            first.setdefault(name.lower(), value)
-        self.first: Mapping[bytes, bytes] = first
-        self.connection: list[bytes] = []
+    def __init__(self, raw: bytes, minor: int) -> None:
+        super().__init__(raw)
+        self.minor = minor  # HTTP/1.<minor>
+        self.special: list[bytes] = _special(self.lowered)  # lower-case names, in order, with repetitions
+        self.host = b""
+        self.connection: list[bytes] = []  # tokens of Connection
         self.keep_alive = minor == 1
         self.content_length = 0
         self.chunked = False
@@ -83,7 +80,7 @@ class RequestHead:
 
     def get(self, name: bytes) -> bytes | None:
         """The first value of the field with this lower-case name, or None."""
-        return self.fields.first.get(name)
+        return self.fields.get(name)
 
 
 def parse_request(head: bytes, limits: Limits, known: RequestFields | None = None) -> RequestHead:
@@ -92,47 +89,38 @@ def parse_request(head: bytes, limits: Limits, known: RequestFields | None = Non
     `known` is the connection's previous header block: if the bytes are the same, so is the meaning.
     """
     end = head.find(b"\r\n")
-    line = _LINE.fullmatch(head, 0, end)
+    line = _is_line(head, 0, end)
     if line is None:
         raise _bad_line(head[:end])
     method, target, minor = line.groups()
     if len(target) > limits.target_bytes:
         raise Malformed(414, "target_too_long", f"the request target is over {limits.target_bytes} bytes")
-    block = head[end + 2 : -2]
+    raw = head[end + 2 : -2]
     version = 1 if minor == b"1" else 0
-    if known is not None and known.block == block and known.minor == version:
+    if known is not None and known.raw == raw and known.minor == version:
         fields = known
     else:
-        fields = parse_fields(block, version, limits)
-    host = fields.first.get(b"host", b"")
-    if target[0] != 0x2F:  # "/": all but origin-form is rare
-        target, host = _other_form(method, target, host)
+        fields = parse_fields(raw, version, limits)
+    if target[0] == 0x2F:  # "/": all but origin-form is rare
+        return RequestHead(method.decode("ascii"), target, fields.host, fields)
+    target, host = _other_form(method, target, fields.host)
     return RequestHead(method.decode("ascii"), target, host, fields)
 
 
-def parse_fields(block: bytes, minor: int, limits: Limits) -> RequestFields:
+def parse_fields(raw: bytes, minor: int, limits: Limits) -> RequestFields:
     """The header block of an HTTP/1.`minor` request. Raises Malformed."""
-    pairs = split_fields(block)
-    if pairs is None:
-        raise Malformed(400, "bad_header", explain_fields(block))
-    if len(pairs) > limits.headers:
+    fields = RequestFields(raw, minor)
+    if raw.count(b"\n") > limits.headers:
         raise Malformed(431, "too_many_headers", f"more than {limits.headers} header lines")
-    fields = RequestFields(block, minor, pairs)
-    first = fields.first
-    if len(first) != len(pairs):
-        _check_repeated(pairs)
-    host = first.get(b"host")
-    if host is None:
-        if minor == 1:
-            raise Malformed(400, "bad_host", "Host is missing")
-    elif _HOST.fullmatch(host) is None:
-        raise Malformed(400, "bad_host", "Host is not a host name or address with an optional port")
-    if b"content-length" in first or b"transfer-encoding" in first:
-        _read_framing(fields)
-    if b"connection" in first:
-        _read_connection(fields)
-    if b"expect" in first:
-        _read_expect(fields)
+    special = fields.special
+    if b"host" in special:
+        host = fields.host = fields.get(b"host") or b""
+        if _is_host(host) is None:
+            raise Malformed(400, "bad_host", "Host is not a host name or address with an optional port")
+    elif minor == 1:
+        raise Malformed(400, "bad_host", "Host is missing")
+    if len(special) > 1 or (minor == 0 and special != [b"host"]):
+        _read_special(fields, special)
     return fields
 
 
@@ -147,14 +135,14 @@ def check_partial(data: bytes, limits: Limits) -> None:
         raise Malformed(400, "bad_header", "a line ends in LF without CR")
     end = data.find(b"\r\n")
     if end >= 0:
-        if _LINE.fullmatch(data, 0, end) is None:
+        if _is_line(data, 0, end) is None:
             raise _bad_line(data[:end])
-    elif re.match(rb"(?:" + TOKEN + rb"(?: [\x21-\x7e]*+(?: [HTP/0-9.]*+\r?)?)?)?\Z", data) is None:
+    elif _is_line_start(data) is None:
         raise Malformed(400, "bad_request_line", "this is not an HTTP/1.1 request")
 
 
 def _bad_line(line: bytes) -> Malformed:
-    if _OTHER_VERSION.fullmatch(line) and not line.endswith((b"HTTP/1.0", b"HTTP/1.1")):
+    if _is_other_version(line) and not line.endswith((b"HTTP/1.0", b"HTTP/1.1")):
         return Malformed(505, "bad_version", "only HTTP/1.0 and HTTP/1.1 are spoken here")
     return Malformed(400, "bad_request_line", "the request line is not METHOD SP target SP HTTP/1.1")
 
@@ -167,8 +155,8 @@ def _other_form(method: bytes, target: bytes, host: bytes) -> tuple[bytes, bytes
         if method == b"OPTIONS":
             return target, host
         raise Malformed(400, "bad_target", "only OPTIONS may ask for *")
-    absolute = _ABSOLUTE.fullmatch(target)
-    if absolute is None or _HOST.fullmatch(absolute[1]) is None:
+    absolute = _is_absolute(target)
+    if absolute is None or _is_host(absolute[1]) is None:
         raise Malformed(400, "bad_target", "the request target is neither a path nor an http URL")
     authority, path = absolute.groups()
     if not path:
@@ -176,28 +164,33 @@ def _other_form(method: bytes, target: bytes, host: bytes) -> tuple[bytes, bytes
     return (path if path.startswith(b"/") else b"/" + path), authority
 
 
-def _check_repeated(pairs: Pairs) -> None:
-    seen = set()
-    for name, _ in pairs:
-        key = name.lower()
-        if key in seen and key in _SINGLE:
-            kind = "bad_host" if key == b"host" else "bad_framing"
-            raise Malformed(400, kind, f"{key.decode('ascii')} is given more than once")
-        seen.add(key)
+def _read_special(fields: RequestFields, special: list[bytes]) -> None:
+    if len(set(special)) != len(special):
+        for name in _SINGLE.intersection(special):
+            if special.count(name) > 1:
+                kind = "bad_host" if name == b"host" else "bad_framing"
+                raise Malformed(400, kind, f"{name.decode('ascii')} is given more than once")
+    if b"content-length" in special or b"transfer-encoding" in special:
+        _read_framing(fields)
+    if b"connection" in special:
+        _read_connection(fields)
+    if b"expect" in special:
+        _read_expect(fields)
 
 
 def _read_framing(fields: RequestFields) -> None:
     """RFC 9112 section 6.3, refusing all that the section lets a server repair."""
-    coding = fields.first.get(b"transfer-encoding")
-    length = fields.first.get(b"content-length")
+    coding = fields.get(b"transfer-encoding")
+    length = fields.get(b"content-length")
     if coding is not None:
         if length is not None:
             raise Malformed(400, "bad_framing", "both Content-Length and Transfer-Encoding are given")
         if fields.minor == 0:
             raise Malformed(400, "bad_framing", "HTTP/1.0 has no Transfer-Encoding")
         if coding.lower() != b"chunked":
-            known = all(re.fullmatch(rb"[a-z0-9-]+", token) for token in tokens(coding))
-            status = 501 if known and tokens(coding)[-1:] == [b"chunked"] else 400
+            codings = split_list(coding)
+            known = all(re.fullmatch(rb"[a-z0-9-]+", token) for token in codings)
+            status = 501 if known and codings[-1:] == [b"chunked"] else 400
             raise Malformed(status, "bad_framing", "the only Transfer-Encoding accepted is chunked")
         fields.chunked = True
     elif length is not None:
@@ -207,10 +200,7 @@ def _read_framing(fields: RequestFields) -> None:
 
 
 def _read_connection(fields: RequestFields) -> None:
-    named = [
-        token for name, value in fields.pairs if name.lower() == b"connection" for token in tokens(value)
-    ]
-    fields.connection = named
+    named = fields.connection = fields.tokens(b"connection")
     if b"close" in named:
         fields.keep_alive = False
     elif fields.minor == 0:
@@ -218,6 +208,7 @@ def _read_connection(fields: RequestFields) -> None:
 
 
 def _read_expect(fields: RequestFields) -> None:
-    if fields.first[b"expect"].lower() != b"100-continue":
+    expectation = fields.get(b"expect") or b""
+    if expectation.lower() != b"100-continue":
         raise Malformed(417, "bad_expect", "the only expectation that can be met is 100-continue")
     fields.expect_continue = fields.minor == 1
