@@ -53,7 +53,7 @@ class Ledger:
 
     def execute(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.url, autocommit=True) as connection:
-            cursor = connection.execute(query, values)  # type: ignore[arg-type]
+            cursor = connection.execute(query, values or None)
             return cursor.fetchall() if cursor.description else []
 
 

@@ -63,7 +63,7 @@ def clients(race_ledger: Ledger) -> Iterator[list[httpx2.Client]]:
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    itertools.combinations_with_replacement(WRITES, 2),
+    list(itertools.combinations_with_replacement(WRITES, 2)),
     ids=lambda name: name.replace(" ", "-"),
 )
 def test_pair_of_writes(clients: list[httpx2.Client], race_ledger: Ledger, one: str, other: str) -> None:
