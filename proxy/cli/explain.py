@@ -66,10 +66,12 @@ def _weight(endpoint: Endpoint) -> int | float:
 
 
 def _head(method: str, target: str, headers: tuple[str, ...]) -> RequestHead:
+    if not (method + target).isprintable():
+        fail(f"{method!r} {target!r} is not a request line")
     fields: dict[str, str] = {}
     for line in headers:
         name, colon, value = line.partition(":")
-        if not colon or not name.strip():
+        if not colon or not name.strip() or not line.isprintable():
             fail(f"-H {line!r} is not 'name: value'")
         fields.setdefault(name.strip(), value.strip())
     try:

@@ -84,8 +84,10 @@ def _wait(admin: str, wanted: str, timeout: float) -> None:
             try:
                 answer = client.get("/api/v1/config")
                 state = _state(answer.raise_for_status().json(), wanted)
-            except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
+            except (httpx2.HTTPError, httpx2.InvalidURL) as error:
                 state = f"{admin}: {error}"
+            except (ValueError, TypeError, KeyError):
+                state = f"{admin} does not answer like an admin port"
             if not state:
                 click.echo(f"every worker serves {wanted}")
                 return
