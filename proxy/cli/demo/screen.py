@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
@@ -75,23 +76,26 @@ class Screen:
 
 
 def _table(endpoints: Sequence[dict[str, Any]], totals: Tally) -> Table:
-    table = Table(title="Live, as the admin port sees it", title_justify="left", expand=False)
-    table.add_column("endpoint", no_wrap=True)
-    table.add_column("weight", justify="right")
+    """Fits 80 columns: only the endpoint's name gives way."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("endpoint", no_wrap=True, overflow="ellipsis", max_width=33)
+    table.add_column("weight", justify="right", no_wrap=True, min_width=6)
     for backend in BACKENDS:
-        table.add_column(f"{backend}\nreq/s", justify="right")
-        table.add_column("p50 ms", justify="right")
-        table.add_column("p99 ms", justify="right")
+        table.add_column(backend, justify="right", no_wrap=True, min_width=6)
+        table.add_column("p50/p99", justify="right", no_wrap=True, min_width=9)
     for row in endpoints:
         cells = []
         for backend in BACKENDS:
             seen = row["backends"].get(backend) or {}
-            cells += [_figure(seen.get(name)) for name in ("requests_per_second", "p50_ms", "p99_ms")]
+            cells.append(_figure(seen.get("requests_per_second"), ".1f"))
+            cells.append(f"{_figure(seen.get('p50_ms'), '.0f')}/{_figure(seen.get('p99_ms'), '.0f')}")
         table.add_row(escape(row["endpoint"]), f"{row['weight']:g}", *cells)
     sent = totals.count(read=True) + totals.count(read=False)
-    table.caption = f"{sent} requests, {totals.failed(read=True)} reads failed"
+    table.caption = (
+        f"{sent} requests, {totals.failed(read=True)} reads failed; columns: requests/s, p50/p99 in ms"
+    )
     return table
 
 
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"
+def _figure(value: float | None, spec: str) -> str:
+    return "-" if value is None else format(value, spec)
