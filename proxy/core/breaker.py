@@ -69,6 +69,8 @@ class Breaker:
 
     def _advance(self, now: float) -> None:
         current = int(now * _SLICES / self.settings.window)
+        if current == self._slice:
+            return
         for passed in range(self._slice + 1, min(current, self._slice + _SLICES) + 1):
             self._totals[passed % _SLICES] = 0
             self._failures[passed % _SLICES] = 0

@@ -99,8 +99,8 @@ def _claims_origin(name: bytes) -> bool:
 def _response_dropped(response: ResponseHead, replace_served_by: bool) -> set[bytes]:
     dropped = _RESPONSE_DROPPED.intersection(response.special)
     result = set(dropped)
-    if b"connection" in dropped:
-        result.update(name for name in response.tokens(b"connection") if name not in _FRAMING)
+    if response.connection:
+        result.update(name for name in response.connection if name not in _FRAMING)
     if replace_served_by and b"x-served-by" in response.special:
         result.add(b"x-served-by")
     if response.status == 204 or response.length == CHUNKED:

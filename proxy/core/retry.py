@@ -99,25 +99,23 @@ class Budget:
     A token bucket: each request adds `budget`, each second adds `min_per_second`, a retry takes one.
     """
 
-    __slots__ = ("_retries", "_tokens", "_updated")
+    __slots__ = ("_requests", "_retries", "_tokens", "_updated")
 
     CAPACITY_SECONDS: Final = 10.0
 
-    def __init__(self, retries: Retries, now: float) -> None:
+    def __init__(self, retries: Retries, now: float, requests: int = 0) -> None:
         self._retries = retries
         self._tokens = retries.min_per_second
         self._updated = now
+        self._requests = requests
 
-    def deposit(self) -> None:
-        """A first attempt was made."""
-        self._tokens += self._retries.budget
-
-    def withdraw(self, now: float) -> bool:
-        """Whether one more retry may be made now; takes its token."""
+    def withdraw(self, now: float, requests: int) -> bool:
+        """Whether one more retry may be made now; takes its token. `requests`: how many were made so far."""
         rate = self._retries.min_per_second
-        cap = max(1.0, rate * self.CAPACITY_SECONDS)
-        self._tokens = min(cap, self._tokens + rate * (now - self._updated))
+        earned = rate * (now - self._updated) + self._retries.budget * (requests - self._requests)
+        self._tokens = min(max(1.0, rate * self.CAPACITY_SECONDS), self._tokens + earned)
         self._updated = now
+        self._requests = requests
         if self._tokens < 1.0:
             return False
         self._tokens -= 1.0

@@ -123,11 +123,11 @@ class Endpoint:
     buffers: Buffers = Buffers()
     breaker: Breaker = Breaker()
     force: str | None = None
+    name: str = field(init=False)
+    """As written in routing.yaml, and the `endpoint` label in metrics: "GET /accounts/{account_id}"."""
 
-    @property
-    def name(self) -> str:
-        """As written in routing.yaml, and the `endpoint` label in metrics: "GET /accounts/{account_id}"."""
-        return f"{self.method} {self.template}"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", f"{self.method} {self.template}")
 
 
 @dataclass(frozen=True, slots=True)

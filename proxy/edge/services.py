@@ -44,6 +44,7 @@ class Services:
         self.trusted: tuple[Network, ...] = _networks(snapshot)
         self._breakers: dict[str, Breaker] = {}
         self._budget = Budget(snapshot.retries, loop.time())
+        self._observed = 0
         self._request_prefix = os.urandom(8).hex()
         self._request_number = 0
 
@@ -56,7 +57,7 @@ class Services:
                 self.pools[name] = Pool(snapshot.backend(name), self.loop, self.upstreams)
         self.trusted = _networks(snapshot)
         if snapshot.retries != previous.retries:
-            self._budget = Budget(snapshot.retries, self.loop.time())
+            self._budget = Budget(snapshot.retries, self.loop.time(), self._observed)
         kept = {endpoint.name: endpoint.breaker for endpoint in snapshot.endpoints}
         self._breakers = {
             name: breaker for name, breaker in self._breakers.items() if kept.get(name) == breaker.settings
@@ -92,7 +93,7 @@ class Services:
         breaker.record(failed, self.loop.time())
 
     def withdraw_retry(self) -> bool:
-        return self._budget.withdraw(self.loop.time())
+        return self._budget.withdraw(self.loop.time(), self._observed)
 
     def request_id(self) -> bytes:
         self._request_number += 1
@@ -103,7 +104,7 @@ class Services:
     def observe(self, exchange: Exchange) -> None:
         """The one place where a request's outcome is counted."""
         endpoint = exchange.endpoint
-        self._budget.deposit()
+        self._observed += 1
         self.counters.observe(
             UNLISTED if endpoint is None else endpoint.name,
             exchange.backend,

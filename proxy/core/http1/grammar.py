@@ -56,8 +56,15 @@ class FieldBlock:
         return b"\n" + name + b":" in self.lowered
 
     def values(self, name: bytes) -> list[bytes]:
-        """The values of all lines with this name, in order."""
-        return [value for key, value in self.pairs() if key.lower() == name]
+        """The values of all lines with this name, in order, without surrounding blanks."""
+        mark = b"\n" + name + b":"
+        values = []
+        found = self.lowered.find(mark)
+        while found >= 0:
+            start = found + len(name) + 1
+            values.append(self.raw[start : self.raw.find(b"\r", start)].strip(b" \t"))
+            found = self.lowered.find(mark, start)
+        return values
 
     def pairs(self) -> Pairs:
         """(name as sent, value without surrounding blanks) of every line, in order."""
@@ -65,17 +72,28 @@ class FieldBlock:
 
     def without(self, names: Collection[bytes]) -> bytes:
         """The raw lines but for those with one of these names."""
-        raw = self.raw
+        raw, lowered = self.raw, self.lowered
+        cuts = []
         for name in names:
-            lowered = self.lowered if raw is self.raw else b"\n" + raw.lower()
-            while (start := lowered.find(b"\n" + name + b":")) >= 0:
-                raw = raw[:start] + raw[raw.index(b"\n", start) + 1 :]
-                lowered = b"\n" + raw.lower()
-        return raw
+            mark = b"\n" + name + b":"
+            start = lowered.find(mark)
+            while start >= 0:
+                end = raw.index(b"\n", start) + 1
+                cuts.append((start, end))
+                start = lowered.find(mark, end)
+        if len(cuts) == 1:
+            start, end = cuts[0]
+            return raw[:start] + raw[end:]
+        kept = []
+        position = 0
+        for start, end in sorted(cuts):
+            kept.append(raw[position:start])
+            position = end
+        return b"".join([*kept, raw[position:]])
 
     def tokens(self, name: bytes) -> list[bytes]:
         """Members of the comma-separated list that all lines of this name make up, in lower case."""
-        return [token for value in self.values(name) for token in split_list(value)]
+        return split_list(b",".join(self.values(name)))
 
 
 def explain_fields(block: bytes) -> str:

@@ -25,7 +25,7 @@ class ResponseHead(FieldBlock):
     `special` holds the lower-case names present that a proxy acts on or must not pass on.
     """
 
-    __slots__ = ("keep_alive", "length", "line", "special", "status")
+    __slots__ = ("connection", "keep_alive", "length", "line", "special", "status")
 
     def __init__(self, status: int, line: bytes, raw: bytes) -> None:
         super().__init__(raw)
@@ -33,6 +33,7 @@ class ResponseHead(FieldBlock):
         self.line = line  # "200 OK"
         self.length = 0
         self.keep_alive = True
+        self.connection: list[bytes] = []  # tokens of Connection
         self.special: list[bytes] = _special(self.lowered)
 
 
@@ -54,7 +55,7 @@ def parse_response(head: bytes, method: str, limit: int = 256) -> ResponseHead:
         response.length = _length(response, method, None)
         return response
     if b"connection" in special:
-        named = response.tokens(b"connection")
+        named = response.connection = response.tokens(b"connection")
         response.keep_alive = b"close" not in named and (minor == b"1" or b"keep-alive" in named)
     else:
         response.keep_alive = minor == b"1"
