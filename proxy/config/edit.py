@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from proxy.config.errors import ConfigError, ConfigErrors, Path, key_text
 from proxy.config.graph import Mark, Node, Problem, compose
 from proxy.config.types import parse_weight
 from proxy.core.phases import percent
+
+BOM: Final = "\ufeff"
 
 
 class _Splice(NamedTuple):
@@ -22,6 +24,8 @@ def set_weight(text: str, endpoint: str, weight: float, *, source: str = "routin
     Takes block and flow style, and `{}` or nothing as the endpoint's value. Raises ConfigErrors if the
     endpoint is not listed, or its weight can not be changed in one place.
     """
+    if text.startswith(BOM):  # libyaml does not count it
+        return BOM + set_weight(text[1:], endpoint, weight, source=source)
     path: Path = ("endpoints", endpoint)
     try:
         number = percent(parse_weight(weight))

@@ -14,7 +14,7 @@ import yaml
 MAX_CHARACTERS: Final = 4 * 1024 * 1024
 MAX_DEPTH: Final = 16
 
-_FORBIDDEN: Final = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]").match
+_FORBIDDEN: Final = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]").search
 
 # libyaml where PyYAML was built with it: ten times faster, same events.
 _LOADER = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
@@ -136,7 +136,7 @@ def _mark_at(text: str, index: int) -> Mark:
 
 def _unreadable(text: str, reason: str) -> tuple[Mark, str]:
     """libyaml does not say where a character is that YAML forbids; look for it."""
-    for index, char in enumerate(text):
-        if _FORBIDDEN(char):
-            return _mark_at(text, index), f"the character U+{ord(char):04X} is not allowed in YAML"
+    found = _FORBIDDEN(text)
+    if found is not None:
+        return _mark_at(text, found.start()), f"the character U+{ord(found[0]):04X} is not allowed in YAML"
     return Mark(0, 0, 0), f"this is not YAML: {reason.splitlines()[0] if reason else 'unreadable'}"

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from proxy.config.compile import compile_model
 from proxy.config.errors import ConfigError, ConfigErrors
@@ -16,6 +16,8 @@ from proxy.config.validate import validate
 from proxy.config.values import Values
 from proxy.core.phases import Violation, forced, violations
 from proxy.core.snapshot import Snapshot
+
+MAX_BYTES: Final = 4 * MAX_CHARACTERS  # UTF-8 takes up to four for one
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,9 @@ def read_text(path: str | os.PathLike[str]) -> str:
     source = os.fspath(path)
     try:
         with Path(path).open("rb") as file:
-            data = file.read(4 * MAX_CHARACTERS + 1)
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise ConfigErrors(source, [ConfigError(0, 0, "", "", f"the file is over {MAX_BYTES} bytes")])
         return data.decode("utf-8")
     except OSError as error:
         reason = f"can not be read: {error.strerror}"

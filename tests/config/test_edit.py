@@ -60,6 +60,14 @@ def test_only_the_number_changes_whatever_the_style(before: str, after: str) -> 
 
 
 @pytest.mark.parametrize(
+    "first", ["\ufeff", "\ufeff# é\n", "# \u2028 \x85# \U0001f600\n", "\r\n\r\n", "\r# mac\r"]
+)
+def test_only_the_number_changes_after_odd_characters(first: str) -> None:
+    text = f"{first}endpoints:\n  GET /a/{{x}}: {{weight: 25}}\n"
+    assert set_weight(text, NAME, 50) == text.replace("25", "50")
+
+
+@pytest.mark.parametrize(
     ("text", "reason"),
     [
         ("", "the file has no endpoints"),

@@ -198,6 +198,14 @@ def test_file_that_is_missing_or_no_text_is_an_error_with_its_reason(tmp_path: P
     assert "0xE9" in found.message
 
 
+def test_file_that_is_too_large_is_refused_before_it_is_read_whole(tmp_path: Path) -> None:
+    path = tmp_path / "large.yaml"
+    with path.open("wb") as file:
+        file.truncate(10 * 2**30)  # sparse
+    with pytest.raises(ConfigErrors, match="over 16777216 bytes"):
+        load_file(path)
+
+
 def test_errors_come_in_the_order_of_the_file_and_are_bounded() -> None:
     found = errors("endpoints:\n" + "".join(f"  GET /e{n}: {{wieght: 1}}\n" for n in range(1100)))
     assert len(found) == 1000

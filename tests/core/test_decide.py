@@ -59,6 +59,13 @@ def test_raising_the_weight_never_moves_a_client_back(user: str, weights: list[i
     assert backends == sorted(backends, key=lambda backend: backend == "async")
 
 
+def test_a_bucket_moves_at_the_first_weight_above_it() -> None:
+    user = {"x-user-id": "42"}
+    place = bucket(b"default", "accounts", b"42")
+    assert ask("GET /accounts/1", user, weight=place / 100).backend == "legacy"
+    assert ask("GET /accounts/1", user, weight=(place + 1) / 100).backend == "async"
+
+
 def test_endpoints_of_one_group_keep_a_client_on_one_backend() -> None:
     for user in range(50):
         headers = {"x-user-id": str(user)}
