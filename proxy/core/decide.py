@@ -52,17 +52,17 @@ def decide(snapshot: Snapshot, head: RequestHead, context: Context) -> Decision:
     if segments is None:
         return _ambiguous(snapshot)
     method = head.method
-    first = head.fields
+    fields = head.fields
     endpoint = snapshot.table.find(method, segments)
     if method == "OPTIONS":
-        asked_for = _preflight(snapshot, first, segments)
+        asked_for = _preflight(snapshot, fields, segments)
         if asked_for is not None:
             backend: BackendName = ASYNC if asked_for.weight == FULL_WEIGHT else LEGACY
             return Decision(asked_for, backend, "preflight", None, None, False)
     if endpoint is None:
         return _unlisted(snapshot)
-    if b"x-backend" in first.special:
-        chosen = _override(snapshot, first)
+    if b"x-backend" in fields.special:
+        chosen = _override(snapshot, fields)
         if chosen is not None:
             return _tuple(Decision, (endpoint, chosen, "override", None, None, False))
     weight = endpoint.weight
@@ -72,7 +72,7 @@ def decide(snapshot: Snapshot, head: RequestHead, context: Context) -> Decision:
         return _tuple(Decision, (endpoint, ASYNC, "weight", None, None, False))
     rule = snapshot.rules[endpoint.index]
     for source, extract in rule.keys:
-        key = extract(first, segments, context.peer)
+        key = extract(fields, segments, context.peer)
         if key is not None:
             bucket = rule.bucket(key)
             return _tuple(
@@ -107,19 +107,19 @@ def _unlisted(snapshot: Snapshot) -> Decision:
     return Decision(None, backend, "unlisted", None, None, False)
 
 
-def _preflight(snapshot: Snapshot, first: RequestFields, segments: Sequence[str]) -> Endpoint | None:
+def _preflight(snapshot: Snapshot, fields: RequestFields, segments: Sequence[str]) -> Endpoint | None:
     """The endpoint that a CORS preflight (Fetch standard, section 3.2.2) asks about; it carries no key."""
-    method = first.get(b"access-control-request-method")
-    if method is None or b"origin" not in first:
+    method = fields.get(b"access-control-request-method")
+    if method is None or b"origin" not in fields:
         return None
     return snapshot.table.find(method.decode("latin-1"), segments)
 
 
-def _override(snapshot: Snapshot, first: RequestFields) -> BackendName | None:
+def _override(snapshot: Snapshot, fields: RequestFields) -> BackendName | None:
     """x-backend is obeyed only with the right x-backend-token; wrong ones are as if they were not there."""
-    token = first.get(b"x-backend-token") or b""
+    token = fields.get(b"x-backend-token") or b""
     expected = snapshot.override_token.encode()
     if not expected or not hmac.compare_digest(token, expected):
         return None
-    wanted = (first.get(b"x-backend") or b"").lower()
+    wanted = (fields.get(b"x-backend") or b"").lower()
     return ASYNC if wanted == b"async" else LEGACY if wanted == b"legacy" else None

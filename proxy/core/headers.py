@@ -6,6 +6,7 @@ only from a trusted proxy.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from proxy.core.http1.request import RequestFields, RequestHead
@@ -62,11 +63,10 @@ def request_block(head: RequestHead, hop: Hop, host: bytes | None, upgrade: byte
     """
     fields = head.fields
     wanted = head.host if host is None else host
-    dropped = {name for name in fields.special if _is_dropped(name, hop.trusted)}
-    dropped.update(name for name in fields.connection if name not in _FRAMING)
+    dropped = _request_dropped(tuple(fields.special), tuple(fields.connection), hop.trusted)
     prefix = b""
     if wanted != fields.host:
-        dropped.add(b"host")
+        dropped = (*dropped, b"host")
         prefix = b"Host: %b\r\n" % wanted
     tunnel = b"" if upgrade is None else b"connection: upgrade\r\nupgrade: %b\r\n" % upgrade
     return prefix + (fields.without(dropped) if dropped else fields.raw) + _forwarded(head, hop) + tunnel
@@ -78,10 +78,36 @@ def response_block(response: ResponseHead, served_by: BackendName | None) -> byt
     if not special or (special == _ONLY_LENGTH and response.status != 204):
         block = response.raw
     else:
-        block = response.without(_response_dropped(response, served_by is not None))
+        bodiless = response.status == 204 or response.length == CHUNKED
+        block = response.without(
+            _response_dropped(tuple(special), tuple(response.connection), served_by is not None, bodiless)
+        )
     if served_by is None:
         return b"HTTP/1.1 %b\r\n%b" % (response.line, block)
     return b"HTTP/1.1 %b\r\n%b%b" % (response.line, block, SERVED_BY[served_by])
+
+
+# What goes depends on a few names only, and the same few combinations come again and again.
+@lru_cache(maxsize=1024)
+def _request_dropped(
+    special: tuple[bytes, ...], connection: tuple[bytes, ...], trusted: bool
+) -> tuple[bytes, ...]:
+    dropped = {name for name in special if _is_dropped(name, trusted)}
+    dropped.update(name for name in connection if name not in _FRAMING)
+    return tuple(sorted(dropped))
+
+
+@lru_cache(maxsize=1024)
+def _response_dropped(
+    special: tuple[bytes, ...], connection: tuple[bytes, ...], replace_served_by: bool, drop_length: bool
+) -> tuple[bytes, ...]:
+    dropped = set(_RESPONSE_DROPPED.intersection(special))
+    dropped.update(name for name in connection if name not in _FRAMING)
+    if replace_served_by:
+        dropped.add(b"x-served-by")
+    if drop_length:
+        dropped.add(b"content-length")
+    return tuple(sorted(dropped))
 
 
 def _is_dropped(name: bytes, trusted: bool) -> bool:
@@ -94,18 +120,6 @@ def _is_dropped(name: bytes, trusted: bool) -> bool:
 
 def _claims_origin(name: bytes) -> bool:
     return name.startswith(b"x-forwarded-") or name == b"forwarded"
-
-
-def _response_dropped(response: ResponseHead, replace_served_by: bool) -> set[bytes]:
-    dropped = _RESPONSE_DROPPED.intersection(response.special)
-    result = set(dropped)
-    if response.connection:
-        result.update(name for name in response.connection if name not in _FRAMING)
-    if replace_served_by and b"x-served-by" in response.special:
-        result.add(b"x-served-by")
-    if response.status == 204 or response.length == CHUNKED:
-        result.add(b"content-length")
-    return result
 
 
 def _forwarded(head: RequestHead, hop: Hop) -> bytes:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from proxy.core.snapshot import Endpoint, KeySource
 
 Extract = Callable[[FieldBlock, Sequence[str], str], "bytes | None"]
-"""(first value of each header by lower-case name, path segments, peer address) -> the key, None if absent."""
+"""(header block, path segments, peer address) -> the key, or None if the request has none here."""
 
 MAX_TOKEN = 16 * 1024
 """Bytes of a JWT that are looked at; a longer one is no key."""
@@ -51,17 +51,15 @@ def extractor(source: KeySource, template: str) -> Extract | None:
 
 
 def _header(name: bytes) -> Extract:
-    def extract(first: FieldBlock, segments: Sequence[str], peer: str) -> bytes | None:
-        return first.get(name) or None
+    def extract(fields: FieldBlock, segments: Sequence[str], peer: str) -> bytes | None:
+        return fields.get(name) or None
 
     return extract
 
 
-def _bearer(first: FieldBlock, segments: Sequence[str], peer: str) -> bytes | None:
-    value = first.get(b"authorization")
-    if (
-        value is None or value[:7].lower() != b"bearer "
-    ):  # the scheme is case-insensitive, RFC 9110 section 11.1
+def _bearer(fields: FieldBlock, segments: Sequence[str], peer: str) -> bytes | None:
+    value = fields.get(b"authorization")
+    if value is None or value[:7].lower() != b"bearer ":  # in any case, RFC 9110 section 11.1
         return None
     return value[7:].strip() or None
 
@@ -69,8 +67,8 @@ def _bearer(first: FieldBlock, segments: Sequence[str], peer: str) -> bytes | No
 def _cookie(name: bytes) -> Extract:
     find = re.compile(rb'(?:^|;)[ \t]*%b=[ \t]*"?([^";]*)' % re.escape(name)).search
 
-    def extract(first: FieldBlock, segments: Sequence[str], peer: str) -> bytes | None:
-        value = first.get(b"cookie")
+    def extract(fields: FieldBlock, segments: Sequence[str], peer: str) -> bytes | None:
+        value = fields.get(b"cookie")
         if value is None:
             return None
         found = find(value)
@@ -83,11 +81,11 @@ def _path(name: str, template: str) -> Extract | None:
     parts = template.split("/")[1:]
     if f"{{{name}...}}" in parts:
         start = parts.index(f"{{{name}...}}")
-        return lambda first, segments, peer: "/".join(segments[start:]).encode() or None
+        return lambda fields, segments, peer: "/".join(segments[start:]).encode() or None
     if f"{{{name}}}" not in parts:
         return None
     position = parts.index(f"{{{name}}}")
-    return lambda first, segments, peer: segments[position].encode()
+    return lambda fields, segments, peer: segments[position].encode()
 
 
 def _jwt(claim: str) -> Extract:
@@ -95,8 +93,8 @@ def _jwt(claim: str) -> Extract:
     shape = msgspec.defstruct("Claim", [("value", str | int | None, msgspec.field(name=claim, default=None))])
     decode: Callable[[bytes], Any] = msgspec.json.Decoder(shape).decode
 
-    def extract(first: FieldBlock, segments: Sequence[str], peer: str) -> bytes | None:
-        token = _bearer(first, segments, peer)
+    def extract(fields: FieldBlock, segments: Sequence[str], peer: str) -> bytes | None:
+        token = _bearer(fields, segments, peer)
         if token is None or len(token) > MAX_TOKEN:
             return None
         parts = token.split(b".")
@@ -115,5 +113,5 @@ def _jwt(claim: str) -> Extract:
 _URLSAFE = bytes.maketrans(b"-_", b"+/")
 
 
-def _client_ip(first: FieldBlock, segments: Sequence[str], peer: str) -> bytes | None:
+def _client_ip(fields: FieldBlock, segments: Sequence[str], peer: str) -> bytes | None:
     return peer.encode() or None

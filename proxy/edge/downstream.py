@@ -7,6 +7,7 @@ can not be passed on, the socket is not read.
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, Final, cast
 
 from proxy.core import replies
@@ -23,6 +24,8 @@ from proxy.edge.outbound import Outbound
 
 if TYPE_CHECKING:
     from proxy.edge.services import Services
+
+_empty_lines: Final = re.compile(rb"(?:\r\n)*+").match
 
 PIPELINE: Final = 64 * 1024
 LINGER: Final = (
@@ -172,9 +175,10 @@ class ClientConnection(asyncio.Protocol):
         services = self.services
         snapshot = services.snapshot
         limits = snapshot.server.limits
-        if data[0] == 0x0D and data[:2] == b"\r\n"[: len(data)]:  # RFC 9112 section 2.2
-            self._buffer = data[2:]
-            return len(data) > 2
+        if data[0] == 0x0D:  # empty lines before a request mean nothing (RFC 9112 section 2.2)
+            data = self._buffer = data[_empty_lines(data).end() :]
+            if data in (b"", b"\r"):
+                return False
         end = data.find(b"\r\n\r\n", 0, limits.header_bytes)
         try:
             if end < 0:
@@ -280,7 +284,7 @@ class ClientConnection(asyncio.Protocol):
         """The proxy's own answer in place of a backend's."""
         if self._left or self._decoder is not None:
             exchange.keep_alive = False
-        close = not exchange.keep_alive or self.closing_soon()
+        close = not exchange.keep_alive or self.services.draining
         exchange.keep_alive = not close
         self.write(
             replies.problem(
@@ -299,14 +303,12 @@ class ClientConnection(asyncio.Protocol):
             self.transport.close()
         else:
             self.deadline = self._idle_deadline()
-            self._resume()
+            if self._paused:
+                self._resume()
             if self._buffer:
                 self._next_request()
             elif self.services.draining:
                 self.transport.close()
-
-    def closing_soon(self) -> bool:
-        return self.services.draining
 
     def pause_body(self) -> None:
         """The body's next piece has nowhere to go yet; the client is not timed for that."""

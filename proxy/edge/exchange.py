@@ -15,7 +15,7 @@ from proxy.core.headers import response_block
 from proxy.core.http1.chunked import encode_chunk, encode_end
 from proxy.core.http1.grammar import Pairs
 from proxy.core.http1.request import RequestHead
-from proxy.core.http1.response import CHUNKED, UNTIL_CLOSE, ResponseHead
+from proxy.core.http1.response import ResponseHead
 from proxy.core.retry import UNSENT, Again, Attempt, FailureKind, after_failure, backoff
 from proxy.core.snapshot import ASYNC, LEGACY, SAFE_METHODS, BackendName, Endpoint, Reason, Snapshot
 from proxy.edge.deadlines import NEVER
@@ -200,7 +200,7 @@ class Exchange:
 
     def _request_head(self) -> bytes:
         head, fields = self.head, self.head.fields
-        block = self._outbound.block(head, self.backend, self.snapshot.backend(self.backend).host)
+        block = self._outbound.block(head, self.snapshot.backend(self.backend).host)
         line = b"%b %b HTTP/1.1\r\n" % (head.method.encode("ascii"), head.target)
         tail = b"\r\n"
         if b"x-request-id" not in fields.special:
@@ -241,18 +241,19 @@ class Exchange:
 
     def on_response(self, response: ResponseHead, data: bytes, complete: bool) -> None:
         self._answer = response
-        self.services.record_breaker(self, failed=response.status >= 500)
+        if self.backend == ASYNC:
+            self.services.record_breaker(self, failed=response.status >= 500)
         if complete:
-            self.upstream = None
+            self.upstream = None  # it is in the pool again
         client = self.client
-        if client is None:
-            if complete:
-                self._complete(response)
-            return
-        self._relayed = True
-        client.write(self._response_head(response, client) + self._encoded_response(data, complete, []))
+        if client is not None:
+            self._relayed = True
+            head = self._response_head(response)
+            if self._encode_response:
+                data = self._encoded_response(data, complete, [])
+            client.write(head + data)
         if complete:
-            self._complete(response)
+            self._complete(response.status)
 
     def on_data(self, data: bytes, complete: bool, trailers: Pairs) -> None:
         if complete:
@@ -260,14 +261,14 @@ class Exchange:
         if self.client is not None:
             self.client.write(self._encoded_response(data, complete, trailers))
         if complete and self._answer is not None:
-            self._complete(self._answer)
+            self._complete(self._answer.status)
 
-    def _response_head(self, response: ResponseHead, client: ClientConnection) -> bytes:
-        if not self._body_complete or client.closing_soon():
+    def _response_head(self, response: ResponseHead) -> bytes:
+        if not self._body_complete or self.services.draining:
             self.keep_alive = False  # an early answer: what is left of the request is not a new one
         minor = self.head.fields.minor
         framing = b""
-        if response.length == CHUNKED or response.length == UNTIL_CLOSE:
+        if response.length < 0:  # CHUNKED or UNTIL_CLOSE
             if minor == 1:
                 self._encode_response = True
                 framing = b"transfer-encoding: chunked\r\n"
@@ -286,8 +287,8 @@ class Exchange:
         chunk = encode_chunk(data) if data else b""
         return chunk + encode_end(trailers) if complete else chunk
 
-    def _complete(self, response: ResponseHead) -> None:
-        self.status = response.status
+    def _complete(self, status: int) -> None:
+        self.status = status
         self._end()
 
     # failures

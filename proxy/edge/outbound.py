@@ -8,27 +8,23 @@ from __future__ import annotations
 
 from proxy.core.headers import Hop, request_block
 from proxy.core.http1.request import RequestFields, RequestHead
-from proxy.core.snapshot import BackendName
 
 
 class Outbound:
-    """Builds and remembers the last block for each backend."""
+    """Builds header blocks and remembers the last one."""
 
-    __slots__ = ("_blocks", "_fields", "hop")
+    __slots__ = ("_block", "_fields", "_host", "_target_host", "hop")
 
     def __init__(self, hop: Hop) -> None:
         self.hop = hop
         self._fields: RequestFields | None = None
-        self._blocks: dict[tuple[BackendName, str | None, bytes], bytes] = {}
+        self._target_host = b""
+        self._host: str | None = None
+        self._block = b""
 
-    def block(self, head: RequestHead, backend: BackendName, host: str | None) -> bytes:
+    def block(self, head: RequestHead, host: str | None) -> bytes:
         """As `request_block`; `host` is the backend's fixed Host, or None."""
-        key = (backend, host, head.host)
-        if head.fields is not self._fields:
-            self._fields = head.fields
-            self._blocks.clear()
-        block = self._blocks.get(key)
-        if block is None:
-            block = request_block(head, self.hop, None if host is None else host.encode("latin-1"))
-            self._blocks[key] = block
-        return block
+        if head.fields is not self._fields or head.host != self._target_host or host != self._host:
+            self._block = request_block(head, self.hop, None if host is None else host.encode("latin-1"))
+            self._fields, self._target_host, self._host = head.fields, head.host, host
+        return self._block

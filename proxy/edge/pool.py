@@ -85,7 +85,8 @@ class Pool:
         `write`: the request may not be sent twice, so only a connection that is surely alive will do.
         `fresh`: a pooled one has just been found dead.
         """
-        address = self._choose(waiter.tried)
+        addresses = self.addresses
+        address = addresses[0] if len(addresses) == 1 else self._choose(waiter.tried)
         if not fresh:
             connection = self._idle(address, write)
             if connection is not None:
@@ -114,8 +115,7 @@ class Pool:
         if self._retired:
             connection.abort()
             return
-        waiter = self._next_waiter()
-        if waiter is not None:
+        if self._waiting and (waiter := self._next_waiter()) is not None:
             waiter.on_connection(connection)
             return
         address.outstanding -= 1

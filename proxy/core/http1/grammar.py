@@ -39,6 +39,7 @@ class FieldBlock:
     __slots__ = ("lowered", "raw")
 
     def __init__(self, raw: bytes) -> None:
+        """Raises Malformed with status 400."""
         if _is_block(raw) is None:
             raise Malformed(400, "bad_header", explain_fields(raw))
         self.raw = raw

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from proxy.core.http1.grammar import BARE_LF, DIGITS, TOKEN, FieldBlock, Malformed, split_list
@@ -12,9 +13,7 @@ from proxy.core.snapshot import Limits
 _is_line: Final = re.compile(rb"(" + TOKEN + rb") ([\x21\x22\x24-\x7e]++) HTTP/1\.([01])").fullmatch
 _is_other_version: Final = re.compile(TOKEN + rb" [\x21-\x7e]++ HTTP/[0-9]\.[0-9]").fullmatch
 _is_line_start: Final = re.compile(rb"(?:" + TOKEN + rb"(?: [\x21-\x7e]*+(?: [HTP/0-9.]*+\r?)?)?)?").fullmatch
-_is_host: Final = re.compile(
-    rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=%]++|\[[0-9A-Fa-f:.]++\])(?::[0-9]{0,5})?"
-).fullmatch
+_host: Final = re.compile(rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=%]++|\[[0-9A-Fa-f:.]++\])(?::[0-9]{0,5})?")
 _is_absolute: Final = re.compile(rb"https?://([^/?]*+)(.*+)", re.IGNORECASE).fullmatch
 
 # Fields that mean something to a proxy: those of the connection, of framing, and what it writes itself.
@@ -24,6 +23,11 @@ _special: Final = re.compile(
     rb"|x-request-id|[^:\n]*_[^:\n]*):"
 ).findall
 _SINGLE: Final = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect"})
+
+
+@lru_cache(maxsize=1024)  # a service has few names, and every request has one
+def _is_host(host: bytes) -> bool:
+    return _host.fullmatch(host) is not None
 
 
 class RequestFields(FieldBlock):
@@ -115,7 +119,7 @@ def parse_fields(raw: bytes, minor: int, limits: Limits) -> RequestFields:
     special = fields.special
     if b"host" in special:
         host = fields.host = fields.get(b"host") or b""
-        if _is_host(host) is None:
+        if not _is_host(host):
             raise Malformed(400, "bad_host", "Host is not a host name or address with an optional port")
     elif minor == 1:
         raise Malformed(400, "bad_host", "Host is missing")
@@ -156,7 +160,7 @@ def _other_form(method: bytes, target: bytes, host: bytes) -> tuple[bytes, bytes
             return target, host
         raise Malformed(400, "bad_target", "only OPTIONS may ask for *")
     absolute = _is_absolute(target)
-    if absolute is None or _is_host(absolute[1]) is None:
+    if absolute is None or not _is_host(absolute[1]):
         raise Malformed(400, "bad_target", "the request target is neither a path nor an http URL")
     authority, path = absolute.groups()
     if not path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from proxy.core.http1.grammar import DIGITS, VALUE, FieldBlock, Malformed
@@ -43,22 +44,19 @@ def parse_response(head: bytes, method: str, limit: int = 256) -> ResponseHead:
     Raises Malformed: the upstream, not the client, is at fault.
     """
     end = head.find(b"\r\n")
-    line = _is_line(head, 0, end)
-    if line is None:
-        raise Malformed(502, "bad_status_line", "there is no valid status line")
-    minor, code = line.groups()
-    response = ResponseHead(int(code), head[9:end], head[end + 2 : -2])
+    minor, status = _status_line(head[:end])
+    response = ResponseHead(status, head[9:end], head[end + 2 : -2])
     if response.raw.count(b"\n") > limit:
         raise Malformed(502, "too_many_headers", f"there are more than {limit} header lines")
     special = response.special
-    if special == _ONLY_LENGTH and minor == b"1":
+    if special == _ONLY_LENGTH and minor:
         response.length = _length(response, method, None)
         return response
     if b"connection" in special:
         named = response.connection = response.tokens(b"connection")
-        response.keep_alive = b"close" not in named and (minor == b"1" or b"keep-alive" in named)
+        response.keep_alive = b"close" not in named and (minor == 1 or b"keep-alive" in named)
     else:
-        response.keep_alive = minor == b"1"
+        response.keep_alive = minor == 1
     if special.count(b"content-length") > 1 or special.count(b"transfer-encoding") > 1:
         raise Malformed(502, "bad_framing", "a framing header is repeated")
     coding = response.get(b"transfer-encoding") if b"transfer-encoding" in special else None
@@ -69,6 +67,15 @@ def parse_response(head: bytes, method: str, limit: int = 256) -> ResponseHead:
 
 
 _ONLY_LENGTH: Final = [b"content-length"]
+
+
+@lru_cache(maxsize=512)  # a backend has few of them
+def _status_line(line: bytes) -> tuple[int, int]:
+    """Minor version and status."""
+    found = _is_line(line)
+    if found is None:
+        raise Malformed(502, "bad_status_line", "there is no valid status line")
+    return int(found[1]), int(found[2])
 
 
 def _length(response: ResponseHead, method: str, coding: bytes | None) -> int:
