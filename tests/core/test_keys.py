@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.core.http1.grammar import FieldBlock
 from proxy.core.keys import MAX_TOKEN, extractor
 from proxy.core.snapshot import KeySource
 
@@ -17,8 +18,8 @@ def key(
     kind, _, name = source.partition(":")
     extract = extractor(KeySource(kind, name), template)  # type: ignore[arg-type]
     assert extract is not None
-    first = {name.lower().encode(): value.encode("latin-1") for name, value in (headers or {}).items()}
-    return extract(first, path.split("/"), "192.0.2.7")
+    lines = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
+    return extract(FieldBlock(lines.encode("latin-1")), path.split("/"), "192.0.2.7")
 
 
 def token(claims: object) -> dict[str, str]:
@@ -120,9 +121,15 @@ def test_deep_nesting_in_a_token_is_no_key() -> None:
     assert key("jwt:sub", {"authorization": f"Bearer a.{payload}.c"}) is None
 
 
-@given(st.binary(max_size=80))
-def test_any_header_bytes_give_a_key_or_none(value: bytes) -> None:
-    headers = {name: value.decode("latin-1") for name in ("authorization", "cookie", "x-user-id")}
+FIELD_VALUES = st.text(
+    st.characters(codec="latin-1", exclude_characters="".join(map(chr, (*range(32), *range(127, 160))))),
+    max_size=80,
+)
+
+
+@given(FIELD_VALUES | FIELD_VALUES.map("Bearer ".__add__) | FIELD_VALUES.map("a=".__add__))
+def test_any_header_value_gives_a_key_or_none(value: str) -> None:
+    headers = dict.fromkeys(("authorization", "cookie", "x-user-id"), value)
     for source in ("header:x-user-id", "bearer", "cookie:a", "jwt:sub"):
         found = key(source, headers)
         assert found is None or found != b""
