@@ -65,7 +65,7 @@ def request_block(head: RequestHead, hop: Hop, host: bytes | None, upgrade: byte
     wanted = head.host if host is None else host
     dropped = _request_dropped(tuple(fields.special), tuple(fields.connection), hop.trusted)
     prefix = b""
-    if wanted != fields.host:
+    if wanted != fields.host or not wanted:  # HTTP/1.0 without Host: an empty one (RFC 9112 section 3.2)
         dropped = (*dropped, b"host")
         prefix = b"Host: %b\r\n" % wanted
     tunnel = b"" if upgrade is None else b"connection: upgrade\r\nupgrade: %b\r\n" % upgrade

@@ -25,7 +25,7 @@ from proxy.edge.outbound import Outbound
 if TYPE_CHECKING:
     from proxy.edge.services import Services
 
-_empty_lines: Final = re.compile(rb"(?:\r\n)*+").match
+_cut_empty_lines: Final = re.compile(rb"\A(?:\r\n)++").sub
 
 PIPELINE: Final = 64 * 1024
 LINGER: Final = (
@@ -175,8 +175,8 @@ class ClientConnection(asyncio.Protocol):
         services = self.services
         snapshot = services.snapshot
         limits = snapshot.server.limits
-        if data[0] == 0x0D:  # empty lines before a request mean nothing (RFC 9112 section 2.2)
-            data = self._buffer = data[_empty_lines(data).end() :]
+        if data[0] == 0x0D:  # RFC 9112 section 2.2
+            data = self._buffer = _cut_empty_lines(b"", data)
             if data in (b"", b"\r"):
                 return False
         end = data.find(b"\r\n\r\n", 0, limits.header_bytes)
