@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from proxy.cli import main
 from proxy.config import load_file
+from tests.control.site import Site
 
 TEXT = """\
 # The table.
@@ -188,3 +189,23 @@ def test_answer_that_is_no_admin_ports_exits_1(file: Path) -> None:
         result = run(file, "GET /a/{x}", "50", "--admin", url, "--timeout", "0.2")
     assert result.exit_code == 1
     assert "does not answer like an admin port" in result.stderr
+
+
+def test_a_real_proxy_follows_and_refuses_to_be_asked_for_what_it_does_not_serve(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    site = Site(tmp_path_factory.mktemp("s"))
+    url = f"http://127.0.0.1:{site.admin}"
+    try:
+        site.up()
+        result = run(site.config, "GET /a", "50", "--admin", url)
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert site.state()["hash"] == load_file(site.config).snapshot.hash
+
+        copy = site.directory / "copy.yaml"
+        copy.write_text(site.config.read_text())
+        result = run(copy, "GET /a", "60", "--admin", url, "--timeout", "0.3")
+        assert result.exit_code == 1
+        assert f"of {site.config}, not" in result.stderr
+    finally:
+        site.close()
