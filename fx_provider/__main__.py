@@ -41,7 +41,14 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     behaviour = Behaviour(options.latency, options.failure, options.valid_for, options.drift)
     app = create_app(behaviour, options.seed)
-    uvicorn.run(app, host=options.host, port=options.port, log_level="warning", access_log=False)
+    uvicorn.run(
+        app,
+        host=options.host,
+        port=options.port,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=1,  # nobody loses anything by a rate that does not come
+    )
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ schema = schemathesis.openapi.from_path(str(Path(__file__).with_name("openapi.ya
     database=None,
     suppress_health_check=list(HealthCheck),
 )
-def test_answers_are_as_the_contract_says(case: Case, target: str, ledger: Ledger) -> None:
+def test_answers_are_as_the_contract_says(case: Case[Any], target: str, ledger: Ledger) -> None:
     _make_real(case.path_parameters, {"account_id": ledger.accounts()[0]})
     _make_real(case.path_parameters, {"payment_id": ledger.merchants[0]["payments"][0]})
     first, second = ledger.accounts()[:2]

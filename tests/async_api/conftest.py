@@ -1,0 +1,3 @@
+from tests.contract.fixtures import new_ledger, postgres, template
+
+__all__ = ["new_ledger", "postgres", "template"]

@@ -1,0 +1,72 @@
+"""A TCP relay in front of PostgreSQL's unix socket that breaks connections at COMMIT."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from enum import Enum
+from typing import Self
+from urllib.parse import parse_qs, urlsplit
+
+
+class Cut(Enum):
+    """When to break the connection that sends COMMIT."""
+
+    NEVER = "never"
+    BEFORE = "before the server gets it"
+    AFTER = "after the server did it"
+
+
+class Relay:
+    """Breaks one connection for each entry of `cuts`, in order, then none."""
+
+    def __init__(self, database_url: str) -> None:
+        parts = urlsplit(database_url)
+        self._socket = parse_qs(parts.query)["host"][0] + "/.s.PGSQL.5432"
+        self._name = parts.path.removeprefix("/")
+        self.cuts: list[Cut] = []
+        self.refuse = False  # close new connections at once
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        port = self._server.sockets[0].getsockname()[1]
+        self.url = f"postgresql://postgres@127.0.0.1:{port}/{self._name}?sslmode=disable"
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.refuse:
+            writer.transport.abort()
+            return
+        up_reader, up_writer = await asyncio.open_unix_connection(self._socket)
+        back = asyncio.create_task(_copy(up_reader, writer))
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                cut = self.cuts.pop(0) if self.cuts and b"COMMIT;" in data else Cut.NEVER
+                if cut is not Cut.NEVER:
+                    back.cancel()
+                if cut is Cut.AFTER:
+                    up_writer.write(data)
+                    await _until_done(up_reader)
+                if cut is not Cut.NEVER:
+                    break
+                up_writer.write(data)
+        back.cancel()
+        writer.transport.abort()
+        up_writer.transport.abort()
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(ConnectionError):
+        while data := await reader.read(65536):
+            writer.write(data)
+        writer.transport.abort()
+
+
+async def _until_done(reader: asyncio.StreamReader) -> None:
+    """Read until ReadyForQuery, idle: the COMMIT has been carried out."""
+    seen = b""
+    while not seen.endswith(b"Z\x00\x00\x00\x05I"):
+        seen += await reader.read(65536)
