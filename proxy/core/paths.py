@@ -14,12 +14,20 @@ _PCHARS: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012345678
 _PCHAR: Final = re.escape(_PCHARS)
 _FIRST: Final = _PCHAR.replace(rb"\.", b"")  # a segment that begins with a dot takes the slow way
 
+_HEX: Final = [bytes([digit]) for digit in b"0123456789abcdefABCDEF"]
+
 # Nearly every request: nothing to decode, nothing ambiguous. Possessive, so it never goes back (0.3 us).
 _is_plain: Final = re.compile(rb"(?:/[%b][%b]*+)++/?|/" % (_FIRST, _PCHAR)).fullmatch
 
-_is_legal: Final = re.compile(rb"(?:/(?:[%b]|%%[0-9A-Fa-f]{2})*)+" % _PCHAR).fullmatch
+_is_legal: Final = re.compile(rb"(?:/(?:[%b]++|%%[0-9A-Fa-f]{2})*+)++" % _PCHAR).fullmatch
 _authority: Final = re.compile(rb"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#\\]*")
-_escape: Final = re.compile(rb"%[0-9A-Fa-f]{2}")
+# Looked up, not computed: a request target may consist of nothing but escapes.
+_DECODED: Final = {
+    high + low: char if char in _PCHARS else b"%" + high.upper() + low.upper()
+    for high in _HEX
+    for low in _HEX
+    for char in [bytes.fromhex((high + low).decode())]
+}
 # Encoded slash, backslash, and controls: `$` in a backend's route pattern may match before %0A.
 _misread: Final = re.compile(rb"%(?:2F|5C|7F|[01][0-9A-F])", re.IGNORECASE).search
 
@@ -55,13 +63,10 @@ def normalise(path: bytes) -> bytes | None:
         path = path[found.end() :] or b"/"
     if _is_legal(path) is None or _misread(path):
         return None
-    path = _escape.sub(_decode, path)
+    if b"%" in path:
+        start, *escapes = path.split(b"%")
+        path = start + b"".join([_DECODED[each[:2]] + each[2:] for each in escapes])
     segments = path.split(b"/")
     if b"." in segments or b".." in segments or b"" in segments[1:-1]:
         return None
     return path
-
-
-def _decode(escape: re.Match[bytes]) -> bytes:
-    char = bytes.fromhex(escape[0][1:].decode())
-    return char if char in _PCHARS else escape[0].upper()
