@@ -51,6 +51,7 @@ class Worker:
         """Stop accepting and finish what is in flight within `timeout` seconds."""
         services = self._services
         self._acceptor.stop()
+        self._listener.close()  # once no process has it open, new clients are refused instead of left waiting
         if services is None:
             self._stopped.set()
             return
