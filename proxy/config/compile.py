@@ -33,9 +33,8 @@ from proxy.core.snapshot import (
 from proxy.core.table import Table
 
 _SECRETS: Final = (("server", "admin_token"), ("server", "state"), ("override", "token"))
-_INHERITED: Final = frozenset({"buffers", "breaker", "compare"})
+_INHERITED: Final = ("buffers", "breaker", "compare")
 _DIGEST_KEY: Final = b"strangler config hash"
-
 
 _Values = TypeVar("_Values", Buffers, Breaker)
 
@@ -82,17 +81,14 @@ def config_hash(config: model.Config) -> str:
     """16 hex digits over what the file means: comments, order of endpoints and spelling do not matter."""
     document: Any = config.model_dump(mode="json", by_alias=True)
     document["phases"] = list(document["phases"].items())  # here the order matters
-    for (
-        name,
-        endpoint,
-    ) in config.endpoints.items():  # a default and no value differ where values are inherited
-        for key in _INHERITED & endpoint.model_fields_set:
-            document["endpoints"][name][key] = getattr(endpoint, key).model_dump(
-                mode="json", exclude_unset=True
-            )
-    for section, key in _SECRETS:
-        secret = str(document[section][key]).encode()
-        document[section][key] = hmac.new(_DIGEST_KEY, secret, hashlib.sha256).hexdigest()
+    for name, endpoint in config.endpoints.items():
+        for key in _INHERITED:  # only what is given: the rest follows the general settings, not the defaults
+            section = getattr(endpoint, key)
+            given = section.model_dump(mode="json", exclude_unset=True) if section.model_fields_set else {}
+            document["endpoints"][name][key] = given
+    for part, key in _SECRETS:
+        secret = str(document[part][key]).encode()
+        document[part][key] = hmac.new(_DIGEST_KEY, secret, hashlib.sha256).hexdigest()
     canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
@@ -138,6 +134,7 @@ def _endpoint(index: int, name: str, endpoint: model.Endpoint, general: _General
     method, _, template = name.partition(" ")
     safe = method in SAFE_METHODS if endpoint.safe is None else endpoint.safe
     fallback = endpoint.fallback or ("legacy" if safe else "none")
+    sticky = endpoint.sticky
     return Endpoint(
         index=index,
         method=method,
@@ -146,9 +143,7 @@ def _endpoint(index: int, name: str, endpoint: model.Endpoint, general: _General
         group=endpoint.group if endpoint.group is not None else first_literal(template),
         phase=endpoint.phase or phase_of(method, general.phases),
         safe=safe,
-        sticky=general.sticky
-        if endpoint.sticky is None
-        else tuple(key_source(text) for text in endpoint.sticky),
+        sticky=general.sticky if sticky is None else tuple(key_source(text) for text in sticky),
         fallback="legacy" if fallback == "legacy" else None,
         response_timeout=endpoint.timeouts.response,
         idempotency=cast(Any, endpoint.idempotency),

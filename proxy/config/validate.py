@@ -89,22 +89,25 @@ def _within(path: Path, broken: set[Path]) -> bool:
 
 
 def _without(data: Any, paths: Iterable[Path]) -> Any:
-    """A copy without the keys at or above these paths; a list with a bad item goes whole."""
+    """A copy without what is at these paths."""
     data = copy.deepcopy(data)
     for path in paths:
-        parents = [data]
-        for part in path[:-1]:
-            try:
-                parents.append(parents[-1][part])
-            except (KeyError, IndexError, TypeError):
-                break
-        for depth in range(len(parents) - 1, -1, -1):
-            if depth < len(path) and isinstance(parents[depth], dict) and isinstance(path[depth], str):
-                parents[depth].pop(path[depth], None)
-                break
-        else:
-            return {}
-    return data
+        _cut(data, path)
+    return data if isinstance(data, dict) else {}
+
+
+def _cut(data: Any, path: Path) -> None:
+    """Removes the last key of a mapping on the path; so a list with a bad item goes whole."""
+    mapping: dict[str | int, Any] = {}
+    last: str | int = ""
+    for part in path:
+        if isinstance(data, dict):
+            mapping, last = data, part
+        try:
+            data = data[part]
+        except (KeyError, IndexError, TypeError):
+            break
+    mapping.pop(last, None)
 
 
 def _nearest(path: Path) -> str:

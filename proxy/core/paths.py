@@ -19,7 +19,7 @@ _HEX: Final = [bytes([digit]) for digit in b"0123456789abcdefABCDEF"]
 # Nearly every request: nothing to decode, nothing ambiguous. Possessive, so it never goes back (0.3 us).
 _is_plain: Final = re.compile(rb"(?:/[%b][%b]*+)++/?|/" % (_FIRST, _PCHAR)).fullmatch
 
-_is_legal: Final = re.compile(rb"(?:/(?:[%b]++|%%[0-9A-Fa-f]{2})*+)++" % _PCHAR).fullmatch
+_is_legal: Final = re.compile(rb"/(?:[/%b]++|%%[0-9A-Fa-f]{2})*+" % _PCHAR).fullmatch
 _authority: Final = re.compile(rb"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#\\]*")
 # Looked up, not computed: a request target may consist of nothing but escapes.
 _DECODED: Final = {

@@ -117,7 +117,12 @@ OTHER = [
     ("sticky: {salt: a}", "sticky: {salt: b}"),
     ("sticky: {key: [bearer, client-ip]}", "sticky: {key: [client-ip, bearer]}"),
     ("phases: {a: {methods: [GET]}, b: {}}", "phases: {b: {}, a: {methods: [GET]}}"),
-    # with other general buffers, giving the default is not giving nothing
+    # with other general settings, giving the defaults is not giving nothing
+    (
+        "breaker: {window: 1s}\nendpoints: {GET /a: {}}",
+        "breaker: {window: 1s}\nendpoints: {GET /a: {breaker: "
+        "{window: 10s, min_requests: 20, failure_ratio: 0.5, open_for: 10s}}}",
+    ),
     (
         "server: {buffers: {request: 1KiB}}\nendpoints: {GET /a: {}}",
         "server: {buffers: {request: 1KiB}}\nendpoints: {GET /a: {buffers: {request: 64KiB}}}",
