@@ -56,10 +56,10 @@ class Hop(NamedTuple):
     scheme: bytes = b"http"
 
 
-def request_block(head: RequestHead, hop: Hop, host: bytes | None, upgrade: bytes | None = None) -> bytes:
-    """All header lines for the backend but x-request-id and the framing of a chunked body.
+def request_block(head: RequestHead, hop: Hop, host: bytes | None) -> bytes:
+    """All header lines for the backend but x-request-id, an upgrade and the framing of a chunked body.
 
-    `host` replaces the client's Host if not None; `upgrade` re-adds the hop-by-hop pair of a tunnel.
+    `host` replaces the client's Host if not None.
     """
     fields = head.fields
     wanted = head.host if host is None else host
@@ -68,8 +68,7 @@ def request_block(head: RequestHead, hop: Hop, host: bytes | None, upgrade: byte
     if wanted != fields.host or not wanted:  # HTTP/1.0 without Host: an empty one (RFC 9112 section 3.2)
         dropped = (*dropped, b"host")
         prefix = b"Host: %b\r\n" % wanted
-    tunnel = b"" if upgrade is None else b"connection: upgrade\r\nupgrade: %b\r\n" % upgrade
-    return prefix + (fields.without(dropped) if dropped else fields.raw) + _forwarded(head, hop) + tunnel
+    return prefix + (fields.without(dropped) if dropped else fields.raw) + _forwarded(head, hop)
 
 
 def response_block(response: ResponseHead, served_by: BackendName | None) -> bytes:

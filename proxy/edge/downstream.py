@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
+import struct
 from typing import TYPE_CHECKING, Final, cast
 
 from proxy.core import replies
@@ -21,6 +23,8 @@ from proxy.core.snapshot import ASYNC, LEGACY, Snapshot
 from proxy.edge.deadlines import NEVER
 from proxy.edge.exchange import Exchange
 from proxy.edge.outbound import Outbound
+from proxy.edge.tunnel import Tunnel
+from proxy.edge.upstream import UpstreamConnection
 
 if TYPE_CHECKING:
     from proxy.edge.services import Services
@@ -32,6 +36,7 @@ LINGER: Final = (
     2.0  # seconds in which a client may still send what will be thrown away (RFC 9112 section 9.6)
 )
 LINGER_BYTES: Final = 1024 * 1024
+_RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, for 0 s: closing sends RST, not FIN
 
 
 class ClientConnection(asyncio.Protocol):
@@ -310,6 +315,17 @@ class ClientConnection(asyncio.Protocol):
             elif self.services.draining:
                 self.transport.close()
 
+    def switch(self, data: bytes, upstream: UpstreamConnection) -> None:
+        """Become a tunnel: `data` is the end of HTTP on this connection."""
+        self.transport.write(data)
+        if self._buffer:
+            upstream.transport.write(self._buffer)
+            self._buffer = b""
+        self.exchange = None
+        self.closed = True
+        self.services.disconnected(self)
+        Tunnel(self.services, self.transport, upstream)
+
     def pause_body(self) -> None:
         """The body's next piece has nowhere to go yet; the client is not timed for that."""
         self._pause()
@@ -323,6 +339,8 @@ class ClientConnection(asyncio.Protocol):
     def abort(self) -> None:
         """End with a reset, so that nobody takes what was sent for the whole."""
         if not self.closed:
+            sock = self.transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             self.transport.abort()
 
     def close_if_idle(self) -> None:
@@ -353,11 +371,13 @@ class ClientConnection(asyncio.Protocol):
 
     def _linger(self) -> None:
         """Close so that the answer survives: a close with unread bytes would reset the connection."""
+        if self.transport.is_closing():
+            return
         self._buffer = b""
         self._discarding = LINGER_BYTES
         self.deadline = self.services.loop.time() + LINGER
         self._resume()
-        if not self.closed and self.transport.can_write_eof():
+        if self.transport.can_write_eof():
             self.transport.write_eof()
 
     def _discard(self, size: int) -> None:

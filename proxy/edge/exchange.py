@@ -43,6 +43,7 @@ class Exchange:
         "_encode_response",
         "_ended",
         "_fallback_used",
+        "_fresh",
         "_outbound",
         "_pool",
         "_relayed",
@@ -64,6 +65,7 @@ class Exchange:
         "started",
         "status",
         "tried",
+        "upgrade",
         "upstream",
     )
 
@@ -97,6 +99,7 @@ class Exchange:
             self.safe = endpoint.safe
             self.response_timeout = endpoint.response_timeout
             self._buffers = endpoint.buffers
+        self.upgrade = head.fields.upgrade
         self.upstream: UpstreamConnection | None = None
         self.tried: tuple[Address, ...] = ()
         self.deadline = NEVER  # while waiting for a connection
@@ -113,6 +116,7 @@ class Exchange:
         self._attempts = 0
         self._retries = 0
         self._fallback_used = False
+        self._fresh = False  # an attempt died: the next must not meet another dead connection
         self._ended = False
 
     # the request, from the client's connection
@@ -170,7 +174,7 @@ class Exchange:
         self._sent = False
         self._answer = None
         pool = self._pool = self.services.pools[self.backend]
-        connection = pool.acquire(self, write=not self.safe, fresh=self._retries > 0)
+        connection = pool.acquire(self, write=not self.safe, fresh=self._fresh)
         if connection is not None:
             self.on_connection(connection)
 
@@ -201,6 +205,8 @@ class Exchange:
     def _request_head(self) -> bytes:
         head, fields = self.head, self.head.fields
         block = self._outbound.block(head, self.snapshot.backend(self.backend).host)
+        if self.upgrade is not None:
+            block += b"connection: upgrade\r\nupgrade: %b\r\n" % self.upgrade
         line = b"%b %b HTTP/1.1\r\n" % (head.method.encode("ascii"), head.target)
         tail = b"\r\n"
         if b"x-request-id" not in fields.special:
@@ -238,6 +244,20 @@ class Exchange:
     def on_informational(self, response: ResponseHead) -> None:
         if self.client is not None and self.head.fields.minor == 1:
             self.client.write(response_block(response, None) + b"\r\n")
+
+    def on_upgrade(self, response: ResponseHead, rest: bytes) -> None:
+        """101: from here on the two connections are one tunnel, and `rest` is its first bytes."""
+        client, upstream = self.client, self.upstream
+        self.client = self.upstream = None
+        self.status = response.status
+        if client is not None and upstream is not None:
+            upgrade = response.get(b"upgrade") or b""
+            head = response_block(response, self._served_by())
+            head += b"connection: upgrade\r\nupgrade: %b\r\n\r\n" % upgrade
+            client.switch(head + rest, upstream)
+        elif upstream is not None:
+            upstream.abort()
+        self._end()
 
     def on_response(self, response: ResponseHead, data: bytes, complete: bool) -> None:
         self._answer = response
@@ -278,8 +298,10 @@ class Exchange:
             framing += b"connection: close\r\n"
         elif minor == 0:
             framing += b"connection: keep-alive\r\n"
-        served_by = self.backend if self.snapshot.server.expose_backend else None
-        return response_block(response, served_by) + framing + b"\r\n"
+        return response_block(response, self._served_by()) + framing + b"\r\n"
+
+    def _served_by(self) -> BackendName | None:
+        return self.backend if self.snapshot.server.expose_backend else None
 
     def _encoded_response(self, data: bytes, complete: bool, trailers: Pairs) -> bytes:
         if not self._encode_response:
@@ -340,6 +362,7 @@ class Exchange:
 
     def _again(self, verdict: Again) -> None:
         self.services.count_retry(self.endpoint, verdict.why)
+        self._fresh = self._fresh or self._sent
         if verdict.budgeted:  # the fresh try after a stale connection comes on top
             self._retries += 1
         if verdict.on_fallback:
@@ -365,8 +388,8 @@ class Exchange:
         self.services.count_error("upstream", kind)
         client = self.client
         if client is not None and abort:
+            client.abort()  # first, or the next pipelined request would be begun
             self._end()
-            client.abort()
             return
         if client is not None:
             self.status = status
@@ -388,8 +411,8 @@ class Exchange:
             client.reply(self, status, "client", kind, detail)
             self._end()
         elif client is not None:
-            self._end()
             client.abort()
+            self._end()
 
     def _drop_upstream(self) -> None:
         upstream, self.upstream = self.upstream, None

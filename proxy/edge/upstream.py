@@ -25,8 +25,10 @@ class Receiver(Protocol):
 
     method: str
     response_timeout: float | None  # seconds; None: the backend's own
+    upgrade: bytes | None  # the protocol that the client asked to switch to
 
     def on_informational(self, response: ResponseHead) -> None: ...
+    def on_upgrade(self, response: ResponseHead, rest: bytes) -> None: ...
     def on_response(self, response: ResponseHead, data: bytes, complete: bool) -> None: ...
     def on_data(self, data: bytes, complete: bool, trailers: Pairs) -> None: ...
     def on_failure(self, kind: FailureKind, detail: str) -> None: ...
@@ -156,7 +158,7 @@ class UpstreamConnection(asyncio.Protocol):
     def eof_received(self) -> bool | None:
         if self._response is not None and self._response.length == UNTIL_CLOSE and self.exchange is not None:
             exchange = self.exchange
-            self._close()
+            self.close()
             exchange.on_data(b"", True, [])
         return None  # the transport closes itself and calls connection_lost
 
@@ -189,12 +191,20 @@ class UpstreamConnection(asyncio.Protocol):
             self._buffer = data
 
     def _on_informational(self, response: ResponseHead, rest: bytes) -> None:
-        self._informational += 1
-        if response.status == 101 or self._informational > MAX_INFORMATIONAL:
-            self._fail("bad_response", "an upgrade or too many interim answers came from the upstream")
+        exchange = self.exchange
+        if exchange is None:
             return
-        if response.status != 100 and self.exchange is not None:
-            self.exchange.on_informational(response)
+        self._informational += 1
+        if response.status == 101 and exchange.upgrade is not None:
+            self.exchange = None
+            self.deadline = NEVER
+            exchange.on_upgrade(response, rest)
+            return
+        if response.status == 101 or self._informational > MAX_INFORMATIONAL:
+            self._fail("bad_response", "an unasked upgrade or too many interim answers came")
+            return
+        if response.status != 100:
+            exchange.on_informational(response)
         if rest:
             self.data_received(rest)
 
@@ -265,7 +275,7 @@ class UpstreamConnection(asyncio.Protocol):
             self.used = True
             self.pool.release(self)
         else:
-            self._close()
+            self.close()
 
     def _fail(self, kind: FailureKind, detail: str) -> None:
         exchange = self.exchange
@@ -276,7 +286,8 @@ class UpstreamConnection(asyncio.Protocol):
                 self.pool.note_failure(self.address)
             exchange.on_failure(kind, detail)
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Close once what was written has left."""
         self.exchange = None
         if not self.closed:
             self.transport.close()

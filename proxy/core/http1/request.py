@@ -46,6 +46,7 @@ class RequestFields(FieldBlock):
         "keep_alive",
         "minor",
         "special",
+        "upgrade",
     )
 
     def __init__(self, raw: bytes, minor: int) -> None:
@@ -58,6 +59,7 @@ class RequestFields(FieldBlock):
         self.content_length = 0
         self.chunked = False
         self.expect_continue = False
+        self.upgrade: bytes | None = None  # the protocol to switch to, if that can be offered
 
 
 class RequestHead:
@@ -209,6 +211,16 @@ def _read_connection(fields: RequestFields) -> None:
         fields.keep_alive = False
     elif fields.minor == 0:
         fields.keep_alive = b"keep-alive" in named
+    if b"upgrade" in named and fields.minor == 1 and not fields.chunked and not fields.content_length:
+        fields.upgrade = _read_upgrade(fields)
+
+
+def _read_upgrade(fields: RequestFields) -> bytes | None:
+    """One protocol, and never HTTP/2: behind such a tunnel requests would pass that nobody decides about."""
+    offered = fields.values(b"upgrade")
+    if len(offered) != 1 or re.fullmatch(TOKEN + rb"(?:/" + TOKEN + rb")?", offered[0]) is None:
+        return None
+    return None if offered[0].lower().startswith((b"h2", b"http/")) else offered[0]
 
 
 def _read_expect(fields: RequestFields) -> None:
