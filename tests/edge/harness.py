@@ -8,7 +8,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -80,7 +80,7 @@ class Script:
                 threading.Thread(target=self._run, args=(sock, self.connections), daemon=True).start()
 
     def _run(self, sock: socket.socket, number: int) -> None:
-        with contextlib.suppress(OSError), contextlib.closing(sock):
+        with contextlib.suppress(OSError, EOFError), contextlib.closing(sock):
             sock.settimeout(WAIT)
             self._serve(Wire(sock, self.requests), number)
 
@@ -278,18 +278,22 @@ def running(*parts: Edge | Script) -> Iterator[None]:
 
 
 def snapshot(
-    legacy: str,
-    async_: str = "http://127.0.0.1:9",
+    legacy: str | Sequence[str],
+    async_: str | Sequence[str] = "http://127.0.0.1:9",
     *,
     endpoints: str = "GET /a: {weight: 0}",
     rest: str = "",
     backend: str = "",
 ) -> Snapshot:
     """A snapshot from YAML; `rest` holds further top-level keys, `backend` further keys of both backends."""
+
+    def urls(given: str | Sequence[str]) -> str:
+        return f"url: '{given}'" if isinstance(given, str) else f"urls: {list(given)}"
+
     indented = "\n".join(f"  {line}" for line in endpoints.splitlines())
     more = f", {backend}" if backend else ""
     text = (
-        f"backends:\n  legacy: {{url: '{legacy}'{more}}}\n  async: {{url: '{async_}'{more}}}\n"
+        f"backends:\n  legacy: {{{urls(legacy)}{more}}}\n  async: {{{urls(async_)}{more}}}\n"
         f"{rest}\nendpoints:\n{indented}\n"
     )
     return load_text(text, source="test", environ={}).snapshot
