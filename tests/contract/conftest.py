@@ -16,6 +16,9 @@ from tests.contract.fixtures import (
     legacy_server,
     new_ledger,
     postgres,
+    proxy_at_0_server,
+    proxy_at_50_server,
+    proxy_at_100_server,
     target,
     template,
 )
@@ -30,6 +33,9 @@ __all__ = [
     "legacy_server",
     "new_ledger",
     "postgres",
+    "proxy_at_0_server",
+    "proxy_at_50_server",
+    "proxy_at_100_server",
     "target",
     "template",
 ]

@@ -141,7 +141,28 @@ def async_(async_server: Server, ledger: Ledger) -> Iterator[httpx2.Client]:
         yield client
 
 
-@pytest.fixture(scope="session", params=["legacy", "async"])
+@pytest.fixture(scope="session")
+def proxy_at_0_server(legacy_server: Server, async_server: Server) -> Iterator[Server]:
+    with servers.proxy(legacy_server, async_server, 0) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def proxy_at_50_server(legacy_server: Server, async_server: Server) -> Iterator[Server]:
+    with servers.proxy(legacy_server, async_server, 50) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def proxy_at_100_server(legacy_server: Server, async_server: Server) -> Iterator[Server]:
+    with servers.proxy(legacy_server, async_server, 100) as server:
+        yield server
+
+
+TARGETS = ["legacy", "async", "proxy_at_0", "proxy_at_50", "proxy_at_100"]
+
+
+@pytest.fixture(scope="session", params=TARGETS)
 def target(request: pytest.FixtureRequest) -> str:
     """Base URL of the API under test: each backend by itself, and through the proxy at several weights."""
     return str(request.getfixturevalue(f"{request.param}_server").url)

@@ -13,8 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx2
+import yaml
 
 ROOT = Path(__file__).parents[2]
 START_TIMEOUT = 30.0
@@ -106,6 +108,29 @@ def async_(database_url: str, fx_url: str = "", **more: str) -> AbstractContextM
     port = free_port()
     environment = {"PORT": str(port), "DATABASE_URL": database_url, "FX_URL": fx_url}
     return serve(["async_api"], port, environment | more)
+
+
+@contextmanager
+def proxy(legacy: Server, async_: Server, weight: int) -> Iterator[Server]:
+    """The proxy in front of both, with every endpoint of the shipped routing.yaml at one weight."""
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        config: dict[str, Any] = yaml.safe_load((ROOT / "routing.yaml").read_text())
+        config["server"] = {
+            "listen": f"127.0.0.1:{port}",
+            "admin": f"127.0.0.1:{free_port()}",
+            "workers": 1,
+            "runtime_dir": f"{folder}/run",
+            "state": f"sqlite:///{folder}/state.db",
+        }
+        config["backends"] = {"legacy": {"url": legacy.url}, "async": {"url": async_.url}}
+        config["phases"]["writes"].pop("after")  # all at once here
+        for endpoint in config["endpoints"].values():
+            endpoint["weight"] = weight
+        path = Path(folder, "routing.yaml")
+        path.write_text(yaml.safe_dump(config, sort_keys=False))
+        with serve(["proxy", "serve", "--config", str(path)], port, {}) as server:
+            yield server
 
 
 def fx(**options: str) -> AbstractContextManager[Server]:
