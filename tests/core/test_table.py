@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import sys
 from types import FrameType
 from typing import Any
@@ -104,6 +105,7 @@ def steps(routes: Table, method: str, segments: list[str]) -> tuple[int, Endpoin
     return count, found
 
 
+@functools.cache
 def many(count: int) -> Table:
     """Shared prefixes, parameters beside literals, rests: what makes a lookup come back."""
     names = []
