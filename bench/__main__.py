@@ -10,13 +10,16 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from bench import report
 from bench.measure import Round, check_answer, one_round
+from bench.probes import PROBES, Figures, Probe
 from bench.processes import BenchError, Cores, choose_cores
 from bench.scenarios import DEFAULT, SCENARIOS, Scenario
 from bench.targets import STARTERS, Site, Target, require, start, start_upstream
 
+T = TypeVar("T")
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -51,20 +54,34 @@ class Bench:
         self.targets = [target for target in self.targets if target.name != name]
 
     def run(self, scenario: Scenario) -> dict[str, list[Round]]:
-        """Rounds are interleaved, so that a slow minute of the machine hits all targets alike."""
         connections = scenario.connections or self.options.connections
-        results: dict[str, list[Round]] = {target.name: [] for target in self.targets}
-        for number in range(self.options.rounds + 1):
-            seconds = self.options.seconds if number else 1  # the first round warms up
+        for target in list(self.targets):  # warm up
+            self._attempt(target, lambda target: one_round(target, scenario, connections, 1, self.cores))
+        return self._rounds(
+            self.options.rounds,
+            lambda target: one_round(target, scenario, connections, self.options.seconds, self.cores),
+        )
+
+    def probe(self, probe: Probe) -> dict[str, list[Figures]]:
+        rounds = 1 if probe.once else self.options.rounds
+        return self._rounds(rounds, lambda target: probe.measure(target, self.cores, self.options.seconds))
+
+    def _rounds(self, rounds: int, measure: Callable[[Target], T]) -> dict[str, list[T]]:
+        """Interleaved, so that a slow minute of the machine hits all targets alike."""
+        results: dict[str, list[T]] = {}
+        for _ in range(rounds):
             for target in list(self.targets):
-                try:
-                    measured = one_round(target, scenario, connections, seconds, self.cores)
-                except BenchError as error:
-                    self.leave_out(target.name, error)
-                    continue
-                if number:
-                    results[target.name].append(measured)
-        return {name: rounds for name, rounds in results.items() if rounds}
+                measured = self._attempt(target, measure)
+                if measured is not None:
+                    results.setdefault(target.name, []).append(measured)
+        return results
+
+    def _attempt(self, target: Target, measure: Callable[[Target], T]) -> T | None:
+        try:
+            return measure(target)
+        except BenchError as error:
+            self.leave_out(target.name, error)
+            return None
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -83,18 +100,25 @@ def run(options: argparse.Namespace) -> int:
     require("wrk", "nginx")
     bench = Bench(options, choose_cores(options.workers))
     results: dict[str, dict[str, list[Round]]] = {}
+    probed: dict[str, dict[str, list[Figures]]] = {}
     with ExitStack() as stack:
         bench.start(stack)
         print(
             f"proxy on core {sorted(bench.cores.proxy)}; wrk and upstream on core {sorted(bench.cores.load)}"
         )
         for name in options.scenario:
-            scenario = SCENARIOS[name]
-            print(f"\n{name}: {scenario.title}; {scenario.connections or options.connections} connections")
-            results[name] = bench.run(scenario)
-            print(report.table(results[name]), flush=True)
+            if name in PROBES:
+                print(f"\n{name}: {PROBES[name].title}")
+                probed[name] = bench.probe(PROBES[name])
+                print(report.probe_table(probed[name]), flush=True)
+            else:
+                scenario = SCENARIOS[name]
+                connections = scenario.connections or options.connections
+                print(f"\n{name}: {scenario.title}; {connections} connections")
+                results[name] = bench.run(scenario)
+                print(report.table(results[name]), flush=True)
     path = options.output or RESULTS / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
-    report.write(path, {key: str(value) for key, value in vars(options).items()}, results)
+    report.write(path, {key: str(value) for key, value in vars(options).items()}, results, probed)
     print(f"\nmedian of {options.rounds} interleaved rounds of {options.seconds} s; written to {path}")
     for name, why in bench.missing.items():
         print(f"LEFT OUT: {name}: {why}")
@@ -116,10 +140,10 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--scenario",
-        type=_names(SCENARIOS),
+        type=_names([*SCENARIOS, *PROBES]),
         default=list(DEFAULT),
         metavar="NAME[,NAME]",
-        help=f"of {', '.join(SCENARIOS)}, or all ({','.join(DEFAULT)})",
+        help=f"of {', '.join([*SCENARIOS, *PROBES])}, or all ({','.join(DEFAULT)})",
     )
     parser.add_argument("--output", type=Path, help="JSON file to write (bench/results/<time>.json)")
     return parser.parse_args(argv)

@@ -36,17 +36,31 @@ def table(results: Mapping[str, Sequence[Round]]) -> str:
         cells = [format(median(map(value, rounds)), spec) for _, value, spec in COLUMNS]
         spread = f"{min(r.cpu for r in rounds):,.1f}-{max(r.cpu for r in rounds):,.1f}"
         rows.append([name, *cells, spread, str(sum(r.errors for r in rounds)), *_ratios(rounds, results)])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
+    return _aligned(rows)
+
+
+def probe_table(results: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
+    """One line per target: the median of each of its figures."""
+    names = list(dict.fromkeys(name for rounds in results.values() for one in rounds for name in one))
+    rows = [["", *names]]
+    for target, rounds in results.items():
+        values = [[one[name] for one in rounds if name in one] for name in names]
+        rows.append([target, *(format(median(value), ",.2f") if value else "-" for value in values)])
+    return _aligned(rows)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
-        "  ".join(
-            [row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))]
-        )
-        for row in rows
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
     )
 
 
 def write(
-    path: Path, settings: Mapping[str, Any], scenarios: Mapping[str, Mapping[str, Sequence[Round]]]
+    path: Path,
+    settings: Mapping[str, Any],
+    scenarios: Mapping[str, Mapping[str, Sequence[Round]]],
+    probes: Mapping[str, Mapping[str, Sequence[Mapping[str, float]]]],
 ) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     document = {
@@ -57,6 +71,7 @@ def write(
             scenario: {name: _summary(rounds, results) for name, rounds in results.items()}
             for scenario, results in scenarios.items()
         },
+        "probes": probes,
     }
     path.write_text(json.dumps(document, indent=2) + "\n")
 

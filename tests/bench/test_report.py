@@ -46,10 +46,19 @@ def test_ratios_are_left_out_when_the_peer_was_not_measured() -> None:
 
 def test_every_round_is_in_the_file(tmp_path: Path) -> None:
     path = tmp_path / "results" / "run.json"
-    report.write(path, {"rounds": "3"}, {"keys": RESULTS})
+    report.write(path, {"rounds": "3"}, {"keys": RESULTS}, {"idle": {"nginx": [{"KiB": 1.0}]}})
     written = json.loads(path.read_text())
     assert written["settings"] == {"rounds": "3"}
     assert written["machine"]["cores"]
     strangler = written["scenarios"]["keys"]["strangler"]
     assert [one["user"] for one in strangler["rounds"]] == [15, 12.5, 22.5]
     assert strangler["cpu_ratio"] == {"nginx": "2.00", "haproxy": "1.50"}
+
+
+def test_a_probe_s_figures_are_columns() -> None:
+    header, first, second = report.probe_table(
+        {"a": [{"x": 1.0}, {"x": 3.0}], "b": [{"y": 2.5}]}
+    ).splitlines()
+    assert header.split() == ["x", "y"]
+    assert first.split() == ["a", "2.00", "-"]
+    assert second.split() == ["b", "-", "2.50"]
