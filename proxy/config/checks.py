@@ -9,7 +9,6 @@ from proxy.config.errors import Path
 from proxy.config.model import Backend, Config, Endpoint
 from proxy.config.templates import parameters, shape
 from proxy.config.urls import is_loopback
-from proxy.core.snapshot import SAFE_METHODS
 
 KEY: Final = "[key]"
 """Last in a path: it is about the key itself, not its value. Pydantic's own word for it."""
@@ -61,14 +60,11 @@ def _same_requests(names: Sequence[str]) -> Found:
 
 
 def _endpoint(path: Path, name: str, endpoint: Endpoint, config: Config) -> Found:
-    method, _, template = name.partition(" ")
+    template = name.partition(" ")[2]
     if endpoint.phase is not None and endpoint.phase not in config.phases:
         yield (*path, "phase"), f"is not a phase{_of(list(config.phases))}"
     if endpoint.force is not None and not endpoint.force.strip():
         yield (*path, "force"), "is empty: say why the phase's order does not hold here"
-    safe = method in SAFE_METHODS if endpoint.safe is None else endpoint.safe
-    if endpoint.fallback == "legacy" and not safe:
-        yield (*path, "fallback"), "is for safe endpoints only: a write is never sent to the other backend"
     for position, source in enumerate(endpoint.sticky or ()):
         kind, _, param = source.partition(":")
         if kind == "path" and param not in parameters(template):

@@ -19,8 +19,6 @@ RULES = [
         "later is not a phase (reads, writes)",
     ),
     ("endpoints: {GET /a: {force: ' '}}", 'endpoints."GET /a".force', "say why"),
-    ("endpoints: {POST /a: {fallback: legacy}}", 'endpoints."POST /a".fallback', "for safe endpoints only"),
-    ("endpoints: {GET /a: {safe: false, fallback: legacy}}", 'endpoints."GET /a".fallback', "for safe"),
     (
         "endpoints: {'GET /a/{x}': {sticky: [path:y]}}",
         'endpoints."GET /a/{x}".sticky[0]',

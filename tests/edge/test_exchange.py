@@ -17,6 +17,7 @@ READ = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
 WRITE = b"POST /w HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody"
 ON_LEGACY = "GET /a: {weight: 0}\nPOST /w: {weight: 0}"
 ON_ASYNC = "GET /a: {weight: 100}\nPOST /w: {weight: 100, force: test}"
+WRITE_WITH_FALLBACK = "POST /w: {weight: 100, force: test, fallback: legacy}"
 SHORT = "timeouts: {connect: 300ms, response: 200ms, idle: 200ms}"
 NO_WAIT = "retries: {backoff: 1ms, max_backoff: 1ms}"
 
@@ -85,6 +86,24 @@ def test_a_write_that_can_not_connect_is_answered_502_and_goes_nowhere_else(stag
     assert response.header("content-type") == "application/problem+json"
     assert legacy.connections == 0
     assert unknown(edge) == 0
+
+
+def test_a_write_takes_a_fallback_that_is_named_while_nothing_was_sent(stage: Stage) -> None:
+    legacy = stage.upstream()
+    edge = stage.edge(legacy.url, dead_port(), endpoints=WRITE_WITH_FALLBACK)
+    response = edge.ask(WRITE)
+    assert (response.status, response.header("x-served-by")) == (200, "legacy")
+    assert len(legacy.requests) == 1
+    assert unknown(edge) == 0
+
+
+def test_a_write_that_was_sent_does_not_take_its_fallback(stage: Stage) -> None:
+    legacy = stage.upstream()
+    async_ = stage.upstream(lambda wire, number: wire.reset() if wire.request() else None)
+    edge = stage.edge(legacy.url, async_.url, endpoints=WRITE_WITH_FALLBACK)
+    assert edge.ask(WRITE).status == 502
+    assert (len(async_.requests), legacy.connections) == (1, 0)
+    assert unknown(edge) == 1
 
 
 def test_without_a_fallback_a_read_that_can_not_connect_is_answered_502(stage: Stage) -> None:
