@@ -48,6 +48,7 @@ class ClientConnection(asyncio.Protocol):
         "_context",
         "_decoder",
         "_discarding",
+        "_eof",
         "_fields",
         "_left",
         "_parsing",
@@ -78,6 +79,7 @@ class ClientConnection(asyncio.Protocol):
         self._left = 0
         self._body_bytes = 0
         self._parsing = False
+        self._eof = False  # the client has half-closed: what it has sent is all there will be
         self._paused = False
         self._writable = True
         self._stalled = 0  # bytes unsent when the client was last looked at
@@ -112,12 +114,15 @@ class ClientConnection(asyncio.Protocol):
                 self._pause()
 
     def eof_received(self) -> bool:
-        """A half-closed client still gets its answer, unless it stopped in the middle of a request."""
-        if self.exchange is None or self._discarding >= 0:
-            return False
-        if self._left or self._decoder is not None or self.services.snapshot.server.abort_on_eof:
-            return False
-        self.exchange.keep_alive = False
+        """A half-closed client still gets its answers, unless it stopped in the middle of a request."""
+        exchange = self.exchange
+        in_body = self._left or self._decoder is not None
+        if exchange is None or in_body or self.services.snapshot.server.abort_on_eof:
+            self._close()
+        else:
+            self._eof = True
+            if not self._buffer:
+                exchange.keep_alive = False
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -146,7 +151,7 @@ class ClientConnection(asyncio.Protocol):
     def on_deadline(self, now: float) -> None:
         exchange = self.exchange
         timeouts = self.services.snapshot.server.timeouts
-        if not self._writable:
+        if not self._writable or self.transport.is_closing():
             unsent = self.transport.get_write_buffer_size()
             if unsent != self._stalled:  # slow, but it reads
                 self._stalled = unsent
@@ -159,7 +164,7 @@ class ClientConnection(asyncio.Protocol):
         elif self._buffer:
             self._refuse(Malformed(408, "header_timeout", f"the head took over {timeouts.header:g} s"))
         else:
-            self.transport.close()
+            self._close()
 
     # requests
 
@@ -174,6 +179,8 @@ class ClientConnection(asyncio.Protocol):
                     break
         finally:
             self._parsing = False
+        if self._eof and self.exchange is None and self._writable:
+            self._close()  # what is left of the buffer will never be a request
 
     def _take_request(self) -> bool:
         data = self._buffer
@@ -265,7 +272,8 @@ class ClientConnection(asyncio.Protocol):
         if complete:
             self._decoder = None
             self._buffer = rest
-            self.deadline = NEVER
+            if self._writable:
+                self.deadline = NEVER
         else:
             self.deadline = self.services.loop.time() + exchange.snapshot.server.timeouts.body
         if piece or complete:
@@ -305,15 +313,15 @@ class ClientConnection(asyncio.Protocol):
         if unread:
             self._linger()
         elif not exchange.keep_alive:
-            self.transport.close()
+            self._close()
         else:
             self.deadline = self._idle_deadline()
             if self._paused:
                 self._resume()
             if self._buffer:
                 self._next_request()
-            elif self.services.draining:
-                self.transport.close()
+            elif self.services.draining or self._eof:
+                self._close()
 
     def switch(self, data: bytes, upstream: UpstreamConnection) -> None:
         """Become a tunnel: `data` is the end of HTTP on this connection."""
@@ -329,7 +337,8 @@ class ClientConnection(asyncio.Protocol):
     def pause_body(self) -> None:
         """The body's next piece has nowhere to go yet; the client is not timed for that."""
         self._pause()
-        self.deadline = NEVER
+        if self._writable:
+            self.deadline = NEVER
 
     def resume_body(self) -> None:
         if self._left or self._decoder is not None:
@@ -346,7 +355,7 @@ class ClientConnection(asyncio.Protocol):
     def close_if_idle(self) -> None:
         """Draining: connections without a request under way go at once."""
         if self.exchange is None and not self._buffer and not self.closed:
-            self.transport.close()
+            self._close()
 
     # endings
 
@@ -369,6 +378,12 @@ class ClientConnection(asyncio.Protocol):
         self.write(replies.problem(error.status, "client", error.kind, error.detail, head=head, close=True))
         self._linger()
 
+    def _close(self) -> None:
+        """Close when all is sent, for which the client has as long as for any other answer."""
+        self._stalled = 0
+        self.deadline = self.services.loop.time() + self.services.snapshot.server.timeouts.body
+        self.transport.close()
+
     def _linger(self) -> None:
         """Close so that the answer survives: a close with unread bytes would reset the connection."""
         if self.transport.is_closing():
@@ -383,7 +398,7 @@ class ClientConnection(asyncio.Protocol):
     def _discard(self, size: int) -> None:
         self._discarding = max(0, self._discarding - size)
         if self._discarding == 0:
-            self.transport.close()
+            self._close()
 
     def _ended(self) -> bool:
         return self.closed or self._discarding >= 0 or self.transport.is_closing()
