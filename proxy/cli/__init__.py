@@ -9,6 +9,7 @@ import click
 
 COMMANDS: Final = {
     "serve": "proxy.cli.serve:serve",
+    "init": "proxy.cli.init:init",
     "check": "proxy.cli.check:check",
     "explain": "proxy.cli.explain:explain",
     "set": "proxy.cli.set:set_command",
@@ -19,6 +20,7 @@ command needs costs the others nothing."""
 
 SUMMARIES: Final = {
     "serve": "Run the proxy and its admin port.",
+    "init": "Write a first routing.yaml from OpenAPI or Flask.",
     "check": "Validate a routing.yaml.",
     "explain": "Say where one request would go, and why.",
     "set": "Change the weight of one endpoint.",

@@ -1,0 +1,92 @@
+"""`strangler init`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from proxy.cli import sources
+from proxy.cli.errors import fail, render
+from proxy.cli.files import Changed, replace
+from proxy.config import ConfigErrors, load_text, read_text
+from proxy.config.discover import Discovery
+from proxy.config.draft import draft
+from proxy.config.merge import merge
+
+
+@click.command()
+@click.option("--openapi", metavar="FILE|URL", help="An OpenAPI document, JSON or YAML.")
+@click.option("--flask", metavar="MODULE:APP", help="A Flask application; the module is imported.")
+@click.option("--config", "file", default="routing.yaml", show_default=True, type=click.Path(path_type=Path))
+@click.option(
+    "--merge", "merging", is_flag=True, help="Add what is new to an existing file, mark what is gone."
+)
+@click.option("--legacy", default="http://127.0.0.1:5001", show_default=True, help="Where legacy listens.")
+@click.option(
+    "--async", "async_", default="http://127.0.0.1:5002", show_default=True, help="The same of async."
+)
+def init(openapi: str | None, flask: str | None, file: Path, merging: bool, legacy: str, async_: str) -> None:
+    """Write a routing.yaml with every endpoint of an API at weight 0, so that nothing moves yet.
+
+    Exits 2 if the file exists (unless --merge), or the source cannot be read.
+
+    \b
+    strangler init --openapi openapi.yaml --legacy http://127.0.0.1:8080 --async http://127.0.0.1:8081
+    strangler init --flask shop.web:create_app
+    strangler init --openapi http://127.0.0.1:8081/openapi.json --merge
+    """
+    if (openapi is None) == (flask is None):
+        fail("give --openapi FILE|URL or --flask MODULE:APP, one of them")
+    try:
+        discovery = sources.openapi(openapi) if openapi is not None else sources.flask(flask or "")
+    except sources.SourceError as error:
+        fail(str(error))
+    for line in discovery.skipped:
+        click.echo(f"not listed, so it goes to legacy: {line}", err=True)
+    if merging:
+        _merge(file, discovery)
+    else:
+        _create(file, draft(discovery, legacy=legacy, async_=async_))
+        click.echo(f"{file}: {len(discovery.found)} endpoints, all at weight 0")
+
+
+def _create(file: Path, text: str) -> None:
+    _validate(file, text)
+    try:
+        with file.open("x", encoding="utf-8", newline="") as new:
+            new.write(text)
+    except FileExistsError:
+        fail(f"{file} exists; --merge brings it up to date, --config NAME writes another")
+    except OSError as error:
+        fail(f"{file} can not be written: {error.strerror}")
+
+
+def _merge(file: Path, discovery: Discovery) -> None:
+    try:
+        before = read_text(file)
+        merged = merge(before, discovery, source=str(file))
+    except ConfigErrors as errors:
+        fail(str(errors))
+    _validate(file, merged.text)
+    if merged.text != before:
+        try:
+            replace(file, before.encode(), merged.text.encode())
+        except Changed:
+            fail(f"{file} was changed by somebody else meanwhile; look at it and try again")
+        except OSError as error:
+            fail(f"{file} can not be written: {error.strerror}")
+    for what, endpoints in (("added", merged.added), ("gone", merged.gone), ("back", merged.back)):
+        for endpoint in endpoints:
+            click.echo(f"{what}: {endpoint}")
+    if merged.text == before:
+        click.echo(f"{file} is up to date")
+
+
+def _validate(file: Path, text: str) -> None:
+    """A file that `serve` would refuse is never written."""
+    try:
+        load_text(text, source=str(file), environ=os.environ)
+    except ConfigErrors as errors:
+        fail(f"{render(errors, text)}\nnothing was written")
