@@ -106,7 +106,8 @@ def run(options: argparse.Namespace) -> int:
         print(
             f"proxy on core {sorted(bench.cores.proxy)}; wrk and upstream on core {sorted(bench.cores.load)}"
         )
-        for name in options.scenario:
+        # Memory first: after load, freed pages of a busier moment would be used again.
+        for name in sorted(options.scenario, key=lambda name: name != "idle"):
             if name in PROBES:
                 print(f"\n{name}: {PROBES[name].title}")
                 probed[name] = bench.probe(PROBES[name])

@@ -1,0 +1,96 @@
+"""Puts the figures of one run into a document: `python -m bench.markdown RESULTS.json docs/performance.md`.
+
+What stands between the markers is replaced; the text around it is kept.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench.probes import PROBES
+from bench.scenarios import SCENARIOS
+
+BEGIN, END = "<!-- figures: python -m bench.markdown -->", "<!-- end of figures -->"
+COLUMNS = {"req/s": ",.0f", "p50 ms": ",.2f", "p99 ms": ",.2f", "CPU us/req": ",.1f"}
+CHARTED = ("keys", "fixed", "post-10k", "connect")
+
+
+def render(document: Mapping[str, Any]) -> str:
+    """Tables of all scenarios and probes, and a chart of CPU time, as GitHub's Markdown."""
+    machine, settings = document["machine"], document["settings"]
+    parts = [
+        f"Measured {document['at']} on {machine['cpu']}, {machine['cores']} cores, Linux "
+        f"{machine['kernel']}, Python {machine['python']}. Median of {settings['rounds']} interleaved rounds of "
+        f"{settings['seconds']} s; {settings['connections']} connections unless said otherwise.",
+    ]
+    parts += [_chart(name, document["scenarios"][name]) for name in CHARTED if name in document["scenarios"]]
+    parts += [_scenario(name, results) for name, results in document["scenarios"].items()]
+    parts += [_probe(name, results) for name, results in document["probes"].items()]
+    return "\n\n".join(parts)
+
+
+def replace(text: str, figures: str) -> str:
+    """Raises ValueError if the document has no markers."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"the document needs the lines {BEGIN!r} and {END!r}")
+    return f"{before}{BEGIN}\n{figures}\n{END}{after}"
+
+
+def _scenario(name: str, results: Mapping[str, Mapping[str, Any]]) -> str:
+    peers = [peer for peer in ("nginx", "haproxy") if peer in results]
+    rows = [["", *COLUMNS, "CPU min-max", "failed", *(f"CPU / {peer}" for peer in peers)]]
+    for target, result in results.items():
+        cells = [format(result["median"][column], spec) for column, spec in COLUMNS.items()]
+        cpu = [one["user"] + one["system"] for one in result["rounds"]]
+        failed = sum(one["errors"] for one in result["rounds"])
+        ratios = [result["cpu_ratio"][peer] for peer in peers]
+        rows.append([target, *cells, f"{min(cpu):,.1f}-{max(cpu):,.1f}", str(failed), *ratios])
+    return f"**{SCENARIOS[name].title}** (`{name}`)\n\n{_table(rows)}"
+
+
+def _probe(name: str, results: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
+    columns = list(dict.fromkeys(column for rounds in results.values() for one in rounds for column in one))
+    rows = [["", *columns]]
+    for target, rounds in results.items():
+        values = [[one[column] for one in rounds if column in one] for column in columns]
+        rows.append([target, *(format(median(found), ",.2f") if found else "" for found in values)])
+    return f"**{PROBES[name].title}** (`{name}`)\n\n{_table(rows)}"
+
+
+def _chart(name: str, results: Mapping[str, Mapping[str, Any]]) -> str:
+    """Bars of CPU time; the naive proxy is left out, as beside it the others could not be told apart."""
+    bars = {target: result["median"]["CPU us/req"] for target, result in results.items() if target != "naive"}
+    return "\n".join(
+        [
+            "```mermaid",
+            "xychart-beta",
+            f'  title "CPU us per request: {SCENARIOS[name].title}"',
+            f"  x-axis [{', '.join(bars)}]",
+            f"  bar [{', '.join(f'{value:.1f}' for value in bars.values())}]",
+            "```",
+        ]
+    )
+
+
+def _table(rows: Iterable[Sequence[str]]) -> str:
+    header, *body = [f"| {' | '.join(row)} |" for row in rows]
+    columns = header.count("|") - 1
+    return "\n".join([header, "|---" + "|--:" * (columns - 1) + "|", *body])
+
+
+def main() -> None:
+    if len(sys.argv) != 3:
+        raise SystemExit("usage: python -m bench.markdown RESULTS.json DOCUMENT.md")
+    results, document = map(Path, sys.argv[1:])
+    document.write_text(replace(document.read_text(), render(json.loads(results.read_text()))))
+
+
+if __name__ == "__main__":
+    main()
