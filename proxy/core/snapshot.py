@@ -105,6 +105,24 @@ class Retries:
     max_backoff: float = 0.25
 
 
+Mode = Literal["off", "record", "optional", "required"]
+"""What an endpoint does with idempotency keys; `record` claims and counts, and changes nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """Keyed writes. `principal` None: the Authorization value; else a `header` or `jwt` key source."""
+
+    header: bytes = b"idempotency-key"  # lower case
+    principal: KeySource | None = None
+    ttl: float = 24 * 3600.0
+    max_body: int = 1024 * 1024
+    max_response: int = 256 * 1024
+    missing: int = 400
+    in_flight: int = 409
+    mismatch: int = 422
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Endpoint:
     """One line of `endpoints:`, with every default resolved. Compared and hashed by identity."""
@@ -119,7 +137,7 @@ class Endpoint:
     sticky: tuple[KeySource, ...]
     fallback: BackendName | None
     response_timeout: float | None = None  # seconds; None: the backend's own
-    idempotency: Literal["off", "record", "optional", "required"] = "off"
+    idempotency: Mode = "off"
     buffers: Buffers = Buffers()
     breaker: Breaker = Breaker()
     force: str | None = None
@@ -191,6 +209,7 @@ class Snapshot:
     buffers: Buffers  # for requests that match no endpoint
     endpoints: tuple[Endpoint, ...]
     table: Table
+    idempotency: Idempotency = Idempotency()
     rules: tuple[Rule, ...] = field(init=False, repr=False)
     """By Endpoint.index: what `decide` needs, computed once."""
 

@@ -1,0 +1,288 @@
+"""Keyed writes: whose key it is, what is known about it, and what may happen to it next. Pure.
+
+A key belongs to one backend, its *owner*, from its first use until it expires. What is known is a `Record`;
+it changes only through the functions below, along TRANSITIONS:
+
+    claimed -> sent -> completed | unknown | released        claimed -> released
+    unknown -> completed | released | sent                   released -> sent
+
+`unknown` leaves by the owner's late answer, by an operator, or by being sent again to an owner that dedupes
+keys itself. The store saves `claimed` and `sent` as one step, for one durable write is enough. Times are Unix
+seconds.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from typing import Final, Literal
+
+from proxy.core.http1.grammar import Malformed
+from proxy.core.snapshot import Backend, BackendName
+
+State = Literal["claimed", "sent", "completed", "unknown", "released"]
+Note = Literal["", "too_large", "settled"]
+"""Why a completed record has no answer: it was too large, or an operator said that the write was done."""
+
+TRANSITIONS: Final[dict[State, frozenset[State]]] = {
+    "claimed": frozenset({"sent", "released"}),
+    "sent": frozenset({"sent", "completed", "unknown", "released"}),  # sent -> sent: to another owner, unsent
+    "unknown": frozenset({"sent", "completed", "released"}),
+    "released": frozenset({"sent"}),
+    "completed": frozenset(),
+}
+
+MAX_KEY: Final = 255  # characters, as at Stripe
+ANONYMOUS: Final = "anonymous"
+
+_quoted: Final = re.compile(
+    rb'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"'
+).fullmatch  # RFC 9651 section 3.3.3
+_bare: Final = re.compile(rb"[\x21\x23-\x7e][\x20-\x7e]*").fullmatch
+_unescape: Final = re.compile(rb"\\(.)").sub
+_parameter: Final = re.compile(r"\{[^{}]*\}")
+
+
+class IllegalTransition(Exception):
+    """A record was to go where its state does not lead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A stored response: `head` is its status line and header lines, each with its CRLF."""
+
+    status: int
+    head: bytes
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is known about one key."""
+
+    id: str  # `identity`
+    principal: str
+    endpoint: str  # as in routing.yaml, for people
+    key: str
+    fingerprint: str
+    owner: BackendName
+    state: State
+    incarnation: str  # of the worker that sent it last
+    token: str  # of the attempt that sent it last: later changes must name it
+    created_at: float
+    updated_at: float
+    expires_at: float
+    answer: Answer | None = None
+    note: Note = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A request that asks for a key. `backend` is where it would go if nobody owned the key yet."""
+
+    id: str
+    principal: str
+    endpoint: str
+    key: str
+    fingerprint: str
+    backend: BackendName
+    incarnation: str
+    token: str
+    now: float
+    ttl: float
+    idempotent: frozenset[BackendName]  # backends that dedupe keys themselves
+    in_flight: int = 409
+    mismatch: int = 422
+
+
+@dataclass(frozen=True, slots=True)
+class Proceed:
+    """Send it, to `record.owner` and nowhere else. `existing`: an earlier claim decided, not the weight."""
+
+    record: Record
+    existing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    owner: BackendName
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Nothing is sent. `kind` is the cause in x-proxy-error; `unknown`: the outcome is open until settled."""
+
+    owner: BackendName
+    status: int
+    kind: str
+    detail: str
+    unknown: bool = False
+
+
+Verdict = Proceed | Replay | Refuse
+
+
+# reading a request
+
+
+def parse_key(values: list[bytes]) -> str:
+    """The key of all lines of the header: `"abc"` and `abc` are one key. Raises Malformed (400)."""
+    if len(values) != 1:
+        raise Malformed(400, "idempotency_key_invalid", "the idempotency key is given more than once")
+    value = values[0]
+    quoted = _quoted(value)
+    if quoted is not None:
+        key = _unescape(rb"\1", quoted[1])
+    elif _bare(value) is not None:
+        key = value
+    else:
+        detail = "the idempotency key is not printable ASCII, bare or in double quotes"
+        raise Malformed(400, "idempotency_key_invalid", detail)
+    if not 1 <= len(key) <= MAX_KEY:
+        detail = f"the idempotency key has {len(key)} characters; 1 to {MAX_KEY} are allowed"
+        raise Malformed(400, "idempotency_key_invalid", detail)
+    return key.decode("ascii")
+
+
+def principal(value: bytes | None) -> str:
+    """Whose key it is, as a hash: credentials are not stored. All who give none share ANONYMOUS."""
+    return ANONYMOUS if value is None else _digest(b"principal", value)
+
+
+def identity(principal: str, method: str, template: str, key: str) -> str:
+    """32 hex digits. Parameters' names do not count: renaming one in routing.yaml must not free any key."""
+    scope = _parameter.sub("{}", template)
+    return _digest(b"identity", principal.encode(), method.encode(), scope.encode(), key.encode())
+
+
+def fingerprint(method: str, target: bytes, body: bytes) -> str:
+    """32 hex digits over the request as the client sent it; a chunked body without its framing."""
+    return _digest(b"request", method.encode(), target, body)
+
+
+def _digest(*parts: bytes) -> str:
+    digest = blake2b(digest_size=16)
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part)
+    return digest.hexdigest()
+
+
+# deciding
+
+
+def resolve(record: Record | None, wanted: Wanted) -> Verdict:
+    """What happens to a request, by what is known about its key."""
+    if record is None or expired(record, wanted.now):
+        return Proceed(send(claim(wanted)), existing=False)
+    if record.fingerprint != wanted.fingerprint:
+        detail = "this idempotency key was used for another request"
+        return Refuse(record.owner, wanted.mismatch, "idempotency_mismatch", detail)
+    if record.state in ("claimed", "sent"):
+        detail = "the first request with this idempotency key is still running"
+        return Refuse(record.owner, wanted.in_flight, "idempotency_in_flight", detail)
+    if record.state == "completed":
+        return _repeat(record)
+    if record.state == "unknown" and record.owner not in wanted.idempotent:
+        detail = (
+            "whether the first request with this idempotency key was executed is not known; ask the operator"
+        )
+        return Refuse(record.owner, 409, "outcome_unknown", detail, unknown=True)
+    return Proceed(rerun(record, wanted), existing=True)
+
+
+def _repeat(record: Record) -> Replay | Refuse:
+    if record.answer is not None:
+        return Replay(record.owner, record.answer)
+    if record.note == "settled":
+        detail = "this was executed, as an operator found out; its response is lost"
+        return Refuse(record.owner, 409, "idempotency_settled", detail)
+    detail = "this was executed; its response was too large to be stored"
+    return Refuse(record.owner, 409, "idempotency_response_too_large", detail)
+
+
+def after_response(status: int, backend: Backend) -> Literal["store", "release", "unknown"]:
+    """What a backend's whole answer says about a write.
+
+    A 5xx of a backend that dedupes keys itself frees the key: the next try is safe there, and may go better.
+    """
+    if status in (401, 403) or status in backend.not_executed:
+        return "release"
+    if status < 500:
+        return "store"
+    return "release" if backend.idempotent else "unknown"
+
+
+def expired(record: Record, now: float) -> bool:
+    """What is under way, and what nobody knows the outcome of, never expires."""
+    return record.state in ("completed", "released") and now >= record.expires_at
+
+
+# transitions
+
+
+def claim(wanted: Wanted) -> Record:
+    """A first use: the key belongs to `wanted.backend` from now on."""
+    return Record(
+        id=wanted.id,
+        principal=wanted.principal,
+        endpoint=wanted.endpoint,
+        key=wanted.key,
+        fingerprint=wanted.fingerprint,
+        owner=wanted.backend,
+        state="claimed",
+        incarnation=wanted.incarnation,
+        token=wanted.token,
+        created_at=wanted.now,
+        updated_at=wanted.now,
+        expires_at=wanted.now + wanted.ttl,
+    )
+
+
+def send(record: Record) -> Record:
+    """The first byte may leave from now on."""
+    return _to(record, "sent", record.updated_at)
+
+
+def rerun(record: Record, wanted: Wanted) -> Record:
+    """Sent again, to the same owner: it was not executed, or the owner dedupes."""
+    if record.state == "sent":
+        raise IllegalTransition(f"{record.id}: is under way")
+    return replace(_to(record, "sent", wanted.now), incarnation=wanted.incarnation, token=wanted.token)
+
+
+def move(record: Record, owner: BackendName, now: float) -> Record:
+    """To another owner, while provably nothing was sent."""
+    return replace(_to(record, "sent", now), owner=owner)
+
+
+def complete(record: Record, answer: Answer | None, now: float) -> Record:
+    """The owner executed it; `answer` None: too large to be stored."""
+    return replace(_to(record, "completed", now), answer=answer, note="" if answer else "too_large")
+
+
+def release(record: Record, now: float) -> Record:
+    """It was not executed."""
+    return _to(record, "released", now)
+
+
+def lose(record: Record, now: float) -> Record:
+    """Nobody knows whether it was executed."""
+    return _to(record, "unknown", now)
+
+
+def settle(record: Record, done: bool, token: str, now: float) -> Record:
+    """An operator found out. A new token shuts out the late answer; the key is remembered for another TTL."""
+    if record.state != "unknown":
+        raise IllegalTransition(f"{record.id}: is {record.state}, and only an unknown outcome can be settled")
+    settled = _to(record, "completed" if done else "released", now)
+    ttl = record.expires_at - record.created_at
+    return replace(settled, token=token, note="settled" if done else "", expires_at=now + ttl)
+
+
+def _to(record: Record, state: State, now: float) -> Record:
+    if state not in TRANSITIONS[record.state]:
+        raise IllegalTransition(f"{record.id}: {record.state} -> {state}")
+    return replace(record, state=state, updated_at=now)

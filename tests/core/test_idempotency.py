@@ -1,0 +1,267 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from proxy.core import idempotency as idem
+from proxy.core.http1.grammar import Malformed
+from proxy.core.idempotency import Answer, Proceed, Record, Refuse, Replay, State, Wanted
+from proxy.core.snapshot import ASYNC, LEGACY, Backend, BackendName
+
+ANSWER = Answer(201, b"HTTP/1.1 201 Created\r\n", b"{}")
+STATES: tuple[State, ...] = ("claimed", "sent", "completed", "unknown", "released")
+NOW = 1000.0
+TTL = 60.0
+
+
+def wanted(
+    token: str = "t2",
+    backend: BackendName = ASYNC,
+    body: str = "f",
+    now: float = NOW,
+    idempotent: frozenset[BackendName] = frozenset(),
+) -> Wanted:
+    return Wanted("id", "p", "POST /a", "k", body, backend, "i2", token, now, TTL, idempotent)
+
+
+def record(state: State = "sent", owner: BackendName = LEGACY, answer: Answer | None = None) -> Record:
+    first = replace(wanted("t1", owner), incarnation="i1")
+    return replace(idem.claim(first), state=state, answer=answer)
+
+
+CHANGES: dict[str, tuple[State, Callable[[Record], Record]]] = {
+    "send": ("sent", idem.send),
+    "rerun": ("sent", lambda r: idem.rerun(r, wanted())),
+    "move": ("sent", lambda r: idem.move(r, ASYNC, NOW)),
+    "complete": ("completed", lambda r: idem.complete(r, ANSWER, NOW)),
+    "release": ("released", lambda r: idem.release(r, NOW)),
+    "lose": ("unknown", lambda r: idem.lose(r, NOW)),
+    "settle done": ("completed", lambda r: idem.settle(r, True, "x", NOW)),
+    "settle not done": ("released", lambda r: idem.settle(r, False, "x", NOW)),
+}
+ALLOWED: dict[str, set[State]] = {
+    "send": {"claimed", "sent", "unknown", "released"},
+    "rerun": {"claimed", "unknown", "released"},
+    "move": {"claimed", "sent", "unknown", "released"},
+    "complete": {"sent", "unknown"},
+    "release": {"claimed", "sent", "unknown"},
+    "lose": {"sent"},
+    "settle done": {"unknown"},
+    "settle not done": {"unknown"},
+}
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("change", CHANGES)
+def test_every_transition_is_allowed_or_refused(change: str, state: State) -> None:
+    target, function = CHANGES[change]
+    if state in ALLOWED[change]:
+        assert function(record(state)).state == target
+    else:
+        with pytest.raises(idem.IllegalTransition):
+            function(record(state))
+
+
+def test_completed_is_final() -> None:
+    assert idem.TRANSITIONS["completed"] == frozenset()
+
+
+@pytest.mark.parametrize("text", ["abc", '"abc"'])
+def test_a_quoted_and_a_bare_key_are_one(text: str) -> None:
+    assert idem.parse_key([text.encode()]) == "abc"
+
+
+def test_escapes_in_a_quoted_key_are_read() -> None:
+    assert idem.parse_key([rb'"a\"b\\c d"']) == 'a"b\\c d'
+
+
+@pytest.mark.parametrize("value", [b"", b'""', b'"a', b'"a"b', b'"a";p=1', b"\xff", b"x" * 256])
+def test_a_key_that_is_none_is_refused(value: bytes) -> None:
+    with pytest.raises(Malformed) as caught:
+        idem.parse_key([value])
+    assert caught.value.status == 400
+
+
+def test_two_keys_are_refused() -> None:
+    with pytest.raises(Malformed, match="more than once"):
+        idem.parse_key([b"a", b"a"])
+
+
+def test_a_key_is_the_same_after_a_parameter_was_renamed() -> None:
+    assert idem.identity("p", "POST", "/a/{x}/b", "k") == idem.identity("p", "POST", "/a/{y}/b", "k")
+
+
+@pytest.mark.parametrize(
+    "other", [("q", "POST", "/a", "k"), ("p", "PUT", "/a", "k"), ("p", "POST", "/b", "k")]
+)
+def test_a_key_belongs_to_principal_method_and_endpoint(other: tuple[str, str, str, str]) -> None:
+    assert idem.identity("p", "POST", "/a", "k") != idem.identity(*other)
+
+
+def test_fingerprints_do_not_run_together() -> None:
+    assert idem.fingerprint("POST", b"/a", b"b") != idem.fingerprint("POST", b"/ab", b"")
+
+
+def test_the_principal_is_a_hash_and_nobody_is_anonymous() -> None:
+    assert idem.principal(None) == idem.ANONYMOUS
+    assert "secret" not in idem.principal(b"Bearer secret")
+    assert idem.principal(b"a") != idem.principal(b"b")
+
+
+def test_a_first_use_goes_where_the_weight_says() -> None:
+    verdict = idem.resolve(None, wanted(backend=ASYNC))
+    assert verdict == Proceed(idem.send(idem.claim(wanted(backend=ASYNC))), existing=False)
+
+
+@pytest.mark.parametrize("state", ["claimed", "sent"])
+def test_one_that_is_under_way_refuses_the_second(state: State) -> None:
+    verdict = idem.resolve(record(state), wanted(now=NOW + 10 * TTL))
+    assert isinstance(verdict, Refuse)
+    assert (verdict.status, verdict.kind, verdict.unknown) == (409, "idempotency_in_flight", False)
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_another_body_is_refused_in_every_state(state: State) -> None:
+    verdict = idem.resolve(record(state), wanted(body="other"))
+    assert isinstance(verdict, Refuse)
+    assert (verdict.status, verdict.kind) == (422, "idempotency_mismatch")
+
+
+def test_a_completed_one_is_replayed() -> None:
+    verdict = idem.resolve(record("completed", answer=ANSWER), wanted(idempotent=frozenset({LEGACY, ASYNC})))
+    assert verdict == Replay(LEGACY, ANSWER)
+
+
+def test_one_whose_answer_was_too_large_says_so() -> None:
+    verdict = idem.resolve(idem.complete(record("sent"), None, NOW), wanted())
+    assert isinstance(verdict, Refuse)
+    assert verdict.kind == "idempotency_response_too_large"
+
+
+def test_a_released_one_runs_anew_on_its_owner() -> None:
+    verdict = idem.resolve(record("released", LEGACY), wanted(backend=ASYNC))
+    assert isinstance(verdict, Proceed)
+    assert verdict.existing
+    assert (verdict.record.owner, verdict.record.state, verdict.record.token) == (LEGACY, "sent", "t2")
+
+
+def test_an_unknown_one_is_refused() -> None:
+    verdict = idem.resolve(record("unknown"), wanted(now=NOW + 10 * TTL))
+    assert isinstance(verdict, Refuse)
+    assert (verdict.status, verdict.unknown) == (409, True)
+
+
+def test_an_unknown_one_goes_again_only_to_an_owner_that_dedupes() -> None:
+    others = wanted(backend=ASYNC, idempotent=frozenset({ASYNC}))
+    assert isinstance(idem.resolve(record("unknown", LEGACY), others), Refuse)
+    owners = wanted(backend=LEGACY, idempotent=frozenset({ASYNC}))
+    verdict = idem.resolve(record("unknown", ASYNC), owners)
+    assert isinstance(verdict, Proceed)
+    assert verdict.record.owner == ASYNC
+
+
+@pytest.mark.parametrize("state", ["completed", "released"])
+def test_an_expired_key_is_a_new_one(state: State) -> None:
+    verdict = idem.resolve(record(state, LEGACY, ANSWER), wanted(backend=ASYNC, body="other", now=NOW + TTL))
+    assert isinstance(verdict, Proceed)
+    assert not verdict.existing
+    assert verdict.record.owner == ASYNC
+    assert verdict.record.answer is None
+
+
+@pytest.mark.parametrize(
+    ("status", "idempotent", "expected"),
+    [
+        (200, False, "store"),
+        (302, False, "store"),
+        (400, False, "store"),
+        (409, False, "store"),
+        (401, False, "release"),
+        (403, True, "release"),
+        (429, False, "release"),
+        (500, False, "unknown"),
+        (503, False, "unknown"),
+        (503, True, "release"),
+        (201, True, "store"),
+    ],
+)
+def test_what_an_answer_says_about_the_write(status: int, idempotent: bool, expected: str) -> None:
+    assert idem.after_response(status, Backend(LEGACY, (), idempotent=idempotent)) == expected
+
+
+def test_a_status_that_promises_that_nothing_happened_releases() -> None:
+    backend = Backend(LEGACY, (), not_executed=frozenset({503}))
+    assert idem.after_response(503, backend) == "release"
+    assert idem.after_response(429, backend) == "store"
+
+
+def test_settling_shuts_out_the_late_answer_and_keeps_the_key_for_another_ttl() -> None:
+    done = idem.settle(record("unknown"), True, "operator", NOW + 500)
+    assert (done.token, done.note, done.expires_at) == ("operator", "settled", NOW + 500 + TTL)
+    verdict = idem.resolve(done, wanted(now=NOW + 501))
+    assert isinstance(verdict, Refuse)
+    assert verdict.kind == "idempotency_settled"
+    assert isinstance(idem.resolve(idem.settle(record("unknown"), False, "o", NOW), wanted()), Proceed)
+
+
+class Key(RuleBasedStateMachine):
+    """Clients, backends, crashes and operators on one key, in any order; it is executed once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.record: Record | None = None
+        self.tries = 0
+        self.executed: set[BackendName] = set()
+        self.running: BackendName | None = None  # sent, and not heard of yet
+        self.happened = False  # whether what is running was executed
+
+    @rule(backend=st.sampled_from([LEGACY, ASYNC]))
+    def request(self, backend: BackendName) -> None:
+        self.tries += 1
+        verdict = idem.resolve(self.record, wanted(f"t{self.tries}", backend))
+        if isinstance(verdict, Proceed):
+            assert self.running is None
+            self.record, self.running = verdict.record, verdict.record.owner
+
+    @precondition(lambda self: self.running and not self.happened)
+    @rule()
+    def executes(self) -> None:
+        assert self.running is not None
+        assert not self.executed, "executed twice"
+        self.executed.add(self.running)
+        self.happened = True
+
+    @precondition(lambda self: self.running and self.record and self.record.state in ("sent", "unknown"))
+    @rule()
+    def is_answered(self) -> None:
+        assert self.record is not None
+        if self.happened:
+            self.record = idem.complete(self.record, ANSWER, NOW)
+        else:
+            self.record = idem.release(self.record, NOW)
+        self.running, self.happened = None, False
+
+    @precondition(lambda self: self.record and self.record.state == "sent")
+    @rule()
+    def worker_dies(self) -> None:
+        assert self.record is not None
+        self.record = idem.lose(self.record, NOW)
+
+    @precondition(lambda self: self.record and self.record.state == "unknown")
+    @rule()
+    def operator_settles(self) -> None:
+        """Who has looked: what is not there by now will not come any more."""
+        assert self.record is not None
+        self.record = idem.settle(self.record, bool(self.executed), "operator", NOW)
+        self.running, self.happened = None, False
+
+    @invariant()
+    def an_answer_means_that_it_was_executed(self) -> None:
+        assert self.record is None or self.record.answer is None or len(self.executed) == 1
+
+
+TestKey = Key.TestCase
