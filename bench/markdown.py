@@ -25,8 +25,8 @@ def render(document: Mapping[str, Any]) -> str:
     machine, settings = document["machine"], document["settings"]
     parts = [
         f"Measured {document['at']} on {machine['cpu']}, {machine['cores']} cores, Linux "
-        f"{machine['kernel']}, Python {machine['python']}. Median of {settings['rounds']} interleaved rounds of "
-        f"{settings['seconds']} s; {settings['connections']} connections unless said otherwise.",
+        f"{machine['kernel']}, Python {machine['python']}. Median of {settings['rounds']} interleaved "
+        f"rounds of {settings['seconds']} s; {settings['connections']} connections unless said otherwise.",
     ]
     parts += [_chart(name, document["scenarios"][name]) for name in CHARTED if name in document["scenarios"]]
     parts += [_scenario(name, results) for name, results in document["scenarios"].items()]

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -46,16 +47,17 @@ class Child:
 
     def stop(self, grace: float = 3.0) -> None:
         """SIGTERM, then SIGKILL for it and whatever it had started."""
-        family = [self.process.pid, *descendants(self.process.pid)]
+        family = {pid: started_at(pid) for pid in descendants(self.process.pid)}
         self.process.terminate()
         try:
             self.process.wait(grace)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        for pid in family[1:]:
-            if is_child_of_nobody(pid):
-                os.kill(pid, signal.SIGKILL)
+        for pid, started in family.items():
+            if started is not None and started_at(pid) == started:  # still that process, not a new one
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     def failure(self) -> str:
         tail = self.log.read_text(errors="replace").strip().splitlines()[-8:]
@@ -123,10 +125,10 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-def is_child_of_nobody(pid: int) -> bool:
-    """Whether a process outlived the parent that we stopped (and is not a zombie)."""
+def started_at(pid: int) -> str | None:
+    """Clock ticks from boot to its start, which with the pid names a process for good; None if it is gone."""
     fields = _stat(pid)
-    return fields is not None and fields[1] == "1" and fields[0] != "Z"
+    return None if fields is None or fields[0] == "Z" else fields[19]
 
 
 def cpu_of(pid: int) -> Cpu:

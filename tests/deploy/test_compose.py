@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import json
 import re
+import subprocess
+import sys
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+
+from proxy.config import Loaded, load_text
 
 ROOT = Path(__file__).parent.parent.parent
 OURS = ("migrate", "fx", "legacy", "async", "proxy")
@@ -39,6 +43,11 @@ def environment_names(package: str) -> set[str]:
             elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
                 names.add(node.target.id.upper())
     return names
+
+
+def load(name: str) -> Loaded:
+    path = ROOT / name
+    return load_text(path.read_text(), source=name, environ={"STRANGLER_ADMIN_TOKEN": "secret"})
 
 
 def stage(dockerfile: str, name: str) -> str:
@@ -114,3 +123,45 @@ def test_the_admin_port_is_published_on_loopback_only(compose: dict[str, Any]) -
 def test_everything_that_the_images_copy_exists(dockerfile: str) -> None:
     for line in re.findall(r"^COPY (.+) \S+$", dockerfile, re.M):
         assert [name for name in line.split() if not (ROOT / name).exists()] == []
+
+
+def test_the_proxy_gets_a_valid_table_with_every_endpoint(compose: dict[str, Any]) -> None:
+    loaded = load("deploy/routing.yaml")
+    assert loaded.snapshot.server.admin_token == "secret"
+    assert [endpoint.name for endpoint in loaded.snapshot.endpoints] == [
+        endpoint.name for endpoint in load("routing.yaml").snapshot.endpoints
+    ]
+    assert loaded.warnings == ()
+    given = set(compose["services"]["proxy"]["environment"])
+    assert given == set(re.findall(r"\$\{(\w+)", (ROOT / "deploy/routing.yaml").read_text()))
+
+
+def test_the_table_names_services_and_ports_that_exist(compose: dict[str, Any], dockerfile: str) -> None:
+    snapshot = load("deploy/routing.yaml").snapshot
+    for backend in (snapshot.legacy, snapshot.async_):
+        (upstream,) = backend.upstreams
+        assert upstream.host in compose["services"]
+        assert f"EXPOSE {upstream.port}\n" in stage(dockerfile, upstream.host)
+    assert [snapshot.server.listen, snapshot.server.admin] == ["0.0.0.0:8000", "0.0.0.0:9000"]
+
+
+@pytest.mark.parametrize(
+    ("service", "names", "command"),
+    [
+        ("legacy", "legacy_flask.app:create_app()", ["-c", "from legacy_flask.app import create_app"]),
+        ("legacy", "gunicorn", ["-m", "gunicorn", "--help"]),
+        ("async", "async_api", ["-c", "import async_api.__main__"]),
+        ("fx", "fx_provider", ["-m", "fx_provider", "--host", "0.0.0.0", "--port", "5003", "--help"]),
+        ("proxy", "serve", ["-m", "proxy", "serve", "--config", "x", "--help"]),
+        ("migrate", "legacy_flask", ["-m", "legacy_flask", "migrate", "--help"]),
+    ],
+)
+def test_every_command_exists(
+    service: str, names: str, command: list[str], compose: dict[str, Any], dockerfile: str
+) -> None:
+    """What the service runs is there, as far as that shows without its database."""
+    own = compose["services"][service].get("command") or stage(dockerfile, service).split("CMD ")[1]
+    assert names in str(own)
+    argv = [sys.executable, *command]
+    result = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert result.returncode == 0, result.stderr
