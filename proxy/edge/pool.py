@@ -92,7 +92,7 @@ class Pool:
             if connection is not None:
                 address.outstanding += 1
                 return connection
-        if self.connections < self.backend.connections or self._evict(address):
+        if self.connections < self.backend.connections or self._evict():
             self._open(address, waiter)
         elif len(self._waiting) < self.backend.connections:
             waiter.deadline = self.loop.time() + self.backend.timeouts.connect
@@ -115,7 +115,11 @@ class Pool:
         if self._retired:
             connection.abort()
             return
+        if self._waiting and not connection.is_quiet():
+            connection.abort()  # it closes without having said so, and what waits may be a write
+            return
         if self._waiting and (waiter := self._next_waiter()) is not None:
+            connection.deadline = NEVER
             waiter.on_connection(connection)
             return
         address.outstanding -= 1
@@ -168,11 +172,11 @@ class Pool:
             connection.abort()
         return None
 
-    def _evict(self, address: Address) -> bool:
-        """Make room by closing another upstream's idle connection, if there is one."""
-        for other in self.addresses:
-            if other is not address and other.idle:
-                other.idle[0].abort()
+    def _evict(self) -> bool:
+        """Make room by closing an idle connection: another upstream's, or one too old for a write."""
+        for address in self.addresses:
+            if address.idle:
+                address.idle[0].abort()
                 return True
         return False
 
@@ -246,7 +250,7 @@ class Pool:
         return None
 
     def _serve_waiting(self) -> None:
-        if self._waiting and self.connections < self.backend.connections and not self._retired:
+        if self._waiting and self.connections < self.backend.connections:
             waiter = self._next_waiter()
             if waiter is not None:
                 self._open(self._choose(waiter.tried), waiter)

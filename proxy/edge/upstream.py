@@ -89,10 +89,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.transport.write(data)
         self.request_sent = last
         if last and self.exchange is not None:
-            timeout = self.exchange.response_timeout
-            if timeout is None:
-                timeout = self.pool.backend.timeouts.response
-            self.deadline = self.pool.loop.time() + timeout
+            self._time_response(self.exchange)
 
     def pause(self) -> None:
         """The client does not keep up: stop reading, and do not time the upstream for it."""
@@ -166,12 +163,20 @@ class UpstreamConnection(asyncio.Protocol):
         self._fail("reset", "the upstream closed the connection before its answer was complete")
 
     def pause_writing(self) -> None:
+        """The upstream does not read the request: it has as long as for going on with an answer."""
         if self.exchange is not None:
+            if self._response is None:
+                self.deadline = self.pool.loop.time() + self.pool.backend.timeouts.idle
             self.exchange.on_upstream_writable(False)
 
     def resume_writing(self) -> None:
-        if self.exchange is not None:
-            self.exchange.on_upstream_writable(True)
+        exchange = self.exchange
+        if exchange is not None:
+            if self._response is None:
+                self.deadline = NEVER
+                if self.request_sent:
+                    self._time_response(exchange)
+            exchange.on_upstream_writable(True)
 
     def on_deadline(self, now: float) -> None:
         if self.exchange is None:
@@ -179,6 +184,12 @@ class UpstreamConnection(asyncio.Protocol):
         else:
             what = "begin its answer" if self._response is None else "go on with its answer"
             self._fail("timeout", f"the upstream did not {what} in time")
+
+    def _time_response(self, exchange: Receiver) -> None:
+        timeout = exchange.response_timeout
+        if timeout is None:
+            timeout = self.pool.backend.timeouts.response
+        self.deadline = self.pool.loop.time() + timeout
 
     # parsing
 
@@ -273,7 +284,12 @@ class UpstreamConnection(asyncio.Protocol):
         self._decoder = None
         if clean and response.keep_alive and self.request_sent and not self.closed:
             self.used = True
+            if self._paused:
+                self._paused = False
+                self.transport.resume_reading()
             self.pool.release(self)
+        elif self.transport.get_write_buffer_size():
+            self.abort()  # the rest of the request is of no use to an upstream that has answered
         else:
             self.close()
 

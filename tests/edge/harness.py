@@ -130,7 +130,7 @@ class Wire:
         """One whole final response."""
         while True:
             head = self.read_until(b"\r\n\r\n")
-            status = int(head.split(b" ")[1])
+            status = int(head[9:12])
             if status >= 200:
                 break
         if method == "HEAD" or status in (204, 304):

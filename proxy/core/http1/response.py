@@ -45,7 +45,8 @@ def parse_response(head: bytes, method: str, limit: int = 256) -> ResponseHead:
     """
     end = head.find(b"\r\n")
     minor, status = _status_line(head[:end])
-    response = ResponseHead(status, head[9:end], head[end + 2 : -2])
+    line = head[9:end] if end > 12 else head[9:end] + b" "  # the blank stays when there is no reason
+    response = ResponseHead(status, line, head[end + 2 : -2])
     if response.raw.count(b"\n") > limit:
         raise Malformed(502, "too_many_headers", f"there are more than {limit} header lines")
     special = response.special
@@ -61,8 +62,8 @@ def parse_response(head: bytes, method: str, limit: int = 256) -> ResponseHead:
         raise Malformed(502, "bad_framing", "a framing header is repeated")
     coding = response.get(b"transfer-encoding") if b"transfer-encoding" in special else None
     response.length = _length(response, method, coding)
-    if response.length == UNTIL_CLOSE:
-        response.keep_alive = False
+    if response.length == UNTIL_CLOSE or (coding is not None and not minor):
+        response.keep_alive = False  # HTTP/1.0 has no chunks: its framing is suspect (RFC 9112 section 6.1)
     return response
 
 
