@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -33,9 +34,17 @@ class Config:
             database_url=url,
             pool_size=_integer(environment, "POOL_SIZE", cls.pool_size),
             pool_overflow=_integer(environment, "POOL_OVERFLOW", cls.pool_overflow),
+            fx_timeout=_seconds(environment, "FX_TIMEOUT", cls.fx_timeout),
             fx_url=environment.get("FX_URL", cls.fx_url).rstrip("/"),
             version=environment.get("APP_VERSION", cls.version),
         )
+
+
+def _seconds(environment: Mapping[str, str], name: str, default: float) -> float:
+    value = environment.get(name, str(default))
+    if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]+)?", value) or float(value) == 0:
+        raise ConfigError(f"{name}: {value!r} is not a number of seconds over 0")
+    return float(value)
 
 
 def _integer(environment: Mapping[str, str], name: str, default: int) -> int:

@@ -9,7 +9,7 @@ import hashlib
 import random
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import cycle
@@ -122,6 +122,7 @@ def seed(url: str, payments: int, accounts: int, merchants: int = 3, seed: int =
         _payments(spool, made, payments)
         for account in spool.accounts:
             _account_row(spool, account)
+        _skip_key_checks(connection)
         for table, columns in COLUMNS.items():
             _copy(connection, table, columns, spool.files[table])
     with psycopg.connect(url, autocommit=True) as connection:
@@ -184,6 +185,12 @@ def _account_row(spool: Spool, account: SeedAccount) -> None:
     start = START.isoformat()
     ids = (account.id, owner, account.kind, account.name, account.currency)
     spool.row("accounts", *ids, "active", account.balance, 1, start, start)
+
+
+def _skip_key_checks(connection: psycopg.Connection) -> None:
+    """Twice as fast, and these rows refer to each other rightly. Only superusers may; others wait."""
+    with suppress(psycopg.errors.InsufficientPrivilege), connection.transaction():
+        connection.execute("SET session_replication_role = replica")
 
 
 def _copy(connection: psycopg.Connection, table: str, columns: str, rows: IO[str]) -> None:

@@ -134,6 +134,7 @@ def test_check_ledger_finds_what_is_broken(
         ({}, "DATABASE_URL: ''"),
         ({"DATABASE_URL": "sqlite://"}, "DATABASE_URL: 'sqlite://'"),
         ({"DATABASE_URL": "postgresql://x/y", "POOL_SIZE": "many"}, "POOL_SIZE: 'many'"),
+        ({"DATABASE_URL": "postgresql://x/y", "FX_TIMEOUT": "0"}, "FX_TIMEOUT: '0'"),
     ],
 )
 def test_wrong_settings_are_named(environment: dict[str, str], complaint: str) -> None:
