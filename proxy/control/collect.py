@@ -9,8 +9,9 @@ from collections.abc import Callable
 import msgspec
 
 from proxy.core import stats
+from proxy.core.history import History
 from proxy.core.messages import Stats
-from proxy.core.totals import EMPTY, Figures, Series, Window, merge
+from proxy.core.totals import EMPTY, Figures, Series, Window, merge, overlay
 
 REMEMBERED = 64  # departed workers whose totals are kept apart, in case they only reconnect
 
@@ -21,6 +22,7 @@ class Collector:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._window = Window(clock())
+        self.history = History(clock())
         self._live: dict[str, Stats | None] = {}  # None: adopted, nothing heard yet
         self._departed: OrderedDict[str, Stats] = OrderedDict()
         self._base = EMPTY
@@ -40,9 +42,14 @@ class Collector:
         if len(fitting) != len(totals.latencies):
             totals = msgspec.structs.replace(totals, latencies=fitting)
         older = self._live.get(incarnation)
+        now = self._clock()
         if older is not None:
-            self._window.add(self._clock(), older, totals)
-        self._live[incarnation] = totals
+            self._window.add(now, older, totals)
+        self._live[incarnation] = overlay(older or EMPTY, totals)
+        if older is None:  # of an adopted worker: what it counted before has no place in time
+            self.history.restart(now, self.totals())
+        elif self.history.is_due(now):
+            self.history.add(now, self.totals())
 
     def left(self, incarnation: str) -> None:
         """A worker is gone; what it counted stays counted."""
@@ -58,6 +65,10 @@ class Collector:
         """The sum over all workers there are and were."""
         live = [totals for totals in self._live.values() if totals is not None]
         return merge([self._base, *self._departed.values(), *live])
+
+    def evidence_seconds(self) -> float:
+        """How long the samples of `history.evidence` have been collected."""
+        return self._clock() - self.history.evidence_since
 
     def figures(self) -> dict[Series, Figures]:
         """By (endpoint, backend), over the last minute."""

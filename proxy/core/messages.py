@@ -74,7 +74,11 @@ class Labelled(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Stats(Message, frozen=True, tag=True):
-    """Totals since the worker started, about once a second. Never differences: a lost one loses nothing."""
+    """Totals since the worker started, about once a second. Never differences: a lost one loses nothing.
+
+    `partial`: of `requests` and `latencies` only those that changed since the message before; the first
+    message of a connection has them all.
+    """
 
     connections: int
     requests: list[Requests]
@@ -84,6 +88,7 @@ class Stats(Message, frozen=True, tag=True):
     outcome_unknown: list[Labelled]  # endpoint, ""
     dropped: list[Labelled]  # what, reason
     breakers: list[Labelled]  # endpoint, "open" | "ramping", seconds left; closed ones are left out
+    partial: bool = False
 
 
 class Drained(Message, frozen=True, tag=True):

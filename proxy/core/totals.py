@@ -6,6 +6,8 @@ from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
+import msgspec
+
 from proxy.core import stats
 from proxy.core.messages import Labelled, Latency, Requests, Stats
 
@@ -47,6 +49,19 @@ def merge(parts: Sequence[Stats]) -> Stats:
         outcome_unknown=_merge_labelled(line for part in parts for line in part.outcome_unknown),
         dropped=_merge_labelled(line for part in parts for line in part.dropped),
         breakers=list(breakers.values()),
+    )
+
+
+def overlay(older: Stats, newer: Stats) -> Stats:
+    """All of a worker's totals, from those known before and a message that may be partial."""
+    if not newer.partial:
+        return newer
+    requests = {(line.endpoint, line.backend, line.reason, line.status): line for line in older.requests}
+    requests |= {(line.endpoint, line.backend, line.reason, line.status): line for line in newer.requests}
+    latencies = {(line.endpoint, line.backend): line for line in older.latencies}
+    latencies |= {(line.endpoint, line.backend): line for line in newer.latencies}
+    return msgspec.structs.replace(
+        newer, requests=list(requests.values()), latencies=list(latencies.values()), partial=False
     )
 
 
@@ -99,7 +114,7 @@ class Window:
         self._slots: deque[_Second] = deque(maxlen=WINDOW)
 
     def add(self, now: float, older: Stats, newer: Stats) -> None:
-        """Counts what one worker did between two of its totals."""
+        """Counts what one worker did between two of its totals; `newer` may be partial."""
         slot = self._slot(int(now))
         before = {(r.endpoint, r.backend, r.reason, r.status): r.count for r in older.requests}
         for line in newer.requests:

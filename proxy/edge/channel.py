@@ -51,10 +51,9 @@ class ControlChannel:
                 await self._converse()
             await asyncio.sleep(RETRY)
 
-    def send(self, message: FromWorker) -> None:
+    def send(self, message: FromWorker) -> bool:
         """Queues the message; drops it when disconnected (the next `Hello` carries the state)."""
-        if self._session is not None:
-            self._session.send(message)
+        return self._session is not None and self._session.send(message)
 
     async def _converse(self) -> None:
         loop = asyncio.get_running_loop()
@@ -115,13 +114,14 @@ class _Session(asyncio.Protocol):
             log.error("worker: hanging up on the control process, which sent garbage: %s", error)
             self._abort()
 
-    def send(self, message: FromWorker) -> None:
+    def send(self, message: FromWorker) -> bool:
         if self._transport is None or self._transport.is_closing():
-            return
+            return False
         if self._transport.get_write_buffer_size() > MAX_PENDING:
             self._abort()
-            return
+            return False
         self._transport.write(encode(message))
+        return True
 
     def _abort(self) -> None:
         if self._transport is not None:

@@ -12,16 +12,28 @@ from proxy.core.stats import BOUNDS
 class Counters:
     """Plain dictionaries keyed by labels: an update is one hash of strings that hash once."""
 
-    __slots__ = ("dropped", "errors", "latencies", "requests", "retries", "totals", "unknown")
+    __slots__ = (
+        "_reported",
+        "_reported_totals",
+        "dropped",
+        "errors",
+        "latencies",
+        "requests",
+        "retries",
+        "totals",
+        "unknown",
+    )
 
     def __init__(self) -> None:
         self.requests: Counter[tuple[str, str, str, int]] = Counter()
         self.latencies: dict[tuple[str, str], list[int]] = {}
-        self.totals: Counter[tuple[str, str]] = Counter()  # seconds
+        self.totals: dict[tuple[str, str], float] = {}  # seconds
         self.errors: Counter[tuple[str, str]] = Counter()
         self.retries: Counter[tuple[str, str]] = Counter()
         self.unknown: Counter[tuple[str, str]] = Counter()
         self.dropped: Counter[tuple[str, str]] = Counter()
+        self._reported: dict[tuple[str, str, str, int], int] = {}
+        self._reported_totals: dict[tuple[str, str], float] = {}
 
     def observe(self, endpoint: str, backend: str, reason: str, status: int, seconds: float) -> None:
         """One finished request; `seconds` from its complete head to its last response byte."""
@@ -33,13 +45,22 @@ class Counters:
         if counts is None:
             counts = self.latencies[pair] = [0] * (len(BOUNDS) + 1)
         counts[bisect_left(BOUNDS, seconds)] += 1
-        self.totals[pair] = self.totals.get(pair, 0) + seconds  # type: ignore[assignment]
+        self.totals[pair] = self.totals.get(pair, 0.0) + seconds
 
-    def request_rows(self) -> list[Requests]:
-        return [Requests(*key, count) for key, count in self.requests.items()]
+    def request_rows(self, *, changed: bool) -> list[Requests]:
+        """All, or those that `changed` since they were asked for before."""
+        before = self._reported if changed else {}
+        self._reported = dict(self.requests)
+        return [Requests(*key, count) for key, count in self.requests.items() if before.get(key) != count]
 
-    def latency_rows(self) -> list[Latency]:
-        return [Latency(*pair, list(counts), self.totals[pair]) for pair, counts in self.latencies.items()]
+    def latency_rows(self, *, changed: bool) -> list[Latency]:
+        before = self._reported_totals if changed else {}
+        self._reported_totals = dict(self.totals)
+        return [
+            Latency(*pair, list(counts), self.totals[pair])
+            for pair, counts in self.latencies.items()
+            if before.get(pair) != self.totals[pair]
+        ]
 
 
 def rows(counter: Counter[tuple[str, str]]) -> list[Labelled]:

@@ -127,12 +127,13 @@ class Services:
     def count_unknown(self, endpoint: Endpoint | None) -> None:
         self.counters.unknown[UNLISTED if endpoint is None else endpoint.name, ""] += 1
 
-    def stats(self) -> Stats:
+    def stats(self, *, partial: bool = False) -> Stats:
+        """What this worker counted; `partial` leaves out the series that are as they were in the last one."""
         now = self.loop.time()
         return Stats(
             connections=len(self.clients.items),
-            requests=self.counters.request_rows(),
-            latencies=self.counters.latency_rows(),
+            requests=self.counters.request_rows(changed=partial),
+            latencies=self.counters.latency_rows(changed=partial),
             proxy_errors=rows(self.counters.errors),
             retries=rows(self.counters.retries),
             outcome_unknown=rows(self.counters.unknown),
@@ -142,6 +143,7 @@ class Services:
                 for name, breaker in self._breakers.items()
                 if breaker.state != "closed"
             ],
+            partial=partial,
         )
 
 

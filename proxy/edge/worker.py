@@ -38,6 +38,7 @@ class Worker:
         self._acceptor = Acceptor(loop, listener, self._connection, self._count, self._cap)
         self._channel = ControlChannel(channel_path, self._hello, listener, self._on_message)
         self._stopped = asyncio.Event()
+        self._reported = False  # whether this connection carried a whole Stats
 
     async def run(self) -> None:
         channel = self._loop.create_task(self._channel.run())
@@ -75,6 +76,7 @@ class Worker:
     # messages
 
     def _hello(self) -> Hello:
+        self._reported = False
         snapshot_hash = "" if self._services is None else self._services.snapshot.hash
         return Hello(
             worker=self._number,
@@ -110,7 +112,8 @@ class Worker:
         while True:
             await asyncio.sleep(REPORT)
             if self._services is not None:
-                self._channel.send(self._services.stats())
+                stats = self._services.stats(partial=self._reported)
+                self._reported = self._channel.send(stats)
 
     # accepting
 

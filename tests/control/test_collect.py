@@ -5,7 +5,7 @@ import pytest
 
 from proxy.control.collect import REMEMBERED, Collector
 from proxy.core.messages import Latency, Requests, Stats
-from proxy.core.totals import EMPTY
+from proxy.core.totals import EMPTY, merge
 
 
 def served(count: int, connections: int = 0) -> Stats:
@@ -93,3 +93,37 @@ def test_a_histogram_of_another_shape_is_left_out_and_the_rest_is_counted() -> N
     collector.record("a", odd)
     assert count(collector) == 3
     assert collector.totals().latencies == []
+
+
+def test_partial_totals_change_only_what_they_name() -> None:
+    clock = Clock()
+    collector = Collector(clock)
+    collector.joined("a", fresh=True)
+    collector.record("a", merge([served(5), served_at("GET /b", 2)]))
+    clock.now = 30.0
+    collector.record("a", msgspec.structs.replace(served_at("GET /b", 3), partial=True))
+    assert count(collector) == 8
+    assert collector.figures()["GET /b", "legacy"].requests_per_second == pytest.approx(3 / 30)
+
+
+def test_minutes_are_closed_as_totals_come_in() -> None:
+    clock = Clock()
+    collector = Collector(clock)
+    collector.joined("a", fresh=True)
+    collector.record("a", served(5))
+    clock.now = 61.0
+    collector.record("a", served(6))
+    assert collector.history.minutes(("GET /a", "legacy"))[-1].requests == 6
+    assert collector.evidence_seconds() == 61.0
+
+
+def test_what_an_adopted_worker_did_before_is_no_evidence() -> None:
+    collector = Collector(Clock())
+    collector.joined("a", fresh=False)
+    collector.record("a", served(1000))
+    collector.record("a", served(1004))
+    assert collector.history.evidence(collector.totals())["GET /a", "legacy"].requests == 4
+
+
+def served_at(endpoint: str, count: int) -> Stats:
+    return msgspec.structs.replace(EMPTY, requests=[Requests(endpoint, "legacy", "weight", 200, count)])

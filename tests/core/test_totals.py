@@ -5,7 +5,7 @@ import pytest
 
 from proxy.core.messages import Labelled, Latency, Requests, Stats
 from proxy.core.stats import BOUNDS
-from proxy.core.totals import EMPTY, Figures, Window, merge
+from proxy.core.totals import EMPTY, Figures, Window, merge, overlay
 
 
 def latency(bucket: int, count: int, backend: str = "async") -> Latency:
@@ -92,3 +92,13 @@ def test_totals_that_went_down_do_not_count_negative() -> None:
 
 def test_an_idle_series_has_no_rate_and_no_quantile() -> None:
     assert Figures() == (0.0, None, None, None, None)
+
+
+def test_a_partial_message_lies_over_what_was_known() -> None:
+    known = merge([served(5), served(1, status=500)])
+    news = msgspec.structs.replace(served(9, bucket=40), connections=3, partial=True)
+    both = overlay(known, news)
+    assert {(line.status, line.count) for line in both.requests} == {(200, 9), (500, 1)}
+    assert both.latencies == news.latencies
+    assert (both.connections, both.partial) == (3, False)
+    assert overlay(known, served(7)) == served(7)
