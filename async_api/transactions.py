@@ -5,7 +5,8 @@ as last committed and stays so; a higher level would only add serialization fail
 order everywhere, so deadlocks come from strangers only. Both are retried all the same (40001, 40P01).
 
 A connection lost before COMMIT means that nothing happened. One lost during COMMIT leaves the outcome open:
-it is asked for by the transaction's id on another connection, and only one that was aborted runs again.
+it is asked for by the transaction's id on another connection, and only one that was aborted runs again. A
+server that crashed may give the id to another transaction, so `committed` also needs the row to be there.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from async_api.database import Connection, Database
 from async_api.errors import UNAVAILABLE, Problem
 
 T = TypeVar("T")
+
+Query = tuple[str, *tuple[object, ...]]
+"""SQL and its values."""
 
 REPEATABLE = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 POLL = 0.05  # seconds between two questions about a COMMIT still under way
@@ -48,11 +52,17 @@ class CommitLost(Exception):
         self.xid = xid
 
 
-async def run(database: Database, work: Callable[[Connection], Awaitable[T]], retry: Retry) -> T:
+async def run(
+    database: Database,
+    work: Callable[[Connection], Awaitable[T]],
+    proof: Callable[[T], Query],
+    retry: Retry,
+) -> T:
     """What `work` returns, once its transaction is committed. `work` may be called several times.
 
-    Its own exceptions roll back and pass through. Raises Problem: `unavailable` if nothing happened,
-    `outcome-unknown` if that could not be found out.
+    `proof` makes a query that finds a row only if the transaction that returned it took place. Exceptions of
+    `work` roll back and pass through. Raises Problem: `unavailable` if nothing happened, `outcome-unknown` if
+    that could not be found out.
     """
     for attempt in range(retry.attempts):
         if attempt:
@@ -61,7 +71,7 @@ async def run(database: Database, work: Callable[[Connection], Awaitable[T]], re
         try:
             await _attempt(database, work, outcome)
         except CommitLost as lost:
-            if not await _committed(database, lost.xid, retry.settle_timeout):
+            if not await _committed(database, lost.xid, proof(outcome[0]), retry.settle_timeout):
                 continue
         except Aborted:
             continue
@@ -96,14 +106,17 @@ async def _commit(transaction: asyncpg.transaction.Transaction, xid: str) -> Non
         raise
 
 
-async def _committed(database: Database, xid: str, timeout: float) -> bool:
+async def _committed(database: Database, xid: str, proof: Query, timeout: float) -> bool:
     """Whether that transaction took place; waits while its COMMIT is still under way."""
     with suppress(TimeoutError):
         async with asyncio.timeout(timeout):
             while True:
-                with suppress(Problem):
+                # An id from before a crash may be "in the future": an error that stays, until the timeout.
+                with suppress(Problem, asyncpg.PostgresError):
                     status = await database.fetchval("SELECT pg_xact_status($1::text::xid8)", xid)
-                    if status in ("committed", "aborted"):
-                        return bool(status == "committed")
+                    if status == "aborted":
+                        return False
+                    if status == "committed":
+                        return await database.fetchval(*proof) is not None
                 await asyncio.sleep(POLL)
     raise Problem("outcome-unknown", "The connection to the database broke; check before you repeat this.")

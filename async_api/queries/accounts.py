@@ -27,7 +27,14 @@ REPLACE = f"""
     UPDATE accounts SET name = $3, status = $4, version = version + 1, updated_at = clock_timestamp()
     WHERE id = $1 AND merchant_id = $2 RETURNING {COLUMNS}"""
 
+REPLACED = "SELECT 1 FROM accounts WHERE id = $1 AND version >= $2"
+
 SETTLEMENT = "SELECT id FROM accounts WHERE merchant_id = $1 AND kind = 'settlement' AND currency = $2"
+
+
+def proof(row: Record) -> tuple[str, UUID, int]:
+    """Query that finds a row only if the account was opened, or replaced, as the row says."""
+    return REPLACED, row["id"], row["version"]
 
 
 def show(row: Record) -> Account:

@@ -37,6 +37,9 @@ INSERT = f"""
                           description, status, refunded)
     VALUES (gen_random_uuid(), $1, $2, $3, $4, $5, $6, 'completed', 0) RETURNING {COLUMNS}"""
 
+EXISTS = "SELECT 1 FROM payments WHERE id = $1"
+REFUND_EXISTS = "SELECT 1 FROM refunds WHERE id = $1"
+
 ADD_REFUNDED = """
     UPDATE payments SET refunded = refunded + $2,
         status = CASE WHEN refunded + $2 = amount THEN 'refunded' ELSE 'partially_refunded' END

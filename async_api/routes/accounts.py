@@ -79,7 +79,7 @@ async def open_account(
             [account] = await accounts.lock(connection, [account["id"]], merchant)
         return account
 
-    account = await transactions.run(database, work, retry)
+    account = await transactions.run(database, work, accounts.proof, retry)
     response.headers["Location"] = f"/accounts/{account['id']}"
     return accounts.show(account)
 
@@ -104,4 +104,4 @@ async def replace_account(
     async def work(connection: Connection) -> Record:
         return await accounts.replace(connection, key, merchant, replacement.name, replacement.status)
 
-    return accounts.show(await transactions.run(database, work, retry))
+    return accounts.show(await transactions.run(database, work, accounts.proof, retry))

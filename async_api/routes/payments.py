@@ -60,7 +60,7 @@ async def create_payment(
     async def work(connection: Connection) -> Record:
         return await _pay(connection, merchant, order)
 
-    payment = await transactions.run(database, work, retry)
+    payment = await transactions.run(database, work, lambda row: (payments.EXISTS, row["id"]), retry)
     response.headers["Location"] = f"/payments/{payment['id']}"
     return payments.show(payment)
 
@@ -86,7 +86,10 @@ async def create_refund(
     async def work(connection: Connection) -> tuple[Record, str, Problem | None]:
         return await _refund(connection, merchant, key, order)
 
-    refund, currency, refused = await transactions.run(database, work, retry)
+    def proof(result: tuple[Record, str, Problem | None]) -> transactions.Query:
+        return payments.REFUND_EXISTS, result[0]["id"]
+
+    refund, currency, refused = await transactions.run(database, work, proof, retry)
     if refused:
         raise refused
     return payments.show_refund(refund, currency)

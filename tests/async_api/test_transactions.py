@@ -61,10 +61,14 @@ def marks(ledger: Ledger) -> int:
     return int(ledger.execute("SELECT count(*) FROM marks")[0][0])
 
 
+def proof(mark: object) -> transactions.Query:
+    return "SELECT 1 FROM marks WHERE id = $1", mark
+
+
 def run(url: str, work: Callable[[Connection], Awaitable[T]], retry: Retry = QUICK) -> T:
     async def main() -> T:
         async with opened(url) as database:
-            return await transactions.run(database, work, retry)
+            return await transactions.run(database, work, proof, retry)
 
     return asyncio.run(main())
 
@@ -117,7 +121,7 @@ def test_real_deadlock_is_repeated(marked: Ledger) -> None:
                 await theirs.commit()
                 await stranger.close()
 
-            await transactions.run(database, work, QUICK)
+            await transactions.run(database, work, proof, QUICK)
 
     asyncio.run(main())
     assert attempts == 2
@@ -147,11 +151,24 @@ def test_lost_commit_is_checked_before_anything_is_repeated(
     async def main() -> int:
         async with Relay(marked.url) as relay, opened(relay.url) as database:
             relay.cuts = list(cuts)
-            return await transactions.run(database, work, QUICK)
+            return await transactions.run(database, work, proof, QUICK)
 
     mark = asyncio.run(main())
     assert marked.execute("SELECT id FROM marks") == [(mark,)]
     assert work.attempts == attempts
+
+
+def test_committed_id_of_somebody_else_does_not_count(marked: Ledger) -> None:
+    """After a crash of the server, that transaction's id may belong to another one."""
+    work = Work()
+
+    async def main() -> None:
+        async with Relay(marked.url) as relay, opened(relay.url) as database:
+            relay.cuts = [Cut.AFTER]
+            await transactions.run(database, work, lambda _: ("SELECT 1 WHERE false",), QUICK)
+
+    asyncio.run(main())
+    assert work.attempts == 2
 
 
 @pytest.mark.parametrize(("cut", "done"), [(Cut.AFTER, 1), (Cut.BEFORE, 0)])
@@ -166,7 +183,7 @@ def test_lost_commit_that_cannot_be_checked_is_outcome_unknown(marked: Ledger, c
                 relay.refuse = True
                 return await work(connection)
 
-            await transactions.run(database, last, Retry(5, 0.001, 0.01, settle_timeout=0.3))
+            await transactions.run(database, last, proof, Retry(5, 0.001, 0.01, settle_timeout=0.3))
 
     with pytest.raises(Problem) as caught:
         asyncio.run(main())
