@@ -13,6 +13,8 @@ COMMANDS: Final = {
     "check": "proxy.cli.check:check",
     "explain": "proxy.cli.explain:explain",
     "set": "proxy.cli.set:set_command",
+    "status": "proxy.cli.status:status",
+    "diff": "proxy.cli.diff:diff",
     "demo": "proxy.cli.demo.command:demo",
 }
 """Name -> module:attribute. A command's module is imported only when it is asked for, so that what one
@@ -24,6 +26,8 @@ SUMMARIES: Final = {
     "check": "Validate a routing.yaml.",
     "explain": "Say where one request would go, and why.",
     "set": "Change the weight of one endpoint.",
+    "status": "Show every endpoint and both backends, once or live.",
+    "diff": "Say what two routing.yaml do differently.",
     "demo": "A whole migration on this machine, with traffic.",
 }
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from proxy.config import ConfigError
 from proxy.control.collect import Collector
+from proxy.control.comparison import differences, last_hour
 from proxy.control.reload import LastError, Reloader
 from proxy.control.supervisor import Supervisor
 from proxy.core.messages import Labelled
@@ -51,9 +52,13 @@ class State:
         """`GET /api/v1/endpoints`."""
         totals = self.collector.totals()
         requests: Counter[Series] = Counter()
+        fallbacks: Counter[str] = Counter()
         for line in totals.requests:
             requests[line.endpoint, line.backend] += line.count
+            if line.reason in ("breaker", "fallback"):
+                fallbacks[line.endpoint] += line.count
         figures = self.collector.figures()
+        evidence = self.collector.history.evidence(totals)
         breakers = {breaker.first: breaker for breaker in totals.breakers}
         snapshot = self.reloader.running.snapshot
         return {
@@ -64,7 +69,9 @@ class State:
                     "group": endpoint.group,
                     "weight": percent(endpoint.weight),
                     "breaker": _breaker(breakers.get(endpoint.name)),
+                    "fallbacks": fallbacks[endpoint.name],
                     "backends": _backends(endpoint.name, requests, figures),
+                    "difference": differences(endpoint.name, evidence),
                 }
                 for endpoint in snapshot.endpoints
             ],
@@ -72,7 +79,15 @@ class State:
                 "policy": snapshot.unlisted,
                 "backends": _backends(UNLISTED, requests, figures),
             },
+            "evidence_seconds": round(self.collector.evidence_seconds(), 1),
         }
+
+    def history(self) -> dict[str, Any]:
+        """`GET /api/v1/history`: the last hour by the minute, of the endpoints that had traffic."""
+        past = self.collector.history
+        names = [*(endpoint.name for endpoint in self.reloader.running.snapshot.endpoints), UNLISTED]
+        found = ((name, last_hour(name, past)) for name in names)
+        return {"endpoints": {name: series for name, series in found if any(series.values())}}
 
 
 def error_json(error: ConfigError) -> dict[str, Any]:

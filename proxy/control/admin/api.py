@@ -24,6 +24,7 @@ class Api:
             Route("/metrics", self.metrics),
             Route("/api/v1/config", self.config),
             Route("/api/v1/endpoints", self.endpoints),
+            Route("/api/v1/history", self.history),
             Route("/api/v1/reload", self.reload, methods=["POST"]),
         ]
 
@@ -48,6 +49,9 @@ class Api:
 
     async def endpoints(self, request: Request) -> Response:
         return JSONResponse(self._state.endpoints())
+
+    async def history(self, request: Request) -> Response:
+        return JSONResponse(self._state.history())
 
     async def reload(self, request: Request) -> Response:
         """Judges the file now; answers once every worker serves it, or after some seconds."""

@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 from starlette.testclient import TestClient
 
 from proxy.control.reload import read
 from proxy.control.state import State
+from proxy.core.messages import Latency, Requests
+from proxy.core.stats import BOUNDS
+from proxy.core.totals import EMPTY
 from tests.control.conftest import traffic
 
 
@@ -108,3 +112,52 @@ def test_a_warning_about_a_restart_is_shown(client: TestClient, state: State) ->
     path.write_text(path.read_text().replace("server: {", "server: {workers: 3, "))
     asyncio.run(state.reloader.reload_if_changed(read(path), "test"))
     assert any("next restart" in line for line in client.get("/api/v1/config").json()["warnings"])
+
+
+def test_endpoints_say_how_the_backends_differ(client: TestClient, state: State) -> None:
+    traffic(state)
+    answer = client.get("/api/v1/endpoints").json()
+    first = answer["endpoints"][0]
+    assert first["fallbacks"] == 0
+    assert first["difference"]["error_rate"] == {
+        "verdict": "too little data",
+        "estimate": None,
+        "low": None,
+        "high": None,
+    }
+    assert set(first["difference"]) == {"error_rate", "p50_ms", "p95_ms", "p99_ms"}
+    assert answer["evidence_seconds"] >= 0
+
+
+def test_a_real_difference_has_an_interval_without_zero(client: TestClient, state: State) -> None:
+    state.collector.joined("w", fresh=True)
+    counts = [0] * (len(BOUNDS) + 1)
+    fast, slow = list(counts), list(counts)
+    fast[20], slow[60] = 1000, 1000
+    state.collector.record(
+        "w",
+        msgspec.structs.replace(
+            EMPTY,
+            requests=[
+                Requests("POST /b", "async", "fallback", 200, 1000),
+                Requests("POST /b", "legacy", "weight", 500, 100),
+                Requests("POST /b", "legacy", "weight", 200, 900),
+            ],
+            latencies=[Latency("POST /b", "async", slow, 1.0), Latency("POST /b", "legacy", fast, 1.0)],
+        ),
+    )
+    second = client.get("/api/v1/endpoints").json()["endpoints"][1]
+    assert second["fallbacks"] == 1000
+    assert second["difference"]["error_rate"]["verdict"] == "better"
+    assert second["difference"]["error_rate"]["high"] < 0
+    assert second["difference"]["p99_ms"]["verdict"] == "worse"
+    assert 0 < second["difference"]["p99_ms"]["low"] <= second["difference"]["p99_ms"]["estimate"]
+
+
+def test_history_lists_the_minutes_of_endpoints_that_had_traffic(client: TestClient, state: State) -> None:
+    assert client.get("/api/v1/history").json() == {"endpoints": {}}
+    traffic(state)
+    state.collector.history.add(10**9, state.collector.totals())
+    hour = client.get("/api/v1/history").json()["endpoints"]
+    assert set(hour) == {"GET /a/{id}", "unlisted"}
+    assert set(hour["GET /a/{id}"]["async"][0]) == {"requests", "errors", "p95_ms"}

@@ -1,0 +1,62 @@
+"""Asks the admin port of a running proxy."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from proxy.cli.errors import fail
+
+NO = 1
+DEFAULT = "http://127.0.0.1:9000"
+TOKEN = "STRANGLER_ADMIN_TOKEN"
+
+option = click.option("--admin", default=DEFAULT, show_default=True, metavar="URL", help="The admin port.")
+
+
+def get(admin: str, path: str) -> Any:
+    """The JSON answer; exits 1 if there is none."""
+    return _ask(admin, "GET", path, None)
+
+
+def post(admin: str, path: str, body: Any) -> Any:
+    """The same of a change, in the name of the user of the environment; problems exit 1 with their text."""
+    return _ask(admin, "POST", path, body)
+
+
+def author() -> str:
+    """Who runs this command, as far as the environment says."""
+    name = os.environ.get("SUDO_USER") or os.environ.get("USER") or os.environ.get("LOGNAME") or ""
+    return "".join(char for char in name if " " <= char <= "~")[:100]
+
+
+def headers() -> dict[str, str]:
+    """Token (from STRANGLER_ADMIN_TOKEN) and author of a change."""
+    token = os.environ.get(TOKEN, "")
+    return {"x-author": author(), **({"authorization": f"Bearer {token}"} if token else {})}
+
+
+def _ask(admin: str, method: str, path: str, body: Any) -> Any:
+    import httpx2  # only commands that ask pay for it
+
+    try:
+        # Never through a proxy of the environment: the admin port is on this machine or network.
+        with httpx2.Client(base_url=admin, timeout=10.0, trust_env=False) as client:
+            answer = client.request(method, path, json=body, headers=headers() if method == "POST" else {})
+            content = answer.json()
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        fail(f"{admin}: {error}", NO)
+    except ValueError:
+        fail(f"{admin} does not answer like an admin port", NO)
+    if answer.status_code >= 400:
+        fail(f"{admin}: {_problem(content)}", NO)
+    return content
+
+
+def _problem(content: Any) -> str:
+    if not isinstance(content, dict):
+        return str(content)
+    errors = [str(error.get("message")) for error in content.get("errors", ()) if isinstance(error, dict)]
+    return "\n".join([str(content.get("detail", content)), *errors])

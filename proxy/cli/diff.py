@@ -1,0 +1,29 @@
+"""`strangler diff`."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from proxy.cli.check import load_or_exit
+from proxy.config import difference
+
+
+@click.command()
+@click.argument("old", metavar="A", type=click.Path())
+@click.argument("new", metavar="B", type=click.Path())
+def diff(old: str, new: str) -> None:
+    """Say what a running proxy would do differently with B in place of A, whatever the text.
+
+    Exits 0 if they mean the same, 1 if not, 2 if one of them is not valid.
+
+    \b
+    strangler diff routing.yaml routing-new.yaml
+    git show HEAD:routing.yaml > /tmp/was.yaml; strangler diff /tmp/was.yaml routing.yaml
+    """
+    found = difference(load_or_exit(old).snapshot, load_or_exit(new).snapshot)
+    for line in found.lines:
+        waits = " (takes effect at the next restart)" if line in found.needs_restart else ""
+        click.echo(f"{line}{waits}")
+    sys.exit(1 if found.lines else 0)

@@ -1,0 +1,130 @@
+"""`strangler status`."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from proxy.cli import admin as admin_port
+from proxy.core.snapshot import BACKENDS
+
+INTERVAL = 2.0  # seconds between two looks of --watch
+_COLOURS = {"better": "green", "worse": "red", "noise": "dim", "too little data": "dim"}
+_SHORT = {"too little data": "?", "noise": "≈"}
+
+
+@click.command()
+@admin_port.option
+@click.option("--watch", is_flag=True, help="Go on until Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def status(admin: str, watch: bool, as_json: bool) -> None:
+    """Show every endpoint with its weight and what both backends make of it over the last minute.
+
+    The last column compares them over the last minutes: better or worse if the difference is real (99 %),
+    ≈ if it is noise, ? if there is too little data. Exits 1 if the proxy does not answer, a worker does not
+    serve the newest configuration, or the file was refused.
+
+    \b
+    strangler status
+    strangler status --watch --admin http://127.0.0.1:9000
+    """
+    console = Console()
+    if not watch:
+        config, figures = _look(admin)
+        console.print(
+            json.dumps({**config, **figures}) if as_json else screen(config, figures), soft_wrap=as_json
+        )
+        raise SystemExit(0 if healthy(config) else admin_port.NO)
+    with Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
+        try:
+            while True:
+                live.update(screen(*_look(admin)), refresh=True)
+                time.sleep(INTERVAL)
+        except KeyboardInterrupt:
+            return
+
+
+def healthy(config: dict[str, Any]) -> bool:
+    """Whether the file in force is the newest and every worker serves it."""
+    workers = config["workers"]
+    return not config["last_error"] and bool(workers) and not behind(config)
+
+
+def behind(config: dict[str, Any]) -> list[int]:
+    """Numbers of the workers that do not serve the configuration in force."""
+    return [worker["id"] for worker in config["workers"] if worker["hash"] != config["hash"]]
+
+
+def screen(config: dict[str, Any], figures: dict[str, Any]) -> RenderableType:
+    """What is shown: the configuration, what is wrong, the endpoints."""
+    lines = [f"configuration {config['hash']} of {config['source']}, {len(config['workers'])} workers"]
+    wrong = [f"workers {behind(config)} do not serve it"] if behind(config) else []
+    if config["last_error"]:
+        wrong.append(f"the file was refused at {config['last_error']['time']}:")
+        wrong += [
+            f"  {error['line']}:{error['column']}: {error['key']}: {error['message']}"
+            for error in config["last_error"]["errors"]
+        ]
+    return Group(
+        Text("\n".join(lines)),
+        *(Text(line, style="bold red") for line in wrong),
+        *(Text(f"warning: {line}", style="yellow") for line in config["warnings"]),
+        _table(figures),
+    )
+
+
+def _table(figures: dict[str, Any]) -> Table:
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("endpoint", overflow="fold", min_width=18)
+    table.add_column("weight", justify="right", no_wrap=True)
+    for backend in BACKENDS:
+        table.add_column(f"{backend}/s", justify="right", no_wrap=True)
+        table.add_column("errors", justify="right", no_wrap=True)
+        table.add_column("p50/p99", justify="right", no_wrap=True)
+    table.add_column("async is")
+    for row in figures["endpoints"]:
+        name = escape(row["endpoint"]) + (
+            "" if row["breaker"] == "closed" else f" [red]{row['breaker']}[/red]"
+        )
+        table.add_row(name, f"{row['weight']:g}", *_cells(row["backends"]), _verdicts(row["difference"]))
+    unlisted = figures["unlisted"]
+    table.add_row("unlisted", unlisted["policy"], *_cells(unlisted["backends"]), "")
+    return table
+
+
+def _cells(backends: dict[str, Any]) -> list[str]:
+    cells = []
+    for backend in BACKENDS:
+        seen = backends[backend]
+        rate = seen["error_rate"]
+        cells += [
+            f"{seen['requests_per_second']:.1f}",
+            "-" if rate is None else f"[red]{rate:.2%}[/red]" if rate else "0",
+            f"{_figure(seen['p50_ms'])}/{_figure(seen['p99_ms'])}",
+        ]
+    return cells
+
+
+def _verdicts(difference: dict[str, Any]) -> str:
+    parts = []
+    for label, key in (("errors", "error_rate"), ("p50", "p50_ms"), ("p99", "p99_ms")):
+        verdict = difference[key]["verdict"]
+        parts.append(f"[{_COLOURS[verdict]}]{label} {_SHORT.get(verdict, verdict)}[/]")
+    return ", ".join(parts)
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}" if value < 10 else f"{value:.0f}"
+
+
+def _look(admin: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    return admin_port.get(admin, "/api/v1/config"), admin_port.get(admin, "/api/v1/endpoints")

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from rich.console import Console
+
+from proxy.cli import main
+from proxy.cli.status import healthy, screen
+from tests.control.site import Site, eventually
+
+
+@pytest.fixture
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    site = Site(tmp_path_factory.mktemp("s"))
+    site.up()
+    try:
+        yield site
+    finally:
+        site.close()
+
+
+def run(site: Site, *more: str) -> Result:
+    return CliRunner().invoke(main, ["status", "--admin", f"http://127.0.0.1:{site.admin}", *more])
+
+
+def test_status_shows_endpoints_and_says_when_the_file_was_refused(site: Site) -> None:
+    result = run(site)
+    assert result.exit_code == 0
+    assert "GET /a" in result.stdout
+    answer = json.loads(run(site, "--json").stdout)
+    assert answer["endpoints"][0]["weight"] == 0
+    site.config.write_text(site.text(weight=500))
+    eventually(lambda: site.state()["last_error"], "the file is refused")
+    refused = run(site)
+    assert refused.exit_code == 1
+    assert "500 is not between 0 and 100" in " ".join(refused.stdout.split())
+
+
+def test_no_proxy_exits_1(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["status", "--admin", "http://127.0.0.1:1"])
+    assert result.exit_code == 1
+    assert "http://127.0.0.1:1" in result.stderr
+
+
+def config(**changes: Any) -> dict[str, Any]:
+    worker = {"id": 0, "pid": 1, "hash": "new", "connections": 0}
+    return {"hash": "new", "source": "x", "workers": [worker], "last_error": None, "warnings": []} | changes
+
+
+def test_a_worker_with_another_configuration_is_unhealthy() -> None:
+    assert healthy(config())
+    assert not healthy(config(hash="newer"))
+    assert not healthy(config(workers=[]))
+    assert not healthy(config(last_error={"time": "now", "errors": []}))
+
+
+def test_differences_are_called_by_their_name() -> None:
+    seen = {
+        "requests": 1,
+        "requests_per_second": 1.0,
+        "error_rate": 0.5,
+        "p50_ms": 3.0,
+        "p95_ms": 9.0,
+        "p99_ms": 90.0,
+    }
+    verdicts = {"error_rate": "worse", "p50_ms": "noise", "p95_ms": "better", "p99_ms": "too little data"}
+    row = {
+        "endpoint": "GET /a",
+        "weight": 12.5,
+        "breaker": "open",
+        "backends": {"legacy": seen, "async": seen},
+        "difference": {key: {"verdict": verdict} for key, verdict in verdicts.items()},
+    }
+    console = Console(width=200)
+    with console.capture() as capture:
+        console.print(
+            screen(config(), {"endpoints": [row], "unlisted": {"policy": "404", "backends": row["backends"]}})
+        )
+    text = capture.get()
+    for expected in ("GET /a open", "12.5", "50.00%", "3.0/90", "errors worse, p50 ≈, p99 ?"):
+        assert expected in text
