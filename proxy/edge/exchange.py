@@ -156,6 +156,8 @@ class Exchange:
             return
         if self._sent and not self.safe:
             self.services.count_unknown(self.endpoint)
+        if self._pool is not None and self.deadline != NEVER:
+            self._pool.stop_waiting(self)
         self._drop_upstream()
         self._end()
 
