@@ -28,7 +28,7 @@ Note = Literal["", "too_large", "settled"]
 TRANSITIONS: Final[dict[State, frozenset[State]]] = {
     "claimed": frozenset({"sent", "released"}),
     "sent": frozenset({"sent", "completed", "unknown", "released"}),  # sent -> sent: to another owner, unsent
-    "unknown": frozenset({"sent", "completed", "released"}),
+    "unknown": frozenset({"sent", "completed", "unknown", "released"}),
     "released": frozenset({"sent"}),
     "completed": frozenset(),
 }
@@ -75,6 +75,7 @@ class Record:
     expires_at: float
     answer: Answer | None = None
     note: Note = ""
+    doubtful: bool = False  # sent again while the outcome of an earlier attempt was open
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +251,12 @@ def rerun(record: Record, wanted: Wanted) -> Record:
     """Sent again, to the same owner: it was not executed, or the owner dedupes."""
     if record.state == "sent":
         raise IllegalTransition(f"{record.id}: is under way")
-    return replace(_to(record, "sent", wanted.now), incarnation=wanted.incarnation, token=wanted.token)
+    return replace(
+        _to(record, "sent", wanted.now),
+        incarnation=wanted.incarnation,
+        token=wanted.token,
+        doubtful=record.doubtful or record.state == "unknown",
+    )
 
 
 def move(record: Record, owner: BackendName, now: float) -> Record:
@@ -260,12 +266,13 @@ def move(record: Record, owner: BackendName, now: float) -> Record:
 
 def complete(record: Record, answer: Answer | None, now: float) -> Record:
     """The owner executed it; `answer` None: too large to be stored."""
-    return replace(_to(record, "completed", now), answer=answer, note="" if answer else "too_large")
+    done = _to(record, "completed", now)
+    return replace(done, answer=answer, note="" if answer else "too_large", doubtful=False)
 
 
 def release(record: Record, now: float) -> Record:
-    """It was not executed."""
-    return _to(record, "released", now)
+    """It was not executed; an earlier attempt that nobody knows about may have been all the same."""
+    return _to(record, "unknown" if record.doubtful else "released", now)
 
 
 def lose(record: Record, now: float) -> Record:
@@ -279,7 +286,8 @@ def settle(record: Record, done: bool, token: str, now: float) -> Record:
         raise IllegalTransition(f"{record.id}: is {record.state}, and only an unknown outcome can be settled")
     settled = _to(record, "completed" if done else "released", now)
     ttl = record.expires_at - record.created_at
-    return replace(settled, token=token, note="settled" if done else "", expires_at=now + ttl)
+    note: Note = "settled" if done else ""
+    return replace(settled, token=token, note=note, expires_at=now + ttl, doubtful=False)
 
 
 def _to(record: Record, state: State, now: float) -> Record:

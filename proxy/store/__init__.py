@@ -1,0 +1,24 @@
+"""State in a database: claims on idempotency keys, the operators' view of them, and the audit log."""
+
+from __future__ import annotations
+
+from proxy.store.claims import Claims
+from proxy.store.engines import StoreUnavailable, claims_file, is_sqlite
+
+__all__ = ["Claims", "StoreUnavailable", "claims_file", "exists", "is_sqlite", "open_claims"]
+
+
+def open_claims(url: str, incarnation: str) -> Claims:
+    """The claims in `server.state`. Returns at once; whether the store works shows with the first call."""
+    if is_sqlite(url):
+        from proxy.store.sqlite import SqliteClaims
+
+        return SqliteClaims(url, incarnation)
+    from proxy.store.postgresql import PostgresqlClaims  # only who uses it needs the driver
+
+    return PostgresqlClaims(url, incarnation)
+
+
+def exists(url: str) -> bool:
+    """Whether somebody may have stored claims: a SQLite file comes into being with the first of them."""
+    return not is_sqlite(url) or claims_file(url).exists()

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -49,7 +50,7 @@ ALLOWED: dict[str, set[State]] = {
     "move": {"claimed", "sent", "unknown", "released"},
     "complete": {"sent", "unknown"},
     "release": {"claimed", "sent", "unknown"},
-    "lose": {"sent"},
+    "lose": {"sent", "unknown"},
     "settle done": {"unknown"},
     "settle not done": {"unknown"},
 }
@@ -208,6 +209,13 @@ def test_settling_shuts_out_the_late_answer_and_keeps_the_key_for_another_ttl() 
     assert isinstance(idem.resolve(idem.settle(record("unknown"), False, "o", NOW), wanted()), Proceed)
 
 
+def test_what_was_sent_again_in_doubt_stays_unknown_although_this_time_it_was_not_executed() -> None:
+    verdict = idem.resolve(record("unknown", LEGACY), wanted(idempotent=frozenset({LEGACY})))
+    assert isinstance(verdict, Proceed)
+    assert idem.release(verdict.record, NOW).state == "unknown"
+    assert idem.complete(verdict.record, ANSWER, NOW).state == "completed"
+
+
 class Key(RuleBasedStateMachine):
     """Clients, backends, crashes and operators on one key, in any order; it is executed once."""
 
@@ -265,3 +273,4 @@ class Key(RuleBasedStateMachine):
 
 
 TestKey = Key.TestCase
+TestKey.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)

@@ -1,0 +1,135 @@
+"""Claims on idempotency keys: one interface, and what its two implementations have in common.
+
+Every call is bounded in time, and so is the number of calls under way; beyond that there is StoreUnavailable.
+What could not be written is *owed*: tried again each second until it is, or until this worker ends and others
+find that it left the key in `sent`, which makes it unknown.
+"""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable
+from typing import Final, TypeVar
+
+from proxy.core.idempotency import Record, Verdict, Wanted, release, send
+from proxy.core.idempotency import claim as first_use
+from proxy.store.engines import StoreUnavailable
+
+log = logging.getLogger("strangler.store")
+
+CLAIM_TIMEOUT: Final = 2.0  # seconds
+CHANGE_TIMEOUT: Final = 5.0
+IN_FLIGHT: Final = 1024  # calls under way
+OWED: Final = 10_000  # records; beyond that they stay `sent` until this worker ends
+PAYMENT: Final = 100  # of them at a time
+HOUSEKEEPING: Final = 1.0  # seconds between two attempts at what is owed
+PRUNING: Final = 60.0  # seconds between two looks for what has expired
+
+T = TypeVar("T")
+
+
+class Overloaded(StoreUnavailable):
+    """Too much is waiting; nothing was asked of the store."""
+
+
+class Claims(abc.ABC):
+    """The claims of one worker, on its event loop. `incarnation` is this process and no other."""
+
+    def __init__(self, incarnation: str) -> None:
+        self.incarnation = incarnation
+        self._owed: dict[tuple[str, str], Record] = {}
+        self._under_way = 0
+        self._housekeeper = asyncio.get_running_loop().create_task(self._keep_house())
+
+    async def claim(self, wanted: Wanted) -> Verdict:
+        """Durable when it returns. Raises StoreUnavailable: then the request may not be sent."""
+        try:
+            return await self._bounded(self._claim(wanted), CLAIM_TIMEOUT)
+        except Overloaded:
+            raise
+        except BaseException:
+            # It may have been written all the same, or be written later: nothing was sent, so let it go.
+            self.owe(release(send(first_use(wanted)), wanted.now))
+            raise
+
+    async def change(self, record: Record) -> bool:
+        """Makes the claim `record`, durably; False: it is in other hands. Raises StoreUnavailable."""
+        return await self._bounded(self._change(record), CHANGE_TIMEOUT)
+
+    def owe(self, record: Record) -> None:
+        """Makes the claim `record` some time, without an answer."""
+        if len(self._owed) < OWED:
+            self._owed[record.id, record.token] = record
+
+    async def close(self) -> None:
+        """Writes what is owed if that is possible now, and lets go of the store."""
+        self._housekeeper.cancel()
+        await asyncio.gather(self._housekeeper, return_exceptions=True)
+        with contextlib.suppress(StoreUnavailable):
+            await self._pay()
+        await self._close()
+
+    @abc.abstractmethod
+    async def _claim(self, wanted: Wanted) -> Verdict: ...
+
+    @abc.abstractmethod
+    async def _change(self, record: Record) -> bool: ...
+
+    @abc.abstractmethod
+    async def _keep_alive(self) -> int:
+        """Registers this incarnation and makes the open claims of dead ones unknown; returns how many."""
+
+    @abc.abstractmethod
+    async def _prune(self) -> int: ...
+
+    @abc.abstractmethod
+    async def _close(self) -> None: ...
+
+    async def _bounded(self, call: Awaitable[T], timeout: float) -> T:
+        if self._under_way >= IN_FLIGHT:
+            if asyncio.iscoroutine(call):
+                call.close()
+            raise Overloaded("too many calls are under way")
+        self._under_way += 1
+        try:
+            async with asyncio.timeout(timeout):
+                return await call
+        except TimeoutError as error:
+            raise StoreUnavailable(f"no answer within {timeout:g} s") from error
+        finally:
+            self._under_way -= 1
+
+    async def _keep_house(self) -> None:
+        pruned = time.monotonic()
+        failing = False
+        while True:
+            try:
+                lost = await self._bounded(self._keep_alive(), CHANGE_TIMEOUT)
+                if lost:
+                    log.warning("%d writes of a worker that is gone have an unknown outcome", lost)
+                await self._pay()
+                if time.monotonic() - pruned >= PRUNING:
+                    pruned = time.monotonic()
+                    await self._prune_all()
+                if failing:
+                    log.info("the store of idempotency keys works again")
+                failing = False
+            except StoreUnavailable as error:
+                if not failing:
+                    log.error("the store of idempotency keys does not work; keyed writes get 503: %s", error)
+                failing = True
+            await asyncio.sleep(HOUSEKEEPING)
+
+    async def _prune_all(self) -> None:
+        while await self._bounded(self._prune(), CHANGE_TIMEOUT):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)  # between two batches others have their turn
+
+    async def _pay(self) -> None:
+        while owed := list(self._owed.items())[:PAYMENT]:
+            await asyncio.gather(*(self.change(record) for _, record in owed))
+            for key, _ in owed:
+                self._owed.pop(key, None)

@@ -1,0 +1,74 @@
+"""Engines for `server.state`: a SQLite file, and one beside it for the claims, or a PostgreSQL database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+BUSY: Final = 1.0  # seconds that SQLite waits for another process's lock
+TIMEOUT: Final = 2.0  # seconds that PostgreSQL has for a connection, and for a statement
+CONNECTIONS: Final = 8
+
+
+class StoreUnavailable(Exception):
+    """The store did not answer, or not in time. Nothing is known about what was asked of it."""
+
+
+def is_sqlite(url: str) -> bool:
+    return url.startswith("sqlite:///")
+
+
+def state_file(url: str) -> Path:
+    return Path(url.removeprefix("sqlite:///"))
+
+
+def claims_file(url: str) -> Path:
+    """Beside the state's file: `state.db` -> `state.claims.db`. They are written too often to share one."""
+    file = state_file(url)
+    return file.with_name(f"{file.stem}.claims{file.suffix}")
+
+
+def sqlite_engine(file: Path) -> sa.Engine:
+    """For one thread. Every transaction takes the write lock at its beginning, and is on disk at its end."""
+    engine = sa.create_engine(
+        f"sqlite:///{file}",
+        poolclass=sa.pool.StaticPool,
+        connect_args={"timeout": BUSY, "isolation_level": None, "check_same_thread": False},
+    )
+    _configure(engine)
+    return engine
+
+
+def async_engine(url: str, file: Path | None = None) -> AsyncEngine:
+    """For the event loop. `file` in place of the state's own, with SQLite."""
+    if is_sqlite(url):
+        engine = create_async_engine(
+            f"sqlite+aiosqlite:///{file or state_file(url)}",
+            poolclass=sa.pool.NullPool,
+            connect_args={"timeout": BUSY, "isolation_level": None},
+        )
+        _configure(engine.sync_engine)
+        return engine
+    return create_async_engine(
+        "postgresql+asyncpg://" + url.partition("://")[2],
+        pool_size=CONNECTIONS,
+        max_overflow=0,
+        pool_timeout=TIMEOUT,
+        connect_args={"timeout": TIMEOUT, "command_timeout": TIMEOUT},
+    )
+
+
+def _configure(engine: sa.Engine) -> None:
+    @sa.event.listens_for(engine, "connect")
+    def _connect(connection: Any, record: Any) -> None:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA synchronous = FULL")
+        cursor.close()
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")

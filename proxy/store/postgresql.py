@@ -1,0 +1,90 @@
+"""Claims in a PostgreSQL database that several replicas share.
+
+An incarnation is alive while its lease runs, by the database's clock; it renews it each second. One that
+could not renew it for a while takes no new claims, well before the others call it dead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from proxy.core.idempotency import Record, Verdict, Wanted
+from proxy.store import statements
+from proxy.store.claims import Claims
+from proxy.store.engines import StoreUnavailable, async_engine
+from proxy.store.schema import TooNew, incarnations, migrate
+
+LEASE: Final = 15.0  # seconds
+OWN_LEASE: Final = 8.0  # seconds after which we ourselves stop; the rest is for what is just being sent
+
+T = TypeVar("T")
+
+_now = sa.extract("epoch", sa.func.clock_timestamp())
+
+
+class PostgresqlClaims(Claims):
+    """Connects with the first call; the pool replaces broken connections."""
+
+    def __init__(self, url: str, incarnation: str) -> None:
+        self._engine: AsyncEngine = async_engine(url)
+        # Each statement is a transaction of its own: one round trip, durable when it returns.
+        self._single = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._ready = asyncio.Lock()
+        self._migrated = False
+        self._renewed = 0.0  # monotonic
+        super().__init__(incarnation)
+
+    async def _claim(self, wanted: Wanted) -> Verdict:
+        if time.monotonic() - self._renewed > OWN_LEASE:
+            await self._keep_alive()
+        return await self._run(lambda connection: statements.claim(connection, wanted))
+
+    async def _change(self, record: Record) -> bool:
+        return await self._run(lambda connection: statements.change(connection, record))
+
+    async def _keep_alive(self) -> int:
+        before = time.monotonic()
+        lost = await self._run(self._renew)
+        self._renewed = before
+        return lost
+
+    def _renew(self, connection: sa.Connection) -> int:
+        statement = insert(incarnations).values(id=self.incarnation, expires_at=_now + LEASE)
+        connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=[incarnations.c.id], set_={"expires_at": statement.excluded.expires_at}
+            )
+        )
+        connection.execute(incarnations.delete().where(incarnations.c.expires_at < _now))
+        return statements.lose_orphans(connection, time.time())
+
+    async def _prune(self) -> int:
+        now = time.time()
+        return await self._run(lambda connection: statements.prune(connection, now))
+
+    async def _close(self) -> None:
+        await self._engine.dispose()
+
+    async def _run(self, work: Callable[[sa.Connection], T]) -> T:
+        try:
+            await self._migrate()
+            async with self._single.connect() as connection:
+                return await connection.run_sync(work)
+        except (sa.exc.SQLAlchemyError, OSError, TimeoutError, TooNew) as error:
+            raise StoreUnavailable(f"PostgreSQL: {getattr(error, 'orig', None) or error}") from error
+
+    async def _migrate(self) -> None:
+        if self._migrated:
+            return
+        async with self._ready:
+            if not self._migrated:
+                async with self._engine.begin() as connection:
+                    await connection.run_sync(migrate, "claims")
+                self._migrated = True

@@ -1,0 +1,108 @@
+"""Tables, in parts, and how each part of a database gets from one version to the next.
+
+A part is migrated by itself: with SQLite the claims have a file of their own, with PostgreSQL all parts share
+one database. Times are Unix seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
+
+versions = sa.Table(
+    "strangler_versions",
+    metadata,
+    sa.Column("part", sa.Text, primary_key=True),
+    sa.Column("version", sa.Integer, nullable=False),
+)
+
+claims = sa.Table(
+    "claims",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("principal", sa.Text, nullable=False),
+    sa.Column("endpoint", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("fingerprint", sa.Text, nullable=False),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("incarnation", sa.Text, nullable=False),
+    sa.Column("token", sa.Text, nullable=False),
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("updated_at", sa.Double, nullable=False),
+    sa.Column("expires_at", sa.Double, nullable=False),
+    sa.Column("status", sa.Integer),  # status, head and body: the stored answer, all or none
+    sa.Column("head", sa.LargeBinary),
+    sa.Column("body", sa.LargeBinary),
+    sa.Column("note", sa.Text, nullable=False),
+    sa.Column("doubtful", sa.Boolean, nullable=False),
+    # Only open states are looked for: the index holds few rows, and a completed write costs little.
+    sa.Index(
+        "claims_open",
+        "state",
+        "updated_at",
+        sqlite_where=sa.text("state IN ('sent', 'unknown')"),
+        postgresql_where=sa.text("state IN ('sent', 'unknown')"),
+    ),
+    sa.Index("claims_expiry", "expires_at"),
+)
+
+incarnations = sa.Table(
+    "incarnations",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("expires_at", sa.Double, nullable=False),  # by the database's clock; unused with SQLite
+)
+
+audit = sa.Table(
+    "audit",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("time", sa.Double, nullable=False),
+    sa.Column("author", sa.Text, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("details", sa.JSON, nullable=False),
+    sa.Index("audit_time", "time"),
+)
+
+Step = Callable[[sa.Connection], None]
+
+
+def _create(*tables: sa.Table) -> Step:
+    return lambda connection: metadata.create_all(connection, tables)
+
+
+PARTS: Final[dict[str, Sequence[Step]]] = {
+    "claims": [_create(claims, incarnations)],
+    "audit": [_create(audit)],
+}
+"""The steps of each part, in order: version n is reached by the first n. Steps are only ever added."""
+
+_LOCK: Final = 0x5354524E  # of pg_advisory_xact_lock: two processes must not migrate at once
+
+
+class TooNew(Exception):
+    """The database was written by a later version of the program."""
+
+
+def migrate(connection: sa.Connection, part: str) -> None:
+    """Brings one part up to date, in the transaction that `connection` is in. Raises TooNew."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+    metadata.create_all(connection, [versions])
+    steps = PARTS[part]
+    version = connection.scalar(sa.select(versions.c.version).where(versions.c.part == part))
+    if version is not None and version > len(steps):
+        raise TooNew(
+            f"the {part} in the database have version {version}, and this program knows {len(steps)}"
+        )
+    for step in steps[version or 0 :]:
+        step(connection)
+    if version is None:
+        connection.execute(versions.insert().values(part=part, version=len(steps)))
+    elif version < len(steps):
+        connection.execute(versions.update().where(versions.c.part == part).values(version=len(steps)))

@@ -1,0 +1,115 @@
+"""The statements on claims, the same for SQLite and PostgreSQL. Each function is one step of a transaction.
+
+A first use is one statement: the row is inserted, or, if there is one, locked and returned as it is. A change
+names the attempt (`token`) and the states that it may start from, so of two that race one finds nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from proxy.core.idempotency import TRANSITIONS, Answer, Proceed, Record, Verdict, Wanted, resolve
+from proxy.store.engines import StoreUnavailable
+from proxy.store.schema import claims, incarnations
+
+_CHANGING = frozenset({"state", "updated_at", "status", "head", "body", "note"})
+
+TRIES = 5  # of a claim that others keep changing
+PRUNE = 500  # rows per transaction, so that nobody waits long for it
+
+
+def claim(connection: sa.Connection, wanted: Wanted) -> Verdict:
+    """Raises StoreUnavailable if the row never stays as it was read."""
+    fresh = resolve(None, wanted)
+    assert isinstance(fresh, Proceed)
+    insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert
+    statement = insert(claims)
+    statement = statement.on_conflict_do_update(
+        index_elements=[claims.c.id], set_={"updated_at": claims.c.updated_at}
+    ).returning(claims)
+    for _ in range(TRIES):
+        record = to_record(connection.execute(statement, to_row(fresh.record)).one())
+        if record.token == wanted.token:
+            return fresh
+        verdict = resolve(record, wanted)
+        if not isinstance(verdict, Proceed) or _replace(connection, record, verdict.record):
+            return verdict
+    raise StoreUnavailable("others keep changing this claim")
+
+
+def _replace(connection: sa.Connection, old: Record, new: Record) -> bool:
+    statement = claims.update().where(
+        claims.c.id == old.id, claims.c.token == old.token, claims.c.state == old.state
+    )
+    return connection.execute(statement.values(to_row(new))).rowcount == 1
+
+
+def change(connection: sa.Connection, record: Record) -> bool:
+    """Makes the row `record`; False if it is not in the hands of this attempt (`record.token`) any more.
+
+    The owner stays, unless the record is to be sent, which only a move asks for. What was doubtful when it
+    was claimed does not become `released`, whatever the caller knows.
+    """
+    states = [state for state, targets in TRANSITIONS.items() if record.state in targets]
+    values = {name: value for name, value in to_row(record).items() if name in _CHANGING}
+    if record.state == "sent":
+        values["owner"] = record.owner
+    elif record.state == "released":
+        values["state"] = sa.case((claims.c.doubtful, "unknown"), else_="released")
+    statement = claims.update().where(
+        claims.c.id == record.id, claims.c.token == record.token, claims.c.state.in_(states)
+    )
+    return connection.execute(statement.values(values)).rowcount == 1
+
+
+def prune(connection: sa.Connection, now: float) -> int:
+    """Deletes some of what has expired; returns how many. What is sent or unknown stays."""
+    expired = (
+        sa.select(claims.c.id)
+        .where(claims.c.expires_at < now, claims.c.state.in_(("completed", "released")))
+        .limit(PRUNE)
+    )
+    return connection.execute(claims.delete().where(claims.c.id.in_(expired))).rowcount
+
+
+def lose_orphans(connection: sa.Connection, now: float) -> int:
+    """What an incarnation that is not registered any more had sent becomes unknown; returns how many."""
+    alive = sa.select(incarnations.c.id)
+    statement = (
+        claims.update()
+        .where(claims.c.state == "sent", claims.c.incarnation.not_in(alive))
+        .values(state="unknown", updated_at=now)
+    )
+    return connection.execute(statement).rowcount
+
+
+def to_row(record: Record) -> dict[str, Any]:
+    answer = record.answer
+    return {
+        "id": record.id,
+        "principal": record.principal,
+        "endpoint": record.endpoint,
+        "key": record.key,
+        "fingerprint": record.fingerprint,
+        "owner": record.owner,
+        "state": record.state,
+        "incarnation": record.incarnation,
+        "token": record.token,
+        "created_at": record.created_at,
+        "updated_at": record.updated_at,
+        "expires_at": record.expires_at,
+        "status": answer.status if answer else None,
+        "head": answer.head if answer else None,
+        "body": answer.body if answer else None,
+        "note": record.note,
+        "doubtful": record.doubtful,
+    }
+
+
+def to_record(row: sa.Row[Any]) -> Record:
+    values = dict(row._mapping)
+    status, head, body = values.pop("status"), values.pop("head"), values.pop("body")
+    return Record(**values, answer=None if status is None else Answer(status, bytes(head), bytes(body)))

@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy.core import idempotency as idem
+from proxy.core.idempotency import Answer, Proceed, Record, Refuse, Replay, Wanted
+from proxy.core.snapshot import ASYNC, LEGACY, BackendName
+from proxy.store import Claims, StoreUnavailable, claims_file, open_claims, postgresql
+from proxy.store import claims as module
+
+pytestmark = pytest.mark.anyio
+
+ANSWER = Answer(201, b"HTTP/1.1 201 Created\r\n", b"\x00\xff{}")
+
+
+def wanted(key: str, token: str = "t", backend: BackendName = LEGACY, **given: Any) -> Wanted:
+    values: dict[str, Any] = {"incarnation": "a", "now": time.time(), "ttl": 60.0, "idempotent": frozenset()}
+    return Wanted(key, "p", "POST /x", key, "f", backend, token=token, **{**values, **given})
+
+
+@asynccontextmanager
+async def opened(url: str, incarnation: str = "a") -> AsyncIterator[Claims]:
+    claims = open_claims(url, incarnation)
+    try:
+        yield claims
+    finally:
+        await claims.close()
+
+
+async def proceed(claims: Claims, request: Wanted) -> Record:
+    verdict = await claims.claim(request)
+    assert isinstance(verdict, Proceed), verdict
+    return verdict.record
+
+
+async def eventually(condition: Callable[[], Any]) -> Any:
+    async with asyncio.timeout(10):
+        while not (result := await condition()):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        return result
+
+
+async def test_of_many_claims_on_one_key_one_proceeds(url: str) -> None:
+    async with opened(url) as claims:
+        verdicts = await asyncio.gather(*(claims.claim(wanted("k", f"t{n}")) for n in range(40)))
+        assert sum(isinstance(verdict, Proceed) for verdict in verdicts) == 1
+        assert {v.kind for v in verdicts if isinstance(v, Refuse)} == {"idempotency_in_flight"}
+
+
+async def test_of_many_workers_that_want_one_released_key_one_proceeds(url: str) -> None:
+    async with opened(url, "a") as one, opened(url, "b") as other:
+        await one.change(idem.release(await proceed(one, wanted("k", "t0")), time.time()))
+        requests = [
+            (claims, wanted("k", f"{claims.incarnation}{n}")) for claims in (one, other) for n in range(9)
+        ]
+        verdicts = await asyncio.gather(*(claims.claim(request) for claims, request in requests))
+        assert sum(isinstance(verdict, Proceed) for verdict in verdicts) == 1
+
+
+async def test_an_answer_is_replayed_after_everything_was_restarted(url: str) -> None:
+    async with opened(url, "a") as claims:
+        record = await proceed(claims, wanted("k"))
+        assert await claims.change(idem.complete(record, ANSWER, time.time()))
+    async with opened(url, "b") as claims:
+        assert await claims.claim(wanted("k", "t2", ASYNC)) == Replay(LEGACY, ANSWER)
+
+
+async def test_only_the_attempt_that_holds_a_claim_changes_it(url: str) -> None:
+    async with opened(url) as claims:
+        record = await proceed(claims, wanted("k"))
+        assert not await claims.change(idem.release(replace(record, token="other"), time.time()))
+        assert await claims.change(idem.release(record, time.time()))
+        assert not await claims.change(idem.complete(record, ANSWER, time.time()))
+
+
+async def test_a_released_key_stays_with_its_owner(url: str) -> None:
+    async with opened(url) as claims:
+        await claims.change(idem.release(await proceed(claims, wanted("k")), time.time()))
+        assert (await proceed(claims, wanted("k", "t2", ASYNC))).owner == LEGACY
+
+
+async def test_a_move_is_stored(url: str) -> None:
+    async with opened(url) as claims:
+        record = await proceed(claims, wanted("k", backend=ASYNC))
+        moved = idem.move(record, LEGACY, time.time())
+        assert await claims.change(moved)
+        await claims.change(idem.release(moved, time.time()))
+        assert (await proceed(claims, wanted("k", "t2", ASYNC))).owner == LEGACY
+
+
+async def test_what_a_dead_worker_had_sent_becomes_unknown(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgresql, "LEASE", 0.5)
+    async with opened(url, "dead") as dead:
+        await proceed(dead, wanted("k", incarnation="dead"))
+    async with opened(url, "a") as claims:
+
+        async def unknown() -> bool:
+            verdict = await claims.claim(wanted("k", "t2"))
+            assert isinstance(verdict, Refuse)
+            return verdict.unknown
+
+        assert await eventually(unknown)
+
+
+async def test_a_living_worker_keeps_what_it_has_sent(url: str) -> None:
+    async with opened(url, "a") as one, opened(url, "b") as other:
+        record = await proceed(one, wanted("k"))
+        await other._keep_alive()
+        assert await one.change(idem.complete(record, ANSWER, time.time()))
+        assert await other.claim(wanted("k", "t2")) == Replay(LEGACY, ANSWER)
+
+
+async def test_a_worker_that_was_only_thought_dead_may_still_complete(url: str) -> None:
+    async with opened(url) as claims:
+        record = await proceed(claims, wanted("k"))
+        await claims.change(idem.lose(record, time.time()))
+        assert await claims.change(idem.complete(record, ANSWER, time.time()))
+
+
+async def test_what_is_sent_again_in_doubt_does_not_become_released(url: str) -> None:
+    async with opened(url) as claims:
+        await claims.change(idem.lose(await proceed(claims, wanted("k")), time.time()))
+        again = wanted("k", "t2", idempotent=frozenset({LEGACY}))
+        record = await proceed(claims, again)
+        assert record.doubtful
+        assert await claims.change(idem.release(replace(record, doubtful=False), time.time()))
+        verdict = await claims.claim(wanted("k", "t3"))
+        assert isinstance(verdict, Refuse)
+        assert verdict.unknown
+
+
+async def test_pruning_takes_what_has_expired_and_never_what_is_open(url: str) -> None:
+    old = {"now": time.time() - 1000, "ttl": 1.0}
+    async with opened(url) as claims:
+        await claims.change(idem.complete(await proceed(claims, wanted("done", **old)), ANSWER, 0.0))
+        await claims.change(idem.release(await proceed(claims, wanted("free", **old)), 0.0))
+        await claims.change(idem.lose(await proceed(claims, wanted("lost", **old)), 0.0))
+        await proceed(claims, wanted("open", **old))
+        await claims.change(idem.complete(await proceed(claims, wanted("new")), ANSWER, 0.0))
+        assert await claims._prune() == 2
+        assert await claims._prune() == 0
+        assert isinstance(await claims.claim(wanted("lost", "t2")), Refuse)
+        assert isinstance(await claims.claim(wanted("open", "t2")), Refuse)
+        assert isinstance(await claims.claim(wanted("new", "t2")), Replay)
+
+
+async def test_what_is_owed_is_written_in_the_end(url: str) -> None:
+    async with opened(url) as claims:
+        record = await proceed(claims, wanted("k"))
+        claims.owe(idem.lose(record, time.time()))
+
+        async def unknown() -> bool:
+            verdict = await claims.claim(wanted("k", "t2"))
+            return isinstance(verdict, Refuse) and verdict.unknown
+
+        assert await eventually(unknown)
+
+
+async def test_too_many_calls_are_refused_at_once(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with opened(url) as claims:
+        monkeypatch.setattr(module, "IN_FLIGHT", 0)
+        with pytest.raises(StoreUnavailable, match="too many"):
+            await claims.claim(wanted("k"))
+
+
+async def test_a_locked_file_is_an_error_in_time_and_the_claim_is_free_afterwards(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/state.db"
+    async with opened(url) as claims:
+        await proceed(claims, wanted("first"))
+        locker = sqlite3.connect(claims_file(url), isolation_level=None)
+        locker.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailable):
+            await claims.claim(wanted("k"))
+        locker.execute("ROLLBACK")
+        locker.close()
+
+        async def free() -> bool:
+            try:
+                return isinstance(await claims.claim(wanted("k", "t2")), Proceed)
+            except StoreUnavailable:
+                return False
+
+        assert await eventually(free)
+
+
+async def test_a_claim_that_nobody_waited_for_is_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(f"sqlite:///{tmp_path}/state.db") as claims:
+        await proceed(claims, wanted("first"))
+        monkeypatch.setattr(module, "CLAIM_TIMEOUT", 0.0)
+        with pytest.raises(StoreUnavailable, match="within 0 s"):
+            await claims.claim(wanted("k"))
+        monkeypatch.undo()
+
+        async def free() -> bool:
+            return isinstance(await claims.claim(wanted("k", "t2")), Proceed)
+
+        assert await eventually(free)
+
+
+async def test_a_database_that_is_not_there_is_an_error_in_time(server: object) -> None:
+    async with opened("postgresql://postgres@127.0.0.1:9/none") as claims:
+        with pytest.raises(StoreUnavailable):
+            await claims.claim(wanted("k"))
+
+
+async def test_the_file_is_for_its_owner_only(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/state.db"
+    async with opened(url) as claims:
+        await proceed(claims, wanted("k"))
+        assert claims_file(url).stat().st_mode & 0o077 == 0
