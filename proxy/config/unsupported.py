@@ -25,8 +25,6 @@ def unsupported(config: Config) -> Iterator[tuple[Path, str]]:
 
 
 def _backend(path: Path, backend: Backend) -> Iterator[tuple[Path, str]]:
-    if backend.health.path:
-        yield (*path, "health", "path"), f"{NOT_YET}: leave it empty"
     if backend.dry_run.header is not None:
         yield (*path, "dry_run", "header"), f"{NOT_YET}: leave it out"
 
@@ -39,8 +37,6 @@ def _compare(path: Path, compare: Compare) -> Iterator[tuple[Path, str]]:
 
 
 def _endpoint(path: Path, endpoint: Endpoint) -> Iterator[tuple[Path, str]]:
-    if endpoint.idempotency != "off":
-        yield (*path, "idempotency"), f"{NOT_YET}: leave it off"
     if endpoint.compression != "off":
         yield (*path, "compression"), f"{NOT_YET}: leave it off"
     yield from _compare((*path, "compare"), endpoint.compare)

@@ -16,6 +16,7 @@ from typing import Final, Protocol
 from proxy.core.retry import FailureKind
 from proxy.core.snapshot import Backend, Upstream
 from proxy.edge.deadlines import NEVER, Sweeper
+from proxy.edge.health import HealthCheck
 from proxy.edge.resolver import Resolver
 from proxy.edge.upstream import UpstreamConnection
 
@@ -42,7 +43,17 @@ class Waiter(Protocol):
 class Address:
     """One upstream and what this worker knows about it."""
 
-    __slots__ = ("failures", "idle", "out_until", "outstanding", "tls", "upstream")
+    __slots__ = (
+        "bad_probes",
+        "failures",
+        "healthy",
+        "idle",
+        "out_until",
+        "outstanding",
+        "probing",
+        "tls",
+        "upstream",
+    )
 
     def __init__(self, upstream: Upstream) -> None:
         self.upstream = upstream
@@ -50,6 +61,9 @@ class Address:
         self.outstanding = 0
         self.failures = 0
         self.out_until = 0.0
+        self.healthy = True  # as far as health checks know
+        self.bad_probes = 0  # in a row
+        self.probing = False
         self.tls = ssl.create_default_context() if upstream.scheme == "https" else None
 
 
@@ -58,6 +72,7 @@ class Pool:
 
     __slots__ = (
         "_connecting",
+        "_health",
         "_resolver",
         "_retired",
         "_sweeper",
@@ -78,6 +93,7 @@ class Pool:
         self._waiting: deque[Waiter] = deque()
         self._connecting: set[asyncio.Task[None]] = set()
         self._retired = False
+        self._health = HealthCheck(self) if backend.health.path else None
 
     def acquire(self, waiter: Waiter, *, write: bool, fresh: bool = False) -> UpstreamConnection | None:
         """An idle connection, or None: then `waiter` hears later.
@@ -93,7 +109,7 @@ class Pool:
                 address.outstanding += 1
                 return connection
         if self.connections < self.backend.connections or self._evict():
-            self._open(address, waiter)
+            self.open(address, waiter)
         elif len(self._waiting) < self.backend.connections:
             waiter.deadline = self.loop.time() + self.backend.timeouts.connect
             self._sweeper.items.add(waiter)
@@ -142,6 +158,8 @@ class Pool:
     def retire(self) -> None:
         """The configuration no longer has this backend: close what is idle, the rest as it finishes."""
         self._retired = True
+        if self._health is not None:
+            self._health.stop()
         for address in self.addresses:
             for connection in list(address.idle):
                 connection.abort()
@@ -151,7 +169,7 @@ class Pool:
             return self.addresses[0]
         now = self.loop.time()
         untried = [address for address in self.addresses if address not in tried] or self.addresses
-        usable = [address for address in untried if address.out_until <= now] or untried
+        usable = [a for a in untried if a.healthy and a.out_until <= now] or untried
         if len(usable) == 1:
             return usable[0]
         first, second = random.sample(usable, 2)
@@ -180,7 +198,8 @@ class Pool:
                 return True
         return False
 
-    def _open(self, address: Address, waiter: Waiter) -> None:
+    def open(self, address: Address, waiter: Waiter) -> None:
+        """A new connection to `address` for `waiter`, whatever the limit."""
         self.connections += 1
         address.outstanding += 1
         task = self.loop.create_task(self._connect(address, waiter))
@@ -253,4 +272,4 @@ class Pool:
         if self._waiting and self.connections < self.backend.connections:
             waiter = self._next_waiter()
             if waiter is not None:
-                self._open(self._choose(waiter.tried), waiter)
+                self.open(self._choose(waiter.tried), waiter)

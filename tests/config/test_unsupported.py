@@ -12,9 +12,6 @@ ASKS_TOO_EARLY = [
     ("compare: {rules: [{ignore: id}]}", "compare.rules"),
     ("endpoints: {GET /a: {compare: {sample: 5%}}}", 'endpoints."GET /a".compare.sample'),
     ("endpoints: {GET /a: {compression: on}}", 'endpoints."GET /a".compression'),
-    ("endpoints: {POST /a: {idempotency: record}}", 'endpoints."POST /a".idempotency'),
-    ("endpoints: {POST /a: {idempotency: optional}}", 'endpoints."POST /a".idempotency'),
-    ("endpoints: {POST /a: {idempotency: required}}", 'endpoints."POST /a".idempotency'),
 ]
 
 
@@ -27,7 +24,7 @@ def test_what_does_not_exist_yet_is_refused_not_ignored(text: str, key: str) -> 
 
 @pytest.mark.parametrize(
     ("setting", "key"),
-    [("health: {path: /healthz}", "health.path"), ("dry_run: {header: 'x-dry-run: 1'}", "dry_run.header")],
+    [("dry_run: {header: 'x-dry-run: 1'}", "dry_run.header")],
 )
 def test_backend_settings_that_do_not_exist_yet_are_refused(setting: str, key: str) -> None:
     text = f"backends: {{legacy: {{url: 'http://a', {setting}}}, async: {{url: 'http://b'}}}}"
