@@ -11,6 +11,8 @@ from typing import Any
 
 import httpx2
 
+from proxy.cli.demo.services import DemoError
+
 PATIENCE = 15.0
 """Seconds until a change must have reached every worker."""
 
@@ -36,7 +38,7 @@ class Admin:
         return answer
 
     async def everywhere(self, before: str) -> dict[str, Any]:
-        """Waits until every worker serves a table other than `before`. Raises TimeoutError."""
+        """Waits until every worker serves a table other than `before`. Raises DemoError."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             config = await self.config()
@@ -44,17 +46,17 @@ class Admin:
             if config["hash"] != before and hashes == {config["hash"]}:
                 return config
             await asyncio.sleep(0.05)
-        raise TimeoutError(f"not every worker had the change within {PATIENCE:.0f} s: {config}")
+        raise DemoError(f"not every worker had the change within {PATIENCE:.0f} s: {config}")
 
     async def refusal(self) -> dict[str, Any]:
-        """Waits until a refused file shows as last_error. Raises TimeoutError."""
+        """Waits until a refused file shows as last_error. Raises DemoError."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             config = await self.config()
             if config["last_error"]:
                 return config
             await asyncio.sleep(0.05)
-        raise TimeoutError("the broken file was not reported by /api/v1/config")
+        raise DemoError("the broken file was not reported by /api/v1/config")
 
     async def set(self, endpoint: str, weight: int, path: Path) -> Ran:
         """`strangler set ENDPOINT WEIGHT --config FILE --admin URL`."""
@@ -70,7 +72,10 @@ class Admin:
         return Ran(process.returncode, " ".join(output.decode(errors="replace").split()))
 
     async def _get(self, path: str) -> dict[str, Any]:
-        answer = await self.client.get(self.url + path)
-        answer.raise_for_status()
+        try:
+            answer = await self.client.get(self.url + path)
+            answer.raise_for_status()
+        except httpx2.HTTPError as error:
+            raise DemoError(f"{self.url}{path}: {type(error).__name__}: {error}") from None
         body: dict[str, Any] = answer.json()
         return body

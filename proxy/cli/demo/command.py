@@ -16,6 +16,7 @@ from rich.console import Console
 
 from proxy.cli.demo import services
 from proxy.cli.demo.admin import Admin
+from proxy.cli.demo.claims import Claim
 from proxy.cli.demo.screen import Screen
 from proxy.cli.demo.services import DemoError, Site
 from proxy.cli.demo.story import Story
@@ -60,25 +61,36 @@ def demo(once: bool, port: int, pause: float, directory: Path) -> None:
 
 async def _play(site: Site, screen: Screen, pause: float, once: bool) -> bool:
     traffic = Traffic("127.0.0.1", site.ports.data, site.seeded)
-    async with httpx2.AsyncClient(timeout=10) as client, asyncio.TaskGroup() as group:
+    async with httpx2.AsyncClient(timeout=10) as client:
         admin = Admin(site.admin, client)
-        background = [
-            group.create_task(traffic.run()),
-            group.create_task(_show(screen, admin, traffic)),
-        ]
-        with screen.live():
-            held = await Story(site, admin, traffic, screen, pause).tell()
-            if not once:
-                _invite(site, screen)
-                await asyncio.Event().wait()  # until Ctrl-C
-        for task in background:
-            task.cancel()
+        background = [asyncio.create_task(traffic.run()), asyncio.create_task(_show(screen, admin, traffic))]
+        try:
+            with screen.live():
+                held = await _tell(Story(site, admin, traffic, screen, pause))
+                if not once:
+                    _invite(site, screen)
+                    await asyncio.wait(background, return_when=asyncio.FIRST_EXCEPTION)  # until Ctrl-C
+        finally:
+            for task in background:
+                task.cancel()
+            await asyncio.wait(background)
     return held
+
+
+async def _tell(story: Story) -> bool:
+    """Whether every claim held; a story that breaks off is a claim that did not."""
+    try:
+        return await story.tell()
+    except DemoError as error:
+        dead = story.site.dead()
+        evidence = f"{dead} ended by itself; {error}" if dead else str(error)
+        story.screen.claim(Claim("the story is told to its end", False, evidence))
+        return story.screen.summary(story.traffic.total())
 
 
 async def _show(screen: Screen, admin: Admin, traffic: Traffic) -> None:
     while True:
-        with suppress(httpx2.HTTPError):  # a missed refresh is made up by the next
+        with suppress(DemoError):  # a missed refresh is made up by the next
             screen.update(await admin.endpoints(), traffic.total())
         await asyncio.sleep(1)
 
