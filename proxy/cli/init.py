@@ -9,10 +9,10 @@ import click
 
 from proxy.cli import sources
 from proxy.cli.errors import fail, render
-from proxy.cli.files import Changed, replace
 from proxy.config import ConfigErrors, load_text, read_text
 from proxy.config.discover import Discovery
 from proxy.config.draft import draft
+from proxy.config.files import Changed, replace
 from proxy.config.merge import merge
 
 

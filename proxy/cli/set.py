@@ -10,8 +10,8 @@ import click
 
 from proxy.cli.check import load_or_exit
 from proxy.cli.errors import fail, render
-from proxy.cli.files import Changed, replace
 from proxy.config import ConfigErrors, Loaded, load_text, read_text, set_weight
+from proxy.config.files import Changed, replace
 from proxy.core.phases import percent, refused
 
 POLL = 0.1  # seconds between two looks at the admin port

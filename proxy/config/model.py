@@ -61,6 +61,7 @@ class Server(Section):
     listen: t.Listen = "127.0.0.1:8000"
     admin: t.Listen = "127.0.0.1:9000"
     admin_token: t.Secret = ""
+    admin_write: t.Flag = False
     workers: Annotated[int | str, PlainValidator(t.whole(1, 1024, "auto"))] = "auto"
     runtime_dir: t.FilePath = ".strangler"
     state: t.State = "sqlite:///.strangler/state.db"
@@ -181,7 +182,7 @@ class Endpoint(Section):
     force: t.Text | None = None
     fallback: Fallback | None = None
     timeouts: EndpointTimeouts = EndpointTimeouts()
-    idempotency: Mode = "off"
+    idempotency: Mode | None = None
     buffers: Buffers = Buffers()
     compare: Compare = Compare()
     compression: Compression = "off"

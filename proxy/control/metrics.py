@@ -55,6 +55,9 @@ class _Metrics(PrometheusCollector):
             ("endpoint",),
             totals.outcome_unknown,
         )
+        yield _counter(
+            "strangler_keyed_writes", "Requests with an idempotency key", ("endpoint", "result"), totals.keyed
+        )
         yield _counter("strangler_dropped", "Work given up by reason", ("what", "reason"), totals.dropped)
         yield _counter("strangler_compare", "Comparisons by result", ("endpoint", "result"), ())
         connections = GaugeMetricFamily("strangler_client_connections", "Open connections from clients")

@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proxy.config import ConfigError, ConfigErrors, Loaded, difference, load_text
+from proxy.config.excerpt import excerpt
 from proxy.control.log import log
 from proxy.core.phases import refused
 from proxy.core.snapshot import Snapshot
 
+EXCERPTS = 20  # errors that are shown with their line
 MAX_FILE = 16 * 1024 * 1024  # bytes read of a configuration file; the loader's own limit is lower
 
 
@@ -43,6 +45,22 @@ class LastError:
     time: float
     trigger: str
     errors: tuple[ConfigError, ...]
+    excerpts: tuple[tuple[str, ...], ...] = ()  # for each error its line and a caret, or nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A file that was accepted or refused, for the record. `hash` is None if it was refused.
+
+    `lines` are the difference, or the errors; `author` is what a caller of the admin port says, else "".
+    """
+
+    time: float
+    trigger: str
+    author: str
+    hash: str | None
+    lines: tuple[str, ...]
+    text: str
 
 
 def judge(content: bytes, source: str, running: Snapshot, started: Snapshot) -> Verdict:
@@ -105,14 +123,15 @@ class Reloader:
         self.last_error: LastError | None = None
         self.last_difference: tuple[str, ...] = ()
         self.warnings = loaded.warnings + tuple(f"out of order: {each}" for each in loaded.violations)
+        self.record: Callable[[Change], None] = lambda change: None
         self._publish = publish
         self._judged = digest(content)
         self._lock = asyncio.Lock()
 
-    async def reload(self, trigger: str) -> Verdict:
+    async def reload(self, trigger: str, author: str = "") -> Verdict:
         """Reads and judges the file now, whatever was judged before."""
         async with self._lock:
-            return await self._take(await asyncio.to_thread(read, self.path), trigger)
+            return await self._take(await asyncio.to_thread(read, self.path), trigger, author)
 
     async def reload_if_changed(self, content: bytes | OSError, trigger: str) -> None:
         """Judges what was read from the file, unless exactly that was judged already."""
@@ -123,7 +142,8 @@ class Reloader:
     def is_judged(self, content: bytes | OSError) -> bool:
         return digest(content) == self._judged
 
-    async def _take(self, content: bytes | OSError, trigger: str) -> Verdict:
+    async def _take(self, content: bytes | OSError, trigger: str, author: str = "") -> Verdict:
+        before = self.running.snapshot.hash
         self._judged = digest(content)
         if isinstance(content, OSError):
             verdict = Verdict(None, (_problem(f"cannot be read: {content.strerror}"),))
@@ -132,14 +152,24 @@ class Reloader:
                 _judge_safely, content, str(self.path), self.running.snapshot, self.started
             )
         if verdict.loaded is None:
-            self._refuse(verdict, trigger)
+            self._refuse(verdict, content, trigger)
         else:
             await self._accept(verdict.loaded, verdict, trigger)
+        if verdict.loaded is None or verdict.loaded.snapshot.hash != before:
+            self._remember(verdict, content, trigger, author)
         return verdict
 
-    def _refuse(self, verdict: Verdict, trigger: str) -> None:
+    def _remember(self, verdict: Verdict, content: bytes | OSError, trigger: str, author: str) -> None:
+        text = "" if isinstance(content, OSError) else content.decode("utf-8", "replace")
+        accepted = verdict.loaded.snapshot.hash if verdict.loaded else None
+        lines = verdict.changes if verdict.loaded else tuple(map(str, verdict.errors))
+        self.record(Change(time.time(), trigger, author, accepted, lines, text))
+
+    def _refuse(self, verdict: Verdict, content: bytes | OSError, trigger: str) -> None:
         self.failures += 1
-        self.last_error = LastError(time.time(), trigger, verdict.errors)
+        text = "" if isinstance(content, OSError) else content.decode("utf-8", "replace")
+        excerpts = tuple(tuple(excerpt(text, each.line, each.column)) for each in verdict.errors[:EXCERPTS])
+        self.last_error = LastError(time.time(), trigger, verdict.errors, excerpts)
         for error in verdict.errors:
             log.error("%s:%s", self.path, error)
         log.error(

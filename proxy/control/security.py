@@ -4,8 +4,35 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+from collections import OrderedDict, deque
 from collections.abc import Mapping
+from math import ceil
+from typing import Final
 from urllib.parse import urlsplit
+
+FAILURES: Final = 10  # wrong tokens that one address may send within PERIOD
+PERIOD: Final = 60.0  # seconds
+ADDRESSES: Final = 1024  # remembered; beyond that the oldest is forgotten
+
+
+class Failures:
+    """Slows down who guesses tokens, by address. Times in seconds of a clock that only goes forward."""
+
+    def __init__(self) -> None:
+        self._failed: OrderedDict[str, deque[float]] = OrderedDict()
+
+    def failed(self, client: str, now: float) -> None:
+        self._failed.setdefault(client, deque(maxlen=FAILURES)).append(now)
+        self._failed.move_to_end(client)
+        if len(self._failed) > ADDRESSES:
+            self._failed.popitem(last=False)
+
+    def wait(self, client: str, now: float) -> int:
+        """Whole seconds until this address may try again; 0: now."""
+        times = self._failed.get(client)
+        if times is None or len(times) < FAILURES or now - times[0] >= PERIOD:
+            return 0
+        return ceil(PERIOD - (now - times[0]))
 
 
 def is_loopback(host: str) -> bool:

@@ -117,6 +117,7 @@ def _last_error(error: LastError | None) -> dict[str, Any] | None:
         "time": timestamp(error.time),
         "trigger": error.trigger,
         "errors": [error_json(each) for each in error.errors],
+        "excerpts": [list(lines) for lines in error.excerpts],
     }
 
 

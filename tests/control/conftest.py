@@ -21,7 +21,7 @@ from proxy.core.totals import EMPTY
 from tests.control.site import Site
 
 CONFIG = """\
-server: {{admin: "{admin}", admin_token: "{token}"}}
+server: {{admin: "{admin}", admin_token: "{token}", admin_write: {write}}}
 backends: {{legacy: {{url: "http://127.0.0.1:1"}}, async: {{url: "http://127.0.0.1:2"}}}}
 endpoints:
   GET /a/{{id}}: {{weight: 12.5}}
@@ -43,9 +43,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture
 def make_state(tmp_path: Path) -> MakeState:
-    def make(admin: str = "127.0.0.1:9000", token: str = "") -> State:
+    def make(admin: str = "127.0.0.1:9000", token: str = "", write: str = "false") -> State:
         path = tmp_path / "routing.yaml"
-        path.write_text(CONFIG.format(admin=admin, token=token))
+        path.write_text(CONFIG.format(admin=admin, token=token, write=write))
         collector = Collector()
 
         async def publish(loaded: Loaded, generation: int) -> None:

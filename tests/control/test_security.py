@@ -2,7 +2,17 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.control.security import host_allowed, host_of, is_loopback, same_origin, token_valid
+from proxy.control.security import (
+    ADDRESSES,
+    FAILURES,
+    PERIOD,
+    Failures,
+    host_allowed,
+    host_of,
+    is_loopback,
+    same_origin,
+    token_valid,
+)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "localhost", "LOCALHOST"])
@@ -74,3 +84,20 @@ def test_only_our_own_page_and_command_lines_may_change_something(
 )
 def test_bearer_token(authorization: str, valid: bool) -> None:
     assert token_valid(authorization, "s3cret") == valid
+
+
+def test_an_address_that_guesses_tokens_waits_and_others_do_not() -> None:
+    failures = Failures()
+    for second in range(FAILURES):
+        assert failures.wait("a", float(second)) == 0
+        failures.failed("a", float(second))
+    assert failures.wait("a", 10.0) == 50
+    assert failures.wait("b", 10.0) == 0
+    assert failures.wait("a", PERIOD) == 0
+
+
+def test_remembered_addresses_are_bounded() -> None:
+    failures = Failures()
+    for number in range(ADDRESSES + 10):
+        failures.failed(str(number), 0.0)
+    assert len(failures._failed) == ADDRESSES

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from proxy.control import metrics
 from proxy.control.admin.problems import problem
+from proxy.control.admin.requests import author_of, client_of, limited_body
+from proxy.control.reload import Verdict
 from proxy.control.state import State, error_json
+from proxy.control.weights import Refusal, change, propose
+
+
+class WeightChange(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of `POST /api/v1/weights`. `hash`, if given, is the configuration that it was decided on."""
+
+    endpoint: str
+    weight: float
+    hash: str = ""
+    preview: bool = False
 
 
 class Api:
@@ -25,6 +40,7 @@ class Api:
             Route("/api/v1/config", self.config),
             Route("/api/v1/endpoints", self.endpoints),
             Route("/api/v1/history", self.history),
+            Route("/api/v1/weights", self.weights, methods=["POST"]),
             Route("/api/v1/reload", self.reload, methods=["POST"]),
         ]
 
@@ -53,15 +69,39 @@ class Api:
     async def history(self, request: Request) -> Response:
         return JSONResponse(self._state.history())
 
+    async def weights(self, request: Request) -> Response:
+        """Changes one weight in the file, or with `"preview": true` says what that would do."""
+        reloader = self._state.reloader
+        if not reloader.running.snapshot.server.admin_write:
+            return problem(403, "server.admin_write is false: weights are changed in the file, or by `set`")
+        try:
+            wanted = msgspec.json.decode(await limited_body(request), type=WeightChange)
+            if wanted.hash and wanted.hash != reloader.running.snapshot.hash:
+                raise Refusal(409, "the configuration has changed since you looked; look at it again")
+            if wanted.preview:
+                verdict = (await asyncio.to_thread(propose, reloader, wanted.endpoint, wanted.weight)).verdict
+            else:
+                trigger = f"POST /api/v1/weights from {client_of(request)}"
+                verdict = await change(reloader, wanted.endpoint, wanted.weight, trigger, author_of(request))
+        except msgspec.DecodeError as error:
+            return problem(400, f'the body is not {{"endpoint", "weight", "hash", "preview"}}: {error}')
+        except Refusal as refusal:
+            return problem(
+                refusal.status, refusal.detail, errors=[error_json(error) for error in refusal.errors]
+            )
+        return _verdict(verdict, applied=not wanted.preview)
+
     async def reload(self, request: Request) -> Response:
         """Judges the file now; answers once every worker serves it, or after some seconds."""
-        verdict = await self._state.reloader.reload("POST /api/v1/reload")
-        if verdict.loaded is None:
-            return problem(
-                422,
-                "the configuration file was refused; the running configuration stays",
-                errors=[error_json(error) for error in verdict.errors],
-            )
-        return JSONResponse(
-            {"hash": verdict.loaded.snapshot.hash, "difference": list(verdict.changes)},
+        verdict = await self._state.reloader.reload("POST /api/v1/reload", author_of(request))
+        return _verdict(verdict)
+
+
+def _verdict(verdict: Verdict, **more: bool) -> Response:
+    if verdict.loaded is None:
+        return problem(
+            422,
+            "the configuration file was refused; the running configuration stays",
+            errors=[error_json(error) for error in verdict.errors],
         )
+    return JSONResponse({"hash": verdict.loaded.snapshot.hash, "difference": list(verdict.changes), **more})

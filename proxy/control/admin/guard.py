@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.control.admin.problems import problem
-from proxy.control.security import host_allowed, same_origin, token_valid
+from proxy.control.log import log
+from proxy.control.security import Failures, host_allowed, same_origin, token_valid
 from proxy.control.state import State
 
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -27,6 +30,7 @@ class Guard:
         self._app = app
         self._state = state
         self._bound = bound
+        self._failures = Failures()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -40,10 +44,11 @@ class Guard:
                 headers.setdefault("content-security-policy", CSP)
             await send(message)
 
-        refusal = self._refusal(scope["method"], Headers(scope=scope))
+        client = scope["client"][0] if scope.get("client") else "unknown"
+        refusal = self._refusal(scope["method"], Headers(scope=scope), client)
         await (refusal or self._app)(scope, receive, send_guarded)
 
-    def _refusal(self, method: str, headers: Headers) -> ASGIApp | None:
+    def _refusal(self, method: str, headers: Headers, client: str) -> ASGIApp | None:
         if not host_allowed(headers.get("host", ""), self._bound):
             return problem(403, f"Host must be {self._bound}, localhost or a loopback address")
         if method in READING:
@@ -51,7 +56,14 @@ class Guard:
         if not same_origin(headers):
             return problem(403, "a page of another origin may not do this")
         token = self._state.reloader.started.server.admin_token
-        if token and not token_valid(headers.get("authorization", ""), token):
+        if not token:
+            return None
+        wait = self._failures.wait(client, time.monotonic())
+        if wait:
+            return problem(429, "too many wrong tokens; wait", {"retry-after": str(wait)})
+        if not token_valid(headers.get("authorization", ""), token):
+            self._failures.failed(client, time.monotonic())
+            log.warning("%s from %s was refused: wrong or no token", method, client)
             return problem(
                 401,
                 "this needs `Authorization: Bearer <server.admin_token>`",

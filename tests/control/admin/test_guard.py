@@ -4,6 +4,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from proxy.control.admin.app import build
+from proxy.control.security import FAILURES
 from tests.control.conftest import LOCAL, MakeState
 
 
@@ -54,3 +55,13 @@ def test_the_token_is_nowhere_to_be_read(make_state: MakeState) -> None:
     client = client_of(make_state, token="s3cret")
     for path in ("/", "/api/v1/config", "/api/v1/endpoints", "/metrics"):
         assert "s3cret" not in client.get(path).text
+
+
+def test_guessing_tokens_is_slowed_down(make_state: MakeState) -> None:
+    client = client_of(make_state, token="s3cret")
+    for _ in range(FAILURES):
+        assert client.post("/api/v1/reload", headers={"authorization": "Bearer no"}).status_code == 401
+    answer = client.post("/api/v1/reload", headers={"authorization": "Bearer s3cret"})
+    assert answer.status_code == 429
+    assert 0 < int(answer.headers["retry-after"]) <= 60
+    assert client.get("/api/v1/config").status_code == 200

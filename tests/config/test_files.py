@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.cli.files import Changed, replace
+from proxy.config.files import Changed, replace
 
 
 def test_content_is_replaced_and_mode_kept(tmp_path: Path) -> None:

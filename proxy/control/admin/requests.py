@@ -1,0 +1,31 @@
+"""What the admin app reads of a request."""
+
+from __future__ import annotations
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+MAX_BODY = 64 * 1024  # bytes
+MAX_AUTHOR = 100
+
+
+async def limited_body(request: Request) -> bytes:
+    """The body, if it is JSON and small; HTTPException 415 or 413 if not."""
+    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+        raise HTTPException(415, "the body must be application/json")
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MAX_BODY:
+            raise HTTPException(413, f"the body is over {MAX_BODY} bytes")
+    return body
+
+
+def author_of(request: Request) -> str:
+    """Who the caller says to be (`x-author`), fit for a log line. It is a name, not a proof."""
+    given = request.headers.get("x-author", "")
+    return "".join(char for char in given if char.isprintable()).strip()[:MAX_AUTHOR]
+
+
+def client_of(request: Request) -> str:
+    return request.client.host if request.client else "unknown"

@@ -1,0 +1,59 @@
+"""Changes a weight in the running configuration's file, as `strangler set` does."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import NamedTuple
+
+from proxy.config import ConfigError, ConfigErrors, set_weight
+from proxy.config.files import Changed, replace
+from proxy.control.reload import Reloader, Verdict, judge, read
+
+
+class Refusal(Exception):
+    """The change cannot be made; `status` is that of the problem that says so."""
+
+    def __init__(self, status: int, detail: str, errors: tuple[ConfigError, ...] = ()) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.errors = errors
+
+
+class Proposal(NamedTuple):
+    """The file before and after, and what the reloader would say to it."""
+
+    before: bytes
+    after: bytes
+    verdict: Verdict
+
+
+def propose(reloader: Reloader, endpoint: str, weight: float) -> Proposal:
+    """What the change would do. Raises Refusal; changes nothing."""
+    source = str(reloader.path)
+    content = read(reloader.path)
+    if isinstance(content, OSError):
+        raise Refusal(409, f"{source} can not be read: {content.strerror}")
+    try:
+        edited = set_weight(content.decode(), endpoint, weight, source=source).encode()
+    except UnicodeDecodeError:
+        raise Refusal(409, f"{source} is not UTF-8 text") from None
+    except ConfigErrors as errors:
+        raise Refusal(422, "this weight can not be set", errors.errors) from None
+    verdict = judge(edited, source, reloader.running.snapshot, reloader.started)
+    if verdict.loaded is None:
+        raise Refusal(422, "the file would not be accepted; nothing was changed", verdict.errors)
+    return Proposal(content, edited, verdict)
+
+
+async def change(reloader: Reloader, endpoint: str, weight: float, trigger: str, author: str) -> Verdict:
+    """Writes the file and makes every worker serve it. Raises Refusal, and then nothing was changed."""
+    proposal = await asyncio.to_thread(propose, reloader, endpoint, weight)
+    try:
+        if proposal.after != proposal.before:
+            await asyncio.to_thread(replace, reloader.path, proposal.before, proposal.after)
+    except Changed:
+        raise Refusal(409, "the file was changed by somebody else meanwhile; look at it again") from None
+    except OSError as error:
+        raise Refusal(409, f"{reloader.path} can not be written: {error.strerror}") from None
+    return await reloader.reload(trigger, author)
