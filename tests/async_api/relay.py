@@ -1,4 +1,4 @@
-"""A TCP relay in front of PostgreSQL's unix socket that breaks connections at COMMIT."""
+"""A TCP relay in front of PostgreSQL that breaks connections at COMMIT."""
 
 from __future__ import annotations
 
@@ -21,16 +21,15 @@ class Relay:
     """Breaks one connection for each entry of `cuts`, in order, then none."""
 
     def __init__(self, database_url: str) -> None:
-        parts = urlsplit(database_url)
-        self._socket = parse_qs(parts.query)["host"][0] + "/.s.PGSQL.5432"
-        self._name = parts.path.removeprefix("/")
+        self._parts = urlsplit(database_url)
         self.cuts: list[Cut] = []
         self.refuse = False  # close new connections at once
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         port = self._server.sockets[0].getsockname()[1]
-        self.url = f"postgresql://postgres@127.0.0.1:{port}/{self._name}?sslmode=disable"
+        user = self._parts.netloc.rpartition("@")[0]
+        self.url = f"postgresql://{user}@127.0.0.1:{port}{self._parts.path}?sslmode=disable"
         return self
 
     async def __aexit__(self, *_error: object) -> None:
@@ -40,7 +39,7 @@ class Relay:
         if self.refuse:
             writer.transport.abort()
             return
-        up_reader, up_writer = await asyncio.open_unix_connection(self._socket)
+        up_reader, up_writer = await self._connect()
         back = asyncio.create_task(_copy(up_reader, writer))
         with suppress(ConnectionError):
             while data := await reader.read(65536):
@@ -56,6 +55,13 @@ class Relay:
         back.cancel()
         writer.transport.abort()
         up_writer.transport.abort()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        query = parse_qs(self._parts.query)
+        port = self._parts.port or 5432
+        if "host" in query:
+            return await asyncio.open_unix_connection(f"{query['host'][0]}/.s.PGSQL.{port}")
+        return await asyncio.open_connection(self._parts.hostname, port)
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -106,7 +106,7 @@ def fx_server() -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def legacy_server(ledger: Ledger, fx_server: Server) -> Iterator[Server]:
-    with servers.legacy(ledger.url, fx_server.url) as server:
+    with servers.legacy(ledger.url, fx_server.url, WEB_CONCURRENCY="2") as server:
         yield server
 
 

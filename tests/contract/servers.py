@@ -96,7 +96,7 @@ def legacy(database_url: str, fx_url: str = "", **more: str) -> AbstractContextM
     port = free_port()
     environment = {
         "BIND": f"127.0.0.1:{port}",
-        "WEB_CONCURRENCY": "2",
+        "WEB_CONCURRENCY": "1",
         "DATABASE_URL": database_url,
         "FX_URL": fx_url,
     }

@@ -36,8 +36,7 @@ def long_ledger(new_ledger: Callable[[], Ledger]) -> Ledger:
 @pytest.fixture(scope="module", params=["legacy", "async"])
 def server(request: pytest.FixtureRequest, long_ledger: Ledger) -> Iterator[Server]:
     start = servers.legacy if request.param == "legacy" else servers.async_
-    one = {"WEB_CONCURRENCY": "1"} if request.param == "legacy" else {}
-    with start(long_ledger.url, **one) as running:
+    with start(long_ledger.url) as running:
         yield running
 
 
