@@ -40,7 +40,6 @@ _FRAMING: Final = frozenset({b"content-length", b"host", b"transfer-encoding"})
 _RESPONSE_DROPPED: Final = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade"}
 )
-_ONLY_LENGTH: Final = [b"content-length"]
 
 SERVED_BY: Final[dict[BackendName, bytes]] = {
     LEGACY: b"x-served-by: legacy\r\n",
@@ -63,7 +62,7 @@ def request_block(head: RequestHead, hop: Hop, host: bytes | None) -> bytes:
     """
     fields = head.fields
     wanted = head.host if host is None else host
-    dropped = _request_dropped(tuple(fields.special), tuple(fields.connection), hop.trusted)
+    dropped = _request_dropped(tuple(fields.special), fields.connection, hop.trusted)
     prefix = b""
     if wanted != fields.host or not wanted:  # HTTP/1.0 without Host: an empty one (RFC 9112 section 3.2)
         dropped = (*dropped, b"host")
@@ -74,12 +73,12 @@ def request_block(head: RequestHead, hop: Hop, host: bytes | None) -> bytes:
 def response_block(response: ResponseHead, served_by: BackendName | None) -> bytes:
     """Status line and header lines for the client, without its connection's own fields."""
     special = response.special
-    if not special or (special == _ONLY_LENGTH and response.status != 204):
+    if not special or (len(special) == 1 and b"content-length" in special and response.status != 204):
         block = response.raw
     else:
         bodiless = response.status == 204 or response.length == CHUNKED
         block = response.without(
-            _response_dropped(tuple(special), tuple(response.connection), served_by is not None, bodiless)
+            _response_dropped(tuple(special), response.connection, served_by is not None, bodiless)
         )
     if served_by is None:
         return b"HTTP/1.1 %b\r\n%b" % (response.line, block)

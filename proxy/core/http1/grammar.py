@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from functools import lru_cache
 from typing import Final
 
 TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
@@ -92,9 +93,9 @@ class FieldBlock:
             position = end
         return b"".join([*kept, raw[position:]])
 
-    def tokens(self, name: bytes) -> list[bytes]:
-        """Members of the comma-separated list that all lines of this name make up, in lower case."""
-        return split_list(b",".join(self.values(name)))
+    def connection_tokens(self) -> tuple[bytes, ...]:
+        """Members of the list that all Connection lines make up, in lower case."""
+        return split_list(b",".join(self.values(b"connection")))
 
 
 def explain_fields(block: bytes) -> str:
@@ -116,6 +117,7 @@ def explain_fields(block: bytes) -> str:
     return "the header block is malformed"
 
 
-def split_list(value: bytes) -> list[bytes]:
+@lru_cache(maxsize=256)  # nearly always keep-alive or close
+def split_list(value: bytes) -> tuple[bytes, ...]:
     """Members of a comma-separated list, lower case, empty ones dropped."""
-    return [token for part in value.lower().split(b",") if (token := part.strip(b" \t"))]
+    return tuple(token for part in value.lower().split(b",") if (token := part.strip(b" \t")))

@@ -20,7 +20,7 @@ _is_absolute: Final = re.compile(rb"https?://([^/?]*+)(.*+)", re.IGNORECASE).ful
 _special: Final = re.compile(
     rb"\n(connection|content-length|expect|forwarded|host|http2-settings|keep-alive|proxy-authorization"
     rb"|proxy-connection|te|transfer-encoding|upgrade|via|x-backend|x-backend-token|x-forwarded-[^:]*"
-    rb"|x-request-id|[^:\n]*_[^:\n]*):"
+    rb"|x-request-id|[^:\n]*_[^:\n]*):[ \t]*+([^\r]*+)"
 ).findall
 _SINGLE: Final = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect"})
 
@@ -45,6 +45,7 @@ class RequestFields(FieldBlock):
         "host",
         "keep_alive",
         "minor",
+        "repeated",
         "special",
         "upgrade",
     )
@@ -52,9 +53,11 @@ class RequestFields(FieldBlock):
     def __init__(self, raw: bytes, minor: int) -> None:
         super().__init__(raw)
         self.minor = minor  # HTTP/1.<minor>
-        self.special: list[bytes] = _special(self.lowered)  # lower-case names, in order, with repetitions
+        lines = _special(self.lowered)
+        self.special: dict[bytes, bytes] = dict(lines)  # lower-case name to its last value, in lower case
+        self.repeated = len(self.special) != len(lines)
         self.host = b""
-        self.connection: list[bytes] = []  # tokens of Connection
+        self.connection: tuple[bytes, ...] = ()  # tokens of Connection
         self.keep_alive = minor == 1
         self.content_length = 0
         self.chunked = False
@@ -125,7 +128,7 @@ def parse_fields(raw: bytes, minor: int, limits: Limits) -> RequestFields:
             raise Malformed(400, "bad_host", "Host is not a host name or address with an optional port")
     elif minor == 1:
         raise Malformed(400, "bad_host", "Host is missing")
-    if len(special) > 1 or (minor == 0 and special != [b"host"]):
+    if len(special) > 1 or fields.repeated or b"host" not in special:
         _read_special(fields, special)
     return fields
 
@@ -170,43 +173,41 @@ def _other_form(method: bytes, target: bytes, host: bytes) -> tuple[bytes, bytes
     return (path if path.startswith(b"/") else b"/" + path), authority
 
 
-def _read_special(fields: RequestFields, special: list[bytes]) -> None:
-    if len(set(special)) != len(special):
+def _read_special(fields: RequestFields, special: Mapping[bytes, bytes]) -> None:
+    if fields.repeated:
         for name in _SINGLE.intersection(special):
-            if special.count(name) > 1:
+            if len(fields.values(name)) > 1:
                 kind = "bad_host" if name == b"host" else "bad_framing"
                 raise Malformed(400, kind, f"{name.decode('ascii')} is given more than once")
     if b"content-length" in special or b"transfer-encoding" in special:
-        _read_framing(fields)
+        _read_framing(fields, special.get(b"transfer-encoding"), special.get(b"content-length"))
     if b"connection" in special:
         _read_connection(fields)
     if b"expect" in special:
-        _read_expect(fields)
+        _read_expect(fields, special[b"expect"])
 
 
-def _read_framing(fields: RequestFields) -> None:
+def _read_framing(fields: RequestFields, coding: bytes | None, length: bytes | None) -> None:
     """RFC 9112 section 6.3, refusing all that the section lets a server repair."""
-    coding = fields.get(b"transfer-encoding")
-    length = fields.get(b"content-length")
     if coding is not None:
         if length is not None:
             raise Malformed(400, "bad_framing", "both Content-Length and Transfer-Encoding are given")
         if fields.minor == 0:
             raise Malformed(400, "bad_framing", "HTTP/1.0 has no Transfer-Encoding")
-        if coding.lower() != b"chunked":
+        if coding.rstrip(b" \t") != b"chunked":
             codings = split_list(coding)
             known = all(re.fullmatch(rb"[a-z0-9-]+", token) for token in codings)
-            status = 501 if known and codings[-1:] == [b"chunked"] else 400
+            status = 501 if known and codings[-1:] == (b"chunked",) else 400
             raise Malformed(status, "bad_framing", "the only Transfer-Encoding accepted is chunked")
         fields.chunked = True
     elif length is not None:
-        if DIGITS.fullmatch(length) is None:
+        if DIGITS.fullmatch(length.rstrip(b" \t")) is None:
             raise Malformed(400, "bad_framing", "Content-Length is not a plain number of at most 18 digits")
         fields.content_length = int(length)
 
 
 def _read_connection(fields: RequestFields) -> None:
-    named = fields.connection = fields.tokens(b"connection")
+    named = fields.connection = fields.connection_tokens()
     if b"close" in named:
         fields.keep_alive = False
     elif fields.minor == 0:
@@ -223,8 +224,7 @@ def _read_upgrade(fields: RequestFields) -> bytes | None:
     return None if offered[0].lower().startswith((b"h2", b"http/")) else offered[0]
 
 
-def _read_expect(fields: RequestFields) -> None:
-    expectation = fields.get(b"expect") or b""
-    if expectation.lower() != b"100-continue":
+def _read_expect(fields: RequestFields, expectation: bytes) -> None:
+    if expectation.rstrip(b" \t") != b"100-continue":
         raise Malformed(417, "bad_expect", "the only expectation that can be met is 100-continue")
     fields.expect_continue = fields.minor == 1

@@ -6,13 +6,14 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from proxy.core.http1.grammar import DIGITS, VALUE, FieldBlock, Malformed
+from proxy.core.http1.grammar import DIGITS, VALUE, FieldBlock, Malformed, split_list
 
 _is_line: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: " + VALUE + rb")?").fullmatch
 
 # Fields that mean something to a proxy: those of the connection, of framing, and what it writes itself.
 _special: Final = re.compile(
-    rb"\n(connection|content-length|keep-alive|proxy-connection|te|transfer-encoding|upgrade|x-served-by):"
+    rb"\n(connection|content-length|keep-alive|proxy-connection|te|transfer-encoding|upgrade|x-served-by)"
+    rb":[ \t]*+([^\r]*+)"
 ).findall
 
 UNTIL_CLOSE: Final = -1
@@ -26,7 +27,7 @@ class ResponseHead(FieldBlock):
     `special` holds the lower-case names present that a proxy acts on or must not pass on.
     """
 
-    __slots__ = ("connection", "keep_alive", "length", "line", "special", "status")
+    __slots__ = ("connection", "keep_alive", "length", "line", "repeated", "special", "status")
 
     def __init__(self, status: int, line: bytes, raw: bytes) -> None:
         super().__init__(raw)
@@ -34,8 +35,10 @@ class ResponseHead(FieldBlock):
         self.line = line  # "200 OK"
         self.length = 0
         self.keep_alive = True
-        self.connection: list[bytes] = []  # tokens of Connection
-        self.special: list[bytes] = _special(self.lowered)
+        self.connection: tuple[bytes, ...] = ()  # tokens of Connection
+        lines = _special(self.lowered)
+        self.special: dict[bytes, bytes] = dict(lines)  # lower-case name to its last value, in lower case
+        self.repeated = len(self.special) != len(lines)
 
 
 def parse_response(head: bytes, method: str, limit: int = 256) -> ResponseHead:
@@ -50,24 +53,19 @@ def parse_response(head: bytes, method: str, limit: int = 256) -> ResponseHead:
     if response.raw.count(b"\n") > limit:
         raise Malformed(502, "too_many_headers", f"there are more than {limit} header lines")
     special = response.special
-    if special == _ONLY_LENGTH and minor:
-        response.length = _length(response, method, None)
-        return response
+    response.keep_alive = minor == 1
+    if response.repeated:
+        _check_repeated(response)
     if b"connection" in special:
-        named = response.connection = response.tokens(b"connection")
+        named = split_list(special[b"connection"]) if not response.repeated else response.connection_tokens()
+        response.connection = named
         response.keep_alive = b"close" not in named and (minor == 1 or b"keep-alive" in named)
-    else:
-        response.keep_alive = minor == 1
-    if special.count(b"content-length") > 1 or special.count(b"transfer-encoding") > 1:
-        raise Malformed(502, "bad_framing", "a framing header is repeated")
-    coding = response.get(b"transfer-encoding") if b"transfer-encoding" in special else None
-    response.length = _length(response, method, coding)
+    length = special.get(b"content-length")
+    coding = special.get(b"transfer-encoding")
+    response.length = _length(length, coding, method, status)
     if response.length == UNTIL_CLOSE or (coding is not None and not minor):
         response.keep_alive = False  # HTTP/1.0 has no chunks: its framing is suspect (RFC 9112 section 6.1)
     return response
-
-
-_ONLY_LENGTH: Final = [b"content-length"]
 
 
 @lru_cache(maxsize=512)  # a backend has few of them
@@ -79,13 +77,17 @@ def _status_line(line: bytes) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def _length(response: ResponseHead, method: str, coding: bytes | None) -> int:
-    length = response.get(b"content-length")
-    if length is not None and DIGITS.fullmatch(length) is None:
+def _check_repeated(response: ResponseHead) -> None:
+    for name in (b"content-length", b"transfer-encoding"):
+        if len(response.values(name)) > 1:
+            raise Malformed(502, "bad_framing", f"{name.decode('ascii')} is repeated")
+
+
+def _length(length: bytes | None, coding: bytes | None, method: str, status: int) -> int:
+    if length is not None and DIGITS.fullmatch(length.rstrip(b" \t")) is None:
         raise Malformed(502, "bad_framing", "Content-Length is not a plain number")
-    if coding is not None and (length is not None or coding.lower() != b"chunked"):
+    if coding is not None and (length is not None or coding.rstrip(b" \t") != b"chunked"):
         raise Malformed(502, "bad_framing", "Transfer-Encoding is not chunked alone")
-    status = response.status
     if method == "HEAD" or status < 200 or status == 204 or status == 304:
         return 0
     if coding is not None:

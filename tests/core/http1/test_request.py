@@ -84,7 +84,7 @@ def test_special_names_are_found_and_others_are_not() -> None:
     parsed = parse(
         head(b"X-Backend: a\r\nConnectionx: b\r\nx_y: c\r\nX-Forwarded-Foo: d\r\nVia: e\r\nA: via: f\r\n")
     )
-    assert parsed.fields.special == [b"host", b"x-backend", b"x_y", b"x-forwarded-foo", b"via"]
+    assert list(parsed.fields.special) == [b"host", b"x-backend", b"x_y", b"x-forwarded-foo", b"via"]
 
 
 def test_a_known_header_block_is_taken_over_and_another_is_not() -> None:
