@@ -17,7 +17,7 @@ from bench.measure import Round, check_answer, one_round
 from bench.probes import PROBES, Figures, Probe
 from bench.processes import BenchError, Cores, choose_cores
 from bench.scenarios import DEFAULT, SCENARIOS, Scenario
-from bench.targets import STARTERS, Site, Target, require, start, start_upstream
+from bench.targets import APT, STARTERS, Site, Target, require, start, start_upstream
 
 T = TypeVar("T")
 RESULTS = Path(__file__).parent / "results"
@@ -97,7 +97,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run(options: argparse.Namespace) -> int:
-    require("wrk", "nginx")
+    require("wrk", "nginx", *(name for name in options.only if name in APT))
     bench = Bench(options, choose_cores(options.workers))
     results: dict[str, dict[str, list[Round]]] = {}
     probed: dict[str, dict[str, list[Figures]]] = {}

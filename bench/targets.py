@@ -32,15 +32,17 @@ class Target:
 
 
 def require(*programs: str) -> None:
-    missing = [program for program in programs if shutil.which(program) is None]
+    """Raises BenchError with the command that installs what is missing."""
+    missing = [program for program in dict.fromkeys(programs) if shutil.which(program) is None]
     if missing:
         packages = " ".join(APT[program] for program in missing)
-        raise BenchError(f"{', '.join(missing)} not found; on Debian: apt-get install {packages}")
+        raise BenchError(
+            f"{', '.join(missing)} not found; on Debian: apt-get install {packages}; --only leaves peers out"
+        )
 
 
 def start_upstream(directory: Path, cores: Cores) -> tuple[Child, tuple[int, int]]:
     """nginx with a small JSON answer on two ports, one for each backend."""
-    require("nginx")
     ports = free_port(), free_port()
     config = directory / "upstream.conf"
     config.write_text(configs.nginx_upstream(directory, *ports))
@@ -61,7 +63,6 @@ def start(name: str, site: Site) -> Target:
 
 
 def _nginx(site: Site) -> Target:
-    require("nginx")
     port = free_port()
     text = configs.nginx_proxy(site.directory, port, site.upstreams[0], site.workers)
     config = _write(site, "nginx.conf", text)
@@ -69,14 +70,12 @@ def _nginx(site: Site) -> Target:
 
 
 def _haproxy(site: Site) -> Target:
-    require("haproxy")
     port = free_port()
     config = _write(site, "haproxy.cfg", configs.haproxy(port, site.upstreams[0], site.workers))
     return _spawn("haproxy", port, ["haproxy", "-db", "-q", "-f", config], site)
 
 
 def _caddy(site: Site) -> Target:
-    require("caddy")
     port = free_port()
     config = _write(site, "Caddyfile", configs.caddy(port, site.upstreams[0]))
     environment = {

@@ -71,4 +71,4 @@ def test_a_missing_program_names_its_package(tmp_path: Path) -> None:
         check=False,
     )
     assert result.returncode == 2
-    assert "apt-get install wrk nginx-light" in result.stderr
+    assert "apt-get install wrk nginx-light haproxy caddy;" in result.stderr
