@@ -29,7 +29,7 @@ def test_all_values_come_in_order() -> None:
 
 def test_lists_are_split_in_lower_case_without_empty_members() -> None:
     assert split_list(b" A,b ,,\tC D ,") == (b"a", b"b", b"c d")
-    assert split_list(b"") == []
+    assert split_list(b"") == ()
 
 
 def test_lines_are_cut_out_and_the_others_stay_byte_for_byte() -> None:
