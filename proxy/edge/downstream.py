@@ -116,8 +116,7 @@ class ClientConnection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """A half-closed client still gets its answers, unless it stopped in the middle of a request."""
         exchange = self.exchange
-        in_body = self._left or self._decoder is not None
-        if exchange is None or in_body or self.services.snapshot.server.abort_on_eof:
+        if exchange is None or self._in_body() or self.services.snapshot.server.abort_on_eof:
             self._close()
         else:
             self._eof = True
@@ -179,8 +178,8 @@ class ClientConnection(asyncio.Protocol):
                     break
         finally:
             self._parsing = False
-        if self._eof and self.exchange is None and self._writable:
-            self._close()  # what is left of the buffer will never be a request
+        if self._eof and self._writable and (self.exchange is None or self._in_body()):
+            self._close()  # what is left will never be a whole request
 
     def _take_request(self) -> bool:
         data = self._buffer
@@ -399,6 +398,9 @@ class ClientConnection(asyncio.Protocol):
         self._discarding = max(0, self._discarding - size)
         if self._discarding == 0:
             self._close()
+
+    def _in_body(self) -> bool:
+        return self._left > 0 or self._decoder is not None
 
     def _ended(self) -> bool:
         return self.closed or self._discarding >= 0 or self.transport.is_closing()
