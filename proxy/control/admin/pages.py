@@ -1,19 +1,27 @@
-"""The status page: the API's figures for people."""
+"""The status page: the API's figures for people, live."""
 
 from __future__ import annotations
 
-import secrets
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
-from starlette.routing import Route
+from starlette.responses import HTMLResponse, Response, StreamingResponse
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
 
+from proxy.control.admin.feed import Feed
+from proxy.control.admin.problems import problem
+from proxy.control.admin.view import METRICS, phases, unlisted
 from proxy.control.state import State
 
+HERE = Path(__file__).parent
+CSP = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 _TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    loader=FileSystemLoader(HERE / "templates"),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
@@ -22,26 +30,45 @@ _TEMPLATES = Environment(
 
 
 class Pages:
-    """Handlers of the pages; `routes` lists them."""
+    """Handlers of the page; `routes` lists them, `feed` is closed when the server stops."""
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._status = _TEMPLATES.get_template("status.html")
+        self._page = _TEMPLATES.get_template("status.html")
+        self._figures = _TEMPLATES.get_template("figures.html")
+        self.feed = Feed(self._fragment)
 
-    def routes(self) -> list[Route]:
-        return [Route("/", self.status)]
+    def routes(self) -> list[BaseRoute]:
+        return [
+            Route("/", self.status),
+            Route("/events", self.events),
+            Mount("/static", StaticFiles(directory=HERE / "static")),
+        ]
 
     async def status(self, request: Request) -> Response:
-        nonce = secrets.token_urlsafe(16)
-        html = self._status.render(
-            nonce=nonce,
-            config=self._state.config(),
-            figures=self._state.endpoints(),
-            ready=self._state.supervisor.ready(),
-            draining=self._state.supervisor.draining,
+        server = self._state.reloader.running.snapshot.server
+        html = self._page.render(
+            figures=self._fragment(),
+            write=server.admin_write,
+            token=bool(self._state.reloader.started.server.admin_token),
         )
-        policy = (
-            f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; connect-src 'self'; "
-            "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        return HTMLResponse(html, headers={"content-security-policy": CSP})
+
+    async def events(self, request: Request) -> Response:
+        """Server-sent events: `figures` with the page's changing part as HTML."""
+        if self.feed.full():
+            return problem(503, "too many pages are open", {"retry-after": "10"})
+        return StreamingResponse(self.feed.events(), media_type="text/event-stream")
+
+    def _fragment(self) -> str:
+        state = self._state
+        return self._figures.render(
+            config=state.config(),
+            phases=phases(state),
+            unlisted=unlisted(state),
+            metrics=METRICS,
+            minutes=max(1, round(state.collector.evidence_seconds() / 60)),
+            ready=state.supervisor.ready(),
+            draining=state.supervisor.draining,
+            write=state.reloader.running.snapshot.server.admin_write,
         )
-        return HTMLResponse(html, headers={"content-security-policy": policy})

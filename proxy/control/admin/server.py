@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import uvicorn
 
 from proxy.control.admin.app import build
+from proxy.control.admin.pages import Pages
 from proxy.control.state import State
 
 
@@ -24,9 +25,10 @@ class AdminServer:
 
     def __init__(self, state: State, sock: socket.socket) -> None:
         self._socket = sock
+        self._pages = Pages(state)
         self._server = _Server(
             uvicorn.Config(
-                build(state),
+                build(state, self._pages),
                 http="h11",
                 ws="none",
                 lifespan="off",
@@ -44,4 +46,5 @@ class AdminServer:
         await self._server.serve(sockets=[self._socket])
 
     def stop(self) -> None:
+        self._pages.feed.close()
         self._server.should_exit = True

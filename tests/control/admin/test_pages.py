@@ -3,16 +3,18 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
+import pytest
 from starlette.testclient import TestClient
 
+from proxy.control.admin.app import build
 from proxy.control.state import State
-from tests.control.conftest import traffic
+from tests.control.conftest import LOCAL, MakeState, traffic
 
 
 class Outline(HTMLParser):
     """Checks that tags nest, and collects them."""
 
-    VOID = frozenset({"meta", "link", "br", "img", "input"})
+    VOID = frozenset({"meta", "link", "br", "img", "input", "polyline"})
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -52,12 +54,38 @@ def test_the_page_is_well_formed_with_headers_for_every_table(client: TestClient
     assert all("aria-label" in attributes for tag, attributes in tags if tag == "progress")
 
 
-def test_scripts_and_styles_run_only_with_the_nonce_of_this_answer(client: TestClient) -> None:
+def test_scripts_and_styles_come_from_files_of_our_own_only(client: TestClient) -> None:
     page = client.get("/")
-    nonces = set(re.findall(r'nonce="([^"]+)"', page.text))
-    assert len(nonces) == 1
-    assert f"script-src 'nonce-{nonces.pop()}'" in page.headers["content-security-policy"]
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'; style-src 'self'; script-src 'self'" in policy
+    assert "unsafe" not in policy
     assert "style=" not in page.text
+    assert re.findall(r"<script[^>]*>", page.text) == ['<script src="/static/status.js" defer>']
+    for path in re.findall(r'(?:src|href)="(/static/[^"]+)"', page.text):
+        assert client.get(path).status_code == 200
+
+
+def test_a_file_outside_the_static_folder_is_not_served(client: TestClient) -> None:
+    for path in ("/static/../pages.py", "/static/%2e%2e/pages.py", "/static/"):
+        assert client.get(path).status_code == 404
+
+
+def test_weights_can_be_changed_only_where_the_configuration_says_so(make_state: MakeState) -> None:
+    for write, token, expected in (("false", "", (0, 0)), ("true", "", (1, 0)), ("true", "s3cret", (1, 1))):
+        page = TestClient(build(make_state(write=write, token=token)), base_url=LOCAL).get("/").text
+        assert (page.count("<dialog"), page.count('type="password"')) == expected
+        assert page.count('class="change"') == 2 * expected[0]
+
+
+@pytest.mark.parametrize(
+    "text", ["POST /b", "reads", "writes", "async is", "too little data", "Breaker open"]
+)
+def test_everything_that_an_engineer_asks_for_is_there(client: TestClient, state: State, text: str) -> None:
+    traffic(state)
+    state.collector.history.add(10**9, state.collector.totals())
+    page = client.get("/").text
+    assert text in page
+    assert 'aria-label="requests per minute in the last hour: async' in page
 
 
 def test_a_refused_file_is_shown_and_escaped(client: TestClient, state: State) -> None:
@@ -67,4 +95,5 @@ def test_a_refused_file_is_shown_and_escaped(client: TestClient, state: State) -
     page = client.get("/").text
     assert "was refused" in page
     assert "Line 4, column" in page
+    assert "<pre>  GET /a/{id}: {weight: &lt;script&gt;" in page
     assert "<script>alert" not in page
