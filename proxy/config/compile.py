@@ -21,6 +21,7 @@ from proxy.core.snapshot import (
     Buffers,
     Endpoint,
     Health,
+    Idempotency,
     KeyKind,
     KeySource,
     Limits,
@@ -74,6 +75,7 @@ def compile_model(config: model.Config) -> Snapshot:
         buffers=general.buffers,
         endpoints=endpoints,
         table=Table.build(endpoints),
+        idempotency=_idempotency(config.idempotency),
     )
 
 
@@ -126,6 +128,18 @@ def _backend(name: BackendName, backend: model.Backend) -> Backend:
     )
 
 
+def _idempotency(settings: model.Idempotency) -> Idempotency:
+    principal = None if settings.principal == "credential" else key_source(settings.principal)
+    return Idempotency(
+        header=settings.header.lower().encode("ascii"),
+        principal=principal,
+        ttl=settings.ttl,
+        max_body=settings.max_body,
+        max_response=settings.max_response,
+        **settings.statuses.model_dump(),
+    )
+
+
 def _phase(name: str, phase: model.Phase) -> Phase:
     return Phase(name, frozenset(phase.methods), phase.after, cast(Any, phase.scope))
 
@@ -146,7 +160,7 @@ def _endpoint(index: int, name: str, endpoint: model.Endpoint, general: _General
         sticky=general.sticky if sticky is None else tuple(key_source(text) for text in sticky),
         fallback="legacy" if fallback == "legacy" else None,
         response_timeout=endpoint.timeouts.response,
-        idempotency=cast(Any, endpoint.idempotency),
+        idempotency=cast(Any, endpoint.idempotency or ("off" if safe else "optional")),
         buffers=_over(general.buffers, endpoint.buffers),
         breaker=_over(general.breaker, endpoint.breaker),
         force=endpoint.force,

@@ -18,8 +18,10 @@ _AT_START: Final = (
     "server.limits.connections",
 )
 _SECRETS: Final = frozenset({"server.admin_token", "server.state", "override.token", "sticky.salt"})
-_DURATIONS: Final = ("timeouts.", "response_timeout", "interval", "window", "open_for", "backoff")
-_SIZES: Final = frozenset({"header_bytes", "target_bytes", "body_bytes", "request"})
+_DURATIONS: Final = ("timeouts.", "response_timeout", "interval", "window", "open_for", "backoff", ".ttl")
+_SIZES: Final = frozenset(
+    {"header_bytes", "target_bytes", "body_bytes", "request", "max_body", "max_response"}
+)
 
 
 class Difference(NamedTuple):
@@ -80,6 +82,7 @@ def _settings(snapshot: Snapshot) -> Iterator[tuple[str, Any]]:
         yield from _flat(f"phases.{phase.name}.", phase)
     yield "phases", tuple(phase.name for phase in snapshot.phases)
     yield from _flat("retries.", snapshot.retries)
+    yield from _flat("idempotency.", snapshot.idempotency)
 
 
 def _flat(prefix: str, section: Any) -> Iterator[tuple[str, Any]]:
@@ -113,6 +116,8 @@ def _text(key: str, value: Any) -> str:
         return f"{value:g}s"
     if isinstance(value, int) and (last in _SIZES or key.endswith("buffers.response")):
         return f"{value} bytes"
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
     if isinstance(value, Upstream):
         return value.url
     if isinstance(value, Mapping):

@@ -88,6 +88,7 @@ class Stats(Message, frozen=True, tag=True):
     outcome_unknown: list[Labelled]  # endpoint, ""
     dropped: list[Labelled]  # what, reason
     breakers: list[Labelled]  # endpoint, "open" | "ramping", seconds left; closed ones are left out
+    keyed: list[Labelled] = []  # endpoint, what became of a request with an idempotency key
     partial: bool = False
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final, Literal
 
@@ -25,12 +26,12 @@ def problem(
     close: bool = False,
     extra: bytes = b"",
     retry_after: int | None = None,
+    members: Mapping[str, str] | None = None,
 ) -> bytes:
     """A whole response. `head`, if there is one, decides on CORS fields and on the body of HEAD."""
     title = _PHRASES.get(status, "Error")
-    body = json.dumps(
-        {"type": f"urn:strangler:{kind}", "title": title, "status": status, "detail": detail}
-    ).encode()
+    content = {"type": f"urn:strangler:{kind}", "title": title, "status": status, "detail": detail}
+    body = json.dumps({**content, **(members or {})}).encode()
     lines = [
         f"HTTP/1.1 {status} {title}\r\n".encode(),
         b"content-type: application/problem+json\r\ncontent-length: %d\r\n" % len(body),

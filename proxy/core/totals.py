@@ -49,6 +49,7 @@ def merge(parts: Sequence[Stats]) -> Stats:
         outcome_unknown=_merge_labelled(line for part in parts for line in part.outcome_unknown),
         dropped=_merge_labelled(line for part in parts for line in part.dropped),
         breakers=list(breakers.values()),
+        keyed=_merge_labelled(line for part in parts for line in part.keyed),
     )
 
 

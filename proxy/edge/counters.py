@@ -17,6 +17,7 @@ class Counters:
         "_reported_totals",
         "dropped",
         "errors",
+        "keyed",
         "latencies",
         "requests",
         "retries",
@@ -32,6 +33,7 @@ class Counters:
         self.retries: Counter[tuple[str, str]] = Counter()
         self.unknown: Counter[tuple[str, str]] = Counter()
         self.dropped: Counter[tuple[str, str]] = Counter()
+        self.keyed: Counter[tuple[str, str]] = Counter()
         self._reported: dict[tuple[str, str, str, int], int] = {}
         self._reported_totals: dict[tuple[str, str], float] = {}
 

@@ -10,6 +10,7 @@ import asyncio
 import re
 import socket
 import struct
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, cast
 
 from proxy.core import replies
@@ -22,6 +23,7 @@ from proxy.core.http1.request import RequestFields, RequestHead, check_partial, 
 from proxy.core.snapshot import ASYNC, LEGACY, Snapshot
 from proxy.edge.deadlines import NEVER
 from proxy.edge.exchange import Exchange
+from proxy.edge.keyed import exchange_for
 from proxy.edge.outbound import Outbound
 from proxy.edge.tunnel import Tunnel
 from proxy.edge.upstream import UpstreamConnection
@@ -225,7 +227,10 @@ class ClientConnection(asyncio.Protocol):
         if backend == ASYNC and endpoint is not None and services.must_fall_back(endpoint):
             backend = LEGACY
             decision = decision._replace(backend=LEGACY, reason="breaker")
-        exchange = Exchange(self, services, snapshot, head, decision, backend)
+        if endpoint is None or endpoint.idempotency == "off":
+            exchange = Exchange(self, services, snapshot, head, decision, backend)
+        else:
+            exchange = exchange_for(self, services, snapshot, head, decision, backend)
         self.exchange = exchange
         self._left = fields.content_length
         if fields.chunked:
@@ -292,6 +297,7 @@ class ClientConnection(asyncio.Protocol):
         kind: str,
         detail: str,
         retry_after: int | None = None,
+        members: Mapping[str, str] | None = None,
     ) -> None:
         """The proxy's own answer in place of a backend's."""
         if self._left or self._decoder is not None:
@@ -300,7 +306,14 @@ class ClientConnection(asyncio.Protocol):
         exchange.keep_alive = not close
         self.write(
             replies.problem(
-                status, source, kind, detail, head=exchange.head, close=close, retry_after=retry_after
+                status,
+                source,
+                kind,
+                detail,
+                head=exchange.head,
+                close=close,
+                retry_after=retry_after,
+                members=members,
             )
         )
 

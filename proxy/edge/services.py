@@ -20,6 +20,7 @@ from proxy.edge.deadlines import Sweeper
 from proxy.edge.downstream import ClientConnection
 from proxy.edge.exchange import Exchange
 from proxy.edge.pool import Pool
+from proxy.edge.writes import Writes
 
 UPSTREAM_SWEEP: Final = 0.1  # seconds; the precision of backend timeouts
 CLIENT_SWEEP: Final = 0.5
@@ -30,8 +31,17 @@ UNLISTED: Final = "unlisted"
 class Services:
     """Mutable state of one worker. Everything here is touched from the event loop's thread only."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, snapshot: Snapshot) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        snapshot: Snapshot,
+        incarnation: str = "",
+        *,
+        ownership_off: bool = False,
+    ) -> None:
         self.loop = loop
+        incarnation = incarnation or os.urandom(8).hex()
+        self.writes = Writes(loop, snapshot.server.state, incarnation, ownership_off=ownership_off)
         self.snapshot = snapshot
         self.draining = False
         self.random = random.random
@@ -127,6 +137,9 @@ class Services:
     def count_unknown(self, endpoint: Endpoint | None) -> None:
         self.counters.unknown[UNLISTED if endpoint is None else endpoint.name, ""] += 1
 
+    def count_keyed(self, endpoint: Endpoint, result: str) -> None:
+        self.counters.keyed[endpoint.name, result] += 1
+
     def stats(self, *, partial: bool = False) -> Stats:
         """What this worker counted; `partial` leaves out the series that are as they were in the last one."""
         now = self.loop.time()
@@ -143,6 +156,7 @@ class Services:
                 for name, breaker in self._breakers.items()
                 if breaker.state != "closed"
             ],
+            keyed=rows(self.counters.keyed),
             partial=partial,
         )
 

@@ -12,13 +12,16 @@ from typing import Final
 from proxy import __version__
 from proxy.config import compile_document
 from proxy.core.messages import Applied, Apply, Drain, Drained, FromControl, Hello, Refused
+from proxy.core.snapshot import Snapshot
 from proxy.edge.accept import Acceptor
 from proxy.edge.channel import ControlChannel
 from proxy.edge.downstream import ClientConnection
 from proxy.edge.services import Services
+from proxy.store import exists
 
 log = logging.getLogger("strangler.worker")
 
+BREAK_OWNERSHIP: Final = "STRANGLER_TEST_BREAK_OWNERSHIP"
 REPORT: Final = 1.0  # seconds between two Stats
 RESERVED_DESCRIPTORS: Final = 64  # listener, channel, loop, libraries
 
@@ -47,6 +50,8 @@ class Worker:
         reports.cancel()
         channel.cancel()
         await asyncio.gather(channel, reports, return_exceptions=True)
+        if self._services is not None:
+            await self._services.writes.close()
 
     def drain(self, timeout: float) -> None:
         """Stop accepting and finish what is in flight within `timeout` seconds."""
@@ -66,7 +71,7 @@ class Worker:
 
     async def _drained(self, services: Services, timeout: float) -> None:
         until = self._loop.time() + timeout
-        while services.clients.items and self._loop.time() < until:  # noqa: ASYNC110
+        while (services.clients.items or services.writes.under_way) and self._loop.time() < until:  # noqa: ASYNC110
             await asyncio.sleep(0.02)  # an Event would cost every request a check
         self._channel.send(services.stats())
         self._channel.send(Drained())
@@ -97,7 +102,7 @@ class Worker:
         try:
             snapshot = compile_document(message.config)
             if self._services is None:
-                self._services = Services(self._loop, snapshot)
+                self._services = self._first(snapshot)
                 self._acceptor.start()
             else:
                 self._services.apply(snapshot)
@@ -107,6 +112,15 @@ class Worker:
             return
         self._generation = message.generation
         self._channel.send(Applied(hash=snapshot.hash, generation=message.generation))
+
+    def _first(self, snapshot: Snapshot) -> Services:
+        ownership_off = bool(os.environ.get(BREAK_OWNERSHIP))
+        if ownership_off:
+            log.critical("%s is set: WRITES MAY BE EXECUTED TWICE; this is for tests only", BREAK_OWNERSHIP)
+        services = Services(self._loop, snapshot, self._incarnation, ownership_off=ownership_off)
+        if exists(snapshot.server.state):
+            services.writes.claims()  # now, to find out what workers that are gone have left behind
+        return services
 
     async def _report(self) -> None:
         while True:

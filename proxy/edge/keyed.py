@@ -1,0 +1,401 @@
+"""A write with an idempotency key on its way: claimed before it is sent, stored before it is answered.
+
+    body whole -> claim (durable) -> send -> answer whole -> store (durable) -> relay
+
+What the store says about the key (`core.idempotency`) decides whether and where it is sent. Once claimed, the
+write no longer depends on its client. An answer over `max_response` is marked as such, then relayed as it
+comes. Endpoints that only record claim in the same way; what goes wrong with that changes nothing for them.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from proxy.core import idempotency, replies
+from proxy.core.decide import Decision
+from proxy.core.headers import response_block
+from proxy.core.http1.grammar import Malformed, Pairs
+from proxy.core.http1.request import RequestHead
+from proxy.core.http1.response import ResponseHead
+from proxy.core.idempotency import Answer, Proceed, Record, Refuse, Replay, Verdict, Wanted
+from proxy.core.retry import Again, FailureKind
+from proxy.core.snapshot import ASYNC, LEGACY, BackendName, Endpoint, Snapshot
+from proxy.edge.exchange import RETRY_AFTER, Exchange
+from proxy.store import StoreUnavailable
+
+if TYPE_CHECKING:
+    from proxy.edge.downstream import ClientConnection
+    from proxy.edge.services import Services
+    from proxy.edge.writes import Writes
+
+_OUTCOMES: Final = frozenset({"completed", "too_large", "released", "unknown", "unavailable", "unstored"})
+REPLAYED: Final = b"idempotent-replayed: true\r\n"
+
+
+def exchange_for(
+    client: ClientConnection,
+    services: Services,
+    snapshot: Snapshot,
+    head: RequestHead,
+    decision: Decision,
+    backend: BackendName,
+) -> Exchange:
+    """The exchange for a request whose endpoint minds idempotency keys: a plain one if it has none."""
+    endpoint = decision.endpoint
+    assert endpoint is not None
+    keys = head.fields.values(snapshot.idempotency.header)
+    if services.writes.ownership_off or (not keys and endpoint.idempotency != "required"):
+        return Exchange(client, services, snapshot, head, decision, backend)
+    return KeyedExchange(client, services, snapshot, head, decision, backend, keys)
+
+
+class KeyedExchange(Exchange):
+    """`_record` is the claim that this exchange holds, from the store's yes until the outcome is stored."""
+
+    __slots__ = (
+        "_claiming",
+        "_existing",
+        "_held",
+        "_held_size",
+        "_keys",
+        "_plain",
+        "_record",
+        "_trailers",
+        "_whole",
+    )
+
+    def __init__(
+        self,
+        client: ClientConnection,
+        services: Services,
+        snapshot: Snapshot,
+        head: RequestHead,
+        decision: Decision,
+        backend: BackendName,
+        keys: list[bytes],
+    ) -> None:
+        super().__init__(client, services, snapshot, head, decision, backend)
+        self.safe = False
+        self.upgrade = None
+        self._keys = keys
+        self._plain = False  # goes on like any other request
+        self._claiming = False
+        self._record: Record | None = None
+        self._existing = False
+        self._held: list[bytes] = []  # of the answer
+        self._held_size = 0
+        self._trailers: Pairs = []
+        self._whole = False  # the answer is complete
+
+    @property
+    def _listed(self) -> Endpoint:
+        assert self.endpoint is not None
+        return self.endpoint
+
+    @property
+    def _writes(self) -> Writes:
+        return self.services.writes
+
+    @property
+    def _records_only(self) -> bool:
+        return self._listed.idempotency == "record"
+
+    # the request
+
+    def begin(self, has_body: bool) -> None:
+        if has_body:
+            self._body_complete = False
+        else:
+            self._claim()
+
+    def on_request_body(self, data: bytes, complete: bool) -> None:
+        if self._plain:
+            super().on_request_body(data, complete)
+            return
+        self._body_complete = complete
+        self._body.append(data)
+        self._buffered += len(data)
+        limit = self.snapshot.idempotency.max_body
+        if max(self._buffered, self.head.fields.content_length) > limit:
+            if self._records_only:
+                self._count("invalid")
+                self._go_plain()
+            else:
+                self.refuse(413, "body_too_large", f"with an idempotency key a body may have {limit} bytes")
+        elif complete:
+            self._claim()
+
+    def on_client_gone(self) -> None:
+        if self._plain or not (self._claiming or self._record):
+            super().on_client_gone()
+            return
+        self.client = None
+        if self.upstream is not None:
+            self.upstream.resume()
+
+    def _go_plain(self) -> None:
+        """From here on like a request without a key."""
+        self._plain = True
+        if self._body_complete:
+            self._attempt()
+        elif self._buffered > self._buffers.request:
+            self._pause_client()
+            self._attempt()
+
+    # the claim
+
+    def _claim(self) -> None:
+        settings = self.snapshot.idempotency
+        if not self._keys:
+            self._refuse_key(settings.missing, "idempotency_key_missing", "this needs an idempotency key")
+            return
+        try:
+            wanted = self._writes.wanted(
+                self.snapshot,
+                self._listed,
+                self.head,
+                b"".join(self._body),
+                self._keys,
+                self.backend,
+                self.services.request_id().decode(),
+            )
+        except Malformed as error:
+            self._refuse_key(error.status, error.kind, error.detail)
+            return
+        self._claiming = True
+        self._writes.under_way.add(self)
+        self._writes.spawn(self._ask_store(wanted))
+
+    async def _ask_store(self, wanted: Wanted) -> None:
+        try:
+            verdict = await self._writes.claims().claim(wanted)
+        except StoreUnavailable:
+            self._claiming = False
+            self._on_no_store()
+        else:
+            self._claiming = False
+            self._on_verdict(verdict)
+
+    def _on_no_store(self) -> None:
+        self._count("unavailable")
+        if self._records_only:
+            self._go_plain()
+            return
+        detail = "the store of idempotency keys does not answer; nothing was sent"
+        self._answer_here(503, "proxy", "store_unavailable", detail, retry_after=RETRY_AFTER)
+
+    def _on_verdict(self, verdict: Verdict) -> None:
+        if isinstance(verdict, Proceed):
+            self._record = verdict.record
+            self._existing = verdict.existing
+            if verdict.existing:
+                self._follow(verdict.record.owner)
+            self._attempt()
+        elif isinstance(verdict, Refuse):
+            self._on_refusal(verdict)
+        else:
+            self._on_replay(verdict)
+
+    def _on_refusal(self, verdict: Refuse) -> None:
+        self._count(verdict.kind.removeprefix("idempotency_"))
+        if self._records_only:
+            self._go_plain()
+            return
+        self._follow(verdict.owner)
+        members = {"outcome": "unknown"} if verdict.unknown else None
+        self._answer_here(verdict.status, "client", verdict.kind, verdict.detail, members=members)
+
+    def _on_replay(self, verdict: Replay) -> None:
+        self._count("replayed")
+        if self._records_only:
+            self._go_plain()
+            return
+        self._follow(verdict.owner)
+        answer, client = verdict.answer, self.client
+        if client is not None:
+            self._relayed = True
+            if self.services.draining:
+                self.keep_alive = False
+            connection = b"" if self.keep_alive else b"connection: close\r\n"
+            if self.keep_alive and self.head.fields.minor == 0:
+                connection = b"connection: keep-alive\r\n"
+            client.write(answer.head + REPLAYED + connection + b"\r\n" + answer.body)
+        self._complete(answer.status)
+
+    def _follow(self, owner: BackendName) -> None:
+        """An earlier claim decides, whatever the weight says by now."""
+        self.backend = owner
+        self.reason = "owner"
+
+    def _refuse_key(self, status: int, kind: str, detail: str) -> None:
+        self._count(kind.removeprefix("idempotency_key_"))
+        if self._records_only:
+            self._go_plain()
+        else:
+            self._answer_here(status, "client", kind, detail)
+
+    # the answer
+
+    def on_response(self, response: ResponseHead, data: bytes, complete: bool) -> None:
+        if self._record is None:
+            super().on_response(response, data, complete)
+            return
+        self._answer = response
+        self._hold(data, complete, [])
+
+    def on_data(self, data: bytes, complete: bool, trailers: Pairs) -> None:
+        if self._record is None:
+            super().on_data(data, complete, trailers)
+        else:
+            self._hold(data, complete, trailers)
+
+    def _hold(self, data: bytes, complete: bool, trailers: Pairs) -> None:
+        before = self._held_size
+        self._held.append(data)
+        self._held_size += len(data)
+        self._trailers = trailers
+        if complete:
+            self.upstream = None  # it is in the pool again
+            self._whole = True
+        limit = self.snapshot.idempotency.max_response
+        if before > limit:
+            return  # being stored as too large; this came before the pause took effect
+        if self._held_size > limit and not complete and self.upstream is not None:
+            self.upstream.pause()
+        if complete or self._held_size > limit:
+            self._writes.spawn(self._store_answer())
+
+    async def _store_answer(self) -> None:
+        record, response = self._record, self._answer
+        assert record is not None
+        assert response is not None
+        outcome = self._outcome(record, response)
+        if outcome.state == "unknown":
+            self.services.count_unknown(self.endpoint)
+        await self._save(outcome)
+        self._relay(response)
+
+    def _outcome(self, record: Record, response: ResponseHead) -> Record:
+        now = time.time()
+        verdict = idempotency.after_response(response.status, self.snapshot.backend(self.backend))
+        if verdict == "release":
+            return idempotency.release(record, now)
+        if verdict == "unknown":
+            return idempotency.lose(record, now)
+        fits = self._held_size <= self.snapshot.idempotency.max_response
+        return idempotency.complete(record, self._to_store(response) if fits else None, now)
+
+    def _to_store(self, response: ResponseHead) -> Answer:
+        head = response_block(response, self._served_by())
+        body = b"".join(self._held)
+        if response.length < 0:
+            head += b"content-length: %d\r\n" % len(body)
+        return Answer(response.status, head, body)
+
+    def _relay(self, response: ResponseHead) -> None:
+        """What was held goes to the client, and the rest follows by itself."""
+        data, self._held = b"".join(self._held), []
+        client = self.client
+        if client is not None:
+            self._relayed = True
+            head = self._response_head(response)
+            client.write(head + self._encoded_response(data, self._whole, self._trailers))
+        if self._whole:
+            self._complete(response.status)
+        elif self.upstream is not None:
+            self.upstream.resume()
+        elif not self._ended:
+            self._abort_relay()
+
+    def _abort_relay(self) -> None:
+        """The upstream broke while its answer waited for the store: a part must not pass for the whole."""
+        if self.client is not None:
+            self.client.abort()
+        self._end()
+
+    # failures
+
+    def _give_up(self, status: int, kind: FailureKind, detail: str, *, unknown: bool, abort: bool) -> None:
+        record = self._record
+        if record is None:
+            super()._give_up(status, kind, detail, unknown=unknown, abort=abort)
+        elif self._held_size > self.snapshot.idempotency.max_response:
+            self.services.count_error("upstream", kind)  # `_relay` goes on when the store has answered
+        else:
+            self._writes.spawn(self._store_failure(record, status, kind, detail, unknown, abort))
+
+    async def _store_failure(
+        self, record: Record, status: int, kind: FailureKind, detail: str, unknown: bool, abort: bool
+    ) -> None:
+        now = time.time()
+        await self._save(idempotency.lose(record, now) if unknown else idempotency.release(record, now))
+        super()._give_up(status, kind, detail, unknown=unknown, abort=abort)
+
+    def _fallback_available(self) -> bool:
+        return not self._existing and super()._fallback_available()
+
+    def _again(self, verdict: Again) -> None:
+        record = self._record
+        if record is not None and verdict.on_fallback:
+            self._writes.spawn(self._move(record, verdict))
+        else:
+            super()._again(verdict)
+
+    async def _move(self, record: Record, verdict: Again) -> None:
+        """Nothing was sent: the key changes its owner first, then the write goes there."""
+        moved = idempotency.move(record, LEGACY if self.backend == ASYNC else ASYNC, time.time())
+        try:
+            held = await self._writes.claims().change(moved)
+        except StoreUnavailable:
+            held = False
+        if held:
+            self._record = moved
+            super()._again(verdict)
+        else:
+            self._writes.claims().owe(idempotency.release(record, time.time()))
+            self._record = None
+            self._on_no_store()
+
+    # the store
+
+    async def _save(self, record: Record) -> None:
+        """The outcome, durably. If that fails the client gets its answer all the same; the key is unknown."""
+        sent = self._record
+        assert sent is not None
+        self._count(record.note or record.state)
+        claims = self._writes.claims()
+        try:
+            stored = await claims.change(record)
+        except StoreUnavailable:
+            stored = False
+            claims.owe(record if record.answer is None else idempotency.lose(sent, record.updated_at))
+        if not stored:
+            self._count("unstored")
+        self._record = None
+
+    # endings
+
+    def _answer_here(
+        self,
+        status: int,
+        source: replies.Source,
+        kind: str,
+        detail: str,
+        retry_after: int | None = None,
+        members: dict[str, str] | None = None,
+    ) -> None:
+        self.services.count_error(source, kind)
+        if self.client is not None:
+            self.status = status
+            self.client.reply(self, status, source, kind, detail, retry_after=retry_after, members=members)
+        self._end()
+
+    def _end(self) -> None:
+        self._writes.under_way.discard(self)
+        super()._end()
+
+    def _count(self, result: str) -> None:
+        if self._records_only and result not in _OUTCOMES:
+            result = f"would_{result}"
+        self.services.count_keyed(self._listed, result)

@@ -1,0 +1,98 @@
+"""What all keyed writes of one worker share: the store, their tasks, and who is under way."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from proxy.core import idempotency
+from proxy.core.http1.request import RequestHead
+from proxy.core.idempotency import Wanted
+from proxy.core.keys import Extract, extractor
+from proxy.core.snapshot import BACKENDS, BackendName, Endpoint, KeySource, Snapshot
+from proxy.store import Claims, open_claims
+
+if TYPE_CHECKING:
+    from proxy.edge.keyed import KeyedExchange
+
+
+class Writes:
+    """`ownership_off` sends every request by its weight, as if there were no keys: for tests only."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, state: str, incarnation: str, *, ownership_off: bool
+    ) -> None:
+        self.ownership_off = ownership_off
+        self.under_way: set[KeyedExchange] = set()  # whether or not their clients are still there
+        self._loop = loop
+        self._state = state  # only a restart changes it
+        self._incarnation = incarnation
+        self._claims: Claims | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def claims(self) -> Claims:
+        """The store, opened with the first use."""
+        if self._claims is None:
+            self._claims = open_claims(self._state, self._incarnation)
+        return self._claims
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Runs `work` as a task; what it raises goes to the loop's exception handler."""
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._on_task_done)
+
+    def wanted(
+        self,
+        snapshot: Snapshot,
+        endpoint: Endpoint,
+        head: RequestHead,
+        body: bytes,
+        keys: list[bytes],
+        backend: BackendName,
+        token: str,
+    ) -> Wanted:
+        """What to ask the store for. Raises Malformed if `keys`, the lines of the header, hold no key."""
+        settings = snapshot.idempotency
+        key = idempotency.parse_key(keys)
+        principal = idempotency.principal(_credential(head, settings.principal))
+        return Wanted(
+            id=idempotency.identity(principal, endpoint.method, endpoint.template, key),
+            principal=principal,
+            endpoint=endpoint.name,
+            key=key,
+            fingerprint=idempotency.fingerprint(head.method, head.target, body),
+            backend=backend,
+            incarnation=self._incarnation,
+            token=token,
+            now=time.time(),
+            ttl=settings.ttl,
+            idempotent=frozenset(name for name in BACKENDS if snapshot.backend(name).idempotent),
+            in_flight=settings.in_flight,
+            mismatch=settings.mismatch,
+        )
+
+    async def close(self) -> None:
+        if self._claims is not None:
+            await self._claims.close()
+
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._loop.call_exception_handler({"message": "a keyed write failed", "exception": error})
+
+
+def _credential(head: RequestHead, source: KeySource | None) -> bytes | None:
+    """What tells principals apart; None: nothing was given."""
+    if source is None:
+        return head.get(b"authorization")
+    extract = _extractor(source)
+    return None if extract is None else extract(head.fields, (), "")
+
+
+@lru_cache(maxsize=64)
+def _extractor(source: KeySource) -> Extract | None:
+    return extractor(source, "")
