@@ -69,9 +69,7 @@ class Acceptor:
                 raise
             self._pause(f"{error.strerror}: raise the limit of open files or lower server.limits.connections")
             return
-        sock.setblocking(False)
-        if sock.family != socket.AF_UNIX:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setblocking(False)  # TCP_NODELAY it has from the listening socket
         task = self._loop.create_task(self._adopt(sock))
         self._adopting.add(task)
         task.add_done_callback(self._adopting.discard)
