@@ -1,0 +1,125 @@
+"""The breaker, stepped tick by tick."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.core.breaker import Breaker
+from proxy.core.snapshot import Breaker as Settings
+
+SETTINGS = Settings(window=10.0, min_requests=4, failure_ratio=0.5, open_for=10.0)
+
+
+def opened(at: float = 100.0) -> Breaker:
+    breaker = Breaker(SETTINGS)
+    assert [breaker.record(True, at) for _ in range(4)] == [False, False, False, True]
+    return breaker
+
+
+def test_it_begins_closed_and_lets_everything_through() -> None:
+    breaker = Breaker(SETTINGS)
+    assert breaker.state == "closed"
+    assert breaker.allows(0.0, 0.999)
+    assert breaker.seconds_left(0.0) == 0
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "opens"),
+    [
+        pytest.param("ffff", True, id="all fail"),
+        pytest.param("fff", False, id="too few to tell"),
+        pytest.param("ssff", True, id="half, the last one a failure"),
+        pytest.param("sssff", False, id="less than half"),
+        pytest.param("ffss", False, id="a success never opens it"),
+        pytest.param("fffs" + "f", True, id="the next failure does"),
+        pytest.param("s" * 100 + "f" * 99, False, id="99 of 199"),
+        pytest.param("s" * 100 + "f" * 100, True, id="100 of 200"),
+    ],
+)
+def test_it_opens_when_enough_requests_were_seen_and_enough_of_them_failed(
+    outcomes: str, opens: bool
+) -> None:
+    breaker = Breaker(SETTINGS)
+    said = [breaker.record(outcome == "f", 100.0) for outcome in outcomes]
+    assert (breaker.state == "open") == opens
+    assert any(said) == opens
+
+
+def test_what_is_older_than_the_window_does_not_count() -> None:
+    breaker = Breaker(SETTINGS)
+    for _ in range(3):
+        breaker.record(True, 100.0)
+    assert not breaker.record(True, 110.5)
+    assert breaker.state == "closed"
+    for _ in range(2):
+        assert not breaker.record(True, 111.0)
+    assert breaker.record(True, 119.0)
+
+
+def test_a_window_leaves_slice_by_slice() -> None:
+    breaker = Breaker(Settings(window=10.0, min_requests=10, failure_ratio=0.9, open_for=1.0))
+    for tick in range(9):
+        assert not breaker.record(True, 100.0 + tick)
+    assert not breaker.record(True, 111.0)  # the first two have left
+    assert breaker.state == "closed"
+
+
+def test_open_then_a_linear_ramp_then_closed() -> None:
+    breaker = opened(100.0)
+    assert not breaker.allows(109.9, 0.0)
+    assert breaker.state == "open"
+    assert breaker.seconds_left(105.0) == 15.0
+    for now, below, above in ((111.0, 0.09, 0.11), (115.0, 0.49, 0.51), (119.0, 0.89, 0.91)):
+        assert breaker.allows(now, below)
+        assert not breaker.allows(now, above)
+        assert breaker.state == "ramping"
+    assert breaker.allows(120.0, 0.999)
+    assert breaker.state == "closed"
+    assert breaker.seconds_left(120.0) == 0
+
+
+def test_a_ramp_that_fails_opens_it_again_for_the_whole_time() -> None:
+    breaker = opened(100.0)
+    assert breaker.allows(115.0, 0.0)
+    assert [breaker.record(True, 115.0) for _ in range(4)] == [False, False, False, True]
+    assert breaker.state == "open"
+    assert not breaker.allows(124.9, 0.0)
+    assert breaker.allows(126.0, 0.0)
+
+
+def test_requests_from_before_it_opened_do_not_count() -> None:
+    breaker = opened(100.0)
+    assert not any(breaker.record(True, 101.0) for _ in range(10))
+    assert breaker.allows(110.1, 0.0)
+    assert not any(breaker.record(True, 110.1) for _ in range(3))
+
+
+def test_a_silence_longer_than_open_and_ramp_closes_it() -> None:
+    assert opened(100.0).allows(1000.0, 0.999)
+
+
+events = st.lists(st.tuples(st.floats(0, 3), st.booleans(), st.floats(0, 1, exclude_max=True)), max_size=40)
+
+
+@given(events)
+def test_whatever_comes_it_moves_along_its_states_only(steps: list[tuple[float, bool, float]]) -> None:
+    allowed = {
+        ("closed", "open"),
+        ("open", "ramping"),
+        ("open", "closed"),
+        ("ramping", "open"),
+        ("ramping", "closed"),
+    }
+    breaker, now = Breaker(SETTINGS), 50.0
+    for seconds, failed, random in steps:
+        now += seconds
+        before = breaker.state
+        if breaker.allows(now, random):
+            assert breaker.state != "open"
+            middle = breaker.state
+            assert before == middle or (before, middle) in allowed
+            assert breaker.record(failed, now) == (breaker.state == "open")
+            assert middle == breaker.state or (middle, breaker.state) in allowed
+        assert 0 <= breaker.seconds_left(now) <= 2 * SETTINGS.open_for + 1e-6
