@@ -15,6 +15,7 @@ COMMANDS: Final = {
     "set": "proxy.cli.set:set_command",
     "status": "proxy.cli.status:status",
     "diff": "proxy.cli.diff:diff",
+    "writes": "proxy.cli.writes:writes",
     "demo": "proxy.cli.demo.command:demo",
 }
 """Name -> module:attribute. A command's module is imported only when it is asked for, so that what one
@@ -28,6 +29,7 @@ SUMMARIES: Final = {
     "set": "Change the weight of one endpoint.",
     "status": "Show every endpoint and both backends, once or live.",
     "diff": "Say what two routing.yaml do differently.",
+    "writes": "List writes with an idempotency key; settle unknown ones.",
     "demo": "A whole migration on this machine, with traffic.",
 }
 

@@ -43,7 +43,10 @@ def sqlite_engine(file: Path) -> sa.Engine:
 
 
 def async_engine(url: str, file: Path | None = None) -> AsyncEngine:
-    """For the event loop. `file` in place of the state's own, with SQLite."""
+    """For the event loop. `file` in place of the state's own, with SQLite.
+
+    A connection with the execution option `readonly` takes no write lock there.
+    """
     if is_sqlite(url):
         engine = create_async_engine(
             f"sqlite+aiosqlite:///{file or state_file(url)}",
@@ -71,4 +74,5 @@ def _configure(engine: sa.Engine) -> None:
 
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        readonly = connection.get_execution_options().get("readonly", False)
+        connection.exec_driver_sql("BEGIN" if readonly else "BEGIN IMMEDIATE")

@@ -35,12 +35,13 @@ def claim(connection: sa.Connection, wanted: Wanted) -> Verdict:
         if record.token == wanted.token:
             return fresh
         verdict = resolve(record, wanted)
-        if not isinstance(verdict, Proceed) or _replace(connection, record, verdict.record):
+        if not isinstance(verdict, Proceed) or replace(connection, record, verdict.record):
             return verdict
     raise StoreUnavailable("others keep changing this claim")
 
 
-def _replace(connection: sa.Connection, old: Record, new: Record) -> bool:
+def replace(connection: sa.Connection, old: Record, new: Record) -> bool:
+    """Puts `new` in the place of `old`; False if that is not as it was any more."""
     statement = claims.update().where(
         claims.c.id == old.id, claims.c.token == old.token, claims.c.state == old.state
     )
@@ -109,7 +110,7 @@ def to_row(record: Record) -> dict[str, Any]:
     }
 
 
-def to_record(row: sa.Row[Any]) -> Record:
+def to_record(row: sa.Row[*tuple[Any, ...]]) -> Record:
     values = dict(row._mapping)
     status, head, body = values.pop("status"), values.pop("head"), values.pop("body")
     return Record(**values, answer=None if status is None else Answer(status, bytes(head), bytes(body)))

@@ -10,13 +10,14 @@ from proxy.control.admin.api import Api
 from proxy.control.admin.guard import Guard
 from proxy.control.admin.pages import Pages
 from proxy.control.admin.problems import on_error, on_http_exception
+from proxy.control.admin.writes import Writes
 from proxy.control.state import State
 
 
 def build(state: State, pages: Pages | None = None) -> Starlette:
     """The admin app over the state. Who serves it for long closes `pages.feed` at the end."""
     return Starlette(
-        routes=[*Api(state).routes(), *(pages or Pages(state)).routes()],
+        routes=[*Api(state).routes(), *Writes(state).routes(), *(pages or Pages(state)).routes()],
         middleware=[Middleware(Guard, state=state, bound=state.reloader.started.server.admin)],
         exception_handlers={HTTPException: on_http_exception, Exception: on_error},
     )

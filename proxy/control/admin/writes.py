@@ -1,0 +1,75 @@
+"""Keyed writes on the admin port: the list, and settling unknown outcomes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from proxy.control.admin.problems import problem
+from proxy.control.admin.requests import author_of, limited_body
+from proxy.control.state import State
+from proxy.store import StoreUnavailable
+from proxy.store.writes import STATES, NotSettled, as_json, listing, settle
+
+MAX_LIMIT = 1000
+
+
+class Settlement(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of `POST /api/v1/writes/{id}/settle`."""
+
+    as_: Literal["done", "not-done"] = msgspec.field(name="as")
+    reason: str
+
+
+class Writes:
+    """Handlers over the store that `server.state` names; `routes` lists them."""
+
+    def __init__(self, state: State) -> None:
+        self._url = state.reloader.started.server.state
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/api/v1/writes", self.listing),
+            Route("/api/v1/writes/{id}/settle", self.settle, methods=["POST"]),
+        ]
+
+    async def listing(self, request: Request) -> Response:
+        """Those that changed last first; `?state=unknown`, `?limit=100`."""
+        wanted = request.query_params.get("state")
+        state = next((each for each in STATES if each == wanted), None)
+        if wanted is not None and state is None:
+            return problem(400, f"state is none of {', '.join(STATES)}")
+        limit = request.query_params.get("limit", "100")
+        if not (limit.isascii() and limit.isdecimal() and 1 <= int(limit[:9]) <= MAX_LIMIT):
+            return problem(400, f"limit is not a number from 1 to {MAX_LIMIT}")
+        try:
+            records = await listing(self._url, state, int(limit))
+        except (StoreUnavailable, TimeoutError) as error:
+            return problem(503, f"the store does not answer: {error}", {"retry-after": "1"})
+        return JSONResponse({"writes": [as_json(record) for record in records]})
+
+    async def settle(self, request: Request) -> Response:
+        """Body: `{"as": "done" | "not-done", "reason": "..."}`."""
+        try:
+            wanted = msgspec.json.decode(await limited_body(request), type=Settlement)
+        except msgspec.DecodeError as error:
+            return problem(400, f'the body is not {{"as": "done" or "not-done", "reason"}}: {error}')
+        if not wanted.reason.strip():
+            return problem(400, "reason must say something")
+        try:
+            record = await settle(
+                self._url,
+                request.path_params["id"],
+                done=wanted.as_ == "done",
+                reason=wanted.reason,
+                author=author_of(request),
+            )
+        except NotSettled as error:
+            return problem(409, str(error))
+        except (StoreUnavailable, TimeoutError) as error:
+            return problem(503, f"the store does not answer: {error}", {"retry-after": "1"})
+        return JSONResponse(as_json(record))

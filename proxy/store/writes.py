@@ -1,0 +1,104 @@
+"""The operators' view of keyed writes: what is stored, and settling what nobody knows the outcome of."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from proxy.core import idempotency
+from proxy.core.idempotency import Record, State
+from proxy.store import audit, statements
+from proxy.store.engines import StoreUnavailable, async_engine, claims_file, is_sqlite
+from proxy.store.schema import TooNew, claims, migrate
+
+TIMEOUT: Final = 10.0  # seconds that each of the two functions may take
+STATES: Final[tuple[State, ...]] = ("sent", "completed", "unknown", "released")
+
+
+class NotSettled(Exception):
+    """There is no such write, or its outcome is not unknown."""
+
+
+async def listing(url: str, state: State | None = None, limit: int = 100) -> list[Record]:
+    """The writes in `state`, or all, that changed last; without their answers. Raises StoreUnavailable."""
+    if is_sqlite(url) and not claims_file(url).exists():
+        return []
+    columns = [column for column in claims.c if column.name not in ("head", "body")]
+    query = sa.select(*columns, sa.literal(b"").label("head"), sa.literal(b"").label("body"))
+    query = query.order_by(claims.c.updated_at.desc()).limit(limit)
+    if state is not None:
+        query = query.where(claims.c.state == state)
+    async with _opened(url) as engine, engine.connect() as connection:
+        await connection.execution_options(readonly=True)
+        return [statements.to_record(row) for row in await connection.execute(query)]
+
+
+async def settle(url: str, id: str, *, done: bool, reason: str, author: str) -> Record:
+    """Makes an unknown write completed, or free to run again. Raises NotSettled and StoreUnavailable.
+
+    The audit log is written first: what is settled is always in it.
+    """
+    if is_sqlite(url) and not claims_file(url).exists():
+        raise NotSettled(f"there is no write {id}")
+    now = time.time()
+    async with _opened(url) as engine:
+        async with engine.connect() as connection:
+            row = (await connection.execute(sa.select(claims).where(claims.c.id == id))).one_or_none()
+        if row is None:
+            raise NotSettled(f"there is no write {id}")
+        record = statements.to_record(row)
+        try:
+            settled = idempotency.settle(record, done, f"settled-{secrets.token_hex(8)}", now)
+        except idempotency.IllegalTransition as error:
+            raise NotSettled(f"write {error}") from error
+        details = {"id": id, "as": "done" if done else "not-done", "reason": reason, "owner": record.owner}
+        details |= {"endpoint": record.endpoint, "key": record.key, "principal": record.principal}
+        async with audit.opened(url) as state, state.begin() as connection:
+            await audit.append(connection, now, author, "settle", details)
+        async with engine.begin() as connection:
+            if not await connection.run_sync(statements.replace, record, settled):
+                raise NotSettled(f"write {id} changed meanwhile; look again")
+    return settled
+
+
+def as_json(record: Record) -> dict[str, Any]:
+    """What people and programs are shown of a write."""
+    return {
+        "id": record.id,
+        "state": record.state,
+        "note": record.note,
+        "owner": record.owner,
+        "endpoint": record.endpoint,
+        "key": record.key,
+        "principal": record.principal,
+        "created_at": timestamp(record.created_at),
+        "updated_at": timestamp(record.updated_at),
+        "expires_at": timestamp(record.expires_at),
+    }
+
+
+def timestamp(seconds: float) -> str:
+    """RFC 3339, UTC."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@asynccontextmanager
+async def _opened(url: str) -> AsyncIterator[AsyncEngine]:
+    engine = async_engine(url, claims_file(url) if is_sqlite(url) else None)
+    try:
+        async with asyncio.timeout(TIMEOUT):
+            async with engine.begin() as connection:
+                await connection.run_sync(migrate, "claims")
+            yield engine
+    except (sa.exc.SQLAlchemyError, OSError, TooNew) as error:
+        raise StoreUnavailable(f"{getattr(error, 'orig', None) or error}") from error
+    finally:
+        await engine.dispose()
