@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST_WORKERS ?= 2
+BROWSER := $(shell command -v chromium >/dev/null && command -v chromedriver)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check bench clean
@@ -22,7 +23,8 @@ demo: $(STAMP)  ## the whole migration on real backends; ONCE=1 exits instead of
 	$(BIN)/strangler demo $(if $(ONCE),--once)
 
 test: check  ## lint, types, all tests
-	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadfile
+	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadfile $(if $(BROWSER),,-m 'not browser')
+	@$(if $(BROWSER),,echo "left out: the status page in a browser (Debian: apt-get install chromium chromium-driver)")
 
 check: $(STAMP)  ## lint and types only
 	$(BIN)/ruff check .

@@ -12,6 +12,7 @@ HEIGHT: Final = 28
 class Sparkline(NamedTuple):
     """`lines` are `points` attributes of polylines by backend; `label` says in words what they show."""
 
+    what: str
     lines: dict[str, str]
     label: str
 
@@ -23,7 +24,7 @@ def sparkline(what: str, unit: str, values: Mapping[str, Sequence[float]]) -> Sp
         return None
     words = [f"{name} {_range(line)}{unit}" for name, line in values.items() if any(line)]
     lines = {name: _points(line, top) for name, line in values.items() if any(line)}
-    return Sparkline(lines, f"{what} in the last hour: {', '.join(words)}")
+    return Sparkline(what, lines, f"{what} in the last hour: {', '.join(words)}")
 
 
 def _points(values: Sequence[float], top: float) -> str:

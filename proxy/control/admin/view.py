@@ -103,9 +103,9 @@ def _verdict(difference: dict[str, Any] | None, key: str) -> Verdict:
 
 def _charts(hour: dict[str, Any]) -> tuple[Sparkline, ...]:
     drawn = (
-        sparkline("requests per minute", "", _lines(hour, "requests")),
+        sparkline("requests/min", "", _lines(hour, "requests")),
         sparkline("p95", " ms", _lines(hour, "p95_ms")),
-        sparkline("errors per minute", "", _lines(hour, "errors")),
+        sparkline("errors/min", "", _lines(hour, "errors")),
     )
     return tuple(each for each in drawn if each is not None)
 

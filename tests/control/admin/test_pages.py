@@ -85,7 +85,7 @@ def test_everything_that_an_engineer_asks_for_is_there(client: TestClient, state
     state.collector.history.add(10**9, state.collector.totals())
     page = client.get("/").text
     assert text in page
-    assert 'aria-label="requests per minute in the last hour: async' in page
+    assert 'aria-label="requests/min in the last hour: async' in page
 
 
 def test_a_refused_file_is_shown_and_escaped(client: TestClient, state: State) -> None:
