@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import re
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -40,7 +41,11 @@ class Script:
     """A scripted upstream: `serve(connection, number)` runs in a thread for each accepted connection."""
 
     def __init__(
-        self, serve: Callable[[Wire, int], None], family: int = socket.AF_INET, path: str = ""
+        self,
+        serve: Callable[[Wire, int], None],
+        family: int = socket.AF_INET,
+        path: str = "",
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._listener = socket.socket(family, socket.SOCK_STREAM)
         self._listener.bind(path if family == socket.AF_UNIX else ("127.0.0.1", 0))
@@ -48,11 +53,12 @@ class Script:
         self.url = (
             f"unix:{path}"
             if family == socket.AF_UNIX
-            else f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+            else f"{'https' if tls else 'http'}://127.0.0.1:{self._listener.getsockname()[1]}"
         )
         self.requests: list[bytes] = []  # every head and body that `Wire.request` read
         self.connections = 0
         self._serve = serve
+        self._tls = tls
         self._open: list[socket.socket] = []
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
@@ -82,6 +88,8 @@ class Script:
     def _run(self, sock: socket.socket, number: int) -> None:
         with contextlib.suppress(OSError, EOFError), contextlib.closing(sock):
             sock.settimeout(WAIT)
+            if self._tls is not None:
+                sock = self._tls.wrap_socket(sock, server_side=True)
             self._serve(Wire(sock, self.requests), number)
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import trustme
 
 from proxy.core.snapshot import BackendName
 from proxy.edge.pool import FAILURES, WRITE_REUSE, Pool
@@ -292,6 +294,63 @@ def test_a_unix_socket_that_is_not_there(stage: Stage, tmp_path: Path) -> None:
         502,
         "source=upstream; kind=connect_failed",
     )
+
+
+@pytest.fixture
+def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> trustme.CA:
+    """A certificate authority that this process trusts."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    return authority
+
+
+def tls(authority: trustme.CA, name: str = "127.0.0.1") -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(context)
+    return context
+
+
+def test_an_https_upstream_is_verified_and_its_connections_are_reused(
+    stage: Stage, authority: trustme.CA
+) -> None:
+    upstream = stage.upstream(tls=tls(authority))
+    edge = stage.edge(upstream.url, endpoints=BOTH)
+    for request in (READ, WRITE, READ):
+        assert edge.ask(request).status == 200
+    assert len(upstream.requests) == 3
+    assert upstream.connections <= 2  # a session ticket behind the handshake may cost the first one its reuse
+
+
+@pytest.mark.parametrize("problem", ["other name", "other authority"])
+def test_an_https_upstream_that_is_not_who_it_should_be_gets_nothing(
+    stage: Stage, authority: trustme.CA, problem: str
+) -> None:
+    context = tls(authority, "other.example") if problem == "other name" else tls(trustme.CA())
+    upstream = stage.upstream(tls=context)
+    response = stage.edge(upstream.url, endpoints=BOTH).ask(WRITE)
+    assert (response.status, response.header("x-proxy-error")) == (
+        502,
+        "source=upstream; kind=connect_failed",
+    )
+    assert upstream.requests == []
+
+
+def test_bodies_pass_through_https_whole_and_truncation_is_seen(stage: Stage, authority: trustme.CA) -> None:
+    body = b"0123456789" * 200_000
+
+    def serve(wire: Wire, number: int) -> None:
+        wire.request()
+        wire.send(ok(body))
+        wire.request()
+        wire.send(ok(body)[:-1])
+
+    edge = stage.edge(stage.upstream(serve, tls=tls(authority)).url)
+    assert edge.ask(READ).body == body
+    with contextlib.closing(edge.connect()) as client:
+        client.send(READ)
+        client.read_until(b"\r\n\r\n")
+        assert client.is_reset()
 
 
 def test_a_connect_timeout_is_answered_504(stage: Stage) -> None:
