@@ -346,3 +346,10 @@ def test_empty_lines_before_a_request_may_come_in_pieces(upstream: Upstream, cut
         wire.send(data[len(cut) :])
         assert wire.response().status == 200
     assert upstream.since_last_call().startswith(b"GET /g ")
+
+
+def test_any_number_of_empty_lines_costs_one_pass(upstream: Upstream) -> None:
+    """Taking them off one by one would copy what is left each time: minutes, for this many."""
+    answer = exchange(upstream.edge, b"\r\n" * 2_000_000 + get(HOST + b"Connection: close\r\n"))
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert upstream.since_last_call().startswith(b"GET /g ")

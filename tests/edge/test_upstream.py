@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -10,6 +11,12 @@ from collections.abc import Callable
 
 import pytest
 
+from proxy.core.http1.grammar import Pairs
+from proxy.core.http1.response import ResponseHead
+from proxy.core.retry import FailureKind
+from proxy.core.snapshot import Backend, Upstream
+from proxy.edge.deadlines import Sweeper
+from proxy.edge.pool import Pool
 from proxy.edge.upstream import UpstreamConnection
 from tests.edge.conftest import Stage
 from tests.edge.harness import WAIT, Edge, Wire, answering, eventually, ok
@@ -514,3 +521,65 @@ def test_a_slow_upload_is_not_the_upstreams_fault(stage: Stage) -> None:
             client.send(b"a" * 10_000)
             threading.Event().wait(0.02)
         assert client.response().status == 200
+
+
+# a state that sockets reach only by chance
+
+
+class Transport(asyncio.Transport):
+    def __init__(self) -> None:
+        super().__init__()
+        self.reading = True
+
+    def write(self, data: bytes | bytearray | memoryview) -> None: ...
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+
+class Receiver:
+    """Pauses its upstream as soon as the answer begins, as a client that is full does."""
+
+    method = "GET"
+    response_timeout = None
+
+    def __init__(self, connection: UpstreamConnection) -> None:
+        self._connection = connection
+        self.body = b""
+
+    def on_response(self, response: ResponseHead, data: bytes, complete: bool) -> None:
+        self._connection.pause()
+
+    def on_data(self, data: bytes, complete: bool, trailers: Pairs) -> None:
+        self.body += data
+
+    def on_informational(self, response: ResponseHead) -> None: ...
+    def on_upgrade(self, response: ResponseHead, rest: bytes) -> None: ...
+    def on_failure(self, kind: FailureKind, detail: str) -> None: ...
+    def on_upstream_writable(self, writable: bool) -> None: ...
+
+
+def test_a_connection_that_was_paused_at_its_last_byte_is_read_again_by_its_next_exchange() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        backend = Backend("legacy", (Upstream("http://h", "http", "h", 80),))
+        sweeper = Sweeper(loop, 1.0)
+        pool = Pool(backend, loop, sweeper)
+        connection, transport = UpstreamConnection(pool, pool.addresses[0]), Transport()
+        connection.connection_made(transport)
+        receiver = Receiver(connection)
+        connection.start(receiver, READ, last=True)
+        connection.data_received(CHUNKED + b"2\r\nok\r\n0\r\n\r\n")
+        assert receiver.body == b"ok"
+        assert pool.addresses[0].idle == [connection]
+        assert transport.reading
+        sweeper.stop()
+
+    asyncio.run(main())
