@@ -16,6 +16,8 @@ COMMANDS: Final = {
     "status": "proxy.cli.status:status",
     "diff": "proxy.cli.diff:diff",
     "writes": "proxy.cli.writes:writes",
+    "history": "proxy.cli.history:history",
+    "rollback": "proxy.cli.rollback:rollback",
     "demo": "proxy.cli.demo.command:demo",
 }
 """Name -> module:attribute. A command's module is imported only when it is asked for, so that what one
@@ -30,6 +32,8 @@ SUMMARIES: Final = {
     "status": "Show every endpoint and both backends, once or live.",
     "diff": "Say what two routing.yaml do differently.",
     "writes": "List writes with an idempotency key; settle unknown ones.",
+    "history": "List the configurations that were accepted.",
+    "rollback": "Go back to the configuration before.",
     "demo": "A whole migration on this machine, with traffic.",
 }
 

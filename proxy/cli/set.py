@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from typing import Any
 
 import click
 
+from proxy.cli import admin as admin_port
 from proxy.cli.check import load_or_exit
 from proxy.cli.errors import fail, render
 from proxy.config import ConfigErrors, Loaded, load_text, read_text, set_weight
@@ -45,7 +47,7 @@ def set_command(endpoint: str, weight: float, file: str, admin: str | None, time
     was, now = _weight_in(before, endpoint), _weight_in(after, endpoint)
     click.echo(f"{endpoint}: weight {was} -> {now}" if was != now else f"{endpoint}: weight is {now} already")
     if admin is not None:
-        _wait(admin, after.snapshot.hash, timeout)
+        wait(admin, after.snapshot.hash, timeout)
 
 
 def _edit(file: str, text: str, endpoint: str, weight: float) -> tuple[Loaded, str]:
@@ -72,7 +74,7 @@ def _weight_in(loaded: Loaded, name: str) -> str:
     return next(percent(each.weight) for each in loaded.snapshot.endpoints if each.name == name)
 
 
-def _wait(admin: str, wanted: str, timeout: float) -> None:
+def wait(admin: str, wanted: str, timeout: float) -> None:
     """Until every worker reports the wanted hash; exits 1 if that does not happen in time."""
     import httpx2  # only this needs it
 
@@ -80,6 +82,9 @@ def _wait(admin: str, wanted: str, timeout: float) -> None:
     state = "nothing was heard"
     # Never through a proxy of the environment: the admin port is on this machine or network.
     with httpx2.Client(base_url=admin, timeout=2.0, trust_env=False) as client:
+        with contextlib.suppress(httpx2.HTTPError, httpx2.InvalidURL):
+            # Tells who did it. Refused without the token, but the file is watched all the same.
+            client.post("/api/v1/reload", headers=admin_port.headers(), timeout=timeout)
         while True:
             try:
                 answer = client.get("/api/v1/config")

@@ -18,6 +18,7 @@ from proxy.control.collect import Collector
 from proxy.control.errors import StartupError
 from proxy.control.listener import AddressTaken, RuntimeDir, display, listen, resolve
 from proxy.control.log import log
+from proxy.control.recorder import Recorder, started
 from proxy.control.reload import Reloader, load, read
 from proxy.control.state import State
 from proxy.control.supervisor import Supervisor
@@ -60,6 +61,9 @@ class Instance:
         self.supervisor = Supervisor(worker, str(channel), self.collector)
         self.channel = ChannelServer(channel, self.supervisor)
         self.reloader = Reloader(path.absolute(), content, loaded, self._publish)
+        self.recorder = Recorder(loaded.snapshot.server.state)
+        self.recorder.record(started(loaded.snapshot.hash, content.decode("utf-8", "replace")))
+        self.reloader.record = self.recorder.record
         self._signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
 
     async def serve(self, admin_socket: socket.socket) -> None:
@@ -68,7 +72,9 @@ class Instance:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._signals.put_nowait, number)
         self.channel.start()
-        admin = AdminServer(State(self.reloader, self.supervisor, self.collector), admin_socket)
+        admin = AdminServer(
+            State(self.reloader, self.supervisor, self.collector, self.recorder), admin_socket
+        )
         try:
             with await self._listener() as listener:
                 self._start(listener)
@@ -76,8 +82,10 @@ class Instance:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(admin.run())
                     watching = tasks.create_task(Watcher(self.reloader).run())
+                    recording = tasks.create_task(self.recorder.run())
                     await self._until_stopped(tasks)
                     watching.cancel()
+                    recording.cancel()
                     await self._stop()
                     admin.stop()
         finally:

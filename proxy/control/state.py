@@ -10,6 +10,7 @@ from typing import Any
 from proxy.config import ConfigError
 from proxy.control.collect import Collector
 from proxy.control.comparison import differences, last_hour
+from proxy.control.recorder import Recorder
 from proxy.control.reload import LastError, Reloader
 from proxy.control.supervisor import Supervisor
 from proxy.core.messages import Labelled
@@ -26,6 +27,7 @@ class State:
     reloader: Reloader
     supervisor: Supervisor
     collector: Collector
+    recorder: Recorder | None = None
 
     def config(self) -> dict[str, Any]:
         """`GET /api/v1/config`."""
@@ -88,6 +90,19 @@ class State:
         names = [*(endpoint.name for endpoint in self.reloader.running.snapshot.endpoints), UNLISTED]
         found = ((name, last_hour(name, past)) for name in names)
         return {"endpoints": {name: series for name, series in found if any(series.values())}}
+
+    def audit(self) -> list[dict[str, Any]]:
+        """`GET /api/v1/audit`: who changed what, newest first; as fresh as the last look, seconds ago."""
+        recent = self.recorder.recent if self.recorder else []
+        return [
+            {
+                "time": timestamp(entry.time),
+                "author": entry.author,
+                "action": entry.action,
+                "details": dict(entry.details),
+            }
+            for entry in recent
+        ]
 
 
 def error_json(error: ConfigError) -> dict[str, Any]:

@@ -69,6 +69,18 @@ audit = sa.Table(
     sa.Index("audit_time", "time"),
 )
 
+configs = sa.Table(
+    "configs",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("time", sa.Double, nullable=False),
+    sa.Column("hash", sa.Text, nullable=False),
+    sa.Column("author", sa.Text, nullable=False),
+    sa.Column("trigger", sa.Text, nullable=False),
+    sa.Column("difference", sa.JSON, nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+)
+
 Step = Callable[[sa.Connection], None]
 
 
@@ -79,6 +91,7 @@ def _create(*tables: sa.Table) -> Step:
 PARTS: Final[dict[str, Sequence[Step]]] = {
     "claims": [_create(claims, incarnations)],
     "audit": [_create(audit)],
+    "configs": [_create(configs)],
 }
 """The steps of each part, in order: version n is reached by the first n. Steps are only ever added."""
 

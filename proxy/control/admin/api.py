@@ -40,6 +40,7 @@ class Api:
             Route("/api/v1/config", self.config),
             Route("/api/v1/endpoints", self.endpoints),
             Route("/api/v1/history", self.history),
+            Route("/api/v1/audit", self.audit),
             Route("/api/v1/weights", self.weights, methods=["POST"]),
             Route("/api/v1/reload", self.reload, methods=["POST"]),
         ]
@@ -68,6 +69,9 @@ class Api:
 
     async def history(self, request: Request) -> Response:
         return JSONResponse(self._state.history())
+
+    async def audit(self, request: Request) -> Response:
+        return JSONResponse({"entries": self._state.audit()})
 
     async def weights(self, request: Request) -> Response:
         """Changes one weight in the file, or with `"preview": true` says what that would do."""

@@ -66,6 +66,7 @@ class Pages:
             config=state.config(),
             phases=phases(state),
             unlisted=unlisted(state),
+            audit=state.audit()[:10],
             metrics=METRICS,
             minutes=max(1, round(state.collector.evidence_seconds() / 60)),
             ready=state.supervisor.ready(),

@@ -1,0 +1,65 @@
+"""`strangler history`, and the configurations of the past for `rollback`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import UTC, datetime
+
+import click
+from sqlalchemy.exc import SQLAlchemyError
+
+from proxy.cli.check import load_or_exit
+from proxy.cli.errors import fail
+from proxy.store import configs
+from proxy.store.configs import Accepted
+from proxy.store.engines import is_sqlite, state_file
+from proxy.store.schema import TooNew
+
+NO = 1
+
+
+@click.command()
+@click.option("--config", "file", default="routing.yaml", show_default=True, help="Says where the store is.")
+@click.option(
+    "-n", "limit", default=20, show_default=True, type=click.IntRange(1, configs.KEPT), help="How many."
+)
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def history(file: str, limit: int, as_json: bool) -> None:
+    """List the configurations that a running proxy accepted, newest first, with what each changed.
+
+    \b
+    strangler history --config routing.yaml
+    """
+    found = accepted(load_or_exit(file).snapshot.server.state)[:limit]
+    if as_json:
+        keys = ("time", "hash", "author", "trigger", "difference")
+        rows = [{**{key: getattr(each, key) for key in keys}, "time": _time(each)} for each in found]
+        click.echo(json.dumps({"configs": rows}, indent=2))
+        return
+    for each in found:
+        by = f" by {each.author}" if each.author else ""
+        click.echo(f"{_time(each)} {each.hash}{by} ({each.trigger})")
+        for line in each.difference:
+            click.echo(f"    {line}")
+    if not found:
+        click.echo("nothing is stored yet")
+
+
+def accepted(state: str) -> list[Accepted]:
+    """What the store at `state` (server.state) has, newest first; exits 1 if it does not answer."""
+    if is_sqlite(state) and not state_file(state).exists():
+        return []
+    try:
+        return asyncio.run(_read(state))
+    except (SQLAlchemyError, OSError, TimeoutError, TooNew) as error:
+        fail(f"the store does not answer: {getattr(error, 'orig', None) or error}", NO)
+
+
+async def _read(state: str) -> list[Accepted]:
+    async with asyncio.timeout(10), configs.opened(state) as engine, engine.connect() as connection:
+        return await configs.newest(connection)
+
+
+def _time(each: Accepted) -> str:
+    return datetime.fromtimestamp(each.time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,81 @@
+"""`strangler rollback`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from proxy.cli.errors import fail, render
+from proxy.cli.history import NO, accepted
+from proxy.cli.set import wait
+from proxy.config import ConfigErrors, Loaded, difference, load_text
+from proxy.config.files import Changed, replace
+from proxy.core.phases import refused
+from proxy.core.snapshot import Server
+from proxy.store.configs import Accepted
+
+
+@click.command()
+@click.option("--config", "file", required=True, type=click.Path(path_type=Path), help="The routing.yaml.")
+@click.option("--to", "wanted", metavar="HASH", help="Not the one before but this one, of `history`.")
+@click.option("--state", metavar="URL", help="server.state, if the file is too broken to say.")
+@click.option("--admin", metavar="URL", help="Wait until every worker of this proxy serves it.")
+@click.option("--timeout", default=10.0, show_default=True, help="Seconds to wait for the workers.")
+def rollback(file: Path, wanted: str | None, state: str | None, admin: str | None, timeout: float) -> None:
+    """Put back the configuration that was accepted before what the file says now, text and all.
+
+    A broken file is replaced by the one that is being served. Done twice, it is where it was. Exits 1 if
+    there is nothing to go back to, or a worker does not serve it in time; 2 if it would be refused.
+
+    \b
+    strangler rollback --config routing.yaml --admin http://127.0.0.1:9000
+    strangler rollback --config routing.yaml --to bd90cb2b66d2b1c1
+    """
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        fail(f"{file} can not be read: {error.strerror}")
+    now = _loaded(content.decode("utf-8", "replace"), str(file))
+    target = _target(accepted(state or (now.snapshot.server if now else Server()).state), now, wanted)
+    try:
+        after = load_text(target.text, source=str(file), environ=os.environ)
+    except ConfigErrors as errors:
+        fail(f"{render(errors, target.text)}\n{target.hash} is not valid any more; nothing was changed")
+    for violation in refused(now.snapshot if now else None, after.snapshot):
+        fail(f"{violation}\nnothing was changed")
+    _write(file, content, target.text.encode())
+    for line in difference(now.snapshot, after.snapshot).lines if now else ():
+        click.echo(line)
+    click.echo(f"{file} is back at {after.snapshot.hash}")
+    if admin is not None:
+        wait(admin, after.snapshot.hash, timeout)
+
+
+def _loaded(text: str, source: str) -> Loaded | None:
+    try:
+        return load_text(text, source=source, environ=os.environ)
+    except ConfigErrors:
+        return None  # that is a reason to go back
+
+
+def _target(known: list[Accepted], now: Loaded | None, wanted: str | None) -> Accepted:
+    if wanted is not None:
+        found = [each for each in known if each.hash.startswith(wanted)]
+        if not found or not wanted:
+            fail(f"{wanted} is not among the {len(known)} configurations of `strangler history`", NO)
+        return found[0]
+    others = [each for each in known if now is None or each.hash != now.snapshot.hash]
+    if not others:
+        fail("there is no configuration to go back to", NO)
+    return others[0]
+
+
+def _write(file: Path, before: bytes, after: bytes) -> None:
+    try:
+        replace(file, before, after)
+    except Changed:
+        fail(f"{file} was changed by somebody else meanwhile; look at it and try again")
+    except OSError as error:
+        fail(f"{file} can not be written: {error.strerror}")
