@@ -230,7 +230,7 @@ def test_what_is_left_of_an_upload_behind_an_early_answer_is_dropped_not_flushed
         wire.read_until(b"\r\n\r\n")
         answered.wait(WAIT)
         wire.send(ok(b"early"))
-        stop.wait(WAIT)
+        stop.wait(3 * WAIT)  # longer than the test waits
 
     edge = stage.edge(stage.upstream(serve).url, endpoints=BOTH)
     with contextlib.closing(edge.connect()) as client:
