@@ -7,7 +7,7 @@ PYTEST_WORKERS ?= 2
 BROWSER := $(shell command -v chromium >/dev/null && command -v chromedriver)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench clean
+.PHONY: help setup demo test check faults bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -30,6 +30,9 @@ check: $(STAMP)  ## lint and types only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+faults: $(STAMP)  ## 20,000 writes and 200 faults, then the databases; FAULTS="--seed 2 --writes 1000"
+	$(BIN)/python -m tests.faults $(FAULTS)
 
 bench: $(STAMP)  ## cost of the data path beside nginx, HAProxy and Starlette + httpx
 	$(BIN)/python -m bench
