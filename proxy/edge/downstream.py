@@ -17,7 +17,7 @@ from proxy.core import replies
 from proxy.core.decide import Context, Decision, decide
 from proxy.core.forwarded import client_address, is_trusted
 from proxy.core.headers import Hop
-from proxy.core.http1.chunked import ChunkedDecoder
+from proxy.core.http1.body import BodyReader
 from proxy.core.http1.grammar import Malformed
 from proxy.core.http1.request import RequestFields, RequestHead, check_partial, parse_request
 from proxy.core.snapshot import ASYNC, LEGACY, Snapshot
@@ -42,17 +42,15 @@ _RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, for 0 s: closing sends 
 
 
 class ClientConnection(asyncio.Protocol):
-    """Between requests `exchange` is None; while a body is read `_left` or `_decoder` tells how much."""
+    """Between requests `exchange` is None; while a request's body is read, `_body` reads it."""
 
     __slots__ = (
-        "_body_bytes",
+        "_body",
         "_buffer",
         "_context",
-        "_decoder",
         "_discarding",
         "_eof",
         "_fields",
-        "_left",
         "_parsing",
         "_paused",
         "_stalled",
@@ -75,11 +73,9 @@ class ClientConnection(asyncio.Protocol):
         self.deadline = NEVER
         self._buffer = b""
         self._context = Context("", services.random, False)
-        self._decoder: ChunkedDecoder | None = None
+        self._body: BodyReader | None = None
         self._discarding = -1  # bytes still thrown away while lingering; -1: not lingering
         self._fields: RequestFields | None = None
-        self._left = 0
-        self._body_bytes = 0
         self._parsing = False
         self._eof = False  # the client has half-closed: what it has sent is all there will be
         self._paused = False
@@ -108,8 +104,8 @@ class ClientConnection(asyncio.Protocol):
         if exchange is None:
             self._buffer = self._buffer + data if self._buffer else data
             self._next_request()
-        elif self._left or self._decoder is not None:
-            self._on_body(exchange, data)
+        elif self._body is not None:
+            self._on_body(exchange, self._body, data)
         else:
             self._buffer += data
             if len(self._buffer) > PIPELINE:
@@ -118,7 +114,7 @@ class ClientConnection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """A half-closed client still gets its answers, unless it stopped in the middle of a request."""
         exchange = self.exchange
-        if exchange is None or self._in_body() or self.services.snapshot.server.abort_on_eof:
+        if exchange is None or self._body is not None or self.services.snapshot.server.abort_on_eof:
             self._close()
         else:
             self._eof = True
@@ -180,7 +176,7 @@ class ClientConnection(asyncio.Protocol):
                     break
         finally:
             self._parsing = False
-        if self._eof and self._writable and (self.exchange is None or self._in_body()):
+        if self._eof and self._writable and (self.exchange is None or self._body is not None):
             self._close()  # what is left will never be a whole request
 
     def _take_request(self) -> bool:
@@ -232,20 +228,16 @@ class ClientConnection(asyncio.Protocol):
         else:
             exchange = exchange_for(self, services, snapshot, head, decision, backend)
         self.exchange = exchange
-        self._left = fields.content_length
-        if fields.chunked:
-            self._decoder = ChunkedDecoder()
-        has_body = fields.chunked or fields.content_length > 0
-        if not has_body:
+        if not fields.chunked and not fields.content_length:
             self.deadline = NEVER
             exchange.begin(False)
             return
-        self._body_bytes = 0
+        body = self._body = BodyReader(fields.content_length, fields.chunked, limit)
         self.deadline = services.loop.time() + snapshot.server.timeouts.body
         exchange.begin(True)
         rest, self._buffer = self._buffer, b""
         if rest:
-            self._on_body(exchange, rest)
+            self._on_body(exchange, body, rest)
         elif fields.expect_continue:
             self.write(replies.CONTINUE)
 
@@ -253,29 +245,16 @@ class ClientConnection(asyncio.Protocol):
         values = fields.values(b"x-forwarded-for")
         return client_address(self._context.peer, values, self.services.trusted)
 
-    def _on_body(self, exchange: Exchange, data: bytes) -> None:
-        decoder = self._decoder
-        if decoder is None:
-            rest = data[self._left :]
-            piece = data[: self._left] if rest else data
-            self._left -= len(piece)
-            complete = self._left == 0
-        else:
-            try:
-                piece = decoder.feed(data)
-            except Malformed as error:
-                exchange.refuse(error.status, error.kind, error.detail)
-                return
-            complete = decoder.done
-            rest = decoder.rest
-            self._body_bytes += len(piece)
-            limit = exchange.snapshot.server.limits.body_bytes
-            if 0 < limit < self._body_bytes:
-                exchange.refuse(413, "body_too_large", f"the body is over {limit} bytes")
-                return
+    def _on_body(self, exchange: Exchange, body: BodyReader, data: bytes) -> None:
+        try:
+            piece = body.feed(data)
+        except Malformed as error:
+            exchange.refuse(error.status, error.kind, error.detail)
+            return
+        complete = body.done
         if complete:
-            self._decoder = None
-            self._buffer = rest
+            self._body = None
+            self._buffer = body.rest
             if self._writable:
                 self.deadline = NEVER
         else:
@@ -300,7 +279,7 @@ class ClientConnection(asyncio.Protocol):
         members: Mapping[str, str] | None = None,
     ) -> None:
         """The proxy's own answer in place of a backend's."""
-        if self._left or self._decoder is not None:
+        if self._body is not None:
             exchange.keep_alive = False
         close = not exchange.keep_alive or self.services.draining
         exchange.keep_alive = not close
@@ -319,10 +298,8 @@ class ClientConnection(asyncio.Protocol):
 
     def on_exchange_end(self, exchange: Exchange) -> None:
         self.exchange = None
-        unread = self._left > 0 or self._decoder is not None
-        self._left = 0
-        self._decoder = None
-        if unread:
+        if self._body is not None:  # the rest of it is of no use any more
+            self._body = None
             self._linger()
         elif not exchange.keep_alive:
             self._close()
@@ -353,7 +330,7 @@ class ClientConnection(asyncio.Protocol):
             self.deadline = NEVER
 
     def resume_body(self) -> None:
-        if self._left or self._decoder is not None:
+        if self._body is not None:
             self.deadline = self.services.loop.time() + self.services.snapshot.server.timeouts.body
         self._resume()
 
@@ -411,9 +388,6 @@ class ClientConnection(asyncio.Protocol):
         self._discarding = max(0, self._discarding - size)
         if self._discarding == 0:
             self._close()
-
-    def _in_body(self) -> bool:
-        return self._left > 0 or self._decoder is not None
 
     def _ended(self) -> bool:
         return self.closed or self._discarding >= 0 or self.transport.is_closing()
