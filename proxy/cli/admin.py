@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Any
 
@@ -18,12 +19,31 @@ option = click.option("--admin", default=DEFAULT, show_default=True, metavar="UR
 
 def get(admin: str, path: str) -> Any:
     """The JSON answer; exits 1 if there is none."""
-    return _ask(admin, "GET", path, None)
+    import httpx2  # only commands that ask pay for it
+
+    try:
+        # Never through a proxy of the environment: the admin port is on this machine or network.
+        with httpx2.Client(base_url=admin, timeout=10.0, trust_env=False) as client:
+            answer = client.get(path)
+            content = answer.json()
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        fail(f"{admin}: {error}", NO)
+    except ValueError:
+        fail(f"{admin} does not answer like an admin port", NO)
+    if answer.status_code >= 400:
+        fail(f"{admin}: {content.get('detail', content) if isinstance(content, dict) else content}", NO)
+    return content
 
 
-def post(admin: str, path: str, body: Any) -> Any:
-    """The same of a change, in the name of the user of the environment; problems exit 1 with their text."""
-    return _ask(admin, "POST", path, body)
+def announce(admin: str, hash: str) -> None:
+    """Tells the proxy who is about to save this configuration. Without the token it will not know."""
+    import httpx2
+
+    with (
+        contextlib.suppress(httpx2.HTTPError, httpx2.InvalidURL),
+        httpx2.Client(base_url=admin, timeout=2.0, trust_env=False) as client,
+    ):
+        client.post("/api/v1/announce", json={"hash": hash}, headers=headers())
 
 
 def author() -> str:
@@ -36,27 +56,3 @@ def headers() -> dict[str, str]:
     """Token (from STRANGLER_ADMIN_TOKEN) and author of a change."""
     token = os.environ.get(TOKEN, "")
     return {"x-author": author(), **({"authorization": f"Bearer {token}"} if token else {})}
-
-
-def _ask(admin: str, method: str, path: str, body: Any) -> Any:
-    import httpx2  # only commands that ask pay for it
-
-    try:
-        # Never through a proxy of the environment: the admin port is on this machine or network.
-        with httpx2.Client(base_url=admin, timeout=10.0, trust_env=False) as client:
-            answer = client.request(method, path, json=body, headers=headers() if method == "POST" else {})
-            content = answer.json()
-    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        fail(f"{admin}: {error}", NO)
-    except ValueError:
-        fail(f"{admin} does not answer like an admin port", NO)
-    if answer.status_code >= 400:
-        fail(f"{admin}: {_problem(content)}", NO)
-    return content
-
-
-def _problem(content: Any) -> str:
-    if not isinstance(content, dict):
-        return str(content)
-    errors = [str(error.get("message")) for error in content.get("errors", ()) if isinstance(error, dict)]
-    return "\n".join([str(content.get("detail", content)), *errors])

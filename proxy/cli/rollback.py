@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from proxy.cli.admin import announce
 from proxy.cli.errors import fail, render
 from proxy.cli.history import NO, accepted
 from proxy.cli.set import wait
@@ -45,6 +46,8 @@ def rollback(file: Path, wanted: str | None, state: str | None, admin: str | Non
         fail(f"{render(errors, target.text)}\n{target.hash} is not valid any more; nothing was changed")
     for violation in refused(now.snapshot if now else None, after.snapshot):
         fail(f"{violation}\nnothing was changed")
+    if admin is not None:
+        announce(admin, after.snapshot.hash)
     _write(file, content, target.text.encode())
     for line in difference(now.snapshot, after.snapshot).lines if now else ():
         click.echo(line)

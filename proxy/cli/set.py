@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from typing import Any
 
 import click
 
-from proxy.cli import admin as admin_port
+from proxy.cli.admin import announce
 from proxy.cli.check import load_or_exit
 from proxy.cli.errors import fail, render
 from proxy.config import ConfigErrors, Loaded, load_text, read_text, set_weight
@@ -43,6 +42,8 @@ def set_command(endpoint: str, weight: float, file: str, admin: str | None, time
         fail(f"{violation}\nnothing was changed")
     for violation in after.violations:
         click.echo(f"warning: {violation}", err=True)
+    if admin is not None:
+        announce(admin, after.snapshot.hash)
     _write(file, text, edited)
     was, now = _weight_in(before, endpoint), _weight_in(after, endpoint)
     click.echo(f"{endpoint}: weight {was} -> {now}" if was != now else f"{endpoint}: weight is {now} already")
@@ -82,9 +83,6 @@ def wait(admin: str, wanted: str, timeout: float) -> None:
     state = "nothing was heard"
     # Never through a proxy of the environment: the admin port is on this machine or network.
     with httpx2.Client(base_url=admin, timeout=2.0, trust_env=False) as client:
-        with contextlib.suppress(httpx2.HTTPError, httpx2.InvalidURL):
-            # Tells who did it. Refused without the token, but the file is watched all the same.
-            client.post("/api/v1/reload", headers=admin_port.headers(), timeout=timeout)
         while True:
             try:
                 answer = client.get("/api/v1/config")

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import os
 import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from proxy.control.log import log
 from proxy.core.phases import refused
 from proxy.core.snapshot import Snapshot
 
+ANNOUNCED = 16  # authors that are remembered before their change comes
 EXCERPTS = 20  # errors that are shown with their line
 MAX_FILE = 16 * 1024 * 1024  # bytes read of a configuration file; the loader's own limit is lower
 
@@ -124,9 +126,16 @@ class Reloader:
         self.last_difference: tuple[str, ...] = ()
         self.warnings = loaded.warnings + tuple(f"out of order: {each}" for each in loaded.violations)
         self.record: Callable[[Change], None] = lambda change: None
+        self._announced: OrderedDict[str, str] = OrderedDict()  # hash -> author
         self._publish = publish
         self._judged = digest(content)
         self._lock = asyncio.Lock()
+
+    def announce(self, hash: str, author: str) -> None:
+        """Somebody is about to write the configuration with this hash: for the record of who did it."""
+        self._announced[hash] = author
+        if len(self._announced) > ANNOUNCED:
+            self._announced.popitem(last=False)
 
     async def reload(self, trigger: str, author: str = "") -> Verdict:
         """Reads and judges the file now, whatever was judged before."""
@@ -162,6 +171,7 @@ class Reloader:
     def _remember(self, verdict: Verdict, content: bytes | OSError, trigger: str, author: str) -> None:
         text = "" if isinstance(content, OSError) else content.decode("utf-8", "replace")
         accepted = verdict.loaded.snapshot.hash if verdict.loaded else None
+        author = author or self._announced.pop(accepted or "", "")
         lines = verdict.changes if verdict.loaded else tuple(map(str, verdict.errors))
         self.record(Change(time.time(), trigger, author, accepted, lines, text))
 

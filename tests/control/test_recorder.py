@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from proxy.control import recorder
 from proxy.control.recorder import WAITING, Recorder, started
 from proxy.control.reload import Change
 
@@ -67,9 +66,8 @@ def test_a_restart_with_the_same_configuration_is_no_change(tmp_path: Path) -> N
 
 
 def test_a_store_that_fails_is_loud_once_and_nothing_is_lost(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(recorder, "RETRY", 0.2)
     (tmp_path / "state").write_text("not a directory")
     made = Recorder(f"sqlite:///{tmp_path}/state/state.db")
     made.record(change(1))

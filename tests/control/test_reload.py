@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from proxy.config import Loaded
-from proxy.control.reload import Reloader, Verdict, digest, judge, load, read
+from proxy.control.reload import Change, Reloader, Verdict, digest, judge, load, read
+from proxy.control.state import State
 
 
 def text(reads: object = 0, writes: object = 0, extra: str = "") -> bytes:
@@ -176,3 +177,19 @@ def test_ways_of_being_unreadable_are_told_apart(tmp_path: Path) -> None:
     assert isinstance(missing, OSError)
     assert isinstance(directory, OSError)
     assert len({digest(missing), digest(directory), digest(b"")}) == 3
+
+
+def test_an_announced_author_is_remembered_with_the_change_and_announcements_are_bounded(
+    state: State,
+) -> None:
+    changes: list[Change] = []
+    state.reloader.record = changes.append
+    changed = state.reloader.path.read_text().replace("12.5", "50")
+    wanted = load(changed.encode(), "x").snapshot.hash
+    for number in range(100):
+        state.reloader.announce(str(number), "eve")
+    state.reloader.announce(wanted, "ada")
+    state.reloader.path.write_text(changed)
+    asyncio.run(state.reloader.reload_if_changed(changed.encode(), "file changed"))
+    assert [(change.author, change.hash) for change in changes] == [("ada", wanted)]
+    assert len(state.reloader._announced) < 20

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Annotated
 
 import msgspec
 from starlette.requests import Request
@@ -26,6 +27,12 @@ class WeightChange(msgspec.Struct, forbid_unknown_fields=True):
     preview: bool = False
 
 
+class Announcement(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of `POST /api/v1/announce`."""
+
+    hash: Annotated[str, msgspec.Meta(max_length=64)]
+
+
 class Api:
     """Handlers over the state; `routes` lists them."""
 
@@ -42,6 +49,7 @@ class Api:
             Route("/api/v1/history", self.history),
             Route("/api/v1/audit", self.audit),
             Route("/api/v1/weights", self.weights, methods=["POST"]),
+            Route("/api/v1/announce", self.announce, methods=["POST"]),
             Route("/api/v1/reload", self.reload, methods=["POST"]),
         ]
 
@@ -94,6 +102,15 @@ class Api:
                 refusal.status, refusal.detail, errors=[error_json(error) for error in refusal.errors]
             )
         return _verdict(verdict, applied=not wanted.preview)
+
+    async def announce(self, request: Request) -> Response:
+        """`x-author` is about to save the configuration with this hash."""
+        try:
+            wanted = msgspec.json.decode(await limited_body(request), type=Announcement)
+        except msgspec.DecodeError as error:
+            return problem(400, f'the body is not {{"hash"}}: {error}')
+        self._state.reloader.announce(wanted.hash, author_of(request))
+        return JSONResponse({})
 
     async def reload(self, request: Request) -> Response:
         """Judges the file now; answers once every worker serves it, or after some seconds."""
