@@ -12,6 +12,7 @@ from pathlib import Path
 
 from proxy.config import Loaded
 from proxy.control import log as logging
+from proxy.control import preflight
 from proxy.control.admin.server import AdminServer
 from proxy.control.channel import SOCKET_NAME, ChannelServer
 from proxy.control.collect import Collector
@@ -20,6 +21,8 @@ from proxy.control.listener import AddressTaken, RuntimeDir, display, listen, re
 from proxy.control.log import log
 from proxy.control.recorder import Recorder, started
 from proxy.control.reload import Reloader, load, read
+from proxy.control.restart import SIGNALS, Restarter, RestartRefused, replace_process
+from proxy.control.roll import Restart, announced, roll
 from proxy.control.state import State
 from proxy.control.supervisor import Supervisor
 from proxy.control.watch import Watcher
@@ -37,15 +40,20 @@ def run(path: Path, worker: Sequence[str] = WORKER) -> None:
     Raises ConfigErrors and StartupError if it cannot start.
     """
     logging.configure()
+    bound = preflight.requested()
+    restart = announced()
     content = read(path)
     if isinstance(content, OSError):
         raise StartupError(f"{path}: cannot be read: {content.strerror}")
     loaded = load(content, str(path))
     server = loaded.snapshot.server
+    if bound is not None:
+        preflight.check(server, bound)
+        return
     runtime = RuntimeDir(server.runtime_dir)
     try:
         with listen("server.admin", server.admin) as admin:
-            asyncio.run(Instance(path, content, loaded, runtime, worker).serve(admin))
+            asyncio.run(Instance(path, content, loaded, runtime, worker, restart).serve(admin))
     finally:
         runtime.release()
 
@@ -54,7 +62,13 @@ class Instance:
     """One control process with its parts."""
 
     def __init__(
-        self, path: Path, content: bytes, loaded: Loaded, runtime: RuntimeDir, worker: Sequence[str]
+        self,
+        path: Path,
+        content: bytes,
+        loaded: Loaded,
+        runtime: RuntimeDir,
+        worker: Sequence[str],
+        restart: Restart | None = None,
     ) -> None:
         channel = runtime.path / SOCKET_NAME
         self.collector = Collector()
@@ -64,36 +78,52 @@ class Instance:
         self.recorder = Recorder(loaded.snapshot.server.state)
         self.recorder.record(started(loaded.snapshot.hash, content.decode("utf-8", "replace")))
         self.reloader.record = self.recorder.record
-        self._signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
+        self._events: asyncio.Queue[signal.Signals | Restart] = asyncio.Queue()
+        self.restarter = Restarter(
+            self.reloader, self.supervisor, str(runtime.path), restart, self._events.put_nowait
+        )
 
     async def serve(self, admin_socket: socket.socket) -> None:
         """From start to the end of the drain."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            loop.add_signal_handler(number, self._signals.put_nowait, number)
+        for number in SIGNALS:
+            loop.add_signal_handler(number, self._events.put_nowait, number)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # held back by the process that we replace
         self.channel.start()
-        admin = AdminServer(
-            State(self.reloader, self.supervisor, self.collector, self.recorder), admin_socket
-        )
+        state = State(self.reloader, self.supervisor, self.collector, self.restarter, self.recorder)
+        admin = AdminServer(state, admin_socket)
         try:
             with await self._listener() as listener:
-                self._start(listener)
-                log.info("serving on %s, admin on http://%s/", display(listener), display(admin_socket))
-                async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(admin.run())
-                    watching = tasks.create_task(Watcher(self.reloader).run())
-                    recording = tasks.create_task(self.recorder.run())
-                    await self._until_stopped(tasks)
-                    watching.cancel()
-                    recording.cancel()
-                    await self._stop()
-                    admin.stop()
+                await self._serve(admin, listener, display(admin_socket))
         finally:
             await self.channel.close()
+
+    async def _serve(self, admin: AdminServer, listener: socket.socket, admin_address: str) -> None:
+        self._start(listener)
+        log.info("serving on %s, admin on http://%s/", display(listener), admin_address)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(admin.run())
+            watching = tasks.create_task(Watcher(self.reloader).run())
+            recording = tasks.create_task(self.recorder.run())
+            rolling = tasks.create_task(self._roll())
+            restart = await self._until_stopped(tasks)
+            watching.cancel()
+            recording.cancel()
+            if restart is None:
+                await self._stop()
+                rolling.cancel()
+            admin.stop()
+        if restart is not None:
+            replace_process(restart)
 
     async def _listener(self) -> socket.socket:
         """The data port's socket: newly opened, or that of workers that outlived their control process."""
         address = self.reloader.running.snapshot.server.listen
+        restart = self.restarter.current
+        if restart is not None:
+            await self.supervisor.orphans(restart.workers, ORPHAN_TIMEOUT)
+            if address == restart.listen and (kept := await self.supervisor.orphan_socket(restart.bound, 0)):
+                return kept
         try:
             return listen("server.listen", address)
         except AddressTaken:
@@ -110,7 +140,15 @@ class Instance:
         for line in self.reloader.warnings:
             log.warning("%s", line)
         self._push(loaded, self.reloader.generation)
-        self.supervisor.start(listener, loaded.snapshot.server.workers or cores())
+        if self.restarter.current is None:
+            self.supervisor.start(listener, loaded.snapshot.server.workers or cores())
+        else:
+            self.supervisor.take_over(listener)
+
+    async def _roll(self) -> None:
+        if self.restarter.current is not None:
+            count = self.reloader.started.server.workers or cores()
+            self.restarter.current = await roll(self.restarter.current, self.supervisor, count)
 
     async def _publish(self, loaded: Loaded, generation: int) -> None:
         self._push(loaded, generation)
@@ -129,10 +167,25 @@ class Instance:
             snapshot.server.timeouts.drain,
         )
 
-    async def _until_stopped(self, tasks: asyncio.TaskGroup) -> None:
-        while (number := await self._signals.get()) == signal.SIGHUP:
-            tasks.create_task(self.reloader.reload("SIGHUP"))
-        log.info("%s: finishing what is in flight; once more to stop at once", number.name)
+    async def _until_stopped(self, tasks: asyncio.TaskGroup) -> Restart | None:
+        """Until a signal ends the process, or a restart is ready to replace it."""
+        while True:
+            event = await self._events.get()
+            if isinstance(event, Restart):
+                return event
+            if event == signal.SIGHUP:
+                tasks.create_task(self.reloader.reload("SIGHUP"))
+            elif event == signal.SIGUSR2:
+                tasks.create_task(self._restart())
+            else:
+                log.info("%s: finishing what is in flight; once more to stop at once", event.name)
+                return None
+
+    async def _restart(self) -> None:
+        try:
+            await self.restarter.request("SIGUSR2")
+        except RestartRefused as refused:
+            log.error("SIGUSR2: %s", refused)
 
     async def _stop(self) -> None:
         drain = asyncio.create_task(self.supervisor.drain())
@@ -146,7 +199,7 @@ class Instance:
         log.info("stopped")
 
     async def _second_signal(self) -> None:
-        while await self._signals.get() == signal.SIGHUP:
+        while await self._events.get() not in (signal.SIGTERM, signal.SIGINT):
             pass
 
 

@@ -47,7 +47,7 @@ class Child:
 
 
 class Orphan:
-    """A worker that another control process started: not our child, so it cannot be waited for as one.
+    """A worker that another control process started, which may have been this process before its exec.
 
     A pidfd stands for the process itself, so a reused pid is never signalled; it becomes readable at the end.
     """
@@ -68,6 +68,7 @@ class Orphan:
             await ended.wait()
         finally:
             loop.remove_reader(self._fd)
+            _reap(self.pid)
             os.close(self._fd)
             self._fd = None
         return "ended"
@@ -101,7 +102,14 @@ def _pidfd(pid: int) -> int | None:
         return None
 
 
+def _reap(pid: int) -> None:
+    """Before an exec it was started by this very process; then nobody else takes its exit status."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+
+
 def _exists(pid: int) -> bool:
+    _reap(pid)
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -12,6 +12,8 @@ from proxy.control.collect import Collector
 from proxy.control.comparison import differences, last_hour
 from proxy.control.recorder import Recorder
 from proxy.control.reload import LastError, Reloader
+from proxy.control.restart import Restarter
+from proxy.control.roll import Restart
 from proxy.control.supervisor import Supervisor
 from proxy.core.messages import Labelled
 from proxy.core.snapshot import BACKENDS
@@ -27,6 +29,7 @@ class State:
     reloader: Reloader
     supervisor: Supervisor
     collector: Collector
+    restarter: Restarter
     recorder: Recorder | None = None
 
     def config(self) -> dict[str, Any]:
@@ -48,6 +51,7 @@ class State:
             "last_error": _last_error(self.reloader.last_error),
             "last_difference": list(self.reloader.last_difference),
             "warnings": list(self.reloader.warnings),
+            "restart": _restart(self.restarter.current),
         }
 
     def endpoints(self) -> dict[str, Any]:
@@ -123,6 +127,13 @@ def percent(weight: int) -> int | float:
 def timestamp(seconds: float) -> str:
     """RFC 3339, UTC."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _restart(restart: Restart | None) -> dict[str, str] | None:
+    """The rolling restart that this control process was started by."""
+    if restart is None:
+        return None
+    return {"id": restart.id, "state": restart.state, "detail": restart.detail}
 
 
 def _last_error(error: LastError | None) -> dict[str, Any] | None:

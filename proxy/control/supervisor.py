@@ -14,7 +14,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from proxy.control import processes
 from proxy.control.backoff import Backoff
@@ -22,36 +22,14 @@ from proxy.control.channel import Link, Links
 from proxy.control.collect import Collector
 from proxy.control.listener import address_of
 from proxy.control.log import log
-from proxy.control.processes import Orphan, Process
+from proxy.control.member import Worker
+from proxy.control.processes import Orphan
 from proxy.core.messages import Applied, Apply, Drain, Drained, FromWorker, Refused, Stats
 
 UNCLAIMED_GRACE = 1.0  # seconds
 START_TIMEOUT = 30.0  # seconds from start to the first snapshot served
 KILL_AFTER = 1.0  # seconds past the drain timeout
 KILL_TIMEOUT = 5.0  # seconds that the system may take to end a killed process
-
-
-class Worker:
-    """One worker process and its connection, if it has one now."""
-
-    def __init__(self, slot: int, process: Process) -> None:
-        self.slot = slot
-        self.process = process
-        self.started = time.monotonic()
-        self.link: Link | None = None
-        self.incarnation = ""
-        self.hash = ""
-        self.generation = 0
-        self.connections = 0
-        self.refused = ""  # why it could not apply the newest snapshot
-        self.ended = False
-
-    @property
-    def pid(self) -> int:
-        return self.process.pid
-
-    def serves(self, newest: Apply) -> bool:
-        return self.hash == newest.hash and self.generation == newest.generation
 
 
 class Supervisor(Links):
@@ -66,6 +44,7 @@ class Supervisor(Links):
         self._collector = collector
         self._drain_timeout = 0.0
         self._listener: socket.socket | None = None
+        self._previous: socket.socket | None = None  # of the workers that a roll replaces, if it is another
         self._workers: dict[int, Worker] = {}  # by pid
         self._unclaimed: dict[int, Link] = {}  # by pid
         self._slots: list[asyncio.Task[None]] = []
@@ -78,6 +57,11 @@ class Supervisor(Links):
     def workers(self) -> list[Worker]:
         """Living workers, by number."""
         return sorted(self._workers.values(), key=lambda worker: worker.slot)
+
+    def address(self) -> tuple[str, int]:
+        """(numeric host, port) that clients connect to."""
+        assert self._listener is not None
+        return address_of(self._listener)
 
     def ready(self) -> bool:
         """Whether at least one worker serves the newest snapshot and we are not shutting down."""
@@ -101,6 +85,13 @@ class Supervisor(Links):
                     await self._change()
         return None
 
+    async def orphans(self, pids: Collection[int], timeout: float) -> None:
+        """Waits until these have connected."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while not self._unclaimed.keys() >= set(pids):
+                    await self._change()
+
     def start(self, listener: socket.socket, count: int) -> None:
         """Fills slots 0 to count - 1: with orphans on the same socket where there are any, else anew.
 
@@ -108,8 +99,19 @@ class Supervisor(Links):
         """
         self._listener = listener
         for slot in range(count):
-            orphan = self._adopt(slot)
-            self._slots.append(asyncio.create_task(self._keep(slot, orphan), name=f"worker {slot}"))
+            self._fill(slot, self._adopt(slot))
+        for link in list(self._unclaimed.values()):
+            self._dismiss(link)
+
+    def take_over(self, listener: socket.socket) -> None:
+        """Before a roll: every orphan keeps its slot, whichever socket it has. Call `publish` before."""
+        self._listener = listener
+        for link in self._unclaimed.values():
+            if not _same_socket(link.listener, listener):
+                self._previous = link.listener.dup()
+                break
+        for slot in sorted({link.hello.worker for link in self._unclaimed.values()}):
+            self._fill(slot, self._adopt(slot, moved=True))
         for link in list(self._unclaimed.values()):
             self._dismiss(link)
 
@@ -146,12 +148,79 @@ class Supervisor(Links):
                     await self._change()
         await self.kill()
 
+    # a roll
+
+    async def replace(self, slot: int) -> str:
+        """Puts a new worker in this slot and drains the old one once it serves; else says why not."""
+        worker = await self._spawn(slot)
+        if worker is None:
+            return "could not be started"
+        worker.kept = False
+        self._fill(slot, worker)
+        while not (self._up(worker) or worker.ended or worker.refused or self.draining):
+            await self._change()
+        if not self._up(worker) or self.draining:
+            worker.process.send_signal(signal.SIGKILL)
+            self._return_socket()
+            if worker.refused:
+                return f"refused the configuration: {worker.refused}"
+            return f"did not come up: {worker.ended or 'the proxy is shutting down'}"
+        for other in self._kept(slot):
+            self._retire(other)
+        worker.kept = True
+        self._moved()
+        return ""
+
+    def shrink(self, count: int) -> None:
+        """Drains the workers of slots that are not one of 0 to count - 1."""
+        for worker in self.workers():
+            if worker.kept and worker.slot >= count:
+                self._retire(worker)
+
+    async def retired(self) -> None:
+        """Until every worker that was told to drain has gone."""
+        while any(worker.retired for worker in self._workers.values()):
+            await self._change()
+
+    def _up(self, worker: Worker) -> bool:
+        return self._newest is not None and worker.serves(self._newest)
+
+    def _kept(self, slot: int) -> list[Worker]:
+        return [worker for worker in self._workers.values() if worker.kept and worker.slot == slot]
+
+    def _retire(self, worker: Worker) -> None:
+        """Lets it finish, idle connections included, and puts nothing in its place."""
+        log.info("draining worker %d (pid %d)", worker.slot, worker.pid)
+        worker.kept = False
+        worker.retired = True
+        if worker.link is None:
+            worker.process.send_signal(signal.SIGTERM)
+        else:
+            worker.link.send(Drain(timeout=self._drain_timeout, patient=True))
+        asyncio.get_running_loop().call_later(self._drain_timeout + KILL_AFTER, self._end, worker)
+
+    def _end(self, worker: Worker) -> None:
+        if not worker.ended:
+            log.warning("killing worker %d (pid %d), which is still busy", worker.slot, worker.pid)
+            worker.process.send_signal(signal.SIGKILL)
+
+    def _moved(self) -> None:
+        """The new socket is served; nobody goes back to the old one."""
+        if self._previous is not None:
+            self._previous.close()
+            self._previous = None
+
+    def _return_socket(self) -> None:
+        """No worker took the new socket: what is started from now on serves the old one."""
+        if self._previous is not None and self._listener is not None:
+            self._listener.close()
+            self._listener, self._previous = self._previous, None
+
     async def kill(self) -> None:
         """Ends every worker at once and forgets the slots."""
         self.draining = True
         for worker in self._workers.values():
-            log.warning("killing worker %d (pid %d), which is still busy", worker.slot, worker.pid)
-            worker.process.send_signal(signal.SIGKILL)
+            self._end(worker)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(KILL_TIMEOUT):
                 while self._workers:
@@ -162,6 +231,10 @@ class Supervisor(Links):
 
     # slots
 
+    def _fill(self, slot: int, worker: Worker | None) -> None:
+        self._slots = [task for task in self._slots if not task.done()]
+        self._slots.append(asyncio.create_task(self._keep(slot, worker), name=f"worker {slot}"))
+
     async def _keep(self, slot: int, worker: Worker | None) -> None:
         backoff = Backoff()
         while not self.draining:
@@ -171,8 +244,8 @@ class Supervisor(Links):
             else:
                 how = await worker.process.wait()
                 uptime = time.monotonic() - worker.started
-                self._bury(worker)
-            if self.draining:
+                self._bury(worker, how)
+            if self.draining or (worker is not None and not worker.kept):
                 return
             delay = backoff.after(uptime)
             log.error(
@@ -185,6 +258,8 @@ class Supervisor(Links):
             )
             worker = None
             await asyncio.sleep(delay)
+            if self._kept(slot):
+                return  # a roll has filled it meanwhile
 
     async def _spawn(self, slot: int) -> Worker | None:
         assert self._listener is not None
@@ -207,19 +282,18 @@ class Supervisor(Links):
             log.error("worker %d (pid %d) did not come up; killing it", worker.slot, worker.pid)
             worker.process.send_signal(signal.SIGKILL)
 
-    def _bury(self, worker: Worker) -> None:
-        worker.ended = True
+    def _bury(self, worker: Worker, how: str) -> None:
+        worker.ended = how
         del self._workers[worker.pid]
         if worker.link is None:
             self._collector.left(worker.incarnation)
         self._changed_now()
 
-    def _adopt(self, slot: int) -> Worker | None:
+    def _adopt(self, slot: int, *, moved: bool = False) -> Worker | None:
+        """An orphan of this number on our socket, or, if `moved`, on any."""
         assert self._listener is not None
         for pid, link in self._unclaimed.items():
-            if link.hello.worker == slot and os.path.sameopenfile(
-                link.listener.fileno(), self._listener.fileno()
-            ):
+            if link.hello.worker == slot and (moved or _same_socket(link.listener, self._listener)):
                 del self._unclaimed[pid]
                 worker = Worker(slot, Orphan(pid))
                 self._workers[pid] = worker
@@ -236,6 +310,10 @@ class Supervisor(Links):
         log.warning("draining a worker without a place here (pid %d)", link.hello.pid)
         link.listener.close()
         link.send(Drain(timeout=self._drain_timeout))
+        self._slots.append(asyncio.create_task(self._see_off(link.hello.pid)))
+
+    async def _see_off(self, pid: int) -> None:
+        await Orphan(pid).wait()
 
     # connections
 
@@ -290,8 +368,8 @@ class Supervisor(Links):
         worker.link = link
         worker.incarnation = link.hello.incarnation
         worker.hash, worker.generation = link.hello.hash, link.hello.generation
-        if self.draining:
-            link.send(Drain(timeout=self._drain_timeout))
+        if self.draining or worker.retired:
+            link.send(Drain(timeout=self._drain_timeout, patient=not self.draining))
         else:
             self._update(worker)
         self._changed_now()
@@ -319,3 +397,7 @@ class Supervisor(Links):
         """Wakes everybody who waits for a change of the workers."""
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+def _same_socket(one: socket.socket, other: socket.socket) -> bool:
+    return os.path.sameopenfile(one.fileno(), other.fileno())

@@ -108,9 +108,14 @@ class Apply(Message, frozen=True, tag=True):
 
 
 class Drain(Message, frozen=True, tag=True):
-    """Stop accepting, finish what is in flight within `timeout` seconds, exit."""
+    """Stop accepting, finish what is in flight within `timeout` seconds, exit.
+
+    `patient`: idle connections are not closed at once; their next answer carries `Connection: close`, so that
+    no client loses a request that it was just sending.
+    """
 
     timeout: float
+    patient: bool = False
 
 
 FromWorker = Hello | Applied | Refused | Stats | Drained

@@ -39,7 +39,7 @@ class Acceptor:
         self._watching = False
         self._stopped = False
         self._warned = False
-        self._adopting: set[asyncio.Task[None]] = set()
+        self.adopting: set[asyncio.Task[None]] = set()  # accepted, not yet counted by `count`
 
     def start(self) -> None:
         if not self._watching and not self._stopped:
@@ -57,7 +57,7 @@ class Acceptor:
             self._loop.remove_reader(self._listener.fileno())
 
     def _accept(self) -> None:
-        if self._count() + len(self._adopting) >= self._cap():
+        if self._count() + len(self.adopting) >= self._cap():
             self._pause("the connection limit is reached")
             return
         try:
@@ -71,8 +71,8 @@ class Acceptor:
             return
         sock.setblocking(False)  # TCP_NODELAY it has from the listening socket
         task = self._loop.create_task(self._adopt(sock))
-        self._adopting.add(task)
-        task.add_done_callback(self._adopting.discard)
+        self.adopting.add(task)
+        task.add_done_callback(self.adopting.discard)
 
     async def _adopt(self, sock: socket.socket) -> None:
         try:

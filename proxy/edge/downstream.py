@@ -309,7 +309,7 @@ class ClientConnection(asyncio.Protocol):
                 self._resume()
             if self._buffer:
                 self._next_request()
-            elif self.services.draining or self._eof:
+            elif self._eof or (self.services.draining and not self.services.patient):
                 self._close()
 
     def switch(self, data: bytes, upstream: UpstreamConnection) -> None:

@@ -43,7 +43,8 @@ class Services:
         incarnation = incarnation or os.urandom(8).hex()
         self.writes = Writes(loop, snapshot.server.state, incarnation, ownership_off=ownership_off)
         self.snapshot = snapshot
-        self.draining = False
+        self.draining = False  # answers end their connections
+        self.patient = False  # draining, but an idle connection may ask once more
         self.random = random.random
         self.counters = Counters()
         self.clients = Sweeper(loop, CLIENT_SWEEP)

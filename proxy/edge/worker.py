@@ -53,30 +53,37 @@ class Worker:
         if self._services is not None:
             await self._services.writes.close()
 
-    def drain(self, timeout: float) -> None:
-        """Stop accepting and finish what is in flight within `timeout` seconds."""
+    def drain(self, timeout: float, patient: bool = False) -> None:
+        """Stop accepting and finish what is in flight within `timeout` seconds.
+
+        A patient drain answers idle connections once more before it closes them. One that is not may follow.
+        """
         services = self._services
         self._acceptor.stop()
         self._listener.close()  # once no process has it open, new clients are refused instead of left waiting
         if services is None:
             self._stopped.set()
             return
-        if services.draining:
-            return
-        services.draining = True
-        for client in list(services.clients.items):
-            if isinstance(client, ClientConnection):
-                client.close_if_idle()
-        self._loop.create_task(self._drained(services, timeout)).add_done_callback(lambda _: None)
+        services.patient = patient
+        if not patient:
+            _close_idle(services)
+        if not services.draining:
+            services.draining = True
+            self._loop.create_task(self._drained(services, timeout)).add_done_callback(lambda _: None)
 
     async def _drained(self, services: Services, timeout: float) -> None:
         until = self._loop.time() + timeout
-        while (services.clients.items or services.writes.under_way) and self._loop.time() < until:  # noqa: ASYNC110
+        while self._busy(services) and self._loop.time() < until:  # noqa: ASYNC110
             await asyncio.sleep(0.02)  # an Event would cost every request a check
+        services.patient = False
+        _close_idle(services)
         self._channel.send(services.stats())
         self._channel.send(Drained())
         await asyncio.sleep(0.05)  # lets the last messages leave
         self._stopped.set()
+
+    def _busy(self, services: Services) -> bool:
+        return bool(services.clients.items or services.writes.under_way or self._acceptor.adopting)
 
     # messages
 
@@ -96,7 +103,7 @@ class Worker:
         if isinstance(message, Apply):
             self._apply(message)
         elif isinstance(message, Drain):
-            self.drain(message.timeout)
+            self.drain(message.timeout, message.patient)
 
     def _apply(self, message: Apply) -> None:
         try:
@@ -146,3 +153,9 @@ class Worker:
         upstreams = snapshot.legacy.connections + snapshot.async_.connections
         descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         return max(descriptors - upstreams - RESERVED_DESCRIPTORS, descriptors // 2)
+
+
+def _close_idle(services: Services) -> None:
+    for client in list(services.clients.items):
+        if isinstance(client, ClientConnection):
+            client.close_if_idle()

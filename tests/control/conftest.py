@@ -13,6 +13,7 @@ from proxy.config import Loaded
 from proxy.control.admin.app import build
 from proxy.control.collect import Collector
 from proxy.control.reload import Reloader, load
+from proxy.control.restart import Restarter
 from proxy.control.state import State
 from proxy.control.supervisor import Supervisor
 from proxy.core.messages import Labelled, Latency, Requests
@@ -53,7 +54,8 @@ def make_state(tmp_path: Path) -> MakeState:
 
         content = path.read_bytes()
         reloader = Reloader(path, content, load(content, str(path)), publish)
-        return State(reloader, Supervisor(("true",), "", collector), collector)
+        supervisor = Supervisor(("true",), "", collector)
+        return State(reloader, supervisor, collector, Restarter(reloader, supervisor, str(tmp_path)))
 
     return make
 

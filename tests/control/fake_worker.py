@@ -1,7 +1,8 @@
 """A worker that speaks the channel's protocol for real and answers HTTP in the simplest way.
 
 `GET /` answers `<pid> <hash>`; `GET /slow` does so after the file FAKE_GATE exists. Set by the environment:
-FAKE_DIE=1 exits at once; FAKE_REFUSE=1 refuses every snapshot; FAKE_STUCK=1 ignores Drain.
+FAKE_DIE=1, or the file FAKE_GATE.die, exits at once; FAKE_REFUSE=1 refuses every snapshot; FAKE_STUCK=1
+ignores Drain.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ class FakeWorker:
 
 
 def main() -> None:
-    if os.environ.get("FAKE_DIE"):
+    if os.environ.get("FAKE_DIE") or os.path.exists(os.environ["FAKE_GATE"] + ".die"):
         sys.exit(3)
     parser = argparse.ArgumentParser()
     parser.add_argument("--worker", type=int)

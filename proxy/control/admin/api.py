@@ -14,6 +14,7 @@ from proxy.control import metrics
 from proxy.control.admin.problems import problem
 from proxy.control.admin.requests import author_of, client_of, limited_body
 from proxy.control.reload import Verdict
+from proxy.control.restart import RestartRefused
 from proxy.control.state import State, error_json
 from proxy.control.weights import Refusal, change, propose
 
@@ -51,6 +52,7 @@ class Api:
             Route("/api/v1/weights", self.weights, methods=["POST"]),
             Route("/api/v1/announce", self.announce, methods=["POST"]),
             Route("/api/v1/reload", self.reload, methods=["POST"]),
+            Route("/api/v1/restart", self.restart, methods=["POST"]),
         ]
 
     async def healthz(self, request: Request) -> Response:
@@ -116,6 +118,16 @@ class Api:
         """Judges the file now; answers once every worker serves it, or after some seconds."""
         verdict = await self._state.reloader.reload("POST /api/v1/reload", author_of(request))
         return _verdict(verdict)
+
+    async def restart(self, request: Request) -> Response:
+        """Begins a rolling restart; `GET /api/v1/config` of the next process tells how it goes."""
+        try:
+            restart = await self._state.restarter.request("POST /api/v1/restart", author_of(request))
+        except RestartRefused as refused:
+            return problem(
+                refused.status, refused.detail, errors=[error_json(error) for error in refused.errors]
+            )
+        return JSONResponse({"id": restart.id, "admin": restart.admin}, 202)
 
 
 def _verdict(verdict: Verdict, **more: bool) -> Response:

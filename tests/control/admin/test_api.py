@@ -32,6 +32,7 @@ def test_config_has_the_documented_keys(client: TestClient, state: State) -> Non
         "last_error": None,
         "last_difference": [],
         "warnings": list(state.reloader.warnings),
+        "restart": None,
     }
 
 
@@ -161,3 +162,11 @@ def test_history_lists_the_minutes_of_endpoints_that_had_traffic(client: TestCli
     hour = client.get("/api/v1/history").json()["endpoints"]
     assert set(hour) == {"GET /a/{id}", "unlisted"}
     assert set(hour["GET /a/{id}"]["async"][0]) == {"requests", "errors", "p95_ms"}
+
+
+def test_a_restart_with_a_wrong_file_is_refused_with_its_errors(client: TestClient, state: State) -> None:
+    state.reloader.path.write_text("backends: {}\n")
+    answer = client.post("/api/v1/restart")
+    assert answer.status_code == 422
+    assert "nothing changed" in answer.json()["detail"]
+    assert answer.json()["errors"][0]["key"].startswith("backends")

@@ -1,0 +1,83 @@
+"""`strangler restart`."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import click
+import httpx2
+
+from proxy.cli import admin as admin_port
+from proxy.cli.errors import fail
+
+INTERVAL = 0.2  # seconds between two looks
+TRIAL = 60.0  # seconds in which the proxy judges the file and tries the new code
+SILENCE = 30.0  # seconds without an answer after which the new process is given up
+
+
+@click.command()
+@admin_port.option
+def restart(admin: str) -> None:
+    """Replace the running proxy, worker by worker, without a failed request.
+
+    For new code, and for settings that only a restart changes (server.listen, server.workers, ...). The
+    control process replaces itself, then starts each worker anew; an old worker goes on until the new one
+    serves, and answers every connection once more before it closes it. A wrong file or new code that does
+    not come up changes nothing. SIGUSR2 does the same.
+
+    Waits until all old workers have gone, for at most server.timeouts.drain after the last new one is up.
+    Exits 1 if the restart was refused or stopped half-way; everything goes on serving then.
+
+    \b
+    strangler restart
+    strangler restart --admin http://127.0.0.1:9000
+    """
+    begun = _begin(admin)
+    if begun["admin"]:
+        admin = f"http://{begun['admin']}"
+        click.echo(f"the admin port moves to {admin}")
+    outcome = _wait(admin, begun["id"])
+    click.echo(f"restart {outcome['state']}: {outcome['detail']}", err=outcome["state"] != "done")
+    raise SystemExit(0 if outcome["state"] == "done" else admin_port.NO)
+
+
+def _wait(admin: str, number: str) -> dict[str, Any]:
+    """The restart's state once it has one."""
+    heard = time.monotonic()
+    while True:
+        config = _look(admin)
+        if config is not None:
+            heard = time.monotonic()
+            state: dict[str, Any] = config["restart"] or {}
+            if state.get("id") == number and state["state"] != "rolling":
+                return state
+        elif time.monotonic() - heard > SILENCE:
+            fail(f"{admin}: no answer since the restart began; workers go on serving, see the log", 1)
+        time.sleep(INTERVAL)
+
+
+def _begin(admin: str) -> dict[str, Any]:
+    """What the admin port says of the restart that it begins; exits 1 if it refuses."""
+    try:
+        answer = httpx2.post(
+            f"{admin}/api/v1/restart", headers=admin_port.headers(), timeout=TRIAL, trust_env=False
+        )
+        content: dict[str, Any] = answer.json()
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        fail(f"{admin}: {error}", admin_port.NO)
+    except ValueError:
+        fail(f"{admin} does not answer like an admin port", admin_port.NO)
+    if answer.status_code != 202:
+        errors = [f"{each['line']}:{each['column']}: {each['message']}" for each in content.get("errors", ())]
+        fail("\n".join([f"{admin}: {content.get('detail')}", *errors]), admin_port.NO)
+    return content
+
+
+def _look(admin: str) -> Any:
+    """`GET /api/v1/config`, or None while nobody answers."""
+    try:
+        answer = httpx2.get(f"{admin}/api/v1/config", timeout=10.0, trust_env=False)
+        return answer.raise_for_status().json()
+    except (httpx2.HTTPError, ValueError):
+        return None

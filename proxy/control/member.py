@@ -1,0 +1,34 @@
+"""What the supervisor knows of one worker."""
+
+from __future__ import annotations
+
+import time
+
+from proxy.control.channel import Link
+from proxy.control.processes import Process
+from proxy.core.messages import Apply
+
+
+class Worker:
+    """One worker process and its connection, if it has one now."""
+
+    def __init__(self, slot: int, process: Process) -> None:
+        self.slot = slot
+        self.process = process
+        self.started = time.monotonic()
+        self.link: Link | None = None
+        self.incarnation = ""
+        self.hash = ""
+        self.generation = 0
+        self.connections = 0
+        self.refused = ""  # why it could not apply the newest snapshot
+        self.ended = ""  # how, once it has
+        self.kept = True  # replaced when it dies: neither on trial nor told to drain
+        self.retired = False
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def serves(self, newest: Apply) -> bool:
+        return self.hash == newest.hash and self.generation == newest.generation

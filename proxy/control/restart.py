@@ -1,0 +1,98 @@
+"""Who may begin a rolling restart, and how the process gives itself up for the next one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from proxy.config import ConfigError
+from proxy.control.log import log
+from proxy.control.preflight import Bound, preflight
+from proxy.control.reload import Reloader
+from proxy.control.roll import Restart, announce
+from proxy.control.supervisor import Supervisor
+
+SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2})
+
+
+class RestartRefused(Exception):
+    """Nothing was changed. `status` is the one of the admin port's answer."""
+
+    def __init__(self, status: int, detail: str, errors: tuple[ConfigError, ...] = ()) -> None:
+        self.status = status
+        self.detail = detail
+        self.errors = errors
+        super().__init__(detail)
+
+
+class Restarter:
+    """`current` is the restart that this process was started for; `ready` is told of the one to come."""
+
+    def __init__(
+        self,
+        reloader: Reloader,
+        supervisor: Supervisor,
+        runtime_dir: str,
+        current: Restart | None = None,
+        ready: Callable[[Restart], None] = lambda restart: None,
+    ) -> None:
+        self.current = current
+        self._reloader = reloader
+        self._supervisor = supervisor
+        self._runtime_dir = runtime_dir
+        self._ready = ready
+        self._preparing = False
+
+    async def request(self, trigger: str, author: str = "") -> Restart:
+        """Judges the file, tries the new code, and lets the process be replaced. Raises RestartRefused."""
+        if self._preparing or (self.current is not None and self.current.state == "rolling"):
+            raise RestartRefused(409, "a restart is under way")
+        self._preparing = True
+        try:
+            restart = await self._prepare(trigger, author)
+        except BaseException:
+            self._preparing = False
+            raise
+        log.info(
+            "rolling restart (%s): replacing this process, then %d workers", trigger, len(restart.workers)
+        )
+        self._ready(restart)
+        return restart
+
+    async def _prepare(self, trigger: str, author: str) -> Restart:
+        verdict = await self._reloader.reload(trigger, author)
+        if verdict.loaded is None:
+            raise RestartRefused(422, "the configuration file was refused; nothing changed", verdict.errors)
+        started = self._reloader.started.server
+        problem = await preflight(command(), Bound(started.listen, started.admin, self._runtime_dir))
+        if problem:
+            log.error("restart refused (%s): %s", trigger, problem)
+            raise RestartRefused(422, f"the next process would not come up; nothing changed: {problem}")
+        admin = self._reloader.running.snapshot.server.admin
+        return Restart(
+            id=os.urandom(6).hex(),
+            workers=tuple(worker.pid for worker in self._supervisor.workers()),
+            listen=started.listen,
+            bound=self._supervisor.address(),
+            admin="" if admin == started.admin else admin,
+        )
+
+
+def command() -> tuple[str, ...]:
+    """What this process was started as."""
+    return (sys.executable, *sys.orig_argv[1:])
+
+
+def replace_process(restart: Restart) -> NoReturn:
+    """The same command anew, in this process: its pid, its place under a service manager, stay.
+
+    Signals are held back until the next one listens to them. Every descriptor but the standard ones closes;
+    the workers keep the listening socket.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    sys.stderr.flush()
+    argv = command()
+    os.execve(argv[0], argv, announce(restart))

@@ -1,0 +1,77 @@
+"""Rolling restart: new code and settings, worker by worker, without a failed request.
+
+The control process replaces itself by exec and finds its workers again as orphans that went on serving. Then,
+slot by slot, a new worker is started beside the old one; once it serves, the old one drains patiently. A new
+worker that does not come up ends the roll: it is killed, and those that were not replaced yet stay.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+import msgspec
+
+from proxy.control.errors import StartupError
+from proxy.control.log import log
+
+VARIABLE = "STRANGLER_RESTART"
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """One rolling restart; `id` tells it from others.
+
+    `workers` are the pids to be replaced; `listen` is the setting they were started with, `bound` their
+    socket's (numeric host, port); `admin` is the admin port's new address, "" if that stays.
+    """
+
+    id: str
+    workers: tuple[int, ...]
+    listen: str
+    bound: tuple[str, int]
+    admin: str = ""
+    state: Literal["rolling", "done", "failed"] = "rolling"
+    detail: str = ""
+
+
+class Slots(Protocol):
+    """What a roll needs of the supervisor."""
+
+    async def replace(self, slot: int) -> str:
+        """Puts a new worker in this slot and drains the old one once it serves; else says why not."""
+
+    def shrink(self, count: int) -> None:
+        """Drains the workers of slots that are not one of 0 to count - 1."""
+
+    async def retired(self) -> None:
+        """Until every worker that was told to drain has gone."""
+
+
+async def roll(restart: Restart, slots: Slots, count: int) -> Restart:
+    """Replaces the workers of slots 0 to count - 1 and drains those beyond; returns how it ended."""
+    for slot in range(count):
+        problem = await slots.replace(slot)
+        if problem:
+            detail = f"the new worker {slot} {problem}; workers that were not replaced yet go on serving"
+            log.error("rolling restart stopped: %s", detail)
+            return replace(restart, state="failed", detail=detail)
+    slots.shrink(count)
+    await slots.retired()
+    log.info("rolling restart done: %d workers", count)
+    return replace(restart, state="done", detail=f"{count} workers")
+
+
+def announce(restart: Restart) -> dict[str, str]:
+    """The environment that tells the next control process what to do."""
+    return {**os.environ, VARIABLE: msgspec.json.encode(restart).decode()}
+
+
+def announced() -> Restart | None:
+    """The restart that this process was started for; taken out of the environment, so none inherits it."""
+    text = os.environ.pop(VARIABLE, "")
+    try:
+        return msgspec.json.decode(text, type=Restart) if text else None
+    except msgspec.DecodeError as error:
+        raise StartupError(f"{VARIABLE} is set, but not by a restart: {error}; unset it") from error

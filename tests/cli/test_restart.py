@@ -1,0 +1,142 @@
+"""`strangler restart` and SIGUSR2 on real processes under load."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import pytest
+from click.testing import CliRunner, Result
+
+from proxy.cli import main
+from tests.cli.keepalive import KeepAlive
+from tests.cli.test_serve import RealSite, backend
+from tests.control.site import alive, eventually, free_port
+
+
+@pytest.fixture
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealSite]:
+    servers = [backend("legacy"), backend("async")]
+    site = RealSite(tmp_path_factory.mktemp("s"), *(server.server_port for server in servers))
+    try:
+        yield site
+    finally:
+        site.close()
+        for server in servers:
+            server.shutdown()
+            server.server_close()
+
+
+def restart(site: RealSite) -> Result:
+    return CliRunner().invoke(main, ["restart", "--admin", f"http://127.0.0.1:{site.admin}"])
+
+
+def pids(site: RealSite) -> list[int]:
+    return site.pids(site.state())
+
+
+def loaded_at(site: RealSite) -> object:
+    """Differs from one control process to the next, whose pid stays."""
+    return site.state()["loaded_at"]
+
+
+def test_clients_that_keep_their_connections_notice_nothing(site: RealSite) -> None:
+    control = site.up()
+    before, began = pids(site), loaded_at(site)
+    with KeepAlive(site.data) as load:
+        load.goes_on()
+        result = restart(site)
+        load.goes_on()
+    assert result.exit_code == 0, result.output + site.log()
+    assert "restart done: 2 workers" in result.stdout
+    assert load.failures == []
+    assert load.closes >= 64
+    assert control.poll() is None
+    assert loaded_at(site) != began
+    assert len(pids(site)) == 2
+    assert not set(pids(site)) & set(before)
+    assert not any(alive(pid) for pid in before)
+    assert not any(os.path.exists(f"/proc/{pid}") for pid in before), "a zombie is left"
+
+
+def test_sigusr2_does_the_same_and_may_come_again(site: RealSite) -> None:
+    control = site.up()
+    for _ in range(2):
+        before = pids(site)
+        control.send_signal(signal.SIGUSR2)
+        eventually(lambda old=before: _rolled(site, old), "every worker is new")
+    assert httpx2.get(f"http://127.0.0.1:{site.data}/a").text == "legacy"
+    control.terminate()
+    assert control.wait(20) == 0
+
+
+def _rolled(site: RealSite, before: list[int]) -> bool:
+    state: dict[str, Any] = site.state()
+    return (
+        bool(state["restart"]) and state["restart"]["state"] == "done" and not set(before) & set(pids(site))
+    )
+
+
+def test_new_number_of_workers_and_new_address_take_effect(site: RealSite) -> None:
+    site.up()
+    before, old_port = pids(site), site.data
+    site.data = free_port()
+    site.write(weight=100, workers=3)
+    assert restart(site).exit_code == 0
+    assert len(pids(site)) == 3
+    assert not set(pids(site)) & set(before)
+    assert httpx2.get(f"http://127.0.0.1:{site.data}/a").text == "async"
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", old_port)).close()
+
+
+def test_fewer_workers_leave_none_behind(site: RealSite) -> None:
+    site.up()
+    before = pids(site)
+    site.write(weight=0, workers=1)
+    assert restart(site).exit_code == 0
+    assert len(pids(site)) == 1
+    assert not any(alive(pid) for pid in before)
+
+
+def test_moved_admin_port_is_followed(site: RealSite) -> None:
+    site.up()
+    old = site.admin
+    site.admin = free_port()
+    site.write(weight=0)
+    result = CliRunner().invoke(main, ["restart", "--admin", f"http://127.0.0.1:{old}"])
+    assert result.exit_code == 0
+    assert f"the admin port moves to http://127.0.0.1:{site.admin}" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (("weight: 0", "weight: 200"), "200 is not between 0 and 100"),
+        (("/run", "/elsewhere"), "server.runtime_dir: is "),
+        (("listen: 127.0.0.1:", "listen: 192.0.2.1:"), "server.listen: cannot listen on 192.0.2.1:"),
+    ],
+)
+def test_a_restart_that_would_not_come_up_changes_nothing(
+    site: RealSite, change: tuple[str, str], reason: str
+) -> None:
+    site.up()
+    before, began = pids(site), loaded_at(site)
+    site.config.write_text(site.text(0).replace(*change))
+    result = restart(site)
+    assert result.exit_code == 1
+    assert reason in result.stderr
+    assert pids(site) == before
+    assert httpx2.get(f"http://127.0.0.1:{site.data}/a").text == "legacy"
+    if "weight" in change[0]:
+        assert loaded_at(site) == began
+
+
+def test_nobody_to_restart_exits_1() -> None:
+    result = CliRunner().invoke(main, ["restart", "--admin", "http://127.0.0.1:1"])
+    assert result.exit_code == 1
+    assert "http://127.0.0.1:1" in result.stderr

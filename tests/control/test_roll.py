@@ -1,0 +1,93 @@
+"""Rolling restarts that do not go well, with scripted workers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.control.site import Site, alive, eventually, free_port
+
+
+def begin(site: Site) -> httpx2.Response:
+    return httpx2.post(f"http://127.0.0.1:{site.admin}/api/v1/restart", timeout=60)
+
+
+def outcome(site: Site) -> dict[str, Any]:
+    """How the newest restart ended, or {} while it goes on."""
+    state: dict[str, Any] = site.state()
+    restart: dict[str, Any] = state["restart"] or {}
+    return restart if restart.get("state") in ("done", "failed") else {}
+
+
+def test_a_new_worker_that_dies_stops_the_roll_and_everything_goes_on(site: Site) -> None:
+    site.up()
+    before = site.pids(site.state())
+    broken = site.gate.with_name("gate.die")
+    broken.touch()
+    assert begin(site).status_code == 202
+    eventually(lambda: outcome(site), "the roll has ended")
+    assert outcome(site)["state"] == "failed"
+    assert "the new worker 0 did not come up: exit code 3" in outcome(site)["detail"]
+    eventually(lambda: site.settled() and site.pids(site.state()) == before, "the old workers are left")
+    assert int(site.ask().split()[0]) in before
+    broken.unlink()
+    os.kill(before[0], signal.SIGKILL)
+    eventually(lambda: site.settled() and before[0] not in site.pids(site.state()), "it is replaced as ever")
+    assert begin(site).status_code == 202
+    eventually(lambda: outcome(site).get("state") == "done", "the next one succeeds")
+    assert before[1] not in site.pids(site.state())
+
+
+def test_a_roll_that_stops_at_its_start_leaves_the_old_address_served(site: Site) -> None:
+    site.up()
+    before, old_port = site.pids(site.state()), site.data
+    site.gate.with_name("gate.die").touch()
+    site.data = free_port()
+    site.write(weight=0)
+    assert begin(site).status_code == 202
+    eventually(lambda: outcome(site).get("state") == "failed", "the roll has stopped")
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", site.data)).close()
+    site.data = old_port
+    assert int(site.ask().split()[0]) in before
+
+
+def test_a_worker_that_does_not_drain_is_killed_after_the_timeout(site: Site) -> None:
+    site.config.write_text(site.text(0).replace("drain: 10s", "drain: 100ms"))
+    site.up({"FAKE_STUCK": "1"})
+    before = site.pids(site.state())
+    assert begin(site).status_code == 202
+    eventually(lambda: outcome(site).get("state") == "done", "the roll is over")
+    assert not any(alive(pid) for pid in before)
+    assert "still busy" in site.log()
+
+
+def test_a_second_restart_has_to_wait_for_the_first(site: Site) -> None:
+    site.up({"FAKE_STUCK": "1"})
+    assert begin(site).status_code == 202
+    eventually(lambda: site.state()["restart"], "the next control process is there")
+    again = begin(site)
+    assert again.status_code == 409
+    assert again.json()["detail"] == "a restart is under way"
+
+
+def test_shutting_down_ends_a_roll(site: Site) -> None:
+    control = site.up({"FAKE_STUCK": "1"})
+    assert begin(site).status_code == 202
+    eventually(lambda: site.state()["restart"], "the next control process is there")
+    control.send_signal(signal.SIGTERM)
+    eventually(lambda: site.get("/readyz").status_code == 503, "it drains")
+    control.send_signal(signal.SIGTERM)
+    assert control.wait(20) == 0
+    eventually(lambda: not any(alive(pid) for pid in site.seen_pids), "nothing is left")
+
+
+def test_an_announcement_that_is_not_ours_ends_the_start(site: Site) -> None:
+    process = site.start({"STRANGLER_RESTART": "1"})
+    assert process.wait(20) == 2
+    assert "STRANGLER_RESTART is set, but not by a restart" in site.log()
