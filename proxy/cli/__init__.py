@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "writes": "proxy.cli.writes:writes",
     "history": "proxy.cli.history:history",
     "rollback": "proxy.cli.rollback:rollback",
+    "ledger": "proxy.cli.ledger:ledger",
     "demo": "proxy.cli.demo.command:demo",
 }
 """Name -> module:attribute. A command's module is imported only when it is asked for, so that what one
@@ -36,6 +37,7 @@ SUMMARIES: Final = {
     "writes": "List writes with an idempotency key; settle unknown ones.",
     "history": "List the configurations that were accepted.",
     "rollback": "Go back to the configuration before.",
+    "ledger": "How far each endpoint is, and what clients use besides.",
     "demo": "A whole migration on this machine, with traffic.",
 }
 

@@ -23,6 +23,7 @@ class Collector:
         self._clock = clock
         self._window = Window(clock())
         self.history = History(clock())
+        self.restarts = 0  # of time: a worker was adopted
         self._live: dict[str, Stats | None] = {}  # None: adopted, nothing heard yet
         self._departed: OrderedDict[str, Stats] = OrderedDict()
         self._base = EMPTY
@@ -47,6 +48,7 @@ class Collector:
             self._window.add(now, older, totals)
         self._live[incarnation] = overlay(older or EMPTY, totals)
         if older is None:  # of an adopted worker: what it counted before has no place in time
+            self.restarts += 1
             self.history.restart(now, self.totals())
         elif self.history.is_due(now):
             self.history.add(now, self.totals())

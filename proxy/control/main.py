@@ -17,6 +17,7 @@ from proxy.control.admin.server import AdminServer
 from proxy.control.channel import SOCKET_NAME, ChannelServer
 from proxy.control.collect import Collector
 from proxy.control.errors import StartupError
+from proxy.control.ledger import Ledger
 from proxy.control.listener import AddressTaken, RuntimeDir, display, listen, resolve
 from proxy.control.log import log
 from proxy.control.recorder import Recorder, started
@@ -78,6 +79,9 @@ class Instance:
         self.recorder = Recorder(loaded.snapshot.server.state)
         self.recorder.record(started(loaded.snapshot.hash, content.decode("utf-8", "replace")))
         self.reloader.record = self.recorder.record
+        self.ledger = Ledger(
+            loaded.snapshot.server.state, self.collector, lambda: self.reloader.running.snapshot
+        )
         self._events: asyncio.Queue[signal.Signals | Restart] = asyncio.Queue()
         self.restarter = Restarter(
             self.reloader, self.supervisor, str(runtime.path), restart, self._events.put_nowait
@@ -90,7 +94,9 @@ class Instance:
             loop.add_signal_handler(number, self._events.put_nowait, number)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # held back by the process that we replace
         self.channel.start()
-        state = State(self.reloader, self.supervisor, self.collector, self.restarter, self.recorder)
+        state = State(
+            self.reloader, self.supervisor, self.collector, self.restarter, self.recorder, self.ledger
+        )
         admin = AdminServer(state, admin_socket)
         try:
             with await self._listener() as listener:
@@ -105,10 +111,12 @@ class Instance:
             tasks.create_task(admin.run())
             watching = tasks.create_task(Watcher(self.reloader).run())
             recording = tasks.create_task(self.recorder.run())
+            keeping = tasks.create_task(self.ledger.run())
             rolling = tasks.create_task(self._roll())
             restart = await self._until_stopped(tasks)
             watching.cancel()
             recording.cancel()
+            keeping.cancel()
             if restart is None:
                 await self._stop()
                 rolling.cancel()

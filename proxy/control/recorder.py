@@ -23,6 +23,7 @@ from proxy.store.schema import TooNew
 WAITING: Final = 1000
 SHOWN: Final = 100  # entries that the admin port shows
 LOOK: Final = 10.0  # seconds between two looks at what others (the command line) wrote
+TIMEOUT: Final = 15.0  # seconds; nobody waits for it
 RETRY: Final = 5.0  # seconds after a failure
 MAX_LINES: Final = 100  # of a difference or of errors, per entry
 
@@ -58,7 +59,7 @@ class Recorder:
     async def _flush(self) -> bool:
         self._news.clear()
         try:
-            async with asyncio.timeout(RETRY), configs.opened(self._url) as engine:
+            async with asyncio.timeout(TIMEOUT), configs.opened(self._url) as engine:
                 while self._waiting:
                     async with engine.begin() as connection:
                         await _write(connection, self._waiting[0])

@@ -10,6 +10,7 @@ from typing import Any
 from proxy.config import ConfigError
 from proxy.control.collect import Collector
 from proxy.control.comparison import differences, last_hour
+from proxy.control.ledger import Ledger
 from proxy.control.recorder import Recorder
 from proxy.control.reload import LastError, Reloader
 from proxy.control.restart import Restarter
@@ -31,6 +32,7 @@ class State:
     collector: Collector
     restarter: Restarter
     recorder: Recorder | None = None
+    ledger: Ledger | None = None
 
     def config(self) -> dict[str, Any]:
         """`GET /api/v1/config`."""

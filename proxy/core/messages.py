@@ -90,6 +90,7 @@ class Stats(Message, frozen=True, tag=True):
     breakers: list[Labelled]  # endpoint, "open" | "ramping", seconds left; closed ones are left out
     keyed: list[Labelled] = []  # endpoint, what became of a request with an idempotency key
     partial: bool = False
+    unlisted: list[Labelled] = []  # "GET /old/{id}", backend; bounded
 
 
 class Drained(Message, frozen=True, tag=True):

@@ -50,6 +50,7 @@ def merge(parts: Sequence[Stats]) -> Stats:
         dropped=_merge_labelled(line for part in parts for line in part.dropped),
         breakers=list(breakers.values()),
         keyed=_merge_labelled(line for part in parts for line in part.keyed),
+        unlisted=_merge_labelled(line for part in parts for line in part.unlisted),
     )
 
 

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
+from typing import Final
 
+from proxy.core.ledger import shape
 from proxy.core.messages import Labelled, Latency, Requests
 from proxy.core.stats import BOUNDS
+
+MAX_UNLISTED: Final = 500
+OTHER: Final = "other"
 
 
 class Counters:
@@ -23,6 +28,7 @@ class Counters:
         "retries",
         "totals",
         "unknown",
+        "unlisted",
     )
 
     def __init__(self) -> None:
@@ -34,6 +40,7 @@ class Counters:
         self.unknown: Counter[tuple[str, str]] = Counter()
         self.dropped: Counter[tuple[str, str]] = Counter()
         self.keyed: Counter[tuple[str, str]] = Counter()
+        self.unlisted: Counter[tuple[str, str]] = Counter()  # bounded: see count_unlisted
         self._reported: dict[tuple[str, str, str, int], int] = {}
         self._reported_totals: dict[tuple[str, str], float] = {}
 
@@ -48,6 +55,13 @@ class Counters:
             counts = self.latencies[pair] = [0] * (len(BOUNDS) + 1)
         counts[bisect_left(BOUNDS, seconds)] += 1
         self.totals[pair] = self.totals.get(pair, 0.0) + seconds
+
+    def count_unlisted(self, method: str, target: bytes, backend: str) -> None:
+        """A request that no endpoint matched, by the endpoint that it could be."""
+        key = (shape(method, target) or OTHER, backend)
+        if key not in self.unlisted and len(self.unlisted) >= MAX_UNLISTED:
+            key = (OTHER, backend)
+        self.unlisted[key] += 1
 
     def request_rows(self, *, changed: bool) -> list[Requests]:
         """All, or those that `changed` since they were asked for before."""

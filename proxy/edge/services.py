@@ -116,6 +116,8 @@ class Services:
         """The one place where a request's outcome is counted."""
         endpoint = exchange.endpoint
         self._observed += 1
+        if endpoint is None:
+            self.counters.count_unlisted(exchange.method, exchange.head.target, exchange.backend)
         self.counters.observe(
             UNLISTED if endpoint is None else endpoint.name,
             exchange.backend,
@@ -159,6 +161,7 @@ class Services:
             ],
             keyed=rows(self.counters.keyed),
             partial=partial,
+            unlisted=rows(self.counters.unlisted),
         )
 
 

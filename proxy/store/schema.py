@@ -81,6 +81,24 @@ configs = sa.Table(
     sa.Column("text", sa.Text, nullable=False),
 )
 
+ledger_hits = sa.Table(
+    "ledger_hits",
+    metadata,
+    sa.Column("endpoint", sa.Text, primary_key=True),
+    sa.Column("backend", sa.Text, primary_key=True),
+    sa.Column("reason", sa.Text, primary_key=True),
+    sa.Column("requests", sa.BigInteger, nullable=False),
+    sa.Column("last", sa.Double, nullable=False),
+)
+
+ledger_weights = sa.Table(
+    "ledger_weights",
+    metadata,
+    sa.Column("endpoint", sa.Text, primary_key=True),
+    sa.Column("weight", sa.Integer, nullable=False),
+    sa.Column("since", sa.Double, nullable=False),
+)
+
 Step = Callable[[sa.Connection], None]
 
 
@@ -92,6 +110,7 @@ PARTS: Final[dict[str, Sequence[Step]]] = {
     "claims": [_create(claims, incarnations)],
     "audit": [_create(audit)],
     "configs": [_create(configs)],
+    "ledger": [_create(ledger_hits, ledger_weights)],
 }
 """The steps of each part, in order: version n is reached by the first n. Steps are only ever added."""
 

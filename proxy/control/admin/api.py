@@ -49,6 +49,7 @@ class Api:
             Route("/api/v1/endpoints", self.endpoints),
             Route("/api/v1/history", self.history),
             Route("/api/v1/audit", self.audit),
+            Route("/api/v1/ledger", self.ledger),
             Route("/api/v1/weights", self.weights, methods=["POST"]),
             Route("/api/v1/announce", self.announce, methods=["POST"]),
             Route("/api/v1/reload", self.reload, methods=["POST"]),
@@ -82,6 +83,12 @@ class Api:
 
     async def audit(self, request: Request) -> Response:
         return JSONResponse({"entries": self._state.audit()})
+
+    async def ledger(self, request: Request) -> Response:
+        if self._state.ledger is None:
+            return problem(503, "there is no ledger")
+        self._state.ledger.look()
+        return JSONResponse(self._state.ledger.as_json())
 
     async def weights(self, request: Request) -> Response:
         """Changes one weight in the file, or with `"preview": true` says what that would do."""

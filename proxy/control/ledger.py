@@ -1,0 +1,168 @@
+"""Keeps the migration ledger: what the workers counted, added up over restarts in the store."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any, Final
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from proxy.control.collect import Collector
+from proxy.control.log import log
+from proxy.core.ledger import Hits, Standing, last_hit, legacy_hits, progress
+from proxy.core.messages import Stats
+from proxy.core.snapshot import BACKENDS, Snapshot
+from proxy.store import ledger as store
+from proxy.store.ledger import HitRow, WeightRow
+from proxy.store.schema import TooNew
+
+INTERVAL: Final = 10.0  # seconds between two looks at the totals
+TIMEOUT: Final = 15.0  # seconds; nobody waits for it
+UNLISTED: Final = "unlisted"
+MAX_UNLISTED: Final = 1000  # paths; those that were hit longest ago are forgotten
+
+Key = tuple[str, str, str]
+"""(endpoint, backend, reason)"""
+
+
+class Ledger:
+    """`snapshot` gives the configuration in force. Without a store it holds what happened since the start."""
+
+    def __init__(
+        self,
+        url: str,
+        collector: Collector,
+        snapshot: Callable[[], Snapshot],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._url = url
+        self._collector = collector
+        self._snapshot = snapshot
+        self._clock = clock
+        self._hits: dict[Key, Hits] = {}
+        self._weights: dict[str, WeightRow] = {}
+        self._seen: dict[Key, int] = {}
+        self._restarts = 0
+        self._changed: set[Key] = set()
+        self._moved: set[str] = set()
+        self._gone: set[str] = set()
+        self._read = False
+        self._failing = False
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        try:
+            while True:
+                await self.flush()
+                await asyncio.sleep(INTERVAL)
+        finally:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Takes in what was counted, and brings the store up to date."""
+        try:
+            async with asyncio.timeout(TIMEOUT), store.begun(self._url) as connection:
+                if not self._read:
+                    self._take_over(*await store.read(connection))
+                self.look()
+                hits = [HitRow(*key, *self._hits[key]) for key in self._changed if key in self._hits]
+                weights = [self._weights[name] for name in self._moved]
+                await store.write(connection, hits, weights, self._gone)
+        except (SQLAlchemyError, OSError, TimeoutError, TooNew) as error:
+            if not self._failing:
+                log.error(
+                    "the migration ledger cannot be written (%s): see server.state", error or "no answer"
+                )
+            self._failing = True
+            self.look()
+            return
+        self._failing = False
+        for pending in (self._changed, self._moved, self._gone):
+            pending.clear()
+
+    def look(self) -> None:
+        """Adds what was counted since the last look."""
+        now = self._clock()
+        for endpoint in self._snapshot().endpoints:
+            known = self._weights.get(endpoint.name)
+            if known is None or known.weight != endpoint.weight:
+                self._weights[endpoint.name] = WeightRow(endpoint.name, endpoint.weight, now)
+                self._moved.add(endpoint.name)
+                self._forget(endpoint.name)
+        counted = _counted(self._collector.totals())
+        if self._collector.restarts != self._restarts:  # what an adopted worker did before has no time
+            self._restarts, self._seen = self._collector.restarts, counted
+        for key, count in counted.items():
+            if new := count - self._seen.get(key, 0):
+                self._hits[key] = Hits(self._hits.get(key, Hits(0, now)).requests + new, now)
+                self._changed.add(key)
+        self._seen = counted
+        self._bound()
+
+    def unlisted_since(self, since: float) -> int:
+        """How many unlisted paths were asked for since then, Unix seconds."""
+        return sum(key[2] == UNLISTED and hits.last >= since for key, hits in self._hits.items())
+
+    def as_json(self) -> dict[str, Any]:
+        """`GET /api/v1/ledger`."""
+        now = self._clock()
+        by_endpoint: defaultdict[str, dict[tuple[str, str], Hits]] = defaultdict(dict)
+        for (name, backend, reason), hits in self._hits.items():
+            by_endpoint[name][backend, reason] = hits
+        listed = {endpoint.name for endpoint in self._snapshot().endpoints}
+        standings = {
+            name: Standing(row.weight, row.since, by_endpoint[name])
+            for name, row in self._weights.items()
+            if name in listed
+        }
+        unlisted = sorted(key[0] for key in self._hits if key[2] == UNLISTED and key[0] not in listed)
+        return {
+            "endpoints": [{"endpoint": name, **_json(each, now)} for name, each in standings.items()],
+            UNLISTED: [
+                {"path": name, "hits": sum(hits.requests for hits in by_endpoint[name].values())}
+                for name in dict.fromkeys(unlisted)
+            ],
+        }
+
+    def _take_over(self, hits: list[HitRow], weights: list[WeightRow]) -> None:
+        """What earlier processes wrote; what was counted before the store could be read comes on top."""
+        stored = {row.endpoint: row for row in weights}
+        self._weights = stored | {n: row for n, row in self._weights.items() if n not in stored}
+        for row in hits:
+            key = (row.endpoint, row.backend, row.reason)
+            mine = self._hits.get(key, Hits(0, row.last))
+            self._hits[key] = Hits(row.requests + mine.requests, max(row.last, mine.last))
+        self._read = True
+
+    def _forget(self, name: str) -> None:
+        for key in [key for key in self._hits if key[0] == name]:
+            del self._hits[key]
+        self._gone.add(name)
+
+    def _bound(self) -> None:
+        paths = sorted((hits.last, key) for key, hits in self._hits.items() if key[2] == UNLISTED)
+        for _, key in paths[: max(0, len(paths) - MAX_UNLISTED)]:
+            self._forget(key[0])
+
+
+def _counted(totals: Stats) -> dict[Key, int]:
+    counted: defaultdict[Key, int] = defaultdict(int)
+    for line in totals.requests:
+        if line.endpoint != UNLISTED and line.backend in BACKENDS:
+            counted[line.endpoint, line.backend, line.reason] += line.count
+    for path in totals.unlisted:
+        counted[path.first, path.second, UNLISTED] += path.count
+    return counted
+
+
+def _json(standing: Standing, now: float) -> dict[str, Any]:
+    return {
+        "progress": progress(standing, now),
+        "weight": standing.weight / 100,
+        "days": round((now - standing.since) / 86_400, 2),
+        "last_hit": {backend: last_hit(standing, backend) for backend in BACKENDS},
+        "legacy": {reason: hits.requests for reason, hits in legacy_hits(standing).items()},
+    }

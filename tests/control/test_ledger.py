@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from proxy.control import ledger
+from proxy.control.ledger import Ledger
+from proxy.control.state import State
+from proxy.core.messages import Labelled, Requests
+from proxy.core.totals import EMPTY
+
+DAY = 86_400.0
+
+
+class Clock:
+    now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def made(state: State, clock: Clock, tmp_path: Path) -> Ledger:
+    return make(state, clock, tmp_path)
+
+
+def make(state: State, clock: Clock, directory: Path) -> Ledger:
+    url = f"sqlite:///{directory}/state.db"
+    return Ledger(url, state.collector, lambda: state.reloader.running.snapshot, clock)
+
+
+def served(state: State, count: int, *unlisted: str) -> None:
+    """Totals of one worker: `count` requests to legacy by fallback, and one to each unlisted path."""
+    state.collector.joined("w", fresh=True)
+    state.collector.record(
+        "w",
+        msgspec.structs.replace(
+            EMPTY,
+            requests=[Requests("GET /a/{id}", "legacy", "fallback", 200, count)],
+            unlisted=[Labelled(path, "legacy", 1) for path in unlisted],
+        ),
+    )
+
+
+def weight(state: State, number: object) -> None:
+    path = state.reloader.path
+    path.write_text(path.read_text().replace("weight: 12.5", f"weight: {number}"))
+    asyncio.run(state.reloader.reload("test"))
+
+
+def first(made: Ledger) -> dict[str, Any]:
+    row: dict[str, Any] = made.as_json()["endpoints"][0]
+    return row
+
+
+def test_what_was_counted_outlives_the_process(
+    made: Ledger, state: State, clock: Clock, tmp_path: Path
+) -> None:
+    served(state, 5)
+    asyncio.run(made.flush())
+    clock.now += 60
+    later = make(state, clock, tmp_path)
+    state.collector.left("w")
+    later._seen = {("GET /a/{id}", "legacy", "fallback"): 5}
+    asyncio.run(later.flush())
+    assert first(later)["legacy"] == {"fallback": 5}
+    assert first(later)["last_hit"] == {"legacy": 1_000_000.0, "async": None}
+
+
+def test_an_endpoint_at_100_is_done_after_seven_quiet_days(made: Ledger, state: State, clock: Clock) -> None:
+    made.look()
+    assert first(made)["progress"] == "moving"
+    weight(state, 100)
+    made.look()
+    assert first(made)["progress"] == "waiting"
+    clock.now += 6 * DAY
+    served(state, 2)
+    made.look()
+    assert (first(made)["progress"], first(made)["legacy"]) == ("legacy still hit", {"fallback": 2})
+    clock.now += 7.5 * DAY
+    made.look()
+    assert (first(made)["progress"], first(made)["days"]) == ("done", 13.5)
+
+
+def test_hits_count_from_when_the_weight_became_what_it_is(made: Ledger, state: State) -> None:
+    served(state, 5)
+    made.look()
+    weight(state, 100)
+    asyncio.run(made.flush())
+    assert (first(made)["legacy"], first(made)["progress"]) == ({}, "waiting")
+
+
+def test_what_an_adopted_worker_did_before_is_no_hit_of_today(made: Ledger, state: State) -> None:
+    state.collector.joined("old", fresh=False)
+    old = msgspec.structs.replace(EMPTY, requests=[Requests("GET /a/{id}", "legacy", "weight", 200, 99)])
+    state.collector.record("old", old)
+    made.look()
+    assert first(made)["legacy"] == {}
+
+
+def test_unlisted_paths_are_listed_and_bounded(
+    made: Ledger, state: State, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "MAX_UNLISTED", 2)
+    served(state, 0, "GET /old", "GET /x", "GET /y")
+    asyncio.run(made.flush())
+    assert len(made.as_json()["unlisted"]) == 2
+    assert made.unlisted_since(clock.now - DAY) == 2
+    assert made.unlisted_since(clock.now + 1) == 0
+
+
+def test_without_a_store_it_goes_on_in_memory(made: Ledger, state: State, tmp_path: Path) -> None:
+    (tmp_path / "state.db").mkdir()
+    served(state, 5)
+    asyncio.run(made.flush())
+    assert first(made)["legacy"] == {"fallback": 5}
