@@ -38,6 +38,8 @@ async def listing(url: str, state: State | None = None, limit: int = 100) -> lis
         query = query.where(claims.c.state == state)
     async with _opened(url) as engine, engine.connect() as connection:
         await connection.execution_options(readonly=True)
+        if not await connection.run_sync(lambda sync: sa.inspect(sync).has_table(claims.name)):
+            return []
         return [statements.to_record(row) for row in await connection.execute(query)]
 
 
@@ -50,7 +52,8 @@ async def settle(url: str, id: str, *, done: bool, reason: str, author: str) -> 
         raise NotSettled(f"there is no write {id}")
     now = time.time()
     async with _opened(url) as engine:
-        async with engine.connect() as connection:
+        async with engine.begin() as connection:
+            await connection.run_sync(migrate, "claims")
             row = (await connection.execute(sa.select(claims).where(claims.c.id == id))).one_or_none()
         if row is None:
             raise NotSettled(f"there is no write {id}")
@@ -95,8 +98,6 @@ async def _opened(url: str) -> AsyncIterator[AsyncEngine]:
     engine = async_engine(url, claims_file(url) if is_sqlite(url) else None)
     try:
         async with asyncio.timeout(TIMEOUT):
-            async with engine.begin() as connection:
-                await connection.run_sync(migrate, "claims")
             yield engine
     except (sa.exc.SQLAlchemyError, OSError, TooNew) as error:
         raise StoreUnavailable(f"{getattr(error, 'orig', None) or error}") from error

@@ -14,6 +14,7 @@ from proxy.control.admin.feed import Feed
 from proxy.control.admin.problems import problem
 from proxy.control.admin.view import METRICS, phases, unlisted
 from proxy.control.state import State
+from proxy.control.unknown import UnknownWrites
 
 HERE = Path(__file__).parent
 CSP = (
@@ -36,6 +37,7 @@ class Pages:
         self._state = state
         self._page = _TEMPLATES.get_template("status.html")
         self._figures = _TEMPLATES.get_template("figures.html")
+        self.unknown = UnknownWrites(state.reloader.started.server.state)
         self.feed = Feed(self._fragment)
 
     def routes(self) -> list[BaseRoute]:
@@ -62,11 +64,13 @@ class Pages:
 
     def _fragment(self) -> str:
         state = self._state
+        self.unknown.refresh()
         return self._figures.render(
             config=state.config(),
             phases=phases(state),
             unlisted=unlisted(state),
             audit=state.audit()[:10],
+            unknown=self.unknown,
             metrics=METRICS,
             minutes=max(1, round(state.collector.evidence_seconds() / 60)),
             ready=state.supervisor.ready(),

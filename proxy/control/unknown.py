@@ -1,0 +1,42 @@
+"""Writes with an unknown outcome for the status page, looked up only while somebody looks at it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, Final
+
+from proxy.store import StoreUnavailable
+from proxy.store.writes import as_json, listing
+
+INTERVAL: Final = 5.0  # seconds between two looks
+SHOWN: Final = 20
+
+
+class UnknownWrites:
+    """`writes` are the newest: SHOWN, and one more if there are more. `error` says why they are old."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._looked = float("-inf")
+        self._looking: asyncio.Task[None] | None = None
+        self.writes: list[dict[str, Any]] = []
+        self.error = ""
+
+    def refresh(self) -> None:
+        """Starts a look if the last one is old; what it finds is there the next time. Needs a loop."""
+        now = time.monotonic()
+        if self._looking is None and now - self._looked >= INTERVAL:
+            self._looked = now
+            self._looking = asyncio.get_running_loop().create_task(self.look())
+            self._looking.add_done_callback(self._done)
+
+    async def look(self) -> None:
+        try:
+            self.writes = [as_json(record) for record in await listing(self._url, "unknown", SHOWN + 1)]
+            self.error = ""
+        except (StoreUnavailable, TimeoutError) as error:
+            self.error = f"the store does not answer: {error}"
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._looking = None
