@@ -134,6 +134,10 @@ class KeyedExchange(Exchange):
         if self.upstream is not None:
             self.upstream.resume()
 
+    def on_client_writable(self, writable: bool) -> None:
+        if self._record is None:  # what is held does not depend on the client
+            super().on_client_writable(writable)
+
     def _go_plain(self) -> None:
         """From here on like a request without a key."""
         self._plain = True
