@@ -15,8 +15,6 @@ NOT_YET = "is not supported yet"
 
 def unsupported(config: Config) -> Iterator[tuple[Path, str]]:
     """Paths of what the file asks for too early, each with a phrase that follows the value."""
-    if config.server.access_log != "off":
-        yield ("server", "access_log"), f"{NOT_YET}: leave it off"
     yield from _backend(("backends", "legacy"), config.backends.legacy)
     yield from _backend(("backends", "async"), config.backends.async_)
     yield from _compare(("compare",), config.compare)

@@ -119,6 +119,11 @@ class Exchange:
         self._fresh = False  # an attempt died: the next must not meet another dead connection
         self._ended = False
 
+    @property
+    def peer(self) -> str:
+        """Address of the client's end of its connection, also when it is gone."""
+        return self._outbound.hop.peer.decode("ascii")
+
     # the request, from the client's connection
 
     def begin(self, has_body: bool) -> None:

@@ -15,6 +15,7 @@ from proxy.core.http1.grammar import Malformed
 from proxy.core.messages import Labelled, Stats
 from proxy.core.retry import Budget
 from proxy.core.snapshot import ASYNC, BACKENDS, LEGACY, BackendName, Endpoint, Snapshot
+from proxy.edge.access_log import AccessLog
 from proxy.edge.counters import Counters, rows
 from proxy.edge.deadlines import Sweeper
 from proxy.edge.downstream import ClientConnection
@@ -53,6 +54,7 @@ class Services:
             name: Pool(snapshot.backend(name), loop, self.upstreams) for name in BACKENDS
         }
         self.trusted: tuple[Network, ...] = _networks(snapshot)
+        self.access_log = _access_log(snapshot)
         self._breakers: dict[str, Breaker] = {}
         self._budget = Budget(snapshot.retries, loop.time())
         self._observed = 0
@@ -67,6 +69,9 @@ class Services:
                 self.pools[name].retire()
                 self.pools[name] = Pool(snapshot.backend(name), self.loop, self.upstreams)
         self.trusted = _networks(snapshot)
+        if snapshot.server.access_log != previous.server.access_log:
+            self.close_access_log()
+            self.access_log = _access_log(snapshot)
         if snapshot.retries != previous.retries:
             self._budget = Budget(snapshot.retries, self.loop.time(), self._observed)
         kept = {endpoint.name: endpoint.breaker for endpoint in snapshot.endpoints}
@@ -118,18 +123,30 @@ class Services:
         self._observed += 1
         if endpoint is None:
             self.counters.count_unlisted(exchange.method, exchange.head.target, exchange.backend)
+        seconds = time.perf_counter() - exchange.started
+        if self.access_log is not None:
+            self.access_log.exchange(exchange, seconds)
         self.counters.observe(
             UNLISTED if endpoint is None else endpoint.name,
             exchange.backend,
             exchange.reason,
             exchange.status,
-            time.perf_counter() - exchange.started,
+            seconds,
         )
 
     def observe_refusal(self, reason: str, error: Malformed) -> None:
         """A request that was answered here, before any backend was chosen."""
         self.counters.requests[UNLISTED, "proxy", reason, error.status] += 1
         self.counters.errors["client", error.kind] += 1
+        if self.access_log is not None:
+            self.access_log.refusal(reason, error.status)
+
+    def close_access_log(self, *, wait: bool = False) -> None:
+        """Lets its thread write what waits and end; `wait` for it, a few seconds at most."""
+        if self.access_log is not None:
+            self.access_log.close()
+            if wait:
+                self.access_log.join()
 
     def count_error(self, source: str, kind: str) -> None:
         self.counters.errors[source, kind] += 1
@@ -143,9 +160,16 @@ class Services:
     def count_keyed(self, endpoint: Endpoint, result: str) -> None:
         self.counters.keyed[endpoint.name, result] += 1
 
+    def _count_dropped_lines(self) -> None:
+        log = self.access_log
+        if log is not None and log.dropped:
+            dropped, log.dropped = log.dropped, 0
+            self.counters.dropped["access_log", "not written"] += dropped
+
     def stats(self, *, partial: bool = False) -> Stats:
         """What this worker counted; `partial` leaves out the series that are as they were in the last one."""
         now = self.loop.time()
+        self._count_dropped_lines()
         return Stats(
             connections=len(self.clients.items),
             requests=self.counters.request_rows(changed=partial),
@@ -163,6 +187,11 @@ class Services:
             partial=partial,
             unlisted=rows(self.counters.unlisted),
         )
+
+
+def _access_log(snapshot: Snapshot) -> AccessLog | None:
+    path = snapshot.server.access_log
+    return None if path is None else AccessLog(path)
 
 
 def _networks(snapshot: Snapshot) -> tuple[Network, ...]:

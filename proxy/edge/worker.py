@@ -51,6 +51,7 @@ class Worker:
         channel.cancel()
         await asyncio.gather(channel, reports, return_exceptions=True)
         if self._services is not None:
+            self._services.close_access_log(wait=True)
             await self._services.writes.close()
 
     def drain(self, timeout: float, patient: bool = False) -> None:

@@ -7,7 +7,6 @@ from proxy.config.unsupported import NOT_YET
 from tests.config.texts import error, errors
 
 ASKS_TOO_EARLY = [
-    ("server: {access_log: '-'}", "server.access_log"),
     ("compare: {sample: 0.1%}", "compare.sample"),
     ("compare: {rules: [{ignore: id}]}", "compare.rules"),
     ("endpoints: {GET /a: {compare: {sample: 5%}}}", 'endpoints."GET /a".compare.sample'),
@@ -37,7 +36,6 @@ def test_backend_settings_that_do_not_exist_yet_are_refused(setting: str, key: s
 
 def test_the_same_keys_at_rest_are_accepted() -> None:
     text = """
-server: {access_log: off}
 compare: {sample: 0%, rules: [], redact: [a.b]}
 endpoints: {POST /a: {idempotency: off, compression: off, compare: {sample: 0%}}}
 """
