@@ -1,0 +1,120 @@
+"""Places in an answer, as text: `items[].id`, `header:etag`, `:status`, `$`.
+
+A body's root is `$`, a member `.name` (or `["any text"]`), an element `[]` whatever its position.
+Patterns may say `*` for any one member and `**` for any number of steps.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+Steps = tuple[str | int, ...]
+"""From the body's root: member names and positions."""
+
+ROOT: Final = "$"
+STATUS: Final = ":status"
+HEADER: Final = "header:"
+MAX_PATTERN: Final = 1000  # characters
+MAX_DEEP: Final = 3  # times `**`; each one more multiplies the work of matching
+
+# What a pattern's steps are where they are not names.
+_ELEMENT: Final = 0
+_MEMBER: Final = 1
+_DEEP: Final = 2
+_SIGNS: Final = {"[]": _ELEMENT, "*": _MEMBER, "**": _DEEP}
+
+_NAME: Final = r"[A-Za-z_][A-Za-z0-9_\-]*+"
+_is_plain: Final = re.compile(_NAME).fullmatch
+_step: Final = re.compile(rf'(\.?)(\*\*|\*|{_NAME})|(\[\])|\[("(?:[^"\\]|\\.)*+")\]').match
+_is_header: Final = re.compile(r"header:[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
+_ALLOWED: Final = (
+    'is not a path such as items[].id, ["odd name"].id, **.updated_at, $ (the body), header:etag or :status'
+)
+
+
+def path_text(steps: Steps) -> str:
+    """The path of a place in a body: every position becomes `[]`."""
+    text = ""
+    for step in steps:
+        if isinstance(step, int):
+            text += "[]"
+        elif _is_plain(step):
+            text += f".{step}" if text else step
+        else:
+            text += f"[{json.dumps(step, ensure_ascii=False)}]"
+    return text or ROOT
+
+
+class Pattern(NamedTuple):
+    """`steps` is None for a header and the status, which have nothing below them."""
+
+    text: str
+    steps: tuple[str | int, ...] | None
+
+    def matches(self, path: str, steps: Steps) -> bool:
+        """`path` and `steps` say the same place; steps alone do not tell a header from the body."""
+        return path == self.text if self.steps is None else _in_body(path) and _match(self.steps, steps)
+
+    def covers(self, path: str, steps: Steps) -> bool:
+        """Whether the place is a match or lies below one."""
+        if self.steps is None:
+            return path == self.text
+        return _in_body(path) and _match((*self.steps, _DEEP), steps)
+
+
+@lru_cache(maxsize=4096)
+def parse_pattern(text: str) -> Pattern:
+    """Raises ValueError with a phrase that follows the text."""
+    if text == ROOT:
+        return Pattern(text, ())
+    if text == STATUS or _is_header(text):
+        return Pattern(text.lower(), None)
+    if not text or len(text) > MAX_PATTERN:
+        raise ValueError(_ALLOWED)
+    steps: list[str | int] = []
+    position = 0
+    while position < len(text):
+        found = _step(text, position)
+        if found is None or (found[2] and bool(found[1]) != bool(steps)):  # a dot between, and none before
+            raise ValueError(_ALLOWED)
+        steps.append(_read(found))
+        position = found.end()
+    if steps.count(_DEEP) > MAX_DEEP:
+        raise ValueError(f"says ** more than {MAX_DEEP} times")
+    return Pattern(text, tuple(steps))
+
+
+def _read(found: re.Match[str]) -> str | int:
+    written = found[2] or found[3]
+    if written in _SIGNS:
+        return _SIGNS[written]
+    try:
+        return str(written or json.loads(found[4]))
+    except ValueError:
+        raise ValueError(_ALLOWED) from None
+
+
+def _in_body(path: str) -> bool:
+    return not path.startswith((HEADER, STATUS))
+
+
+def _match(pattern: tuple[str | int, ...], steps: Steps) -> bool:
+    for position, wanted in enumerate(pattern):
+        if wanted == _DEEP:
+            rest = pattern[position + 1 :]
+            return not rest or any(_match(rest, steps[n:]) for n in range(position, len(steps) + 1))
+        if position >= len(steps):
+            return False
+        step = steps[position]
+        if wanted == _ELEMENT:
+            fits = isinstance(step, int)
+        elif wanted == _MEMBER:
+            fits = isinstance(step, str)
+        else:
+            fits = step == wanted
+        if not fits:
+            return False
+    return len(pattern) == len(steps)
