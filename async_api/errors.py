@@ -27,12 +27,15 @@ class Kind(NamedTuple):
 
 KINDS = {
     "malformed-body": Kind(400, "The body is not usable JSON"),
+    "idempotency-key-invalid": Kind(400, "The idempotency key is not usable"),
     "unauthorized": Kind(401, "A valid API key is needed"),
     "not-found": Kind(404, "There is no such thing"),
     "method-not-allowed": Kind(405, "This method is not allowed here"),
+    "idempotency-key-in-use": Kind(409, "The first request with this key is still running"),
     "body-too-large": Kind(413, "The body is too large"),
     "unsupported-media-type": Kind(415, "The body must be application/json"),
     "invalid-request": Kind(422, "Some values are not allowed"),
+    "idempotency-key-reused": Kind(422, "The idempotency key belongs to another request"),
     "insufficient-funds": Kind(422, "The account does not hold enough"),
     "account-frozen": Kind(422, "The account is frozen"),
     "currency-mismatch": Kind(422, "The currencies differ"),

@@ -7,10 +7,11 @@ from uuid import UUID
 from fastapi import Response
 from fastapi.responses import StreamingResponse
 
-from async_api import cursors, statements, transactions
+from async_api import cursors, statements
 from async_api.auth import Merchant
 from async_api.database import Connection, Record
 from async_api.errors import Problem
+from async_api.idempotency import Done, OptionalClaim, execute
 from async_api.models import Account, AccountOpening, AccountReplacement, TransactionPage
 from async_api.queries import accounts, entries, ledger
 from async_api.routes.common import (
@@ -22,6 +23,7 @@ from async_api.routes.common import (
     Limit,
     Month,
     RetryPolicy,
+    answered,
     below,
     problems,
     router,
@@ -63,25 +65,24 @@ async def get_statement(key: AccountKey, month: Month, merchant: Merchant, datab
     return StreamingResponse(lines, headers=headers)
 
 
-@routes.post("", status_code=201, responses=problems(*(s for s in WRITE if s != 404)))
+@routes.post("", status_code=201, response_model=Account, responses=problems(*(s for s in WRITE if s != 404)))
 async def open_account(
-    opening: AccountOpening, merchant: Merchant, database: Db, retry: RetryPolicy, response: Response
-) -> Account:
+    opening: AccountOpening, merchant: Merchant, database: Db, retry: RetryPolicy, claim: OptionalClaim
+) -> Response:
     """The opening balance comes from the merchant's settlement account."""
     balance = opening.opening_balance
     if balance and balance.currency != opening.currency:
         raise Problem("currency-mismatch", "The opening balance must be in the account's currency.")
 
-    async def work(connection: Connection) -> Record:
+    async def work(connection: Connection) -> Done:
         account = await accounts.insert(connection, merchant, opening.name, opening.currency)
         if balance and balance.minor:
             await _fund(connection, merchant, account, balance.minor)
             [account] = await accounts.lock(connection, [account["id"]], merchant)
-        return account
+        answer = answered(201, accounts.show(account), f"/accounts/{account['id']}")
+        return Done(answer, accounts.proof(account))
 
-    account = await transactions.run(database, work, accounts.proof, retry)
-    response.headers["Location"] = f"/accounts/{account['id']}"
-    return accounts.show(account)
+    return await execute(database, claim, work, retry)
 
 
 async def _fund(connection: Connection, merchant: UUID, account: Record, amount: int) -> None:
@@ -97,11 +98,17 @@ async def _fund(connection: Connection, merchant: UUID, account: Record, amount:
         raise declined.problem() from None
 
 
-@routes.put("/{account_id}", responses=problems(*WRITE))
+@routes.put("/{account_id}", response_model=Account, responses=problems(*WRITE))
 async def replace_account(
-    key: AccountKey, replacement: AccountReplacement, merchant: Merchant, database: Db, retry: RetryPolicy
-) -> Account:
-    async def work(connection: Connection) -> Record:
-        return await accounts.replace(connection, key, merchant, replacement.name, replacement.status)
+    key: AccountKey,
+    replacement: AccountReplacement,
+    merchant: Merchant,
+    database: Db,
+    retry: RetryPolicy,
+    claim: OptionalClaim,
+) -> Response:
+    async def work(connection: Connection) -> Done:
+        account = await accounts.replace(connection, key, merchant, replacement.name, replacement.status)
+        return Done(answered(200, accounts.show(account)), accounts.proof(account))
 
-    return accounts.show(await transactions.run(database, work, accounts.proof, retry))
+    return await execute(database, claim, work, retry)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Security
-from pydantic import BeforeValidator
+from fastapi import APIRouter, Depends, Path, Query, Request, Response, Security
+from pydantic import BaseModel, BeforeValidator
 
 from async_api import cursors
 from async_api.auth import scheme
@@ -20,6 +20,7 @@ REASONS = {
     400: "The body is not usable JSON.",
     401: "The API key is missing, unknown or revoked.",
     404: "There is no such thing, or it is another merchant's.",
+    409: "The first request with this `Idempotency-Key` is still running.",
     413: "The body is too large.",
     415: "The body is not application/json.",
     422: "Some values are not allowed, or the money cannot be moved.",
@@ -27,7 +28,7 @@ REASONS = {
     503: "Try again later: nothing was done.",
 }
 READ = (401, 404, 422, 500, 503)
-WRITE = (400, 401, 404, 413, 415, 422, 500, 503)
+WRITE = (400, 401, 404, 409, 413, 415, 422, 500, 503)
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -40,6 +41,12 @@ def router(prefix: str, tag: str) -> APIRouter:
     return APIRouter(
         prefix=prefix, tags=[tag], route_class=AuthenticatedRoute, dependencies=[Security(scheme)]
     )
+
+
+def answered(status: int, shown: BaseModel, location: str | None = None) -> Response:
+    """The whole answer of a write, made inside its transaction so that it can be stored there."""
+    headers = None if location is None else {"Location": location}
+    return Response(shown.model_dump_json(by_alias=True), status, headers, "application/json")
 
 
 def database(request: Request) -> Database:

@@ -7,10 +7,11 @@ from uuid import UUID
 
 from fastapi import Query, Response
 
-from async_api import cursors, transactions
+from async_api import cursors
 from async_api.auth import Merchant
 from async_api.database import Connection, Record
 from async_api.errors import Problem
+from async_api.idempotency import Done, OptionalClaim, execute
 from async_api.models import Id, Payment, PaymentOrder, PaymentPage, PaymentStatus, Refund, RefundOrder
 from async_api.queries import accounts, ledger, payments
 from async_api.routes.common import (
@@ -21,6 +22,7 @@ from async_api.routes.common import (
     Limit,
     PaymentKey,
     RetryPolicy,
+    answered,
     below,
     problems,
     router,
@@ -53,16 +55,16 @@ async def list_payments(
     return PaymentPage.model_construct(items=[payments.show(row) for row in rows[:limit]], next_cursor=more)
 
 
-@routes.post("", status_code=201, responses=problems(*WRITE))
+@routes.post("", status_code=201, response_model=Payment, responses=problems(*WRITE))
 async def create_payment(
-    order: PaymentOrder, merchant: Merchant, database: Db, retry: RetryPolicy, response: Response
-) -> Payment:
-    async def work(connection: Connection) -> Record:
-        return await _pay(connection, merchant, order)
+    order: PaymentOrder, merchant: Merchant, database: Db, retry: RetryPolicy, claim: OptionalClaim
+) -> Response:
+    async def work(connection: Connection) -> Done:
+        payment = await _pay(connection, merchant, order)
+        answer = answered(201, payments.show(payment), f"/payments/{payment['id']}")
+        return Done(answer, (payments.EXISTS, payment["id"]))
 
-    payment = await transactions.run(database, work, lambda row: (payments.EXISTS, row["id"]), retry)
-    response.headers["Location"] = f"/payments/{payment['id']}"
-    return payments.show(payment)
+    return await execute(database, claim, work, retry)
 
 
 async def _pay(connection: Connection, merchant: UUID, order: PaymentOrder) -> Record:
@@ -79,20 +81,22 @@ async def _pay(connection: Connection, merchant: UUID, order: PaymentOrder) -> R
     return payment
 
 
-@routes.post("/{payment_id}/refunds", status_code=201, responses=problems(*WRITE))
+@routes.post("/{payment_id}/refunds", status_code=201, response_model=Refund, responses=problems(*WRITE))
 async def create_refund(
-    key: PaymentKey, order: RefundOrder, merchant: Merchant, database: Db, retry: RetryPolicy
-) -> Refund:
-    async def work(connection: Connection) -> tuple[Record, str, Problem | None]:
-        return await _refund(connection, merchant, key, order)
+    key: PaymentKey,
+    order: RefundOrder,
+    merchant: Merchant,
+    database: Db,
+    retry: RetryPolicy,
+    claim: OptionalClaim,
+) -> Response:
+    async def work(connection: Connection) -> Done:
+        refund, currency, refused = await _refund(connection, merchant, key, order)
+        shown = payments.show_refund(refund, currency)
+        answer = refused.response() if refused else answered(201, shown)
+        return Done(answer, (payments.REFUND_EXISTS, refund["id"]))
 
-    def proof(result: tuple[Record, str, Problem | None]) -> transactions.Query:
-        return payments.REFUND_EXISTS, result[0]["id"]
-
-    refund, currency, refused = await transactions.run(database, work, proof, retry)
-    if refused:
-        raise refused
-    return payments.show_refund(refund, currency)
+    return await execute(database, claim, work, retry)
 
 
 async def _refund(
