@@ -1,0 +1,212 @@
+"""Mixed traffic for a long time, while weights flip, backends and workers are killed: `python -m bench.soak`.
+
+Ends by itself with a table. Exit 1 if something failed that nothing had disturbed, if a worker holds
+connections or descriptors after the clients have gone, or if memory grows (judged from five minutes on).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from bench.processes import Child, free_port, spawn, wait_for_port
+from bench.soak_clients import Clients
+
+DISTURBED = 3.0  # seconds after a kill in which failures are expected
+QUIESCENCE = 15.0  # seconds in which everything must be given back; pooled connections live for 4
+GROWTH = 24.0  # MiB per hour that a worker may grow
+JUDGED = 240.0  # seconds of samples after warm-up from which on growth is judged
+WARM_UP = 0.2  # share of the run
+CONFIG = """\
+server: {{listen: "127.0.0.1:{data}", admin: "127.0.0.1:{admin}", workers: 2, runtime_dir: {directory}/run,
+  state: "sqlite:///{directory}/state.db"}}
+backends: {{legacy: {{url: "http://127.0.0.1:{legacy}"}}, async: {{url: "http://127.0.0.1:{async_}"}}}}
+phases: {{all: {{methods: [GET, POST]}}}}
+endpoints:
+  GET /small: {{weight: {weight}}}
+  GET /big: {{weight: {weight}}}
+  POST /write: {{weight: {weight}}}
+"""
+
+
+@dataclass
+class Soak:
+    """One run's processes and what is found out about them."""
+
+    directory: Path
+    ports: dict[str, int] = field(
+        default_factory=lambda: {name: free_port() for name in ("data", "admin", "legacy", "async_")}
+    )
+    children: dict[str, Child] = field(default_factory=dict)
+    events: list[float] = field(default_factory=list)  # when something was killed
+    memory: dict[int, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
+    descriptors: int = 0  # of a worker that has not served yet
+
+    def start(self) -> None:
+        for name in ("legacy", "async_"):
+            self.start_backend(name)
+        self.configure(0)
+        serve = [sys.executable, "-m", "proxy", "serve", "--config", str(self.directory / "routing.yaml")]
+        self.children["proxy"] = spawn("proxy", serve, self.directory, frozenset(os.sched_getaffinity(0)))
+        wait_for_port(self.children["proxy"], self.ports["admin"])
+
+    def start_backend(self, name: str) -> None:
+        argv = [sys.executable, "-m", "bench.soak_backend", "--port", str(self.ports[name])]
+        self.children[name] = spawn(name, argv, self.directory, frozenset(os.sched_getaffinity(0)))
+        wait_for_port(self.children[name], self.ports[name])
+
+    def configure(self, weight: int) -> None:
+        new = self.directory / "routing.yaml.new"
+        new.write_text(CONFIG.format(directory=self.directory, weight=weight, **self.ports))
+        new.replace(self.directory / "routing.yaml")
+
+    def workers(self) -> list[dict[str, Any]]:
+        """As the admin port lists them; those only that serve."""
+        url = f"http://127.0.0.1:{self.ports['admin']}/api/v1/config"
+        config = httpx2.get(url, trust_env=False, timeout=30).json()
+        return [worker for worker in config["workers"] if worker["hash"]]
+
+    def disturbed(self, begun: float) -> bool:
+        """Whether something was killed since shortly before `begun`."""
+        return any(event > begun - DISTURBED for event in self.events)
+
+    def kill_worker(self) -> None:
+        self.events.append(time.monotonic())
+        os.kill(self.workers()[0]["pid"], signal.SIGKILL)
+
+    def kill_backend(self, name: str) -> None:
+        self.events.append(time.monotonic())
+        self.children[name].process.kill()
+        self.children[name].process.wait()
+        self.start_backend(name)
+        self.events.append(time.monotonic())
+
+    def sample(self) -> None:
+        for worker in self.workers():
+            self.memory[worker["pid"]].append((time.monotonic(), resident_mib(worker["pid"])))
+
+    def stop(self) -> None:
+        for child in self.children.values():
+            child.stop()
+
+
+async def run(soak: Soak, seconds: float, seed: int, clients: int) -> Clients:
+    """The traffic and the disturbances; returns when the clients have stopped."""
+    while len(soak.workers()) < 2:  # noqa: ASYNC110
+        await asyncio.sleep(0.1)
+    soak.descriptors = max(open_descriptors(worker["pid"]) for worker in soak.workers())
+    traffic = Clients(soak.ports["data"], seed, soak.disturbed)
+    running = asyncio.create_task(traffic.run(clients))
+    chance = random.Random(seed)
+    actions = [
+        *(lambda: soak.configure(100), lambda: soak.kill_backend("async_"), lambda: soak.configure(30)),
+        *(soak.kill_worker, lambda: soak.kill_backend("legacy"), lambda: soak.configure(0)),
+    ]
+    end, number = time.monotonic() + seconds, 0
+    pause = min(10.0, seconds / 8)
+    due = time.monotonic() + pause
+    while time.monotonic() < end:
+        await asyncio.sleep(min(1.0, pause / 2))
+        await asyncio.to_thread(soak.sample)
+        if time.monotonic() >= due:
+            await asyncio.to_thread(actions[number % len(actions)])
+            number += 1
+            due = time.monotonic() + pause * chance.uniform(0.7, 1.3)
+    traffic.stopped = True
+    await running
+    return traffic
+
+
+def leaks(soak: Soak) -> list[str]:
+    """What workers still hold when nobody asks them any more, after waiting for it to go."""
+    until = time.monotonic() + QUIESCENCE
+    while True:
+        found = [
+            f"worker {worker['id']}: {worker['connections']} connections, {extra} descriptors"
+            for worker in soak.workers()
+            if (extra := max(0, open_descriptors(worker["pid"]) - soak.descriptors)) or worker["connections"]
+        ]
+        if not found or time.monotonic() > until:
+            return found
+        time.sleep(0.5)
+
+
+def slope(samples: list[tuple[float, float]]) -> float:
+    """MiB per hour by least squares of (seconds, MiB)."""
+    count = len(samples)
+    middle = sum(at for at, _ in samples) / count
+    mean = sum(size for _, size in samples) / count
+    spread = sum((at - middle) ** 2 for at, _ in samples)
+    return 3600 * sum((at - middle) * (size - mean) for at, size in samples) / spread if spread else 0.0
+
+
+def report(soak: Soak, traffic: Clients, leaked: list[str], seconds: float) -> list[str]:
+    """Prints the table; returns what is wrong."""
+    wrong = [f"leak: {line}" for line in leaked]
+    print(f"requests: {traffic.requests.total()}  " + _listed(traffic.requests))
+    for (kind, cause, expected), count in sorted(traffic.errors.items()):
+        print(f"{'expected' if expected else 'UNEXPECTED':>10} {count:6} {kind}: {cause}")
+        if not expected:
+            wrong.append(f"{count} times {kind}: {cause}, undisturbed")
+    print(f"kills: {len(soak.events)} marks; leaks: {len(leaked)}")
+    for pid, samples in soak.memory.items():
+        steady = [each for each in samples if each[0] > samples[0][0] + WARM_UP * seconds]
+        if len(steady) < 3:
+            continue
+        growth, length = slope(steady), steady[-1][0] - steady[0][0]
+        print(f"worker pid {pid}: {steady[-1][1]:.1f} MiB, {growth:+.1f} MiB/h over {length:.0f} s")
+        if length >= JUDGED and growth > GROWTH:
+            wrong.append(f"worker pid {pid} grows by {growth:.1f} MiB/h; at most {GROWTH:g} are allowed")
+    return wrong
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+
+
+def open_descriptors(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def resident_mib(pid: int) -> float:
+    """Resident memory now; 0 if the process has just ended."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (OSError, IndexError):
+        return 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--clients", type=int, default=32)
+    options = parser.parse_args()
+    seconds = 60 * options.minutes
+    with tempfile.TemporaryDirectory(prefix="soak") as directory:
+        soak = Soak(Path(directory))
+        try:
+            soak.start()
+            traffic = asyncio.run(run(soak, seconds, options.seed, options.clients))
+            wrong = report(soak, traffic, leaks(soak), seconds)
+        finally:
+            soak.stop()
+    print("\n".join(["WRONG:", *wrong]) if wrong else "nothing is wrong")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

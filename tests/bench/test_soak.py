@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bench import soak as module
+from bench.soak import Soak, leaks, report, slope
+from bench.soak_clients import KINDS, Clients
+
+
+@pytest.fixture
+def traffic() -> Clients:
+    return Clients(0, 1, lambda begun: False)
+
+
+def test_a_short_run_survives_flips_and_kills_and_leaks_nothing() -> None:
+    command = [sys.executable, "-m", "bench.soak", "--minutes", "0.25", "--clients", "12", "--seed", "7"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "nothing is wrong" in result.stdout
+    assert "leaks: 0" in result.stdout
+    assert "UNEXPECTED" not in result.stdout
+    for kind in KINDS:
+        assert re.search(rf"\b{kind} [1-9]", result.stdout), kind
+
+
+def test_a_connection_that_stays_open_is_a_leak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "QUIESCENCE", 6.0)
+    soak = Soak(tmp_path)
+    try:
+        soak.start()
+        until = time.monotonic() + 20
+        while len(soak.workers()) < 2 and time.monotonic() < until:
+            time.sleep(0.1)
+        soak.descriptors = max(module.open_descriptors(worker["pid"]) for worker in soak.workers())
+        with socket.create_connection(("127.0.0.1", soak.ports["data"])):
+            found = leaks(soak)
+        assert len(found) == 1
+        assert "1 connections, 1 descriptors" in found[0]
+    finally:
+        soak.stop()
+
+
+def test_memory_that_grows_beyond_the_bound_is_wrong(tmp_path: Path, traffic: Clients) -> None:
+    soak = Soak(tmp_path)
+    soak.memory[1] = [(float(second), 50 + second / 60) for second in range(600)]  # 60 MiB/h
+    soak.memory[2] = [(float(second), 50.0) for second in range(600)]
+    assert slope(soak.memory[1]) == pytest.approx(60)
+    assert [line[:12] for line in report(soak, traffic, [], 600)] == ["worker pid 1"]
+
+
+def test_only_failures_that_nothing_explains_are_wrong(tmp_path: Path, traffic: Clients) -> None:
+    traffic.errors["read", "status 502", True] = 5
+    assert report(Soak(tmp_path), traffic, [], 1) == []
+    traffic.errors["read", "wrong body", False] = 1
+    assert report(Soak(tmp_path), traffic, [], 1) == ["1 times read: wrong body, undisturbed"]
+
+
+def test_what_was_killed_explains_failures_for_a_while(tmp_path: Path) -> None:
+    soak = Soak(tmp_path)
+    soak.events.append(100.0)
+    assert soak.disturbed(99.0)
+    assert soak.disturbed(102.0)
+    assert not soak.disturbed(104.0)
