@@ -23,8 +23,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 def text(site: Site, weight: object) -> str:
-    state = f"sqlite:///{site.directory / 'run' / 'state.db'}"
-    return site.text(weight).replace("  workers:", f"  state: {state}\n  workers:")
+    return site.text(weight)
 
 
 def run(site: Site, *arguments: str) -> Result:

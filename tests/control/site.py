@@ -65,6 +65,7 @@ server:
   admin: 127.0.0.1:{self.admin}
   workers: {workers}
   runtime_dir: {self.directory / "run"}
+  state: sqlite:///{self.directory / "run" / "state.db"}
   timeouts: {{drain: 10s}}
 {self.extra}
 backends:
