@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,9 +16,12 @@ _number = itertools.count()
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[postgres.Postgres]:
-    with postgres.running(tmp_path_factory.mktemp("store") / "data", durable=False) as running:
+def server() -> Iterator[postgres.Postgres]:
+    """In a folder of its own: other runs of pytest tidy up the one that tmp_path is in."""
+    folder = Path(tempfile.mkdtemp(prefix="pg"))
+    with postgres.running(folder / "data", durable=False) as running:
         yield running
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
