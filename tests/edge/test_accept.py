@@ -104,4 +104,4 @@ def test_clients_that_reset_at_once_leave_nothing_behind(stage: Stage) -> None:
         edge.connect().reset()
     assert edge.ask(READ).status == 200
     eventually(lambda: clients(edge) == 0, "clients gone")
-    assert edge.call(lambda: len(edge.acceptor._adopting)) == 0
+    assert edge.call(lambda: len(edge.acceptor.adopting)) == 0
