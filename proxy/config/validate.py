@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import re
 from collections.abc import Iterable
 from typing import Any, Final, get_args, get_origin
 
@@ -18,6 +19,7 @@ from proxy.config.unsupported import unsupported
 from proxy.config.values import Finding, Place, Values
 
 _SECRET: Final = frozenset({("server", "admin_token"), ("server", "state"), ("override", "token")})
+_SECRET_WORDS: Final = re.compile(r"tok|secret|passw|salt|credential", re.IGNORECASE)
 _PHRASES: Final = {
     "model_type": "is not a mapping of keys to values",
     "dict_type": "is not a mapping of keys to values",
@@ -77,11 +79,16 @@ def _place(values: Values, path: Path) -> Place:
 
 def _error(finding: Finding) -> ConfigError:
     mark: Mark = finding.mark
-    secret = finding.path in _SECRET and finding.shown
+    secret = finding.shown and (finding.path in _SECRET or _misspelt_secret(finding.path))
     value = "***" if secret else finding.shown
     return ConfigError(
         mark.line + 1, mark.column + 1, printable(key_text(finding.path)), value, printable(finding.message)
     )
+
+
+def _misspelt_secret(path: Path) -> bool:
+    """An unknown key such as admin_tokn: what it holds was meant to be a secret."""
+    return bool(path) and _SECRET_WORDS.search(str(path[-1])) is not None
 
 
 def _within(path: Path, broken: set[Path]) -> bool:
