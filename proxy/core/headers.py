@@ -37,6 +37,9 @@ _DROPPED: Final = frozenset(
 )
 _FRAMING: Final = frozenset({b"content-length", b"host", b"transfer-encoding"})
 
+# Connection may not name away the framing; its usual options are no fields, or go anyway.
+_NOT_NAMED: Final = _FRAMING | {b"close", b"keep-alive", b"upgrade"}
+
 _RESPONSE_DROPPED: Final = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade"}
 )
@@ -91,7 +94,7 @@ def _request_dropped(
     special: tuple[bytes, ...], connection: tuple[bytes, ...], trusted: bool
 ) -> tuple[bytes, ...]:
     dropped = {name for name in special if _is_dropped(name, trusted)}
-    dropped.update(name for name in connection if name not in _FRAMING)
+    dropped.update(name for name in connection if name not in _NOT_NAMED)
     return tuple(sorted(dropped))
 
 
@@ -99,12 +102,13 @@ def _request_dropped(
 def _response_dropped(
     special: tuple[bytes, ...], connection: tuple[bytes, ...], replace_served_by: bool, drop_length: bool
 ) -> tuple[bytes, ...]:
-    dropped = set(_RESPONSE_DROPPED.intersection(special))
-    dropped.update(name for name in connection if name not in _FRAMING)
+    dropped = set(_RESPONSE_DROPPED)
     if replace_served_by:
         dropped.add(b"x-served-by")
     if drop_length:
         dropped.add(b"content-length")
+    dropped.intersection_update(special)
+    dropped.update(name for name in connection if name not in _NOT_NAMED)
     return tuple(sorted(dropped))
 
 
