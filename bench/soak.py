@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import os
 import random
 import signal
@@ -50,7 +51,8 @@ class Soak:
         default_factory=lambda: {name: free_port() for name in ("data", "admin", "legacy", "async_")}
     )
     children: dict[str, Child] = field(default_factory=dict)
-    events: list[float] = field(default_factory=list)  # when something was killed
+    # when something was killed, and when it was there again
+    events: list[tuple[float, float]] = field(default_factory=list)
     memory: dict[int, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
     descriptors: int = 0  # of a worker that has not served yet
 
@@ -79,19 +81,20 @@ class Soak:
         return [worker for worker in config["workers"] if worker["hash"]]
 
     def disturbed(self, begun: float) -> bool:
-        """Whether something was killed since shortly before `begun`."""
-        return any(event > begun - DISTURBED for event in self.events)
+        """Whether something was killed, or not there yet, since shortly before `begun`."""
+        return any(end > begun - DISTURBED for _, end in self.events)
 
     def kill_worker(self) -> None:
-        self.events.append(time.monotonic())
+        self.events.append((time.monotonic(), time.monotonic()))
         os.kill(self.workers()[0]["pid"], signal.SIGKILL)
 
     def kill_backend(self, name: str) -> None:
-        self.events.append(time.monotonic())
+        killed = time.monotonic()
+        self.events.append((killed, math.inf))
         self.children[name].process.kill()
         self.children[name].process.wait()
         self.start_backend(name)
-        self.events.append(time.monotonic())
+        self.events[-1] = (killed, time.monotonic())
 
     def sample(self) -> None:
         for worker in self.workers():
@@ -160,7 +163,7 @@ def report(soak: Soak, traffic: Clients, leaked: list[str], seconds: float) -> l
         print(f"{'expected' if expected else 'UNEXPECTED':>10} {count:6} {kind}: {cause}")
         if not expected:
             wrong.append(f"{count} times {kind}: {cause}, undisturbed")
-    print(f"kills: {len(soak.events)} marks; leaks: {len(leaked)}")
+    print(f"kills: {len(soak.events)}; leaks: {len(leaked)}")
     for pid, samples in soak.memory.items():
         steady = [each for each in samples if each[0] > samples[0][0] + WARM_UP * seconds]
         if len(steady) < 3:

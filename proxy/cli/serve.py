@@ -20,8 +20,8 @@ def serve(file: Path) -> None:
     """Run the proxy and its admin port in the foreground; the log goes to standard error.
 
     Saving the file is enough for a change to take effect; so is SIGHUP. A wrong file changes nothing and is
-    reported. SIGTERM and Ctrl-C finish what is in flight; a second one stops at once. Exits 0 then, and 2 if
-    it cannot start.
+    reported. SIGUSR2 replaces this process and every worker, one by one, as `strangler restart` does. SIGTERM
+    and Ctrl-C finish what is in flight; a second one stops at once. Exits 0 then, and 2 if it cannot start.
 
     \b
     strangler serve --config routing.yaml

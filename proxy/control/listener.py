@@ -57,6 +57,11 @@ def address_of(sock: socket.socket) -> tuple[str, int]:
     return str(name[0]), int(name[1])
 
 
+def same_socket(one: socket.socket, other: socket.socket) -> bool:
+    """Whether two descriptors are of one socket."""
+    return os.path.sameopenfile(one.fileno(), other.fileno())
+
+
 def display(sock: socket.socket) -> str:
     """`host:port`, with brackets around an IPv6 host."""
     host, port = address_of(sock)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import socket
 import time
@@ -20,7 +19,7 @@ from proxy.control import processes
 from proxy.control.backoff import Backoff
 from proxy.control.channel import Link, Links
 from proxy.control.collect import Collector
-from proxy.control.listener import address_of
+from proxy.control.listener import address_of, same_socket
 from proxy.control.log import log
 from proxy.control.member import Worker
 from proxy.control.processes import Orphan
@@ -107,7 +106,7 @@ class Supervisor(Links):
         """Before a roll: every orphan keeps its slot, whichever socket it has. Call `publish` before."""
         self._listener = listener
         for link in self._unclaimed.values():
-            if not _same_socket(link.listener, listener):
+            if not same_socket(link.listener, listener):
                 self._previous = link.listener.dup()
                 break
         for slot in sorted({link.hello.worker for link in self._unclaimed.values()}):
@@ -133,8 +132,9 @@ class Supervisor(Links):
     async def drain(self) -> None:
         """Lets every worker finish what is in flight, within the drain timeout, then ends it."""
         self.draining = True
-        if self._listener is not None:
-            self._listener.close()
+        for sock in (self._listener, self._previous):
+            if sock is not None:
+                sock.close()
         for link in list(self._unclaimed.values()):
             self._dismiss(link)
         for worker in self._workers.values():
@@ -293,7 +293,7 @@ class Supervisor(Links):
         """An orphan of this number on our socket, or, if `moved`, on any."""
         assert self._listener is not None
         for pid, link in self._unclaimed.items():
-            if link.hello.worker == slot and (moved or _same_socket(link.listener, self._listener)):
+            if link.hello.worker == slot and (moved or same_socket(link.listener, self._listener)):
                 del self._unclaimed[pid]
                 worker = Worker(slot, Orphan(pid))
                 self._workers[pid] = worker
@@ -397,7 +397,3 @@ class Supervisor(Links):
         """Wakes everybody who waits for a change of the workers."""
         self._changed.set()
         self._changed = asyncio.Event()
-
-
-def _same_socket(one: socket.socket, other: socket.socket) -> bool:
-    return os.path.sameopenfile(one.fileno(), other.fileno())

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import re
 import socket
 import subprocess
@@ -64,7 +65,9 @@ def test_only_failures_that_nothing_explains_are_wrong(tmp_path: Path, traffic: 
 
 def test_what_was_killed_explains_failures_for_a_while(tmp_path: Path) -> None:
     soak = Soak(tmp_path)
-    soak.events.append(100.0)
+    soak.events.append((100.0, math.inf))
+    assert soak.disturbed(500.0), "it is not there again"
+    soak.events[-1] = (90.0, 100.0)
     assert soak.disturbed(99.0)
     assert soak.disturbed(102.0)
     assert not soak.disturbed(104.0)
