@@ -166,3 +166,20 @@ class Entry(Base):
     balance_after: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     transaction: Mapped[LedgerTransaction] = relationship(back_populates="entries")
+
+
+class IdempotencyKey(Base):
+    """Keys and stored answers of the new service: they are here because the schema is."""
+
+    __tablename__ = "idempotency_keys"
+    __table_args__ = (Index("idempotency_keys_created_at", "created_at"),)
+
+    merchant_id: Mapped[UUID] = mapped_column(ForeignKey("merchants.id"), primary_key=True)
+    scope: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    fingerprint: Mapped[bytes]
+    status: Mapped[int]
+    media_type: Mapped[str | None]
+    location: Mapped[str | None]
+    body: Mapped[bytes]
+    created_at: Mapped[datetime]
