@@ -112,11 +112,11 @@ class Ledger:
         by_endpoint: defaultdict[str, dict[tuple[str, str], Hits]] = defaultdict(dict)
         for (name, backend, reason), hits in self._hits.items():
             by_endpoint[name][backend, reason] = hits
-        listed = {endpoint.name for endpoint in self._snapshot().endpoints}
+        listed = [endpoint.name for endpoint in self._snapshot().endpoints]
         standings = {
             name: Standing(row.weight, row.since, by_endpoint[name])
-            for name, row in self._weights.items()
-            if name in listed
+            for name in listed
+            if (row := self._weights.get(name))
         }
         unlisted = sorted(key[0] for key in self._hits if key[2] == UNLISTED and key[0] not in listed)
         return {
