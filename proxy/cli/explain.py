@@ -8,9 +8,8 @@ from typing import Any
 import click
 
 from proxy.cli.check import load_or_exit
-from proxy.cli.errors import fail
+from proxy.cli.heads import request_head
 from proxy.core.decide import Context, Decision, decide, sticky_key
-from proxy.core.http1.grammar import Malformed
 from proxy.core.http1.request import RequestHead
 from proxy.core.snapshot import Endpoint, Snapshot
 
@@ -34,7 +33,7 @@ def explain(
     strangler explain POST '/payments?dry=1' --config routing.yaml --json
     """
     snapshot = load_or_exit(file).snapshot
-    head = _head(method, target, headers)
+    head = request_head(method, target, headers)
     # Without a key the share that goes to async is decided by chance; here chance says "the larger part".
     decision = decide(snapshot, head, Context(client_ip, lambda: 0.5, False))
     answer = explanation(snapshot, head, decision, client_ip)
@@ -63,23 +62,6 @@ def explanation(snapshot: Snapshot, head: RequestHead, decision: Decision, peer:
 def _weight(endpoint: Endpoint) -> int | float:
     """Percent, as written in routing.yaml: 25, not 25.0."""
     return endpoint.weight // 100 if endpoint.weight % 100 == 0 else endpoint.weight / 100
-
-
-def _head(method: str, target: str, headers: tuple[str, ...]) -> RequestHead:
-    if not (method + target).isprintable():
-        fail(f"{method!r} {target!r} is not a request line")
-    fields: dict[str, str] = {}
-    for line in headers:
-        name, colon, value = line.partition(":")
-        if not colon or not name.strip() or not line.isprintable():
-            fail(f"-H {line!r} is not 'name: value'")
-        fields.setdefault(name.strip(), value.strip())
-    try:
-        return RequestHead.of(method, target, fields)
-    except Malformed as error:
-        fail(f"{method} {target}: {error}")
-    except UnicodeEncodeError:
-        fail(f"{method} {target}: only ASCII goes into a request head; percent-encode the rest")
 
 
 def _prose(answer: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ from typing import Final
 
 from proxy.config.errors import Path
 from proxy.config.model import Backend, Config, Endpoint
+from proxy.config.rules import check_rules
 from proxy.config.templates import parameters, shape
 from proxy.config.urls import is_loopback
 
@@ -29,6 +30,7 @@ def checks(config: Config) -> Found:
     if config.retries.max_backoff < config.retries.backoff:
         yield ("retries", "max_backoff"), "is shorter than retries.backoff"
     yield from _phases(config)
+    yield from check_rules(("compare", "rules"), config.compare.rules)
     yield from _same_requests(list(config.endpoints))
     for name, endpoint in config.endpoints.items():
         yield from _endpoint(("endpoints", name), name, endpoint, config)
@@ -69,6 +71,7 @@ def _endpoint(path: Path, name: str, endpoint: Endpoint, config: Config) -> Foun
         kind, _, param = source.partition(":")
         if kind == "path" and param not in parameters(template):
             yield (*path, "sticky", position), f"names no parameter of {template}"
+    yield from check_rules((*path, "compare", "rules"), endpoint.compare.rules)
     if endpoint.sticky == ():
         yield (*path, "sticky"), "is empty: name at least one source or leave it out"
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple, TypeVar, cast
 
 from proxy.config import model
+from proxy.config.rules import compile_rule
 from proxy.config.templates import first_literal
 from proxy.config.urls import upstream
 from proxy.core.phases import phase_of
@@ -19,6 +20,7 @@ from proxy.core.snapshot import (
     BackendTimeouts,
     Breaker,
     Buffers,
+    Compare,
     Endpoint,
     Health,
     Idempotency,
@@ -47,6 +49,7 @@ class _General(NamedTuple):
     sticky: tuple[KeySource, ...]
     buffers: Buffers
     breaker: Breaker
+    compare: Compare
 
 
 def compile_model(config: model.Config) -> Snapshot:
@@ -55,6 +58,7 @@ def compile_model(config: model.Config) -> Snapshot:
         tuple(key_source(text) for text in config.sticky.key),
         Buffers(**config.server.buffers.model_dump()),
         Breaker(**config.breaker.model_dump()),
+        _compare(Compare(), config.compare),
     )
     endpoints = tuple(
         _endpoint(index, name, endpoint, general)
@@ -76,6 +80,7 @@ def compile_model(config: model.Config) -> Snapshot:
         endpoints=endpoints,
         table=Table.build(endpoints),
         idempotency=_idempotency(config.idempotency),
+        compare=general.compare,
     )
 
 
@@ -163,8 +168,17 @@ def _endpoint(index: int, name: str, endpoint: model.Endpoint, general: _General
         idempotency=cast(Any, endpoint.idempotency or ("off" if safe else "optional")),
         buffers=_over(general.buffers, endpoint.buffers),
         breaker=_over(general.breaker, endpoint.breaker),
+        compare=_compare(general.compare, endpoint.compare),
         force=endpoint.force,
     )
+
+
+def _compare(general: Compare, special: model.Compare) -> Compare:
+    """Values in place of the general ones; rules in addition to them."""
+    given = special.model_dump(include={"max_body", "headers"}, exclude_unset=True)
+    if "headers" in given:
+        given["headers"] = tuple(name.lower() for name in given["headers"])
+    return replace(general, **given, rules=(*general.rules, *map(compile_rule, special.rules)))
 
 
 def _over(general: _Values, special: model.Section) -> _Values:

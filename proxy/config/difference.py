@@ -83,6 +83,7 @@ def _settings(snapshot: Snapshot) -> Iterator[tuple[str, Any]]:
     yield "phases", tuple(phase.name for phase in snapshot.phases)
     yield from _flat("retries.", snapshot.retries)
     yield from _flat("idempotency.", snapshot.idempotency)
+    yield from _flat("compare.", snapshot.compare)
 
 
 def _flat(prefix: str, section: Any) -> Iterator[tuple[str, Any]]:

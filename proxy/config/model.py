@@ -157,13 +157,29 @@ class Idempotency(Section):
     statuses: Statuses = Statuses()
 
 
+class CompareRule(Section):
+    """One of the first five says the kind and the place."""
+
+    ignore: t.FieldPath | None = None
+    unordered: t.FieldPath | None = None
+    tolerance: t.FieldPath | None = None
+    time: t.FieldPath | None = None
+    equal: t.FieldPath | None = None
+    by: t.Text | None = None
+    within: t.Within | None = None
+    values: tuple[t.Scalar, ...] | None = None
+    reason: t.Text = ""
+    owner: t.Text = ""
+    expires: t.Day | None = None
+
+
 class Compare(Section):
     sample: t.Share = 0.0
     max_body: t.Size = 256 * KIB
     in_flight: Positive = 32
     rate: t.Rate = 50.0
     headers: tuple[t.Token, ...] = ("content-type", "location", "cache-control", "etag")
-    rules: tuple[Any, ...] = ()
+    rules: tuple[CompareRule, ...] = ()
     redact: tuple[t.Text, ...] = ()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
+from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, Final
 
@@ -12,10 +13,12 @@ from pydantic import PlainValidator
 
 from proxy.config.urls import parse_listen, parse_state, parse_url
 from proxy.core.buckets import MAX_SALT
+from proxy.core.fieldpaths import parse_pattern
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch  # RFC 9110 section 5.6.2
 _DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h)").fullmatch
 _SIZE: Final = re.compile(r"(\d{1,15})(B|KiB|MiB|GiB)").fullmatch
+_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}").fullmatch
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _BYTES: Final = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _LONGEST: Final = 366 * 24 * 3600.0
@@ -212,6 +215,35 @@ def parse_header_line(value: Any) -> str:
     return f"{name.lower()}: {content.strip()}"
 
 
+def parse_field_path(value: Any) -> str:
+    """A place in an answer, by `proxy.core.fieldpaths`."""
+    return parse_pattern(parse_text(value)).text
+
+
+def parse_within(value: Any) -> str:
+    """A number as written, or a duration as "2.5s"."""
+    if isinstance(value, str):
+        return f"{parse_duration(value):g}s"
+    if type(value) not in (int, float) or not 0 <= value <= 10**15:
+        raise ValueError("is not a number from 0 on or a duration such as 2s")
+    return str(Decimal(str(value)))
+
+
+def parse_scalar(value: Any) -> Any:
+    if isinstance(value, dict | list):
+        raise ValueError("is not a text, a number, true, false or null")
+    return value
+
+
+def parse_date(value: Any) -> str:
+    if not isinstance(value, str) or not _DATE(value):
+        raise ValueError("is not a date such as 2030-01-31")
+    try:
+        return date.fromisoformat(value).isoformat()
+    except ValueError:
+        raise ValueError("is not a day that exists") from None
+
+
 Flag = Annotated[bool, PlainValidator(parse_flag)]
 Text = Annotated[str, PlainValidator(parse_text)]
 Duration = Annotated[float, PlainValidator(parse_duration)]
@@ -233,6 +265,10 @@ Method = Annotated[str, PlainValidator(parse_method)]
 HeaderLine = Annotated[str, PlainValidator(parse_header_line)]
 Status = Annotated[int, PlainValidator(whole(100, 599))]
 Refusal = Annotated[int, PlainValidator(whole(400, 499))]
+FieldPath = Annotated[str, PlainValidator(parse_field_path)]
+Within = Annotated[str, PlainValidator(parse_within)]
+Scalar = Annotated[Any, PlainValidator(parse_scalar)]
+Day = Annotated[str, PlainValidator(parse_date)]
 Url = Annotated[str, PlainValidator(parse_url)]
 Listen = Annotated[str, PlainValidator(parse_listen)]
 State = Annotated[str, PlainValidator(parse_state)]

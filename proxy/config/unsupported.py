@@ -30,8 +30,6 @@ def _backend(path: Path, backend: Backend) -> Iterator[tuple[Path, str]]:
 def _compare(path: Path, compare: Compare) -> Iterator[tuple[Path, str]]:
     if compare.sample:
         yield (*path, "sample"), f"{NOT_YET}: leave it at 0%"
-    if compare.rules:
-        yield (*path, "rules"), f"{NOT_YET}: leave it empty"
 
 
 def _endpoint(path: Path, endpoint: Endpoint) -> Iterator[tuple[Path, str]]:

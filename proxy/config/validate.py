@@ -44,7 +44,7 @@ def validate(values: Values) -> tuple[Config | None, list[ConfigError]]:
             data = _without(data, [each.path for each in found])
     if config is not None:
         for path, phrase in (*checks(config), *unsupported(config)):
-            if not _within(path, broken):
+            if not _within(path, broken) and not _holds(path, broken):
                 findings.append(_finding(values, path, phrase))
     errors = [_error(each) for each in findings]
     return (config, []) if not errors else (None, errors)
@@ -95,6 +95,11 @@ def _within(path: Path, broken: set[Path]) -> bool:
     return any(path[:length] in broken for length in range(len(path) + 1))
 
 
+def _holds(path: Path, broken: set[Path]) -> bool:
+    """Whether something broken was cut out from below: what is left may lack just that."""
+    return any(each[: len(path)] == path for each in broken)
+
+
 def _without(data: Any, paths: Iterable[Path]) -> Any:
     """A copy without what is at these paths."""
     data = copy.deepcopy(data)
@@ -127,7 +132,10 @@ def _keys_at(path: Path) -> list[str]:
     """The keys that the schema knows at a place."""
     kind: Any = Config
     for part in path:
-        kind = get_args(kind)[1] if get_origin(kind) is dict else _fields(kind)[str(part)].annotation
+        if get_origin(kind) is tuple:
+            kind = get_args(kind)[0]
+        else:
+            kind = get_args(kind)[1] if get_origin(kind) is dict else _fields(kind)[str(part)].annotation
     return list(_fields(kind))
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 from proxy.core.keys import Rule
 
 if TYPE_CHECKING:
+    from proxy.core.rules import Rule as CompareRule
     from proxy.core.table import Table
 
 # Plain strings, not enums: they are dictionary keys on the data path, and an Enum's hash is a Python call.
@@ -123,6 +124,15 @@ class Idempotency:
     mismatch: int = 422
 
 
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """How answers are compared. `headers` in lower case; `rules`: general ones, then the endpoint's own."""
+
+    max_body: int = 256 * 1024
+    headers: tuple[str, ...] = ("content-type", "location", "cache-control", "etag")
+    rules: tuple[CompareRule, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Endpoint:
     """One line of `endpoints:`, with every default resolved. Compared and hashed by identity."""
@@ -140,6 +150,7 @@ class Endpoint:
     idempotency: Mode = "off"
     buffers: Buffers = Buffers()
     breaker: Breaker = Breaker()
+    compare: Compare = Compare()
     force: str | None = None
     name: str = field(init=False)
     """As written in routing.yaml, and the `endpoint` label in metrics: "GET /accounts/{account_id}"."""
@@ -210,6 +221,7 @@ class Snapshot:
     endpoints: tuple[Endpoint, ...]
     table: Table
     idempotency: Idempotency = Idempotency()
+    compare: Compare = Compare()  # for requests that match no endpoint
     rules: tuple[Rule, ...] = field(init=False, repr=False)
     """By Endpoint.index: what `decide` needs, computed once."""
 

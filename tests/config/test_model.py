@@ -69,6 +69,9 @@ def test_documented_default_is_the_default(key: str, default: str) -> None:
     assert load_text(f"{text}{written}", source="x", environ={}).snapshot.hash == without
 
 
-def test_documented_example_is_valid() -> None:
-    (example,) = re.findall(r"```yaml\n(.*?)```", DOCS, re.DOTALL)
+def test_documented_examples_are_valid() -> None:
+    example, rules = re.findall(r"```yaml\n(.*?)```", DOCS, re.DOTALL)
     assert len(load_text(example, source="x", environ={}).snapshot.endpoints) == 2
+    backends = "backends: {legacy: {url: 'http://a'}, async: {url: 'http://b'}}\n"
+    (endpoint,) = load_text(backends + rules, source="x", environ={}).snapshot.endpoints
+    assert [rule.kind for rule in endpoint.compare.rules] == ["ignore", "time", "unordered"]

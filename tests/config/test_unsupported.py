@@ -8,7 +8,6 @@ from tests.config.texts import error, errors
 
 ASKS_TOO_EARLY = [
     ("compare: {sample: 0.1%}", "compare.sample"),
-    ("compare: {rules: [{ignore: id}]}", "compare.rules"),
     ("endpoints: {GET /a: {compare: {sample: 5%}}}", 'endpoints."GET /a".compare.sample'),
     ("endpoints: {GET /a: {compression: on}}", 'endpoints."GET /a".compression'),
 ]
@@ -36,7 +35,7 @@ def test_backend_settings_that_do_not_exist_yet_are_refused(setting: str, key: s
 
 def test_the_same_keys_at_rest_are_accepted() -> None:
     text = """
-compare: {sample: 0%, rules: [], redact: [a.b]}
+compare: {sample: 0%, redact: [a.b]}
 endpoints: {POST /a: {idempotency: off, compression: off, compare: {sample: 0%}}}
 """
     assert errors(text) == []

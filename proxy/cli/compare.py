@@ -1,0 +1,145 @@
+"""`strangler compare`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import date
+from typing import Any, Final
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from proxy.cli.check import load_or_exit
+from proxy.cli.errors import fail
+from proxy.cli.heads import request_head
+from proxy.compare.ask import Asked, Unanswered
+from proxy.compare.once import Result, compare_once, refusal
+from proxy.core.differences import Difference, unified
+from proxy.core.exactjson import Json, text_of
+
+DIFFERENT = 1
+MAX_VALUE: Final = 200  # characters of one value that a person is shown
+MAX_JSON_VALUE: Final = 10_000  # and a program
+MAX_SHOWN: Final = 50  # differences
+MAX_LINES: Final = 200  # of a unified diff
+_SIDES: Final = {"-": "red", "+": "green", "@": "dim"}
+
+
+@click.command("compare")
+@click.argument("method")
+@click.argument("target")
+@click.option(
+    "--config", "file", required=True, type=click.Path(), help="The routing.yaml with both backends."
+)
+@click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A request header.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def compare_command(method: str, target: str, file: str, headers: tuple[str, ...], as_json: bool) -> None:
+    """Ask both backends the same, and show how their answers differ.
+
+    Asks the backends directly, whatever the weights say, with the headers a proxied request has; only safe
+    methods. Exits 0 if the answers are equal, 1 if they differ or one is missing, 2 on bad input.
+
+    \b
+    strangler compare GET /accounts/acc_1 --config routing.yaml -H 'Authorization: Bearer ...'
+    strangler compare GET '/payments?limit=5' --config routing.yaml --json
+    """
+    snapshot = load_or_exit(file).snapshot
+    head = request_head(method, target, headers)
+    reason = refusal(snapshot, head)
+    if reason is not None:
+        fail(f"{method} {printable(target)}: {reason}")
+    try:
+        result = asyncio.run(compare_once(snapshot, head, date.today()))
+    except Unanswered as error:
+        fail(printable(str(error), keep="\n"), DIFFERENT)
+    if as_json:
+        answer = {"method": method, "target": target, "config_hash": snapshot.hash, **as_data(result)}
+        click.echo(json.dumps(answer))
+    else:
+        Console(highlight=False).print(prose(f"{method} {target}", result), soft_wrap=True)
+    raise SystemExit(DIFFERENT if result.judged.differences else 0)
+
+
+def as_data(result: Result) -> dict[str, Any]:
+    """What --json prints. Values are JSON text, so that 1 and 1.0 stay apart; null: this side has none."""
+    judged = result.judged
+    return {
+        "endpoint": result.endpoint.name if result.endpoint else None,
+        "equal": not judged.differences,
+        "legacy": _side(result.legacy),
+        "async": _side(result.async_),
+        "differences": [
+            {
+                "path": each.path,
+                "kind": each.kind,
+                "legacy": _value(each.legacy, each.kind == "only async", MAX_JSON_VALUE),
+                "async": _value(each.async_, each.kind == "only legacy", MAX_JSON_VALUE),
+            }
+            for each in judged.differences
+        ],
+        "left_out": judged.left_out,
+        "hidden": [{"rule": str(rule), "count": count} for rule, count in judged.hidden],
+        "expired": [str(rule) for rule in judged.expired],
+    }
+
+
+def prose(request: str, result: Result) -> Text:
+    """For people: both status lines, what differs, what the rules hid."""
+    judged = result.judged
+    text = Text(f"{printable(request)}\n")
+    for name, asked in (("legacy", result.legacy), ("async ", result.async_)):
+        line = f"  {name}  {asked.answer.status} {asked.reason}".rstrip()
+        text.append(f"{printable(line)}  {asked.seconds * 1000:.1f} ms  {asked.answer.body.size} bytes\n")
+    for each in judged.differences[:MAX_SHOWN]:
+        text.append_text(_shown(each))
+    more = len(judged.differences[MAX_SHOWN:]) + judged.left_out
+    if more:
+        text.append(f"  and {more} more\n")
+    for rule, count in judged.hidden:
+        if count:
+            text.append(f"  {count} hidden by the rule: {printable(str(rule))}\n", "dim")
+    for rule in judged.expired:
+        text.append(f"  expired, hides nothing: {printable(str(rule))}\n", "yellow")
+    total = len(judged.differences) + judged.left_out
+    text.append(f"{total} difference{'s' if total != 1 else ''}" if total else "equal", "bold")
+    return text
+
+
+def _shown(each: Difference) -> Text:
+    text = Text("  ").append(printable(each.path), "bold").append(f"  {each.kind}\n")
+    if each.kind == "text":
+        for number, line in enumerate(unified(str(each.legacy), str(each.async_))):
+            if number == MAX_LINES:
+                return text.append("    ...\n")
+            text.append(f"    {printable(line[:MAX_VALUE])}\n", _SIDES.get(line[:1], ""))
+        return text
+    if each.kind != "only async":
+        text.append(f"    legacy  {_value(each.legacy, False, MAX_VALUE)}\n", "red")
+    if each.kind != "only legacy":
+        text.append(f"    async   {_value(each.async_, False, MAX_VALUE)}\n", "green")
+    return text
+
+
+def _value(value: Json, absent: bool, limit: int) -> str | None:
+    if absent:
+        return None
+    text = text_of(value)
+    return printable(text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)")
+
+
+def _side(asked: Asked) -> dict[str, Any]:
+    return {
+        "status": asked.answer.status,
+        "ms": round(asked.seconds * 1000, 3),
+        "bytes": asked.answer.body.size,
+        "upstream": asked.upstream,
+    }
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Backends choose these characters: none of them may steer the terminal."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char in keep else f"\\u{ord(char):04x}" for char in text)

@@ -1,0 +1,111 @@
+"""Asks one backend, with the header lines that a proxied request has.
+
+No redirect is followed, no proxy of the environment used, nothing sent twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import ssl
+import time
+from typing import Final, NamedTuple
+
+import httpx2
+
+from proxy.core.differences import Answer, Body
+from proxy.core.headers import Hop, request_block
+from proxy.core.http1.request import RequestHead
+from proxy.core.snapshot import Backend, Upstream
+
+PEER: Final = b"127.0.0.1"
+MAX_READ: Final = 256 * 1024 * 1024  # bytes of one body; more is an error
+
+
+class Unanswered(Exception):
+    """The backend gave no whole answer; the message says which address and why."""
+
+
+class Asked(NamedTuple):
+    """`seconds` until the response head; `upstream` is the address as configured."""
+
+    answer: Answer
+    seconds: float
+    reason: str  # the phrase of the status line
+    upstream: str
+
+
+async def ask(backend: Backend, head: RequestHead, request_id: str, keep: int) -> Asked:
+    """The backend's answer; a body of more than `keep` bytes is hashed and not kept. Raises Unanswered.
+
+    Another address is tried only where no connection could be made.
+    """
+    host = None if backend.host is None else backend.host.encode("latin-1")
+    lines = request_block(head, Hop(PEER, False), host).split(b"\r\n")
+    headers = [(name, value.strip()) for name, _, value in (line.partition(b":") for line in lines if line)]
+    headers.append((b"x-request-id", request_id.encode("latin-1")))
+    reason = ""
+    for upstream in backend.upstreams:
+        try:
+            return await _ask(backend, upstream, head, headers, keep)
+        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+            reason = f"{backend.name} at {upstream.url}: {_cause(error)}"
+        except (httpx2.HTTPError, TimeoutError) as error:
+            raise Unanswered(f"{backend.name} at {upstream.url}: {_cause(error)}") from None
+    raise Unanswered(reason)
+
+
+async def _ask(
+    backend: Backend, upstream: Upstream, head: RequestHead, headers: list[tuple[bytes, bytes]], keep: int
+) -> Asked:
+    timeouts = backend.timeouts
+    limits = httpx2.Timeout(timeouts.idle, connect=timeouts.connect)
+    transport = httpx2.AsyncHTTPTransport(
+        uds=upstream.path or None,
+        verify=ssl.create_default_context() if upstream.scheme == "https" else False,
+        trust_env=False,
+    )
+    async with transport, asyncio.timeout(timeouts.connect + timeouts.response + timeouts.idle):
+        request = httpx2.Request(
+            head.method,
+            _url(upstream),
+            headers=headers,
+            extensions={"target": head.target, "timeout": limits.as_dict()},
+        )
+        start = time.perf_counter()
+        async with asyncio.timeout(timeouts.connect + timeouts.response):
+            response = await transport.handle_async_request(request)
+        seconds = time.perf_counter() - start
+        response.request = request
+        try:
+            body = await _body(response, keep)
+        finally:
+            await response.aclose()
+    fields = {name.lower(): ", ".join(response.headers.get_list(name)) for name in response.headers}
+    return Asked(Answer(response.status_code, fields, body), seconds, response.reason_phrase, upstream.url)
+
+
+async def _body(response: httpx2.Response, keep: int) -> Body:
+    """Without its content-coding, so that compressed and plain answers can be compared."""
+    digest, kept, size = hashlib.sha256(), bytearray(), 0
+    async for piece in response.aiter_bytes():
+        size += len(piece)
+        if size > MAX_READ:
+            raise httpx2.ReadError(f"the body is over {MAX_READ} bytes")
+        digest.update(piece)
+        if size <= keep:
+            kept += piece
+    return Body(bytes(kept) if size <= keep else None, size, digest.hexdigest())
+
+
+def _url(upstream: Upstream) -> str:
+    """Scheme and address; the target goes byte for byte, as an extension of the request."""
+    if upstream.scheme == "unix":
+        return "http://localhost/"
+    host = f"[{upstream.host}]" if ":" in upstream.host else upstream.host
+    return f"{upstream.scheme}://{host}:{upstream.port}/"
+
+
+def _cause(error: Exception) -> str:
+    text = str(error) or ("no answer in time" if "Timeout" in type(error).__name__ else type(error).__name__)
+    return " ".join(text.split())

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import gzip
+import json
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from proxy.cli import main
+from tests.compare.backends import Backend, Reply, backend
+
+JSON = {"content-type": "application/json"}
+Replies = Mapping[str, Reply | Callable[[], Reply]]
+
+
+def run(tmp_path: Path, legacy: str, async_: str, *arguments: str, more: str = "") -> Result:
+    path = tmp_path / "routing.yaml"
+    path.write_text(f"backends: {{legacy: {{url: '{legacy}'}}, async: {{url: '{async_}'}}}}\n{more}")
+    return CliRunner().invoke(main, ["compare", *arguments, "--config", str(path)])
+
+
+def compared(
+    tmp_path: Path, legacy: Replies, async_: Replies, *arguments: str, more: str = ""
+) -> tuple[Result, Backend, Backend]:
+    with backend(legacy) as ours, backend(async_) as theirs:
+        return run(tmp_path, ours.url, theirs.url, *arguments, more=more), ours, theirs
+
+
+def data(tmp_path: Path, legacy: bytes, async_: bytes, more: str = "") -> tuple[int, dict[str, Any]]:
+    replies = {"/a": Reply(legacy)}, {"/a": Reply(async_)}
+    result, *_ = compared(tmp_path, *replies, "GET", "/a", "--json", more=more)
+    return result.exit_code, json.loads(result.stdout)
+
+
+def test_equal_answers_exit_0(tmp_path: Path) -> None:
+    code, found = data(tmp_path, b'{"a": 1, "b": 2}', b'{"b":2,"a":1}')
+    assert (code, found["equal"], found["differences"]) == (0, True, [])
+    assert found["legacy"]["status"] == found["async"]["status"] == 200
+    assert found["legacy"]["ms"] > 0
+
+
+def test_differences_exit_1_with_exact_values(tmp_path: Path) -> None:
+    code, found = data(tmp_path, b'{"a":1,"b":null,"c":"x"}', b'{"a":1.0,"c":"y"}')
+    assert code == 1
+    assert found["differences"] == [
+        {"path": "a", "kind": "type", "legacy": "1", "async": "1.0"},
+        {"path": "b", "kind": "only legacy", "legacy": "null", "async": None},
+        {"path": "c", "kind": "value", "legacy": '"x"', "async": '"y"'},
+    ]
+    assert list(found) == [
+        *("method", "target", "config_hash", "endpoint", "equal", "legacy", "async"),
+        *("differences", "left_out", "hidden", "expired"),
+    ]
+
+
+def test_rules_hide_and_say_how_much(tmp_path: Path) -> None:
+    more = """
+compare: {rules: [{ignore: "**.id", reason: random}, {ignore: b, expires: 2020-01-01}]}
+endpoints: {GET /a: {compare: {rules: [{tolerance: total, within: 0.01}]}}}
+"""
+    code, found = data(tmp_path, b'{"id":1,"total":1.01}', b'{"id":2,"total":1.02}', more)
+    assert (code, found["endpoint"], found["differences"]) == (0, "GET /a", [])
+    assert found["hidden"] == [
+        {"rule": "ignore **.id (random)", "count": 1},
+        {"rule": "tolerance total within 0.01", "count": 1},
+    ]
+    assert found["expired"] == ["ignore b (until 2020-01-01)"]
+
+
+def test_people_see_status_lines_latency_values_and_rules(tmp_path: Path) -> None:
+    legacy, async_ = Reply(b'{"a":"old","t":1}'), Reply(b'{"a":"new","t":2}', 404)
+    result, *_ = compared(
+        tmp_path, {"/a?x": legacy}, {"/a?x": async_}, "GET", "/a?x", more="compare: {rules: [{ignore: t}]}"
+    )
+    lines = result.stdout.splitlines()
+    assert result.exit_code == 1
+    assert lines[0] == "GET /a?x"
+    assert lines[1].startswith("  legacy  200 OK  ")
+    assert lines[2].startswith("  async   404 Not Found  ")
+    assert " ms  17 bytes" in lines[2]
+    assert lines[3:] == [
+        *("  :status  value", "    legacy  200", "    async   404"),
+        *("  a  value", '    legacy  "old"', '    async   "new"'),
+        "  1 hidden by the rule: ignore t",
+        "2 differences",
+    ]
+
+
+def test_text_is_shown_as_a_diff_that_can_not_steer_the_terminal(tmp_path: Path) -> None:
+    plain = {"content-type": "text/csv"}
+    replies = {"/a": Reply(b"a\nb\n", headers=plain)}, {"/a": Reply(b"a\n\xc2\x9b31m\n", headers=plain)}
+    result, *_ = compared(tmp_path, *replies, "GET", "/a")
+    assert result.stdout.splitlines()[3:] == [
+        *("  $  text", "    @@ -1,2 +1,2 @@", "     a", "    -b", "    +\\u009b31m", "1 difference")
+    ]
+
+
+def test_large_bodies_differ_by_hash_and_compression_does_not_matter(tmp_path: Path) -> None:
+    packed = Reply(gzip.compress(b'{"a":1}'), headers={**JSON, "content-encoding": "gzip"})
+    result, *_ = compared(tmp_path, {"/a": Reply(b'{"a":1}')}, {"/a": packed}, "GET", "/a")
+    assert result.exit_code == 0, result.output
+    code, found = data(tmp_path, b"[1,2,3]", b"[1,2,4]", "compare: {max_body: 6B}")
+    assert code == 1
+    assert [(each["path"], each["kind"]) for each in found["differences"]] == [("$", "binary")]
+
+
+def test_backends_see_a_proxied_request_and_the_raw_target(tmp_path: Path) -> None:
+    target = "/a%7Eb/../c?q=%41&&x"
+    arguments = (
+        "GET",
+        target,
+        "-H",
+        "Authorization: Bearer k",
+        "-H",
+        "Host: shop.example",
+        "-H",
+        "X-Backend: async",
+    )
+    result, legacy, async_ = compared(tmp_path, {}, {}, *arguments)
+    assert result.exit_code == 0, result.output
+    ((method, seen, fields),) = legacy.requests
+    assert (method, seen) == ("GET", target)
+    assert fields.pop("x-request-id")
+    assert fields == {
+        "host": "shop.example",
+        "authorization": "Bearer k",
+        "x-forwarded-for": "127.0.0.1",
+        "x-forwarded-proto": "http",
+        "x-forwarded-host": "shop.example",
+        "via": "1.1 strangler",
+    }
+    assert async_.requests[0][2].items() >= fields.items()
+
+
+def test_head_has_no_body(tmp_path: Path) -> None:
+    replies = {"/a": Reply(b"1")}
+    result, *_ = compared(tmp_path, replies, replies, "HEAD", "/a")
+    assert (result.exit_code, result.stdout.splitlines()[-1]) == (0, "equal")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("POST", "/a"), "POST may change something"),
+        (("GET", "/b"), "declared safe: false"),
+        (("GET", "/a", "-H", "Content-Length: 5"), "with a body"),
+        (("GET", "a"), "neither a path"),
+        (("GET", "/a", "-H", "nonsense"), "is not 'name: value'"),
+    ],
+)
+def test_what_must_not_or_can_not_be_asked_exits_2_and_sends_nothing(
+    tmp_path: Path, arguments: tuple[str, ...], reason: str
+) -> None:
+    more = "endpoints: {POST /a: {}, GET /b: {safe: false}}"
+    result, legacy, async_ = compared(tmp_path, {}, {}, *arguments, more=more)
+    assert result.exit_code == 2
+    assert reason in result.stderr
+    assert legacy.requests == async_.requests == []
+
+
+def test_a_backend_that_does_not_answer_exits_1_with_its_address(tmp_path: Path) -> None:
+    with socket.socket() as taken, backend({}) as alive:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
+        dead = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        result = run(tmp_path, alive.url, dead, "GET", "/a")
+    assert result.exit_code == 1
+    assert f"async at {dead}" in result.stderr
+
+
+def test_a_backend_that_never_answers_is_given_up(tmp_path: Path) -> None:
+    with socket.socket() as silent, backend({}) as alive:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        path = tmp_path / "routing.yaml"
+        path.write_text(
+            f"backends: {{legacy: {{url: '{alive.url}'}}, "
+            f"async: {{url: '{url}', timeouts: {{connect: 50ms, response: 50ms}}}}}}"
+        )
+        result = CliRunner().invoke(main, ["compare", "GET", "/a", "--config", str(path)])
+    assert result.exit_code == 1
+    assert f"async at {url}: no answer in time" in result.stderr
