@@ -1,0 +1,223 @@
+"""Is a difference between the backends a fault, or noise that legacy makes with itself as well?
+
+Legacy is asked twice on a share of the samples. Where it never differs from itself on a path, every
+difference of async counts. Where it does, the samples in which just one of the two differed from the same
+first answer are held against each other: b (legacy agreed with itself, async differed) and c (the
+reverse). If async were another legacy, each such sample would fall on either side alike: the exact
+McNemar test (McNemar 1947), one-sided, with Holm's correction (Holm 1979) for the number of tests. Values
+on noisy paths have a shape as well, and shapes are judged in the same way. Bounds are Clopper and
+Pearson's (1934), one-sided, 95 %.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from math import exp, expm1, lgamma, log, log1p
+from typing import Final, Literal, NamedTuple
+
+from proxy.core.differences import Difference
+from proxy.core.exactjson import Json, kind_of
+
+ALPHA: Final = 0.01  # chance, over all noisy paths of an endpoint, of taking noise for a fault
+MISSED: Final = 0.05  # chance of missing a fault at the rate that the evidence states
+MIN_COMPARED: Final = 30  # fewer are no evidence of anything
+MIN_TWICE: Final = 10  # samples with legacy asked twice, before a path passes for free of noise
+MAX_PATHS: Final = 1000  # that are told apart; what differs beyond them counts under OTHER
+OTHER: Final = "..."
+
+Verdict = Literal["no evidence", "differs", "likely equal"]
+PathVerdict = Literal["fault", "noise", "untested"]
+
+_SHAPES: Final = (
+    (
+        "time",
+        re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?").fullmatch,
+    ),
+    ("uuid", re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}").fullmatch),
+    ("number", re.compile(r"-?\d+\.\d+").fullmatch),
+    ("word", re.compile(r"[A-Za-z0-9_\-]+").fullmatch),
+)
+
+
+class PathEvidence(NamedTuple):
+    """One path on which something differed, or its shapes (`shape`).
+
+    `differed` of the endpoint's n samples; b and c of the m with legacy asked twice; `p` after Holm's
+    correction, None where legacy never differed from itself. `sees` is the rate of faults that would have
+    been found here, but for a chance of MISSED; 1 where only the shape can tell.
+    """
+
+    path: str
+    shape: bool
+    differed: int
+    b: int
+    c: int
+    p: float | None
+    verdict: PathVerdict
+    sees: float
+
+
+class Evidence(NamedTuple):
+    """n samples compared, m of them with legacy asked twice, at least k with a difference that counts.
+
+    `bound`: with 95 % confidence, fewer requests than this rate differ where there is no noise; 1 if nothing
+    was compared. Noisy paths have bounds of their own (`PathEvidence.sees`).
+    """
+
+    verdict: Verdict
+    n: int
+    m: int
+    k: int
+    bound: float
+    paths: tuple[PathEvidence, ...]
+
+    def __str__(self) -> str:
+        """Such as `likely equal (bound 0.1 %)`."""
+        if self.verdict != "likely equal":
+            return self.verdict
+        return f"likely equal (bound {self.bound * 100:.2g} %)"
+
+
+class _Counts:
+    """On one path: how often async differed, and of the samples with legacy asked twice who did."""
+
+    __slots__ = ("async_only", "both", "differed", "legacy_only")
+
+    def __init__(self) -> None:
+        self.differed = self.async_only = self.legacy_only = self.both = 0
+
+    @property
+    def noisy(self) -> bool:
+        return self.legacy_only + self.both > 0
+
+
+class Observations:
+    """What was seen of one endpoint. Its size is bounded by MAX_PATHS."""
+
+    __slots__ = ("_counts", "_m", "_n")
+
+    def __init__(self) -> None:
+        self._n = 0
+        self._m = 0
+        self._counts: dict[tuple[str, bool], _Counts] = {}
+
+    def add(self, async_: Iterable[Difference], legacy: Iterable[Difference] | None) -> None:
+        """One sample: how async, and legacy's second answer if there is one, differ from legacy's first."""
+        ours = self._marks(async_)
+        again = self._marks(legacy) if legacy is not None else None
+        self._n += 1
+        self._m += again is not None
+        for mark in ours | (again or set()):
+            counts = self._counts.setdefault(mark, _Counts())
+            counts.differed += mark in ours
+            if again is not None:
+                counts.both += mark in ours and mark in again
+                counts.async_only += mark in ours and mark not in again
+                counts.legacy_only += mark not in ours and mark in again
+
+    def evidence(self) -> Evidence:
+        marks = sorted(mark for mark in self._counts if self._matters(mark))
+        tested = [mark for mark in marks if self._counts[mark].noisy]
+        values = [mcnemar(self._counts[mark].async_only, self._counts[mark].legacy_only) for mark in tested]
+        adjusted = dict(zip(tested, holm(values), strict=True))
+        paths = [self._path(mark, adjusted) for mark in marks]
+        paths.sort(key=lambda each: (each.verdict != "fault", -each.differed))
+        k = max((each.differed for each in paths if each.verdict == "fault"), default=0)
+        return Evidence(self._verdict(paths), self._n, self._m, k, upper_bound(k, self._n), tuple(paths))
+
+    def _verdict(self, paths: Sequence[PathEvidence]) -> Verdict:
+        verdicts = {each.verdict for each in paths}
+        if "fault" in verdicts:
+            return "differs"
+        return "no evidence" if self._n < MIN_COMPARED or "untested" in verdicts else "likely equal"
+
+    def _marks(self, differences: Iterable[Difference]) -> set[tuple[str, bool]]:
+        """The path of each difference, and once more if the shapes differ as well."""
+        found: set[tuple[str, bool]] = set()
+        for each in differences:
+            path = each.path if self._known(each.path) else OTHER
+            found.add((path, False))
+            if shape_of(each.legacy, each.kind == "only async") != shape_of(
+                each.async_, each.kind == "only legacy"
+            ):
+                found.add((path, True))
+        return found
+
+    def _known(self, path: str) -> bool:
+        return (path, False) in self._counts or len(self._counts) < 2 * MAX_PATHS
+
+    def _matters(self, mark: tuple[str, bool]) -> bool:
+        """Shapes say something new only where the values are noise."""
+        path, shape = mark
+        return not shape or self._counts[path, False].noisy
+
+    def _path(self, mark: tuple[str, bool], adjusted: dict[tuple[str, bool], float]) -> PathEvidence:
+        path, shape = mark
+        counts = self._counts[mark]
+        b, c = counts.async_only, counts.legacy_only
+        if mark not in adjusted:
+            clean: PathVerdict = "fault" if self._m >= MIN_TWICE else "untested"
+            return PathEvidence(path, shape, counts.differed, b, c, None, clean, upper_bound(0, self._n))
+        verdict: PathVerdict = "fault" if adjusted[mark] <= ALPHA else "noise"
+        quiet = self._m - c - counts.both
+        sees = detectable(quiet, c, len(adjusted))
+        return PathEvidence(path, shape, counts.differed, b, c, adjusted[mark], verdict, sees)
+
+
+def shape_of(value: Json, absent: bool) -> str:
+    """What stays the same where values are random: coarse, so that chance alone does not change it."""
+    if absent:
+        return "absent"
+    if not isinstance(value, str):
+        return kind_of(value)
+    return next((name for name, matches in _SHAPES if matches(value)), "text")
+
+
+def mcnemar(b: int, c: int) -> float:
+    """The chance of b or more on async's side out of b + c, if each falls on either side alike."""
+    return _at_most(c, b + c, 0.5)
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """p-values, each corrected for the number of tests (Holm's step-down method)."""
+    adjusted = [0.0] * len(values)
+    largest = 0.0
+    for rank, index in enumerate(sorted(range(len(values)), key=lambda each: values[each])):
+        largest = max(largest, min(1.0, values[index] * (len(values) - rank)))
+        adjusted[index] = largest
+    return adjusted
+
+
+def upper_bound(k: int, n: int) -> float:
+    """The rate at which k or fewer of n have a chance of MISSED; for k = 0 about 3 / n."""
+    if k >= n:
+        return 1.0
+    if k == 0:
+        return -expm1(log(MISSED) / n)
+    low, high = k / n, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _at_most(k, n, middle) > MISSED else (low, middle)
+    return high
+
+
+def detectable(quiet: int, c: int, tests: int) -> float:
+    """The rate of faults that would be found among `quiet` samples in which legacy agreed with itself."""
+    low, high = 0, quiet + 1  # the smallest b that is significant beside this c
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if mcnemar(middle, c) <= ALPHA / tests else (middle + 1, high)
+    return upper_bound(low - 1, quiet) if low <= quiet else 1.0
+
+
+def _at_most(k: int, n: int, p: float) -> float:
+    """P(X <= k) of a binomial X."""
+    if k >= n or p <= 0:
+        return 1.0
+    if p >= 1:
+        return 0.0
+    odds, whole = log(p), log1p(-p)
+    total = lgamma(n + 1)
+    terms = (total - lgamma(i + 1) - lgamma(n - i + 1) + i * odds + (n - i) * whole for i in range(k + 1))
+    return min(1.0, sum(map(exp, terms)))
