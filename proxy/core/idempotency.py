@@ -8,7 +8,7 @@ it changes only through the functions below, along TRANSITIONS:
 
 `unknown` leaves by the owner's late answer, by an operator, or by being sent again to an owner that dedupes
 keys itself. The store saves `claimed` and `sent` as one step, for one durable write is enough. Times are Unix
-seconds.
+seconds. A key expires one TTL after its last change: `expires_at - updated_at` is the TTL in every state.
 """
 
 from __future__ import annotations
@@ -255,6 +255,7 @@ def rerun(record: Record, wanted: Wanted) -> Record:
         _to(record, "sent", wanted.now),
         incarnation=wanted.incarnation,
         token=wanted.token,
+        expires_at=wanted.now + wanted.ttl,
         doubtful=record.doubtful or record.state == "unknown",
     )
 
@@ -285,12 +286,11 @@ def settle(record: Record, done: bool, token: str, now: float) -> Record:
     if record.state != "unknown":
         raise IllegalTransition(f"{record.id}: is {record.state}, and only an unknown outcome can be settled")
     settled = _to(record, "completed" if done else "released", now)
-    ttl = record.expires_at - record.created_at
-    note: Note = "settled" if done else ""
-    return replace(settled, token=token, note=note, expires_at=now + ttl, doubtful=False)
+    return replace(settled, token=token, note="settled" if done else "", doubtful=False)
 
 
 def _to(record: Record, state: State, now: float) -> Record:
     if state not in TRANSITIONS[record.state]:
         raise IllegalTransition(f"{record.id}: {record.state} -> {state}")
-    return replace(record, state=state, updated_at=now)
+    expires_at = record.expires_at + (now - record.updated_at)
+    return replace(record, state=state, updated_at=now, expires_at=expires_at)

@@ -15,7 +15,7 @@ from proxy.core.idempotency import TRANSITIONS, Answer, Proceed, Record, Verdict
 from proxy.store.engines import StoreUnavailable
 from proxy.store.schema import claims, incarnations
 
-_CHANGING = frozenset({"state", "updated_at", "status", "head", "body", "note"})
+_CHANGING = frozenset({"state", "updated_at", "expires_at", "status", "head", "body", "note"})
 
 TRIES = 5  # of a claim that others keep changing
 PRUNE = 500  # rows per transaction, so that nobody waits long for it
@@ -82,7 +82,7 @@ def lose_orphans(connection: sa.Connection, now: float) -> int:
     statement = (
         claims.update()
         .where(claims.c.state == "sent", claims.c.incarnation.not_in(alive))
-        .values(state="unknown", updated_at=now)
+        .values(state="unknown", updated_at=now, expires_at=claims.c.expires_at + (now - claims.c.updated_at))
     )
     return connection.execute(statement).rowcount
 

@@ -174,6 +174,23 @@ def test_an_expired_key_is_a_new_one(state: State) -> None:
     assert verdict.record.answer is None
 
 
+@pytest.mark.parametrize("first", ["unknown", "released"])
+def test_a_late_rerun_is_remembered_for_a_whole_ttl_from_its_completion(first: State) -> None:
+    late = NOW + 10 * TTL if first == "unknown" else NOW + TTL - 1
+    verdict = idem.resolve(record(first, LEGACY), wanted(now=late, idempotent=frozenset({LEGACY})))
+    assert isinstance(verdict, Proceed)
+    done = idem.complete(verdict.record, ANSWER, late + 5)
+    assert done.expires_at == late + 5 + TTL
+    assert idem.resolve(done, wanted("t3", ASYNC, now=late + 4 + TTL)) == Replay(LEGACY, ANSWER)
+
+
+def test_a_slow_answer_and_a_late_one_are_remembered_for_a_whole_ttl() -> None:
+    assert idem.complete(record("sent"), ANSWER, NOW + 3 * TTL).expires_at == NOW + 4 * TTL
+    lost = idem.lose(record("sent"), NOW + 10)
+    assert idem.complete(lost, ANSWER, NOW + 3 * TTL).expires_at == NOW + 4 * TTL
+    assert idem.settle(lost, True, "operator", NOW + 3 * TTL).expires_at == NOW + 4 * TTL
+
+
 @pytest.mark.parametrize(
     ("status", "idempotent", "expected"),
     [

@@ -141,16 +141,25 @@ async def test_what_is_sent_again_in_doubt_does_not_become_released(url: str) ->
 async def test_pruning_takes_what_has_expired_and_never_what_is_open(url: str) -> None:
     old = {"now": time.time() - 1000, "ttl": 1.0}
     async with opened(url) as claims:
-        await claims.change(idem.complete(await proceed(claims, wanted("done", **old)), ANSWER, 0.0))
-        await claims.change(idem.release(await proceed(claims, wanted("free", **old)), 0.0))
-        await claims.change(idem.lose(await proceed(claims, wanted("lost", **old)), 0.0))
+        past = old["now"]
+        await claims.change(idem.complete(await proceed(claims, wanted("done", **old)), ANSWER, past))
+        await claims.change(idem.release(await proceed(claims, wanted("free", **old)), past))
+        await claims.change(idem.lose(await proceed(claims, wanted("lost", **old)), past))
         await proceed(claims, wanted("open", **old))
-        await claims.change(idem.complete(await proceed(claims, wanted("new")), ANSWER, 0.0))
+        await claims.change(idem.complete(await proceed(claims, wanted("new")), ANSWER, time.time()))
         assert await claims._prune() == 2
         assert await claims._prune() == 0
         assert isinstance(await claims.claim(wanted("lost", "t2")), Refuse)
         assert isinstance(await claims.claim(wanted("open", "t2")), Refuse)
         assert isinstance(await claims.claim(wanted("new", "t2")), Replay)
+
+
+async def test_an_answer_that_comes_after_the_ttl_is_remembered_for_another(url: str) -> None:
+    async with opened(url) as claims:
+        record = await proceed(claims, wanted("k", now=time.time() - 1000, ttl=100.0))
+        await claims.change(idem.lose(record, record.created_at + 1))
+        assert await claims.change(idem.complete(record, ANSWER, time.time()))
+        assert await claims.claim(wanted("k", "t2", ASYNC)) == Replay(LEGACY, ANSWER)
 
 
 async def test_what_is_owed_is_written_in_the_end(url: str) -> None:
