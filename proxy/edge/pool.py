@@ -180,7 +180,7 @@ class Pool:
         oldest = self.loop.time() - (WRITE_REUSE if write else self.backend.timeouts.pool_idle)
         while idle:
             connection = idle.pop()
-            if connection.idle_since >= oldest and (not write or connection.is_quiet()):
+            if connection.idle_since >= oldest and connection.is_quiet():
                 connection.deadline = NEVER
                 return connection
             if write and connection.idle_since < oldest:
@@ -213,18 +213,24 @@ class Pool:
         except (OSError, ssl.SSLError, TimeoutError) as error:
             self.connections -= 1
             address.outstanding -= 1
-            self.note_failure(address)
-            waiter.tried += (address,)
             kind: FailureKind = "connect_timeout" if isinstance(error, TimeoutError) else "connect_failed"
-            if waiter.wants_connection():
-                waiter.on_failure(kind, f"the {self.backend.name} backend can not be reached")
-            self._serve_waiting()
+            self._not_connected(address, waiter, kind)
+            return
+        if connection.closed:  # it hung up, or spoke before it was asked; `forget` has been called
+            self._not_connected(address, waiter, "connect_failed")
             return
         self._sweeper.items.add(connection)
         if waiter.wants_connection():
             waiter.on_connection(connection)
         else:
             self.release(connection)
+
+    def _not_connected(self, address: Address, waiter: Waiter, kind: FailureKind) -> None:
+        self.note_failure(address)
+        waiter.tried += (address,)
+        if waiter.wants_connection():
+            waiter.on_failure(kind, f"the {self.backend.name} backend can not be reached")
+        self._serve_waiting()
 
     async def _dial(self, address: Address) -> UpstreamConnection:
         upstream = address.upstream

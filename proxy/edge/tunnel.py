@@ -20,11 +20,12 @@ BUFFER = 64 * 1024
 class Tunnel:
     """Takes over both transports. Counts as a client connection, so that draining waits for it."""
 
-    __slots__ = ("_client", "_half_closed", "_idle", "_services", "_upstream", "deadline")
+    __slots__ = ("_client", "_ended", "_half_closed", "_idle", "_services", "_upstream", "deadline")
 
     def __init__(self, services: Services, client: asyncio.Transport, upstream: UpstreamConnection) -> None:
         self._services = services
         self._client = client
+        self._ended = 0  # sides that are gone
         self._half_closed = False
         self._upstream = upstream
         self._idle = upstream.pool.backend.timeouts.idle
@@ -39,8 +40,11 @@ class Tunnel:
         self.deadline = self._services.loop.time() + self._idle
 
     def on_deadline(self, now: float) -> None:
+        """Silence, or a side that does not take what is left for it: both end at once."""
         self._services.count_error("proxy", "tunnel_idle")
-        self.close()
+        self._client.abort()
+        self._upstream.close()
+        self._upstream.transport.abort()
 
     def half_close(self, other: asyncio.Transport) -> bool:
         """One side has said all; False if that was the second one."""
@@ -50,11 +54,15 @@ class Tunnel:
         other.write_eof()
         return True
 
-    def close(self) -> None:
-        """Both sides get what is still buffered for them, and no more."""
-        self._services.clients.items.discard(self)
-        self._client.close()
-        self._upstream.close()
+    def on_end(self) -> None:
+        """One side is gone. The other gets what is still buffered for it, within the idle timeout."""
+        self._ended += 1
+        if self._ended == 1:
+            self.touch()
+            self._client.close()
+            self._upstream.close()
+        else:
+            self._services.clients.items.discard(self)
 
 
 class _End(asyncio.Protocol):
@@ -75,7 +83,7 @@ class _End(asyncio.Protocol):
         return self._tunnel.half_close(self._other)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._tunnel.close()
+        self._tunnel.on_end()
 
     def pause_writing(self) -> None:
         """This side does not take more: the other is not read meanwhile."""

@@ -44,6 +44,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_informational",
         "_left",
         "_paused",
+        "_poll",
         "_response",
         "address",
         "answered",
@@ -75,6 +76,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._decoder: ChunkedDecoder | None = None
         self._informational = 0
         self._paused = False
+        self._poll: select.poll | None = None
 
     # called by the exchange
 
@@ -116,8 +118,11 @@ class UpstreamConnection(asyncio.Protocol):
 
         Asks the kernel, because the event loop may not have come round to telling us.
         """
-        poll = select.poll()
-        poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN | select.POLLRDHUP)
+        poll = self._poll
+        if poll is None:
+            poll = self._poll = select.poll()
+            descriptor = self.transport.get_extra_info("socket").fileno()
+            poll.register(descriptor, select.POLLIN | select.POLLRDHUP)
         return not poll.poll(0)
 
     # called by the event loop

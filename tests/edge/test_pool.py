@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import ssl
 import threading
@@ -395,3 +396,53 @@ def test_a_change_of_the_backend_serves_those_who_wait_and_closes_what_is_idle(s
         assert client.response().status == 200
         client.close()
     eventually(lambda: edge.call(lambda: old.connections) == 0, "old pool empty")
+
+
+def test_a_connection_that_was_sent_unasked_bytes_is_not_reused_even_before_they_were_read(
+    stage: Stage,
+) -> None:
+    wires: list[Wire] = []
+
+    def serve(wire: Wire, number: int) -> None:
+        wires.append(wire)
+        answering(ok())(wire, number)
+
+    edge = stage.edge(stage.upstream(serve).url)
+    assert edge.ask(READ).status == 200
+    eventually(lambda: idle(edge) == 1, "the connection idles")
+
+    def take_late() -> object:
+        """In the edge's thread: the event loop has no turn between the bytes' arrival and this."""
+        wires[0].send(ok(b"unasked"))
+        pool = edge.services.pools["legacy"]
+        descriptor = pool.addresses[0].idle[0].transport.get_extra_info("socket").fileno()
+        assert select.select([descriptor], [], [], WAIT)[0]
+        return pool._idle(pool.addresses[0], write=False)
+
+    assert edge.call(take_late) is None
+    assert edge.ask(READ).body == b"ok"
+
+
+def idle(edge: Edge) -> int:
+    return edge.call(lambda: len(edge.services.pools["legacy"].addresses[0].idle))
+
+
+@pytest.mark.parametrize(
+    "greeting", [b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", b""], ids=["speaks", "hangs up"]
+)
+def test_an_upstream_that_speaks_first_or_hangs_up_leaves_nothing_behind(
+    stage: Stage, greeting: bytes
+) -> None:
+    def serve(wire: Wire, number: int) -> None:
+        if greeting:
+            wire.send(greeting)
+            wire.read_until(b"\r\n\r\n")
+
+    edge = stage.edge(stage.upstream(serve).url)
+    with ThreadPoolExecutor(8) as clients:
+        answers = list(clients.map(lambda _: edge.ask(READ).status, range(40)))
+    assert set(answers) <= {502, 503}
+    pool = edge.call(lambda: edge.services.pools["legacy"])
+    eventually(lambda: edge.call(lambda: pool.connections == 0), "no connections")
+    assert edge.call(lambda: pool.addresses[0].outstanding) == 0
+    assert edge.call(lambda: list(edge.services.upstreams.items)) == []

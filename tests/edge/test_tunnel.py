@@ -83,3 +83,20 @@ def test_silence_of_both_sides_ends_the_tunnel(stage: Stage, backend: str) -> No
         with pytest.raises(ConnectionClosed):
             client.recv(timeout=10)
     assert edge.services.counters.errors["proxy", "tunnel_idle"] == 1
+
+
+def test_a_client_that_stops_reading_does_not_keep_its_tunnel(stage: Stage) -> None:
+    def flood(wire: Wire, number: int) -> None:
+        wire.request()
+        wire.send(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n")
+        while True:
+            wire.send(bytes(65536))
+
+    edge = stage.edge(stage.upstream(flood).url, backend="timeouts: {idle: 300ms}")
+    with contextlib.closing(edge.connect()) as wire:
+        wire.send(HANDSHAKE)
+        wire.read_until(b"\r\n\r\n")
+        eventually(lambda: edge.call(lambda: not edge.services.clients.items), "the tunnel is gone")
+        assert edge.call(lambda: edge.services.pools["legacy"].connections) == 0
+        with contextlib.suppress(ConnectionResetError):
+            wire.read_all()  # would time out if the connection were still open
