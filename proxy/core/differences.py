@@ -98,13 +98,13 @@ def walk(
 ) -> Iterator[Difference]:
     """Differences of two JSON values: of the same type where their contents differ, else as a whole."""
     if isinstance(legacy, dict) and isinstance(async_, dict):
-        for name in sorted(legacy.keys() | async_.keys()):
+        for name in legacy if legacy.keys() == async_.keys() else sorted(legacy.keys() | async_.keys()):
             place = (*steps, name)
             if name not in async_:
                 yield Difference(path_text(place), "only legacy", legacy[name], None, place)
             elif name not in legacy:
                 yield Difference(path_text(place), "only async", None, async_[name], place)
-            else:
+            elif not _same_leaf(legacy[name], async_[name]):
                 yield from walk(legacy[name], async_[name], pairing, place)
     elif isinstance(legacy, list) and isinstance(async_, list):
         yield from _arrays(legacy, async_, pairing, steps)
@@ -135,9 +135,17 @@ def _header(path: str, legacy: str | None, async_: str | None) -> Iterator[Diffe
     yield Difference(path, kind, legacy, async_)
 
 
+def _same_leaf(legacy: Json, async_: Json) -> bool:
+    """Most values are: seen here, they cost no generator."""
+    kind = type(legacy)
+    return kind is type(async_) and kind is not dict and kind is not list and legacy == async_
+
+
 def _arrays(legacy: list[Json], async_: list[Json], pairing: Pairing, steps: Steps) -> Iterator[Difference]:
     for ours, theirs in pairing(steps, legacy, async_) or _positions(len(legacy), len(async_)):
         if ours is not None and theirs is not None:
+            if _same_leaf(legacy[ours], async_[theirs]):
+                continue
             yield from walk(legacy[ours], async_[theirs], pairing, (*steps, ours))
         elif ours is not None:
             place = (*steps, ours)

@@ -113,7 +113,8 @@ def test_a_document_equals_itself(value: Json) -> None:
 
 @given(DOCUMENTS, DOCUMENTS)
 def test_differences_are_symmetric(one: Json, other: Json) -> None:
-    assert list(walk(one, other)) == [mirrored(each) for each in walk(other, one)]
+    back = [mirrored(each) for each in walk(other, one)]
+    assert sorted(walk(one, other), key=str) == sorted(back, key=str)
 
 
 @given(DOCUMENTS, DOCUMENTS)
@@ -124,7 +125,8 @@ def test_applying_the_differences_turns_one_into_the_other(one: Json, other: Jso
 @settings(deadline=None)
 @given(DOCUMENTS, DOCUMENTS)
 def test_deepdiff_sees_the_same_places(one: Json, other: Json) -> None:
-    oracle = DeepDiff(one, other, view="tree", ignore_order=False, iterable_compare_func=None)
+    # By default it gives up on objects with few names in common.
+    oracle = DeepDiff(one, other, view="tree", threshold_to_diff_deeper=0)
     theirs = {tuple(each.path(output_format="list")) for kind in oracle.values() for each in kind}
     ours = {each.steps for each in walk(one, other)}
     assert bool(ours) == bool(theirs)
