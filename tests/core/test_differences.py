@@ -106,17 +106,20 @@ def test_arrays_can_be_paired_otherwise() -> None:
     assert [each[:5] for each in compare(ours, theirs, (), reverse)] == [("[]", "value", 2, 9, (1,))]
 
 
+@settings(deadline=None)
 @given(DOCUMENTS)
 def test_a_document_equals_itself(value: Json) -> None:
     assert list(walk(value, copy.deepcopy(value))) == []
 
 
+@settings(deadline=None)
 @given(DOCUMENTS, DOCUMENTS)
 def test_differences_are_symmetric(one: Json, other: Json) -> None:
     back = [mirrored(each) for each in walk(other, one)]
     assert sorted(walk(one, other), key=str) == sorted(back, key=str)
 
 
+@settings(deadline=None)
 @given(DOCUMENTS, DOCUMENTS)
 def test_applying_the_differences_turns_one_into_the_other(one: Json, other: Json) -> None:
     assert text_of(sorted_names(patched(one, walk(one, other)))) == text_of(sorted_names(other))

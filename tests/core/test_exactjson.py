@@ -4,7 +4,7 @@ import json
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.core.exactjson import Json, kind_of, parse, text_of
@@ -25,6 +25,7 @@ DOCUMENTS: st.SearchStrategy[Json] = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(DOCUMENTS)
 def test_a_written_value_is_read_back_exactly(value: Json) -> None:
     again = parse(text_of(value).encode("utf-8", "surrogatepass"))

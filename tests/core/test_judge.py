@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.core.differences import Answer, Body
@@ -88,6 +88,7 @@ def test_times_may_be_apart_and_written_otherwise(legacy: str, async_: str, hidd
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=40) | st.from_regex(r"[0-9A-Za-z:,+ \-]{1,40}")
 
 
+@settings(deadline=None)
 @given(TEXTS, TEXTS)
 def test_no_text_in_place_of_a_time_is_an_error(legacy: str, async_: str) -> None:
     result = judged(text_of(legacy), text_of(async_), rule("time", "$", within=Decimal(0)))

@@ -7,7 +7,7 @@ from fractions import Fraction
 from math import comb
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.core.differences import walk
@@ -143,6 +143,7 @@ def test_memory_is_bounded_and_what_is_beyond_still_counts() -> None:
     assert evidence.paths[0].differed == 2 * MAX_PATHS
 
 
+@settings(deadline=None)
 @given(st.integers(0, 60), st.integers(0, 60))
 def test_mcnemar_is_exact(b: int, c: int) -> None:
     exact = Fraction(sum(comb(b + c, i) for i in range(b, b + c + 1)), 2 ** (b + c))
