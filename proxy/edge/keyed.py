@@ -169,7 +169,7 @@ class KeyedExchange(Exchange):
             return
         self._claiming = True
         self._writes.under_way.add(self)
-        self._writes.spawn(self._ask_store(wanted))
+        self._writes.spawn(self._ask_store(wanted), self._on_fault)
 
     async def _ask_store(self, wanted: Wanted) -> None:
         try:
@@ -268,7 +268,7 @@ class KeyedExchange(Exchange):
         if self._held_size > limit and not complete and self.upstream is not None:
             self.upstream.pause()
         if complete or self._held_size > limit:
-            self._writes.spawn(self._store_answer())
+            self._writes.spawn(self._store_answer(), self._on_fault)
 
     async def _store_answer(self) -> None:
         record, response = self._record, self._answer
@@ -327,7 +327,8 @@ class KeyedExchange(Exchange):
         elif self._held_size > self.snapshot.idempotency.max_response:
             self.services.count_error("upstream", kind)  # `_relay` goes on when the store has answered
         else:
-            self._writes.spawn(self._store_failure(record, status, kind, detail, unknown, abort))
+            work = self._store_failure(record, status, kind, detail, unknown, abort)
+            self._writes.spawn(work, self._on_fault)
 
     async def _store_failure(
         self, record: Record, status: int, kind: FailureKind, detail: str, unknown: bool, abort: bool
@@ -342,7 +343,7 @@ class KeyedExchange(Exchange):
     def _again(self, verdict: Again) -> None:
         record = self._record
         if record is not None and verdict.on_fallback:
-            self._writes.spawn(self._move(record, verdict))
+            self._writes.spawn(self._move(record, verdict), self._on_fault)
         else:
             super()._again(verdict)
 
@@ -360,6 +361,21 @@ class KeyedExchange(Exchange):
             self._writes.claims().owe(idempotency.release(record, time.time()))
             self._record = None
             self._on_no_store()
+
+    def _on_fault(self) -> None:
+        """A fault of our own, wherever it was: the client must not wait for ever, nor the key stay taken."""
+        self._claiming = False
+        record, self._record = self._record, None
+        if record is not None:
+            self.services.count_unknown(self.endpoint)
+            self._writes.claims().owe(idempotency.lose(record, time.time()))
+        if self._ended:
+            return
+        self._drop_upstream()
+        if self._relayed:
+            self._abort_relay()
+        else:
+            self._answer_here(500, "proxy", "internal_error", "the proxy failed at this; see its log")
 
     # the store
 

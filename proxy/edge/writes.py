@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
-from functools import lru_cache
+from collections.abc import Callable, Coroutine
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from proxy.core import idempotency
@@ -39,11 +39,11 @@ class Writes:
             self._claims = open_claims(self._state, self._incarnation)
         return self._claims
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Runs `work` as a task; what it raises goes to the loop's exception handler."""
+    def spawn(self, work: Coroutine[Any, Any, None], failed: Callable[[], None]) -> None:
+        """Runs `work` as a task. What it raises goes to the loop's exception handler, then `failed` runs."""
         task = self._loop.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._on_task_done)
+        task.add_done_callback(partial(self._on_task_done, failed))
 
     def wanted(
         self,
@@ -79,10 +79,11 @@ class Writes:
         if self._claims is not None:
             await self._claims.close()
 
-    def _on_task_done(self, task: asyncio.Task[None]) -> None:
+    def _on_task_done(self, failed: Callable[[], None], task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._loop.call_exception_handler({"message": "a keyed write failed", "exception": error})
+            failed()
 
 
 def _credential(head: RequestHead, source: KeySource | None) -> bytes | None:

@@ -9,14 +9,20 @@ __all__ = ["Claims", "StoreUnavailable", "claims_file", "exists", "is_sqlite", "
 
 
 def open_claims(url: str, incarnation: str) -> Claims:
-    """The claims in `server.state`. Returns at once; whether the store works shows with the first call."""
-    if is_sqlite(url):
-        from proxy.store.sqlite import SqliteClaims
+    """The claims in `server.state`. Returns at once; whether the store works shows with the first call.
 
-        return SqliteClaims(url, incarnation)
-    from proxy.store.postgresql import PostgresqlClaims  # only who uses it needs the driver
+    Raises StoreUnavailable if not even that is possible, say for want of a thread; the next call may succeed.
+    """
+    try:
+        if is_sqlite(url):
+            from proxy.store.sqlite import SqliteClaims
 
-    return PostgresqlClaims(url, incarnation)
+            return SqliteClaims(url, incarnation)
+        from proxy.store.postgresql import PostgresqlClaims  # only who uses it needs the driver
+
+        return PostgresqlClaims(url, incarnation)
+    except Exception as error:
+        raise StoreUnavailable(f"cannot be opened: {type(error).__name__}: {error}") from error
 
 
 def exists(url: str) -> bool:

@@ -11,6 +11,7 @@ import abc
 import asyncio
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Awaitable
 from typing import Final, TypeVar
@@ -28,6 +29,7 @@ OWED: Final = 10_000  # records; beyond that they stay `sent` until this worker 
 PAYMENT: Final = 100  # of them at a time
 HOUSEKEEPING: Final = 1.0  # seconds between two attempts at what is owed
 PRUNING: Final = 60.0  # seconds between two looks for what has expired
+ROUND: Final = 1.0  # seconds for what is owed, and for what has expired: the lease is to be renewed in time
 
 T = TypeVar("T")
 
@@ -70,7 +72,7 @@ class Claims(abc.ABC):
         self._housekeeper.cancel()
         await asyncio.gather(self._housekeeper, return_exceptions=True)
         with contextlib.suppress(StoreUnavailable):
-            await self._pay()
+            await self._pay(math.inf)
         await self._close()
 
     @abc.abstractmethod
@@ -90,6 +92,7 @@ class Claims(abc.ABC):
     async def _close(self) -> None: ...
 
     async def _bounded(self, call: Awaitable[T], timeout: float) -> T:
+        """Whatever goes wrong is StoreUnavailable: drivers raise more than they document."""
         if self._under_way >= IN_FLIGHT:
             if asyncio.iscoroutine(call):
                 call.close()
@@ -100,36 +103,44 @@ class Claims(abc.ABC):
                 return await call
         except TimeoutError as error:
             raise StoreUnavailable(f"no answer within {timeout:g} s") from error
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
         finally:
             self._under_way -= 1
 
     async def _keep_house(self) -> None:
-        pruned = time.monotonic()
+        pruning = time.monotonic() + PRUNING
         failing = False
         while True:
             try:
                 lost = await self._bounded(self._keep_alive(), CHANGE_TIMEOUT)
                 if lost:
                     log.warning("%d writes of a worker that is gone have an unknown outcome", lost)
-                await self._pay()
-                if time.monotonic() - pruned >= PRUNING:
-                    pruned = time.monotonic()
-                    await self._prune_all()
+                await self._pay(time.monotonic() + ROUND)
+                if time.monotonic() >= pruning and await self._prune_some(time.monotonic() + ROUND):
+                    pruning = time.monotonic() + PRUNING
                 if failing:
                     log.info("the store of idempotency keys works again")
                 failing = False
-            except StoreUnavailable as error:
+            except Exception as error:  # whatever it is, the house is kept
                 if not failing:
                     log.error("the store of idempotency keys does not work; keyed writes get 503: %s", error)
                 failing = True
             await asyncio.sleep(HOUSEKEEPING)
 
-    async def _prune_all(self) -> None:
-        while await self._bounded(self._prune(), CHANGE_TIMEOUT):  # noqa: ASYNC110
+    async def _prune_some(self, until: float) -> bool:
+        """Whether nothing is left that has expired. The last batch begins before `until`."""
+        while await self._bounded(self._prune(), CHANGE_TIMEOUT):
+            if time.monotonic() >= until:
+                return False
             await asyncio.sleep(0.05)  # between two batches others have their turn
+        return True
 
-    async def _pay(self) -> None:
-        while owed := list(self._owed.items())[:PAYMENT]:
+    async def _pay(self, until: float) -> None:
+        """The last batch begins before `until`."""
+        while time.monotonic() < until and (owed := list(self._owed.items())[:PAYMENT]):
             await asyncio.gather(*(self.change(record) for _, record in owed))
             for key, _ in owed:
                 self._owed.pop(key, None)

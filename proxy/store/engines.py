@@ -56,11 +56,20 @@ def async_engine(url: str, file: Path | None = None) -> AsyncEngine:
         _configure(engine.sync_engine)
         return engine
     return create_async_engine(
-        "postgresql+asyncpg://" + url.partition("://")[2],
+        _postgresql_url(url),
         pool_size=CONNECTIONS,
         max_overflow=0,
         pool_timeout=TIMEOUT,
         connect_args={"timeout": TIMEOUT, "command_timeout": TIMEOUT},
+    )
+
+
+def _postgresql_url(url: str) -> sa.URL:
+    """With the driver, which calls libpq's `sslmode` `ssl`."""
+    made = sa.make_url(url).set(drivername="postgresql+asyncpg")
+    mode = made.query.get("sslmode")
+    return (
+        made if mode is None else made.difference_update_query(["sslmode"]).update_query_dict({"ssl": mode})
     )
 
 

@@ -68,12 +68,10 @@ def change(connection: sa.Connection, record: Record) -> bool:
 
 def prune(connection: sa.Connection, now: float) -> int:
     """Deletes some of what has expired; returns how many. What is sent or unknown stays."""
-    expired = (
-        sa.select(claims.c.id)
-        .where(claims.c.expires_at < now, claims.c.state.in_(("completed", "released")))
-        .limit(PRUNE)
-    )
-    return connection.execute(claims.delete().where(claims.c.id.in_(expired))).rowcount
+    over = sa.and_(claims.c.expires_at < now, claims.c.state.in_(("completed", "released")))
+    some = sa.select(claims.c.id).where(over).limit(PRUNE)
+    # `over` again: PostgreSQL checks it anew on a row that was claimed while the deletion waited for it.
+    return connection.execute(claims.delete().where(claims.c.id.in_(some), over)).rowcount
 
 
 def lose_orphans(connection: sa.Connection, now: float) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from proxy.edge.keyed import KeyedExchange
 from proxy.store import claims_file
 from tests.edge.conftest import Stage
 from tests.edge.harness import Edge, Response, Script, Wire, answering, eventually, ok, snapshot
@@ -366,6 +367,51 @@ def test_an_answer_that_can_not_be_stored_is_relayed_and_the_key_becomes_unknown
     locks[0].close()
     eventually(lambda: bench.claim()["state"] == "unknown")
     assert len(bench.legacy.requests) == 1
+
+
+def test_a_store_that_cannot_be_opened_refuses_keyed_writes(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread(self: threading.Thread) -> None:
+        if self.name == "claims":
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    start = threading.Thread.start
+    bench.start()
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    assert bench.post().status == 503
+    monkeypatch.undo()
+    assert bench.post().status == 201
+
+
+def test_a_fault_before_the_request_was_sent_ends_the_exchange(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise LookupError("a fault")
+
+    bench.start()
+    monkeypatch.setattr(KeyedExchange, "_on_verdict", broken)
+    refused = bench.post()
+    assert (refused.status, problem(refused)["status"]) == (500, 500)
+    assert not bench.edge.call(lambda: bench.edge.services.writes.under_way)
+    assert bench.legacy.requests == []
+    bench.edge.errors.clear()
+
+
+def test_a_fault_after_the_answer_ends_the_exchange_and_the_key_is_unknown(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise LookupError("a fault")
+
+    bench.start()
+    monkeypatch.setattr(KeyedExchange, "_outcome", broken)
+    assert bench.post().status == 500
+    assert not bench.edge.call(lambda: bench.edge.services.writes.under_way)
+    eventually(lambda: bench.claim()["state"] == "unknown")
+    bench.edge.errors.clear()
 
 
 def test_recording_claims_and_changes_nothing(bench: Bench) -> None:

@@ -77,7 +77,7 @@ def test_what_is_no_key_is_refused() -> None:
     loop.close()
 
 
-def test_a_task_that_fails_is_reported() -> None:
+def test_a_task_that_fails_is_reported_and_whoever_waits_for_it_is_told() -> None:
     reported: list[dict[str, Any]] = []
 
     async def fail() -> None:
@@ -86,9 +86,10 @@ def test_a_task_that_fails_is_reported() -> None:
     async def run() -> None:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: reported.append(context))
-        Writes(loop, "sqlite:///unused.db", "me", ownership_off=False).spawn(fail())
+        writes = Writes(loop, "sqlite:///unused.db", "me", ownership_off=False)
+        writes.spawn(fail(), lambda: reported.append({"exception": "told"}))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
 
     asyncio.run(run())
-    assert [str(context["exception"]) for context in reported] == ["broken"]
+    assert [str(context["exception"]) for context in reported] == ["broken", "told"]

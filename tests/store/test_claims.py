@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
+from proxy.cli.demo import postgres
 from proxy.core import idempotency as idem
 from proxy.core.idempotency import Answer, Proceed, Record, Refuse, Replay, Wanted
 from proxy.core.snapshot import ASYNC, LEGACY, BackendName
-from proxy.store import Claims, StoreUnavailable, claims_file, open_claims, postgresql
+from proxy.store import Claims, StoreUnavailable, claims_file, open_claims, postgresql, statements
 from proxy.store import claims as module
+from proxy.store.engines import async_engine
 
 pytestmark = pytest.mark.anyio
 
@@ -221,6 +223,100 @@ async def test_a_database_that_is_not_there_is_an_error_in_time(server: object) 
     async with opened("postgresql://postgres@127.0.0.1:9/none") as claims:
         with pytest.raises(StoreUnavailable):
             await claims.claim(wanted("k"))
+
+
+async def test_whatever_a_driver_raises_is_an_error_of_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> None:
+        raise TypeError("unexpected keyword argument")
+
+    async with opened(f"sqlite:///{tmp_path}/state.db") as claims:
+        await proceed(claims, wanted("first"))
+        monkeypatch.setattr(claims, "_claim", broken)
+        monkeypatch.setattr(claims, "_change", broken)
+        with pytest.raises(StoreUnavailable, match="TypeError: unexpected keyword argument"):
+            await claims.claim(wanted("k"))
+        with pytest.raises(StoreUnavailable):
+            await claims.change(idem.release(idem.send(idem.claim(wanted("k"))), time.time()))
+
+
+async def test_what_cannot_be_opened_is_an_error_of_the_store(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailable, match="cannot be opened"):
+        open_claims("postgresql://u@127.0.0.1:port/none", "a")
+
+
+async def test_the_house_is_kept_after_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HOUSEKEEPING", 0.01)
+    async with opened(f"sqlite:///{tmp_path}/state.db") as claims:
+        record = await proceed(claims, wanted("k"))
+        faults: list[int] = []
+
+        async def broken(until: float) -> None:
+            faults.append(1)
+            raise LookupError("a fault")
+
+        async def failed_twice() -> bool:
+            return len(faults) >= 2
+
+        monkeypatch.setattr(claims, "_pay", broken)
+        assert await eventually(failed_twice)
+        monkeypatch.undo()
+        claims.owe(idem.release(record, time.time()))
+
+        async def free() -> bool:
+            return isinstance(await claims.claim(wanted("k", "t2")), Proceed)
+
+        assert await eventually(free)
+
+
+async def test_the_lease_is_renewed_while_much_is_pruned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is always one more batch, and every round of the house ends all the same."""
+    monkeypatch.setattr(module, "HOUSEKEEPING", 0.01)
+    monkeypatch.setattr(module, "PRUNING", 0.0)
+    monkeypatch.setattr(module, "ROUND", 0.01)
+    async with opened(f"sqlite:///{tmp_path}/state.db") as claims:
+        done: list[str] = []
+
+        async def prune() -> int:
+            done.append("pruned")
+            return 1
+
+        async def keep_alive() -> int:
+            done.append("renewed")
+            return 0
+
+        monkeypatch.setattr(claims, "_prune", prune)
+        monkeypatch.setattr(claims, "_keep_alive", keep_alive)
+
+        async def both() -> bool:
+            return done.count("renewed") >= 3 and "pruned" in done
+
+        assert await eventually(both)
+
+
+async def test_pruning_spares_what_is_claimed_anew_meanwhile(server: postgres.Postgres) -> None:
+    url = server.database("prune_race")
+    engine = async_engine(url)
+    async with opened(url) as claims:
+        old = {"now": time.time() - 1000, "ttl": 1.0}
+        await claims.change(idem.complete(await proceed(claims, wanted("k", **old)), ANSWER, old["now"]))
+        async with engine.begin() as connection:
+            await connection.run_sync(statements.claim, wanted("k", "t2"))
+            pruning = asyncio.create_task(claims._prune())
+
+            async def waits() -> bool:
+                async with engine.connect() as other:
+                    locks = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+                    return bool((await other.exec_driver_sql(locks)).scalar())
+
+            assert await eventually(waits)
+        assert await pruning == 0
+        assert isinstance(await claims.claim(wanted("k", "t3")), Refuse)
+    await engine.dispose()
+    server.drop("prune_race")
 
 
 async def test_the_file_is_for_its_owner_only(tmp_path: Path) -> None:
