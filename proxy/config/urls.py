@@ -7,9 +7,14 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
 from proxy.core.snapshot import Upstream
 
 _HOSTNAME = re.compile(r"(?!-)[A-Za-z0-9_\-]{1,63}(?:\.[A-Za-z0-9_\-]{1,63})*\.?").fullmatch
+_POSTGRESQL = "postgresql://user:password@host:port/database (with @ as %40 and / as %2F in the password)"
+_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _ALLOWED = "is not http://host:port, https://host:port or unix:/path"
 
 
@@ -80,8 +85,25 @@ def parse_state(value: Any) -> str:
         if value.startswith("sqlite:///") and len(value) > len("sqlite:///"):
             return value
         if value.startswith(("postgresql://", "postgres://")):
+            _check_postgresql(value)
             return value
     raise ValueError("is not sqlite:///path or postgresql://...")
+
+
+def _check_postgresql(value: str) -> None:
+    """Raises ValueError, with a phrase that shows nothing of the password."""
+    try:
+        url = make_url(value)
+    except (ArgumentError, ValueError):
+        raise ValueError(f"is not {_POSTGRESQL}") from None
+    if url.port is not None and not 1 <= url.port <= 65535:
+        raise ValueError("has no port from 1 to 65535")
+    if (url.host and not is_host(url.host)) or not (url.host or "host" in url.query):
+        raise ValueError(f"is not {_POSTGRESQL}")
+    if unknown := sorted(set(url.query) - {"host", "sslmode"}):
+        raise ValueError(f"has the parameter {', '.join(unknown)}; only host and sslmode are allowed")
+    if "sslmode" in url.query and url.query["sslmode"] not in _SSL_MODES:
+        raise ValueError(f"has an sslmode that is none of {', '.join(_SSL_MODES)}")
 
 
 def _unix(value: str) -> Upstream:

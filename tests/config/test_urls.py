@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.config.urls import is_loopback, parse_listen, upstream
+from proxy.config.urls import is_loopback, parse_listen, parse_state, upstream
 from proxy.core.snapshot import Upstream
 
 
@@ -77,3 +77,35 @@ def test_what_is_not_text_is_no_address(value: object) -> None:
 )
 def test_loopback_is_recognised(listen: str, loopback: bool) -> None:
     assert is_loopback(parse_listen(listen)) is loopback
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "sqlite:///state.db",
+        "postgresql://u:p%40ss@db:5432/strangler",
+        "postgres://db/strangler?sslmode=require",
+        "postgresql://postgres@/strangler?host=/run/postgresql",
+    ],
+)
+def test_a_state_database_is_taken_as_it_is(value: str) -> None:
+    assert parse_state(value) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("mysql://x", "is not sqlite"),
+        ("postgresql://u:secret@db:port/x", "is not postgresql://user:password@host:port/database"),
+        ("postgresql://u:secret@db:99999/x", "port from 1 to 65535"),
+        ("postgresql://u:secret@b@d/x", "with @ as %40"),
+        ("postgresql:///x", "is not postgresql://user"),
+        ("postgresql://u:secret@d b/x", "is not postgresql://user"),
+        ("postgresql://u:secret@db/x?sslmode=yes", "none of disable, allow, prefer, require"),
+        ("postgresql://u:secret@db/x?application_name=a", "application_name; only host and sslmode"),
+    ],
+)
+def test_a_state_database_that_cannot_be_asked_is_refused(value: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason) as caught:
+        parse_state(value)
+    assert "secret" not in str(caught.value)
