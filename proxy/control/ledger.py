@@ -8,8 +8,6 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, Final
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from proxy.control.collect import Collector
 from proxy.control.log import log
 from proxy.core.ledger import Hits, Standing, last_hit, legacy_hits, progress
@@ -17,7 +15,6 @@ from proxy.core.messages import Stats
 from proxy.core.snapshot import BACKENDS, Snapshot
 from proxy.store import ledger as store
 from proxy.store.ledger import HitRow, WeightRow
-from proxy.store.schema import TooNew
 
 INTERVAL: Final = 10.0  # seconds between two looks at the totals
 TIMEOUT: Final = 15.0  # seconds; nobody waits for it
@@ -71,7 +68,7 @@ class Ledger:
                 hits = [HitRow(*key, *self._hits[key]) for key in self._changed if key in self._hits]
                 weights = [self._weights[name] for name in self._moved]
                 await store.write(connection, hits, weights, self._gone)
-        except (SQLAlchemyError, OSError, TimeoutError, TooNew) as error:
+        except Exception as error:  # whatever it is, the proxy goes on
             if not self._failing:
                 log.error(
                     "the migration ledger cannot be written (%s): see server.state", error or "no answer"

@@ -10,7 +10,6 @@ import time
 from collections import deque
 from typing import Final
 
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from proxy.control.log import log
@@ -18,7 +17,6 @@ from proxy.control.reload import Change
 from proxy.store import audit, configs
 from proxy.store.audit import Entry
 from proxy.store.configs import Accepted
-from proxy.store.schema import TooNew
 
 WAITING: Final = 1000
 SHOWN: Final = 100  # entries that the admin port shows
@@ -66,9 +64,9 @@ class Recorder:
                     self._waiting.popleft()
                 async with engine.connect() as connection:
                     self.recent = await audit.entries(connection, SHOWN)
-        except (SQLAlchemyError, OSError, TimeoutError, TooNew) as error:
+        except Exception as error:  # whatever it is, the proxy goes on
             if not self._failing:
-                reason = getattr(error, "orig", None) or error or "no answer in time"
+                reason = getattr(error, "orig", None) or repr(error)
                 log.error("the audit log cannot be written (%s); trying again: see server.state", reason)
             self._failing = True
             return False

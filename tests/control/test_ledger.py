@@ -123,3 +123,12 @@ def test_without_a_store_it_goes_on_in_memory(made: Ledger, state: State, tmp_pa
     served(state, 5)
     asyncio.run(made.flush())
     assert first(made)["legacy"] == {"fallback": 5}
+
+
+def test_whatever_a_driver_raises_the_ledger_goes_on(state: State, caplog: pytest.LogCaptureFixture) -> None:
+    url = "postgresql://u@127.0.0.1:1/none?nonsense=1"
+    made = Ledger(url, state.collector, lambda: state.reloader.running.snapshot)
+    served(state, 3)
+    asyncio.run(made.flush())
+    assert "nonsense" in caplog.text
+    assert first(made)["legacy"] == {"fallback": 3}

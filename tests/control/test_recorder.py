@@ -89,3 +89,10 @@ def test_what_waits_is_bounded(tmp_path: Path) -> None:
     for number in range(WAITING + 5):
         made.record(change(number))
     assert len(made._waiting) == WAITING
+
+
+def test_whatever_a_driver_raises_the_recorder_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    made = Recorder("postgresql://u@127.0.0.1:1/none?nonsense=1")
+    made.record(change(1))
+    assert not asyncio.run(made._flush())
+    assert "nonsense" in caplog.text
