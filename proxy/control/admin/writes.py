@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 import msgspec
@@ -43,11 +44,12 @@ class Writes:
         state = next((each for each in STATES if each == wanted), None)
         if wanted is not None and state is None:
             return problem(400, f"state is none of {', '.join(STATES)}")
-        limit = request.query_params.get("limit", "100")
-        if not (limit.isascii() and limit.isdecimal() and 1 <= int(limit[:9]) <= MAX_LIMIT):
+        digits = request.query_params.get("limit", "100")
+        limit = int(digits) if re.fullmatch("[0-9]{1,4}", digits) else 0
+        if not 1 <= limit <= MAX_LIMIT:
             return problem(400, f"limit is not a number from 1 to {MAX_LIMIT}")
         try:
-            records = await listing(self._url, state, int(limit))
+            records = await listing(self._url, state, limit)
         except (StoreUnavailable, TimeoutError) as error:
             return problem(503, f"the store does not answer: {error}", {"retry-after": "1"})
         return JSONResponse({"writes": [as_json(record) for record in records]})

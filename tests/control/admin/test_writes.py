@@ -40,7 +40,7 @@ def test_unknown_writes_are_listed(client: TestClient) -> None:
     assert client.get("/api/v1/writes?state=completed").json() == {"writes": []}
 
 
-@pytest.mark.parametrize("query", ["state=lost", "limit=0", "limit=x", "limit=1001"])
+@pytest.mark.parametrize("query", ["state=lost", "limit=0", "limit=x", "limit=1001", "limit=0000000019"])
 def test_a_wrong_question_is_refused(client: TestClient, query: str) -> None:
     assert client.get(f"/api/v1/writes?{query}").status_code == 400
 
