@@ -11,6 +11,7 @@ from proxy.config.errors import Path
 from proxy.config.model import Backend, Compare, Config, Endpoint
 
 NOT_YET = "is not supported yet"
+_COMPARE = Compare()
 
 
 def unsupported(config: Config) -> Iterator[tuple[Path, str]]:
@@ -30,6 +31,12 @@ def _backend(path: Path, backend: Backend) -> Iterator[tuple[Path, str]]:
 def _compare(path: Path, compare: Compare) -> Iterator[tuple[Path, str]]:
     if compare.sample:
         yield (*path, "sample"), f"{NOT_YET}: leave it at 0%"
+    if compare.rate != _COMPARE.rate:
+        yield (*path, "rate"), f"{NOT_YET}: leave it out"
+    if compare.in_flight != _COMPARE.in_flight:
+        yield (*path, "in_flight"), f"{NOT_YET}: leave it out"
+    if compare.redact:
+        yield (*path, "redact"), f"{NOT_YET}: leave it empty"
 
 
 def _endpoint(path: Path, endpoint: Endpoint) -> Iterator[tuple[Path, str]]:

@@ -106,7 +106,7 @@ ACCEPTED = [
     "unlisted: 404",
     "unlisted: async",
     "idempotency: {principal: 'jwt:sub', ttl: 48h, statuses: {missing: 428}}",
-    "compare: {sample: 0%, redact: [card.number]}",
+    "compare: {sample: 0%, max_body: 1MiB}",
     "phases: {}",
     "phases: {one: {methods: [GET]}, two: {after: one, scope: group}}",
     "endpoints: {GET /: {}, 'GET /{rest...}': {}, 'GET /{x}': {}, POST /: , 'DELETE /a.b/c-d_e~f': {}}",

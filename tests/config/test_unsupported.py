@@ -9,6 +9,9 @@ from tests.config.texts import error, errors
 ASKS_TOO_EARLY = [
     ("compare: {sample: 0.1%}", "compare.sample"),
     ("endpoints: {GET /a: {compare: {sample: 5%}}}", 'endpoints."GET /a".compare.sample'),
+    ("compare: {rate: 10}", "compare.rate"),
+    ("compare: {in_flight: 1}", "compare.in_flight"),
+    ("compare: {redact: [a.b]}", "compare.redact"),
     ("endpoints: {GET /a: {compression: on}}", 'endpoints."GET /a".compression'),
 ]
 
@@ -35,7 +38,7 @@ def test_backend_settings_that_do_not_exist_yet_are_refused(setting: str, key: s
 
 def test_the_same_keys_at_rest_are_accepted() -> None:
     text = """
-compare: {sample: 0%, redact: [a.b]}
+compare: {sample: 0%, rate: 50, in_flight: 32, redact: []}
 endpoints: {POST /a: {idempotency: off, compression: off, compare: {sample: 0%}}}
 """
     assert errors(text) == []
