@@ -8,6 +8,7 @@ import click
 
 from proxy.cli.check import load_or_exit
 from proxy.config import difference
+from proxy.config.difference import takes_effect
 
 
 @click.command()
@@ -24,6 +25,6 @@ def diff(old: str, new: str) -> None:
     """
     found = difference(load_or_exit(old).snapshot, load_or_exit(new).snapshot)
     for line in found.lines:
-        waits = " (takes effect at the next restart)" if line in found.needs_restart else ""
+        waits = f" (takes effect {takes_effect(line)})" if line in found.needs_restart else ""
         click.echo(f"{line}{waits}")
     sys.exit(1 if found.lines else 0)

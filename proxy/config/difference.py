@@ -46,6 +46,12 @@ def difference(old: Snapshot, new: Snapshot) -> Difference:
     return Difference(tuple(lines), tuple(restart))
 
 
+def takes_effect(line: str) -> str:
+    """When a line of `needs_restart` does; a rolling restart hands over the workers' state and sockets."""
+    stop = line.startswith(("server.state:", "server.runtime_dir:"))
+    return "after a full stop and start" if stop else "at the next restart"
+
+
 def _endpoint_lines(old: Snapshot, new: Snapshot) -> Iterator[str]:
     before = {endpoint.name: endpoint for endpoint in old.endpoints}
     after = {endpoint.name: endpoint for endpoint in new.endpoints}

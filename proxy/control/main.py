@@ -171,7 +171,7 @@ class Instance:
     def _push(self, loaded: Loaded, generation: int) -> None:
         snapshot = loaded.snapshot
         self.supervisor.publish(
-            Apply(hash=snapshot.hash, generation=generation, config=loaded.document),
+            Apply(snapshot.hash, generation, loaded.document, self.reloader.started.server.state),
             snapshot.server.timeouts.drain,
         )
 

@@ -23,11 +23,13 @@ LINES = 20  # of what the new code says
 
 
 class Bound(msgspec.Struct, frozen=True):
-    """What the running process holds and the next one takes over: two addresses as configured, a path."""
+    """What the running process holds and the next one takes over: two addresses as configured, a path, the
+    state database. "" of a process that does not tell."""
 
     listen: str
     admin: str
     runtime_dir: str
+    state: str = ""
 
 
 async def preflight(command: Sequence[str], bound: Bound) -> str:
@@ -67,6 +69,11 @@ def check(server: Server, bound: Bound) -> None:
         raise StartupError(
             f"server.runtime_dir: is {bound.runtime_dir} in the running process, through which workers are "
             "handed over; stop and start to change it"
+        )
+    if bound.state and server.state != bound.state:
+        raise StartupError(
+            "server.state: is another one than in the running process, and old and new workers would not "
+            "know each other's idempotency keys; change it back, or stop the proxy entirely and start it"
         )
     for setting, address, held in (
         ("server.listen", server.listen, bound.listen),

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proxy.config import ConfigError, ConfigErrors, Loaded, difference, load_text
+from proxy.config.difference import takes_effect
 from proxy.config.excerpt import excerpt
 from proxy.control.log import log
 from proxy.core.phases import refused
@@ -79,7 +80,7 @@ def judge(content: bytes, source: str, running: Snapshot, started: Snapshot) -> 
         return Verdict(None, tuple(rejected))
     found = difference(running, loaded.snapshot)
     waiting = difference(started, loaded.snapshot).needs_restart
-    restart = tuple(f"{line} (takes effect at the next restart)" for line in waiting)
+    restart = tuple(f"{line} (takes effect {takes_effect(line)})" for line in waiting)
     broken = tuple(
         f"out of order, kept only because nothing was raised: {each}" for each in loaded.violations
     )

@@ -67,7 +67,8 @@ class Restarter:
         if verdict.loaded is None:
             raise RestartRefused(422, "the configuration file was refused; nothing changed", verdict.errors)
         started = self._reloader.started.server
-        problem = await preflight(command(), Bound(started.listen, started.admin, self._runtime_dir))
+        bound = Bound(started.listen, started.admin, self._runtime_dir, started.state)
+        problem = await preflight(command(), bound)
         if problem:
             log.error("restart refused (%s): %s", trigger, problem)
             raise RestartRefused(422, f"the next process would not come up; nothing changed: {problem}")

@@ -101,11 +101,16 @@ class Drained(Message, frozen=True, tag=True):
 
 
 class Apply(Message, frozen=True, tag=True):
-    """Serve this configuration: `config` is the validated document as JSON-ready values (env resolved)."""
+    """Serve this configuration: `config` is the validated document as JSON-ready values (env resolved).
+
+    `state` is the `server.state` that the instance was started with, whatever the document says by now: all
+    workers of an instance know the same keys. "": the document's.
+    """
 
     hash: str
     generation: int
     config: dict[str, Any]
+    state: str = ""
 
 
 class Drain(Message, frozen=True, tag=True):

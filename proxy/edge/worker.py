@@ -7,6 +7,7 @@ import logging
 import os
 import resource
 import socket
+from dataclasses import replace
 from typing import Final
 
 from proxy import __version__
@@ -110,7 +111,7 @@ class Worker:
         try:
             snapshot = compile_document(message.config)
             if self._services is None:
-                self._services = self._first(snapshot)
+                self._services = self._first(_with_state(snapshot, message.state))
                 self._acceptor.start()
             else:
                 self._services.apply(snapshot)
@@ -154,6 +155,10 @@ class Worker:
         upstreams = snapshot.legacy.connections + snapshot.async_.connections
         descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         return max(descriptors - upstreams - RESERVED_DESCRIPTORS, descriptors // 2)
+
+
+def _with_state(snapshot: Snapshot, state: str) -> Snapshot:
+    return replace(snapshot, server=replace(snapshot.server, state=state or snapshot.server.state))
 
 
 def _close_idle(services: Services) -> None:

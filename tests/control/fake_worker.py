@@ -1,8 +1,8 @@
 """A worker that speaks the channel's protocol for real and answers HTTP in the simplest way.
 
-`GET /` answers `<pid> <hash>`; `GET /slow` does so after the file FAKE_GATE exists. Set by the environment:
-FAKE_DIE=1, or the file FAKE_GATE.die, exits at once; FAKE_REFUSE=1 refuses every snapshot; FAKE_STUCK=1
-ignores Drain.
+`GET /` answers `<pid> <hash>`, `GET /state` `<pid> <server.state>`; `GET /slow` as the first, after
+the file FAKE_GATE exists. Set by the environment: FAKE_DIE=1, or the file FAKE_GATE.die, exits at once;
+FAKE_REFUSE=1 refuses every snapshot; FAKE_STUCK=1 ignores Drain.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class FakeWorker:
         self.listener = socket.socket(fileno=fd)
         self.channel = ControlChannel(channel, self.hello, self.listener, self.on_message)
         self.hash = ""
+        self.state = ""
         self.generation = 0
         self.requests = 0
         self.busy = 0
@@ -52,6 +53,7 @@ class FakeWorker:
                     self.channel.send(Refused(message.hash, message.generation, "the test wants it so"))
                     return
                 self.hash, self.generation = message.hash, message.generation
+                self.state = message.state
                 self.channel.send(Applied(message.hash, message.generation))
             case Drain() if not os.environ.get("FAKE_STUCK"):
                 self.drain.set()
@@ -76,7 +78,7 @@ class FakeWorker:
             head = await reader.readuntil(b"\r\n\r\n")
             while b"/slow" in head and not os.path.exists(os.environ["FAKE_GATE"]):  # noqa: ASYNC110, ASYNC240
                 await asyncio.sleep(0.02)
-            body = f"{os.getpid()} {self.hash}".encode()
+            body = f"{os.getpid()} {self.state if b'/state' in head else self.hash}".encode()
             writer.write(
                 b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body) + body
             )

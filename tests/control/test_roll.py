@@ -67,6 +67,23 @@ def test_a_worker_that_does_not_drain_is_killed_after_the_timeout(site: Site) ->
     assert "still busy" in site.log()
 
 
+def test_another_state_database_needs_a_full_stop(site: Site) -> None:
+    site.up()
+    before = site.pids(site.state())
+    given = f"sqlite:///{site.directory / 'run' / 'state.db'}"
+    site.config.write_text(site.text(0).replace("state.db", "other.db"))
+    eventually(lambda: "server.state: changed" in str(site.state()["warnings"]), "the file is accepted")
+    assert "after a full stop and start" in str(site.state()["warnings"])
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    eventually(lambda: site.settled() and not set(before) & set(site.pids(site.state())), "workers are new")
+    assert site.ask("/state").split()[1] == given
+    refused = begin(site)
+    assert refused.status_code == 422
+    assert "server.state: is another one than in the running process" in refused.json()["detail"]
+    assert site.settled()
+
+
 def test_a_second_restart_has_to_wait_for_the_first(site: Site) -> None:
     site.up({"FAKE_STUCK": "1"})
     assert begin(site).status_code == 202

@@ -28,7 +28,7 @@ from proxy.core.messages import (
 )
 from proxy.edge.worker import Worker
 from tests.edge.conftest import Stage
-from tests.edge.harness import WAIT, Wire, answering, ok
+from tests.edge.harness import WAIT, Wire, answering, eventually, ok
 
 READ = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
 
@@ -135,6 +135,24 @@ def test_a_configuration_that_it_can_not_apply_is_refused_and_the_last_good_one_
         control.configure(stage.upstream(answering(ok(b"better"))).url, 3)
         assert isinstance(control.hear(), Applied)
         assert answered(client) == b"better"
+
+
+def test_it_takes_the_state_that_the_instance_was_started_with(
+    control: Control, stage: Stage, tmp_path: Path
+) -> None:
+    """A SQLite file that is there is opened at once; its incarnations come into being beside it."""
+    for name in ("started", "edited"):
+        (tmp_path / f"{name}.claims.db").touch()
+    url = stage.upstream().url
+    server = {"state": f"sqlite:///{tmp_path}/edited.db"}
+    document = {
+        "server": server,
+        "backends": {"legacy": {"url": url}, "async": {"url": url}},
+        "endpoints": {},
+    }
+    control.say(Apply("h", 1, document, f"sqlite:///{tmp_path}/started.db"))
+    eventually((tmp_path / "started.claims.incarnations").exists)
+    assert not (tmp_path / "edited.claims.incarnations").exists()
 
 
 def test_it_reports_what_it_counted(control: Control, stage: Stage) -> None:
