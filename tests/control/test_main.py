@@ -40,7 +40,7 @@ def test_an_admin_port_open_to_others_needs_a_token(site: Site) -> None:
 
 def test_a_wrong_configuration_ends_the_start_with_line_and_column(site: Site) -> None:
     site.write(weight=150)
-    assert "routing.yaml:12:20: " in refused(site)
+    assert "routing.yaml:13:20: " in refused(site)
 
 
 def test_a_missing_file_ends_the_start(site: Site) -> None:

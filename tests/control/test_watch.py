@@ -96,10 +96,10 @@ def test_a_refused_file_is_judged_once_and_the_old_one_stays(site: Site) -> None
     site.processes[0].send_signal(signal.SIGHUP)  # judged again only because somebody asks
     eventually(lambda: "failures_total 2.0" in site.get("/metrics").text, "that counts too")
     assert site.log().count("configuration refused (file changed)") == 1
-    assert f"{site.config}:12:20: " in site.log()
+    assert f"{site.config}:13:20: " in site.log()
     error = site.state()["last_error"]
     assert isinstance(error, dict)
-    assert [(each["line"], each["column"], each["value"]) for each in error["errors"]] == [(12, 20, "150")]
+    assert [(each["line"], each["column"], each["value"]) for each in error["errors"]] == [(13, 20, "150")]
     site.write(weight=3)
     eventually(lambda: weight(site) == 3 and site.settled(), "the repaired file is served")
     assert site.state()["last_error"] is None
