@@ -16,7 +16,7 @@ import httpx2
 
 HERE = Path(__file__).parent
 FAKE_WORKER = (sys.executable, str(HERE / "fake_worker.py"))
-DEADLINE = 20.0  # seconds after which waiting fails
+DEADLINE = 60.0  # seconds after which waiting fails
 
 
 def free_port() -> int:

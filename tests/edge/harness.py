@@ -22,7 +22,7 @@ from proxy.edge.downstream import ClientConnection
 from proxy.edge.services import Services
 
 T = TypeVar("T")
-WAIT = 5.0  # seconds that a condition may take before the test fails
+WAIT = 15.0  # seconds that a condition may take before the test fails
 
 
 def eventually(condition: Callable[[], T], what: str = "condition") -> T:
