@@ -18,6 +18,7 @@ from proxy.store.ledger import HitRow, WeightRow
 
 INTERVAL: Final = 10.0  # seconds between two looks at the totals
 TIMEOUT: Final = 15.0  # seconds; nobody waits for it
+DAY: Final = 86_400.0  # seconds
 UNLISTED: Final = "unlisted"
 MAX_UNLISTED: Final = 1000  # paths; those that were hit longest ago are forgotten
 
@@ -102,6 +103,11 @@ class Ledger:
     def unlisted_since(self, since: float) -> int:
         """How many unlisted paths were asked for since then, Unix seconds."""
         return sum(key[2] == UNLISTED and hits.last >= since for key, hits in self._hits.items())
+
+    def unlisted_lately(self) -> int:
+        """How many unlisted paths were asked for in the last day, until now."""
+        self.look()
+        return self.unlisted_since(self._clock() - DAY)
 
     def as_json(self) -> dict[str, Any]:
         """`GET /api/v1/ledger`."""

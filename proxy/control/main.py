@@ -82,6 +82,7 @@ class Instance:
         self.ledger = Ledger(
             loaded.snapshot.server.state, self.collector, lambda: self.reloader.running.snapshot
         )
+        self.reloader.unlisted = self.ledger.unlisted_lately
         self._events: asyncio.Queue[signal.Signals | Restart] = asyncio.Queue()
         self.restarter = Restarter(
             self.reloader, self.supervisor, str(runtime.path), restart, self._events.put_nowait

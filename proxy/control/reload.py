@@ -127,6 +127,7 @@ class Reloader:
         self.last_difference: tuple[str, ...] = ()
         self.warnings = loaded.warnings + tuple(f"out of order: {each}" for each in loaded.violations)
         self.record: Callable[[Change], None] = lambda change: None
+        self.unlisted: Callable[[], int] = lambda: 0  # unlisted paths that were asked for in the last day
         self._announced: OrderedDict[str, str] = OrderedDict()  # hash -> author
         self._publish = publish
         self._judged = digest(content)
@@ -138,10 +139,13 @@ class Reloader:
         if len(self._announced) > ANNOUNCED:
             self._announced.popitem(last=False)
 
-    async def reload(self, trigger: str, author: str = "") -> Verdict:
-        """Reads and judges the file now, whatever was judged before."""
+    async def reload(self, trigger: str, author: str = "", *, force: bool = False) -> Verdict:
+        """Reads and judges the file now, whatever was judged before.
+
+        `force` takes `unlisted: 404` although unlisted paths are still asked for.
+        """
         async with self._lock:
-            return await self._take(await asyncio.to_thread(read, self.path), trigger, author)
+            return await self._take(await asyncio.to_thread(read, self.path), trigger, author, force)
 
     async def reload_if_changed(self, content: bytes | OSError, trigger: str) -> None:
         """Judges what was read from the file, unless exactly that was judged already."""
@@ -152,7 +156,9 @@ class Reloader:
     def is_judged(self, content: bytes | OSError) -> bool:
         return digest(content) == self._judged
 
-    async def _take(self, content: bytes | OSError, trigger: str, author: str = "") -> Verdict:
+    async def _take(
+        self, content: bytes | OSError, trigger: str, author: str = "", force: bool = False
+    ) -> Verdict:
         before = self.running.snapshot.hash
         self._judged = digest(content)
         if isinstance(content, OSError):
@@ -161,6 +167,8 @@ class Reloader:
             verdict = await asyncio.to_thread(
                 _judge_safely, content, str(self.path), self.running.snapshot, self.started
             )
+            if verdict.loaded is not None and not force and (lost := self._lost(verdict.loaded)):
+                verdict = Verdict(None, (_problem(lost),))
         if verdict.loaded is None:
             self._refuse(verdict, content, trigger)
         else:
@@ -168,6 +176,18 @@ class Reloader:
         if verdict.loaded is None or verdict.loaded.snapshot.hash != before:
             self._remember(verdict, content, trigger, author)
         return verdict
+
+    def _lost(self, loaded: Loaded) -> str:
+        """What `unlisted: 404` would take away from clients, if it is new; "" for nothing."""
+        if loaded.snapshot.unlisted != "404" or self.running.snapshot.unlisted == "404":
+            return ""
+        count = self.unlisted()
+        if not count:
+            return ""
+        return (
+            f"unlisted: is 404, but {count} unlisted paths were asked for in the last day; list them "
+            "(`strangler ledger` shows them), or POST /api/v1/reload?force=true"
+        )
 
     def _remember(self, verdict: Verdict, content: bytes | OSError, trigger: str, author: str) -> None:
         text = "" if isinstance(content, OSError) else content.decode("utf-8", "replace")

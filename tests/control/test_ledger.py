@@ -116,6 +116,9 @@ def test_unlisted_paths_are_listed_and_bounded(
     assert len(made.as_json()["unlisted"]) == 2
     assert made.unlisted_since(clock.now - DAY) == 2
     assert made.unlisted_since(clock.now + 1) == 0
+    assert made.unlisted_lately() == 2
+    clock.now += DAY + 1
+    assert made.unlisted_lately() == 0
 
 
 def test_without_a_store_it_goes_on_in_memory(made: Ledger, state: State, tmp_path: Path) -> None:

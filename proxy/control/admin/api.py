@@ -122,8 +122,16 @@ class Api:
         return JSONResponse({})
 
     async def reload(self, request: Request) -> Response:
-        """Judges the file now; answers once every worker serves it, or after some seconds."""
-        verdict = await self._state.reloader.reload("POST /api/v1/reload", author_of(request))
+        """Judges the file now; answers once every worker serves it, or after some seconds.
+
+        `?force=true` takes `unlisted: 404` although unlisted paths are still asked for.
+        """
+        force = request.query_params.get("force", "false")
+        if force not in ("true", "false"):
+            return problem(400, "force is not true or false")
+        verdict = await self._state.reloader.reload(
+            "POST /api/v1/reload", author_of(request), force=force == "true"
+        )
         return _verdict(verdict)
 
     async def restart(self, request: Request) -> Response:

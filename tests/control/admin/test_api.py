@@ -74,6 +74,19 @@ def test_reload_answers_hash_and_difference(client: TestClient, state: State) ->
     }
 
 
+def test_404_for_unlisted_paths_that_are_asked_for_has_to_be_forced(client: TestClient, state: State) -> None:
+    state.reloader.unlisted = lambda: 3
+    state.reloader.path.write_text(state.reloader.path.read_text() + "unlisted: 404\n")
+    refused = client.post("/api/v1/reload")
+    assert refused.status_code == 422
+    assert "3 unlisted paths were asked for" in refused.json()["errors"][0]["message"]
+    assert state.reloader.running.snapshot.unlisted == "legacy"
+    assert client.post("/api/v1/reload?force=perhaps").status_code == 400
+    assert client.post("/api/v1/reload?force=true").status_code == 200
+    assert state.reloader.running.snapshot.unlisted == "404"
+    assert client.post("/api/v1/reload").status_code == 200
+
+
 def test_a_refused_reload_is_a_problem_that_lists_every_error(client: TestClient, state: State) -> None:
     before = state.reloader.running
     state.reloader.path.write_text(state.reloader.path.read_text().replace("12.5", "500"))
