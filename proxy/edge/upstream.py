@@ -41,6 +41,7 @@ class UpstreamConnection(asyncio.Protocol):
     __slots__ = (
         "_buffer",
         "_decoder",
+        "_held",
         "_informational",
         "_left",
         "_paused",
@@ -74,6 +75,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._response: ResponseHead | None = None
         self._left = 0
         self._decoder: ChunkedDecoder | None = None
+        self._held = False
         self._informational = 0
         self._paused = False
         self._poll: select.poll | None = None
@@ -240,7 +242,9 @@ class UpstreamConnection(asyncio.Protocol):
             self._decoder = ChunkedDecoder()
         self._response = response
         self.deadline = self.pool.loop.time() + self.pool.backend.timeouts.idle
-        if self._decoder is None:
+        if length > 0 and not data:
+            self._held = True  # until its body begins, a failure can still be made good elsewhere
+        elif self._decoder is None:
             exchange.on_response(response, data, False)
         else:
             exchange.on_response(response, b"", False)
@@ -254,15 +258,22 @@ class UpstreamConnection(asyncio.Protocol):
         if self._decoder is not None:
             self._on_chunked(self._decoder, data)
             return
+        held, self._held = self._held, False
         if response.length == UNTIL_CLOSE or len(data) < self._left:
             self._left -= len(data)
             self.deadline = self.pool.loop.time() + self.pool.backend.timeouts.idle
-            exchange.on_data(data, False, [])
+            if held:
+                exchange.on_response(response, data, False)
+            else:
+                exchange.on_data(data, False, [])
             return
         clean = len(data) == self._left
         data = data[: self._left]
         self._finish(response, clean)
-        exchange.on_data(data, True, [])
+        if held:
+            exchange.on_response(response, data, True)
+        else:
+            exchange.on_data(data, True, [])
 
     def _on_chunked(self, decoder: ChunkedDecoder, data: bytes) -> None:
         response, exchange = self._response, self.exchange

@@ -106,6 +106,19 @@ def test_a_write_that_was_sent_does_not_take_its_fallback(stage: Stage) -> None:
     assert unknown(edge) == 1
 
 
+def test_a_read_whose_answer_breaks_off_behind_its_head_falls_back(stage: Stage) -> None:
+    legacy = stage.upstream()
+
+    def break_off(wire: Wire, number: int) -> None:
+        wire.request()
+        wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+        wire.reset()
+
+    edge = stage.edge(legacy.url, stage.upstream(break_off).url, endpoints=ON_ASYNC)
+    response = edge.ask(READ)
+    assert (response.status, response.header("x-served-by")) == (200, "legacy")
+
+
 def test_without_a_fallback_a_read_that_can_not_connect_is_answered_502(stage: Stage) -> None:
     legacy = stage.upstream()
     edge = stage.edge(legacy.url, dead_port(), endpoints="GET /a: {weight: 100, fallback: none}")

@@ -416,7 +416,9 @@ def test_a_connection_that_was_sent_unasked_bytes_is_not_reused_even_before_they
         wires[0].send(ok(b"unasked"))
         pool = edge.services.pools["legacy"]
         descriptor = pool.addresses[0].idle[0].transport.get_extra_info("socket").fileno()
-        assert select.select([descriptor], [], [], WAIT)[0]
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        assert poll.poll(WAIT * 1000)
         return pool._idle(pool.addresses[0], write=False)
 
     assert edge.call(take_late) is None
