@@ -21,7 +21,7 @@ FailureKind = Literal[
 
 UNSENT: Final = frozenset({"connect_failed", "connect_timeout", "no_connection"})
 
-_STATUS: Final[dict[FailureKind, int]] = {
+STATUS: Final[dict[FailureKind, int]] = {
     "connect_failed": 502,
     "connect_timeout": 504,
     "no_connection": 503,
@@ -71,7 +71,7 @@ class GiveUp:
 def after_failure(attempt: Attempt) -> Again | GiveUp:
     """The failure table of docs/architecture.md."""
     unknown = attempt.sent and not attempt.safe
-    give_up = GiveUp(_STATUS[attempt.failure], attempt.failure, unknown, attempt.relayed)
+    give_up = GiveUp(STATUS[attempt.failure], attempt.failure, unknown, attempt.relayed)
     if attempt.relayed:
         return give_up
     if not attempt.sent:

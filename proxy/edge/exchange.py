@@ -16,7 +16,7 @@ from proxy.core.http1.chunked import encode_chunk, encode_end
 from proxy.core.http1.grammar import Pairs
 from proxy.core.http1.request import RequestHead
 from proxy.core.http1.response import ResponseHead
-from proxy.core.retry import UNSENT, Again, Attempt, FailureKind, after_failure, backoff
+from proxy.core.retry import STATUS, UNSENT, Again, Attempt, FailureKind, after_failure, backoff
 from proxy.core.snapshot import ASYNC, LEGACY, SAFE_METHODS, BackendName, Endpoint, Reason, Snapshot
 from proxy.edge.deadlines import NEVER
 
@@ -351,7 +351,7 @@ class Exchange:
             self._again(verdict)
             return
         if isinstance(verdict, Again):
-            self._give_up(502 if kind != "timeout" else 504, kind, detail, unknown=False, abort=False)
+            self._give_up(STATUS[kind], kind, detail, unknown=False, abort=False)
         else:
             self._give_up(verdict.status, kind, detail, unknown=verdict.unknown, abort=verdict.abort)
 
