@@ -95,6 +95,7 @@ class Wanted:
     idempotent: frozenset[BackendName]  # backends that dedupe keys themselves
     in_flight: int = 409
     mismatch: int = 422
+    records_only: bool = False  # it goes where the weight says, whatever is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,12 +187,20 @@ def resolve(record: Record | None, wanted: Wanted) -> Verdict:
         return Refuse(record.owner, wanted.in_flight, "idempotency_in_flight", detail)
     if record.state == "completed":
         return _repeat(record)
-    if record.state == "unknown" and record.owner not in wanted.idempotent:
+    if record.state == "unknown" and not _may_go_again(record, wanted):
         detail = (
             "whether the first request with this idempotency key was executed is not known; ask the operator"
         )
         return Refuse(record.owner, 409, "outcome_unknown", detail, unknown=True)
+    if wanted.records_only:
+        return Proceed(replace(rerun(record, wanted), owner=wanted.backend), existing=False)
     return Proceed(rerun(record, wanted), existing=True)
+
+
+def _may_go_again(record: Record, wanted: Wanted) -> bool:
+    """An unknown outcome: only its owner may get it again, if that dedupes keys itself."""
+    goes_to_owner = not wanted.records_only or wanted.backend == record.owner
+    return goes_to_owner and record.owner in wanted.idempotent
 
 
 def _repeat(record: Record) -> Replay | Refuse:

@@ -73,6 +73,7 @@ class Writes:
             idempotent=frozenset(name for name in BACKENDS if snapshot.backend(name).idempotent),
             in_flight=settings.in_flight,
             mismatch=settings.mismatch,
+            records_only=endpoint.idempotency == "record",
         )
 
     async def close(self) -> None:

@@ -165,6 +165,22 @@ def test_an_unknown_one_goes_again_only_to_an_owner_that_dedupes() -> None:
     assert verdict.record.owner == ASYNC
 
 
+def test_where_keys_are_only_recorded_a_released_one_goes_where_the_weight_says() -> None:
+    recorded = replace(wanted(backend=ASYNC), records_only=True)
+    verdict = idem.resolve(record("released", LEGACY), recorded)
+    assert isinstance(verdict, Proceed)
+    assert not verdict.existing
+    assert verdict.record.owner == ASYNC
+
+
+def test_where_keys_are_only_recorded_an_unknown_one_is_claimed_again_only_if_it_goes_to_its_owner() -> None:
+    recorded = replace(wanted(backend=ASYNC, idempotent=frozenset({LEGACY, ASYNC})), records_only=True)
+    assert isinstance(idem.resolve(record("unknown", LEGACY), recorded), Refuse)
+    verdict = idem.resolve(record("unknown", ASYNC), recorded)
+    assert isinstance(verdict, Proceed)
+    assert (verdict.existing, verdict.record.doubtful) == (False, True)
+
+
 @pytest.mark.parametrize("state", ["completed", "released"])
 def test_an_expired_key_is_a_new_one(state: State) -> None:
     verdict = idem.resolve(record(state, LEGACY, ANSWER), wanted(backend=ASYNC, body="other", now=NOW + TTL))

@@ -427,6 +427,18 @@ def test_recording_claims_and_changes_nothing(bench: Bench) -> None:
     ] == [1, 1, 1]
 
 
+def test_recording_sends_what_is_free_again_by_weight_and_not_to_its_owner(bench: Bench) -> None:
+    slow_down = answering(b"HTTP/1.1 429 Slow\r\nContent-Length: 0\r\n\r\n")
+    bench.start(slow_down, endpoint=", idempotency: record")
+    assert bench.post().status == 429
+    bench.set_weight(100)
+    assert bench.post().status == 201
+    assert (len(bench.legacy.requests), len(bench.async_.requests)) == (1, 1)
+    assert (bench.claim()["owner"], bench.claim()["state"]) == ("async", "completed")
+    counters = bench.edge.services.counters
+    assert bench.edge.call(lambda: counters.requests["POST /x", "async", "weight", 201]) == 1
+
+
 def test_recording_goes_on_without_its_store(bench: Bench, tmp_path: Path) -> None:
     bench.state = "sqlite:////proc/none/state.db"
     bench.start(endpoint=", idempotency: record")
