@@ -21,6 +21,7 @@ from proxy.core.snapshot import (
     Breaker,
     Buffers,
     Compare,
+    Compression,
     Endpoint,
     Health,
     Idempotency,
@@ -81,6 +82,7 @@ def compile_model(config: model.Config) -> Snapshot:
         table=Table.build(endpoints),
         idempotency=_idempotency(config.idempotency),
         compare=general.compare,
+        compression=Compression(**config.compression.model_dump()),
     )
 
 
@@ -169,6 +171,7 @@ def _endpoint(index: int, name: str, endpoint: model.Endpoint, general: _General
         buffers=_over(general.buffers, endpoint.buffers),
         breaker=_over(general.breaker, endpoint.breaker),
         compare=_compare(general.compare, endpoint.compare),
+        compression=endpoint.compression == "on",
         force=endpoint.force,
     )
 

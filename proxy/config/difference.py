@@ -20,7 +20,7 @@ _AT_START: Final = (
 _SECRETS: Final = frozenset({"server.admin_token", "server.state", "override.token", "sticky.salt"})
 _DURATIONS: Final = ("timeouts.", "response_timeout", "interval", "window", "open_for", "backoff", ".ttl")
 _SIZES: Final = frozenset(
-    {"header_bytes", "target_bytes", "body_bytes", "request", "max_body", "max_response"}
+    {"header_bytes", "target_bytes", "body_bytes", "request", "max_body", "max_response", "min_bytes"}
 )
 
 
@@ -90,6 +90,7 @@ def _settings(snapshot: Snapshot) -> Iterator[tuple[str, Any]]:
     yield from _flat("retries.", snapshot.retries)
     yield from _flat("idempotency.", snapshot.idempotency)
     yield from _flat("compare.", snapshot.compare)
+    yield from _flat("compression.", snapshot.compression)
 
 
 def _flat(prefix: str, section: Any) -> Iterator[tuple[str, Any]]:

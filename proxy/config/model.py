@@ -11,8 +11,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidat
 
 from proxy.config import types as t
 from proxy.config.templates import parse_endpoint
+from proxy.core import snapshot
 
 KIB = 1024
+DEFAULT_TYPES = snapshot.Compression().types
 
 
 class Section(BaseModel):
@@ -32,6 +34,7 @@ def _listed(value: Any) -> Any:
 
 KeySources = Annotated[tuple[t.KeySourceText, ...], BeforeValidator(_listed)]
 Compression = Annotated[str, PlainValidator(t.choice("off", "on"))]
+Coding = Annotated[str, PlainValidator(t.choice("zstd", "br", "gzip"))]
 Fallback = Annotated[str, PlainValidator(t.choice("legacy", "none"))]
 Mode = Annotated[str, PlainValidator(t.choice("off", "record", "optional", "required"))]
 Positive = Annotated[int, PlainValidator(t.whole(1, 1_000_000))]
@@ -183,6 +186,14 @@ class Compare(Section):
     redact: tuple[t.Text, ...] = ()
 
 
+class CompressionSettings(Section):
+    """How answers of endpoints with `compression: on` are compressed."""
+
+    codings: tuple[Coding, ...] = ("zstd", "br", "gzip")
+    min_bytes: t.Size = KIB
+    types: tuple[t.MediaRange, ...] = DEFAULT_TYPES
+
+
 class EndpointTimeouts(Section):
     response: t.Duration | None = None
 
@@ -234,4 +245,5 @@ class Config(Section):
     breaker: Breaker = Breaker()
     idempotency: Idempotency = Idempotency()
     compare: Compare = Compare()
+    compression: CompressionSettings = CompressionSettings()
     endpoints: Annotated[dict[EndpointKey, Endpoint], BeforeValidator(_endpoints)] = {}

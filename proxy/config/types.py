@@ -16,6 +16,9 @@ from proxy.core.buckets import MAX_SALT
 from proxy.core.fieldpaths import parse_pattern
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch  # RFC 9110 section 5.6.2
+_MEDIA_RANGE: Final = re.compile(
+    r"(?:[A-Za-z0-9!#$&^_.+-]+/(?:\*|[A-Za-z0-9!#$&^_.+-]+)|\*\+[A-Za-z0-9!#$&^_.-]+)"
+).fullmatch
 _DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h)").fullmatch
 _SIZE: Final = re.compile(r"(\d{1,15})(B|KiB|MiB|GiB)").fullmatch
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}").fullmatch
@@ -168,6 +171,13 @@ def parse_token(value: Any) -> str:
     return value
 
 
+def parse_media_range(value: Any) -> str:
+    """text/html, text/*, *+json; in lower case."""
+    if not isinstance(value, str) or _MEDIA_RANGE(value) is None:
+        raise ValueError("is not a media type such as text/html, text/* or *+json")
+    return value.lower()
+
+
 def parse_secret(value: Any) -> str:
     if not isinstance(value, str) or not all(" " < char <= "~" for char in value):
         raise ValueError("is not a text of visible ASCII characters")
@@ -257,6 +267,7 @@ FilePath = Annotated[str, PlainValidator(parse_path)]
 TargetOrNothing = Annotated[str, PlainValidator(parse_target)]
 Host = Annotated[str, PlainValidator(parse_host)]
 Token = Annotated[str, PlainValidator(parse_token)]
+MediaRange = Annotated[str, PlainValidator(parse_media_range)]
 Secret = Annotated[str, PlainValidator(parse_secret)]
 Salt = Annotated[str, PlainValidator(parse_salt)]
 KeySourceText = Annotated[str, PlainValidator(parse_key_source)]

@@ -133,6 +133,26 @@ class Compare:
     rules: tuple[CompareRule, ...] = ()
 
 
+Coding = Literal["zstd", "br", "gzip"]
+"""Content-codings by their registered names (RFC 9110 section 8.4.1, RFC 7932, RFC 8878)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compression:
+    """Codings in order of preference; `types` such as `text/html`, `text/*`, `*+json`."""
+
+    codings: tuple[Coding, ...] = ("zstd", "br", "gzip")
+    min_bytes: int = 1024
+    types: tuple[str, ...] = (
+        "application/json",
+        "application/javascript",
+        "application/xml",
+        "*+json",
+        "*+xml",
+        "text/*",
+    )
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Endpoint:
     """One line of `endpoints:`, with every default resolved. Compared and hashed by identity."""
@@ -151,6 +171,7 @@ class Endpoint:
     buffers: Buffers = Buffers()
     breaker: Breaker = Breaker()
     compare: Compare = Compare()
+    compression: bool = False
     force: str | None = None
     name: str = field(init=False)
     """As written in routing.yaml, and the `endpoint` label in metrics: "GET /accounts/{account_id}"."""
@@ -222,6 +243,7 @@ class Snapshot:
     table: Table
     idempotency: Idempotency = Idempotency()
     compare: Compare = Compare()  # for requests that match no endpoint
+    compression: Compression = Compression()
     rules: tuple[Rule, ...] = field(init=False, repr=False)
     """By Endpoint.index: what `decide` needs, computed once."""
 

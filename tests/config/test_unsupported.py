@@ -12,7 +12,6 @@ ASKS_TOO_EARLY = [
     ("compare: {rate: 10}", "compare.rate"),
     ("compare: {in_flight: 1}", "compare.in_flight"),
     ("compare: {redact: [a.b]}", "compare.redact"),
-    ("endpoints: {GET /a: {compression: on}}", 'endpoints."GET /a".compression'),
 ]
 
 
