@@ -2,6 +2,7 @@
 
 from proxy.config.difference import Difference, difference
 from proxy.config.edit import set_weight
+from proxy.config.edit_rules import add_rule
 from proxy.config.errors import ConfigError, ConfigErrors
 from proxy.config.load import Loaded, compile_document, load_file, load_text, read_text
 
@@ -10,6 +11,7 @@ __all__ = [
     "ConfigErrors",
     "Difference",
     "Loaded",
+    "add_rule",
     "compile_document",
     "difference",
     "load_file",

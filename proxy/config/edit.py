@@ -12,10 +12,15 @@ from proxy.core.phases import percent
 BOM: Final = "\ufeff"
 
 
-class _Splice(NamedTuple):
+class Splice(NamedTuple):
+    """`text` in place of what stands from `start` to `end`, offsets in characters."""
+
     start: int
     end: int
     text: str
+
+    def into(self, text: str) -> str:
+        return text[: self.start] + self.text + text[self.end :]
 
 
 def set_weight(text: str, endpoint: str, weight: float, *, source: str = "routing.yaml") -> str:
@@ -35,9 +40,9 @@ def set_weight(text: str, endpoint: str, weight: float, *, source: str = "routin
     try:
         root = compose(text)
         splice = _splice(text, root, endpoint, number)
-        edited = text[: splice.start] + splice.text + text[splice.end :]
+        edited = splice.into(text)
         if not _took(edited, endpoint, number):
-            place = _find(root, endpoint)[1].start
+            place = find_endpoint(root, endpoint)[1].start
             raise Problem(place, "the weight can not be set here: write the endpoint in one line")
     except Problem as problem:
         mark = problem.mark
@@ -49,21 +54,21 @@ def set_weight(text: str, endpoint: str, weight: float, *, source: str = "routin
 def _took(edited: str, endpoint: str, number: str) -> bool:
     """Whether the edited text says what it should; there are more ways to write YAML than one thinks of."""
     try:
-        written = _entry(_find(compose(edited), endpoint)[1], "weight")
+        written = entry(find_endpoint(compose(edited), endpoint)[1], "weight")
     except Problem:
         return False
     return written is not None and written[1].text == number
 
 
-def _splice(text: str, root: Node | None, endpoint: str, weight: str) -> _Splice:
-    _, value = _find(root, endpoint)
+def _splice(text: str, root: Node | None, endpoint: str, weight: str) -> Splice:
+    _, value = find_endpoint(root, endpoint)
     if value.refused:
         raise Problem(value.start, value.refused)
-    if value.kind == "scalar" and value.plain and value.text in ("", "~", "null"):
-        return _instead_of_nothing(text, value, f"{{weight: {weight}}}")
+    if is_nothing(value):
+        return instead_of_nothing(text, value, f"{{weight: {weight}}}")
     if value.kind != "mapping":
         raise Problem(value.start, f"{value.text} is not a mapping of keys to values")
-    old = _entry(value, "weight")
+    old = entry(value, "weight")
     if old is None:
         return _added(text, value, weight)
     number = old[1]
@@ -72,24 +77,26 @@ def _splice(text: str, root: Node | None, endpoint: str, weight: str) -> _Splice
     if "${" in number.text:
         raise Problem(number.start, f"the weight comes from the environment ({number.text}): set it there")
     if number.start.offset == number.end.offset:
-        return _instead_of_nothing(text, number, weight)
-    return _Splice(number.start.offset, number.end.offset, weight)
+        return instead_of_nothing(text, number, weight)
+    return Splice(number.start.offset, number.end.offset, weight)
 
 
-def _find(root: Node | None, endpoint: str) -> tuple[Node, Node]:
-    endpoints = _entry(root, "endpoints")
+def find_endpoint(root: Node | None, endpoint: str) -> tuple[Node, Node]:
+    """Its key and value. Raises Problem if it is not listed."""
+    endpoints = entry(root, "endpoints")
     if endpoints is None:
         raise Problem(root.start if root else Mark(0, 0, 0), "the file has no endpoints")
     if endpoints[1].refused:
         raise Problem(endpoints[1].start, endpoints[1].refused)
-    entry = _entry(endpoints[1], endpoint)
-    if entry is None:
+    found = entry(endpoints[1], endpoint)
+    if found is None:
         listed = ", ".join(key.text for key, _ in endpoints[1].entries[:20]) or "none"
         raise Problem(endpoints[0].start, f"is not listed; listed are: {listed}")
-    return entry
+    return found
 
 
-def _entry(node: Node | None, name: str) -> tuple[Node, Node] | None:
+def entry(node: Node | None, name: str) -> tuple[Node, Node] | None:
+    """Key and value of one entry of a mapping. Raises Problem if the key is there twice."""
     if node is None or node.kind != "mapping":
         return None
     found = [entry for entry in node.entries if entry[0].text == name]
@@ -98,18 +105,22 @@ def _entry(node: Node | None, name: str) -> tuple[Node, Node] | None:
     return found[0] if found else None
 
 
-def _instead_of_nothing(text: str, value: Node, new: str) -> _Splice:
+def is_nothing(value: Node) -> bool:
+    return value.kind == "scalar" and value.plain and value.text in ("", "~", "null")
+
+
+def instead_of_nothing(text: str, value: Node, new: str) -> Splice:
     """An absent value may end right at its colon, which needs a blank after it."""
     start = value.start.offset
     blank = " " if text[start - 1 : start] == ":" else ""
-    return _Splice(start, value.end.offset, blank + new)
+    return Splice(start, value.end.offset, blank + new)
 
 
-def _added(text: str, value: Node, weight: str) -> _Splice:
+def _added(text: str, value: Node, weight: str) -> Splice:
     """Before the other keys: there is no knowing which comment belongs to what comes last."""
     if value.flow:
         after = value.start.offset + 1
-        return _Splice(after, after, f"weight: {weight}{', ' if value.entries else ''}")
+        return Splice(after, after, f"weight: {weight}{', ' if value.entries else ''}")
     first = value.entries[0][0].start
     end_of_line = "\r\n" if "\r\n" in text else "\n"
-    return _Splice(first.offset, first.offset, f"weight: {weight}{end_of_line}{' ' * first.column}")
+    return Splice(first.offset, first.offset, f"weight: {weight}{end_of_line}{' ' * first.column}")

@@ -109,11 +109,12 @@ def _node(event: yaml.NodeEvent) -> Node:
     start, end = _mark(event.start_mark), _mark(event.end_mark)
     if isinstance(event, yaml.MappingStartEvent):
         node = Node("mapping", start, end)
-        node.flow = bool(event.flow_style)
     elif isinstance(event, yaml.SequenceStartEvent):
         node = Node("list", start, end)
     else:
         node = Node("scalar", start, end)
+    if isinstance(event, yaml.CollectionStartEvent):
+        node.flow = bool(event.flow_style)
     if isinstance(event, yaml.ScalarEvent):
         node.text = event.value
         node.plain = not event.style
