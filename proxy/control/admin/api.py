@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Annotated
 
 import msgspec
@@ -10,13 +11,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from proxy.config import set_weight
 from proxy.control import metrics
 from proxy.control.admin.problems import problem
 from proxy.control.admin.requests import author_of, client_of, limited_body
+from proxy.control.edits import Refusal, change, propose
 from proxy.control.reload import Verdict
 from proxy.control.restart import RestartRefused
 from proxy.control.state import State, error_json
-from proxy.control.weights import Refusal, change, propose
 
 
 class WeightChange(msgspec.Struct, forbid_unknown_fields=True):
@@ -99,11 +101,12 @@ class Api:
             wanted = msgspec.json.decode(await limited_body(request), type=WeightChange)
             if wanted.hash and wanted.hash != reloader.running.snapshot.hash:
                 raise Refusal(409, "the configuration has changed since you looked; look at it again")
+            edit = partial(_weigh, wanted)
             if wanted.preview:
-                verdict = (await asyncio.to_thread(propose, reloader, wanted.endpoint, wanted.weight)).verdict
+                verdict = (await asyncio.to_thread(propose, reloader, edit)).verdict
             else:
                 trigger = f"POST /api/v1/weights from {client_of(request)}"
-                verdict = await change(reloader, wanted.endpoint, wanted.weight, trigger, author_of(request))
+                verdict = await change(reloader, edit, trigger, author_of(request))
         except msgspec.DecodeError as error:
             return problem(400, f'the body is not {{"endpoint", "weight", "hash", "preview"}}: {error}')
         except Refusal as refusal:
@@ -143,6 +146,10 @@ class Api:
                 refused.status, refused.detail, errors=[error_json(error) for error in refused.errors]
             )
         return JSONResponse({"id": restart.id, "admin": restart.admin}, 202)
+
+
+def _weigh(wanted: WeightChange, text: str, source: str) -> str:
+    return set_weight(text, wanted.endpoint, wanted.weight, source=source)
 
 
 def _verdict(verdict: Verdict, **more: bool) -> Response:

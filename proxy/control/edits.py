@@ -1,13 +1,17 @@
-"""Changes a weight in the running configuration's file, as `strangler set` does."""
+"""Changes the running configuration's file in place: what an edit would do, and doing it."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import NamedTuple
 
-from proxy.config import ConfigError, ConfigErrors, set_weight
+from proxy.config import ConfigError, ConfigErrors
 from proxy.config.files import Changed, replace
 from proxy.control.reload import Reloader, Verdict, judge, read
+
+Edit = Callable[[str, str], str]
+"""From the file's text and its name to the edited text. Raises ConfigErrors."""
 
 
 class Refusal(Exception):
@@ -28,27 +32,27 @@ class Proposal(NamedTuple):
     verdict: Verdict
 
 
-def propose(reloader: Reloader, endpoint: str, weight: float) -> Proposal:
+def propose(reloader: Reloader, edit: Edit) -> Proposal:
     """What the change would do. Raises Refusal; changes nothing."""
     source = str(reloader.path)
     content = read(reloader.path)
     if isinstance(content, OSError):
         raise Refusal(409, f"{source} can not be read: {content.strerror}")
     try:
-        edited = set_weight(content.decode(), endpoint, weight, source=source).encode()
+        edited = edit(content.decode(), source).encode()
     except UnicodeDecodeError:
         raise Refusal(409, f"{source} is not UTF-8 text") from None
     except ConfigErrors as errors:
-        raise Refusal(422, "this weight can not be set", errors.errors) from None
+        raise Refusal(422, "this can not be written into the file", errors.errors) from None
     verdict = judge(edited, source, reloader.running.snapshot, reloader.started)
     if verdict.loaded is None:
         raise Refusal(422, "the file would not be accepted; nothing was changed", verdict.errors)
     return Proposal(content, edited, verdict)
 
 
-async def change(reloader: Reloader, endpoint: str, weight: float, trigger: str, author: str) -> Verdict:
+async def change(reloader: Reloader, edit: Edit, trigger: str, author: str) -> Verdict:
     """Writes the file and makes every worker serve it. Raises Refusal, and then nothing was changed."""
-    proposal = await asyncio.to_thread(propose, reloader, endpoint, weight)
+    proposal = await asyncio.to_thread(propose, reloader, edit)
     try:
         if proposal.after != proposal.before:
             await asyncio.to_thread(replace, reloader.path, proposal.before, proposal.after)
