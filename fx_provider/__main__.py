@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import re
+import signal
+import sys
 
 import uvicorn
 
@@ -41,6 +43,8 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     behaviour = Behaviour(options.latency, options.failure, options.valid_for, options.drift)
     app = create_app(behaviour, options.seed)
+    # uvicorn drains, then raises the signal again for whoever had it before: a drained stop is a success.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     uvicorn.run(
         app,
         host=options.host,

@@ -34,6 +34,9 @@ TRANSITIONS: Final[dict[State, frozenset[State]]] = {
 }
 
 MAX_KEY: Final = 255  # characters, as at Stripe
+REMEMBERED: Final = (
+    0.9  # share of the TTL, from a first use, for which an owner that dedupes surely knows a key
+)
 ANONYMOUS: Final = "anonymous"
 
 _quoted: Final = re.compile(
@@ -198,9 +201,11 @@ def resolve(record: Record | None, wanted: Wanted) -> Verdict:
 
 
 def _may_go_again(record: Record, wanted: Wanted) -> bool:
-    """An unknown outcome: only its owner may get it again, if that dedupes keys itself."""
-    goes_to_owner = not wanted.records_only or wanted.backend == record.owner
-    return goes_to_owner and record.owner in wanted.idempotent
+    """An unknown outcome: only its owner may get it again, if that dedupes keys and still knows this one."""
+    if wanted.records_only and wanted.backend != record.owner:
+        return False
+    remembered = wanted.now - record.created_at < REMEMBERED * wanted.ttl
+    return remembered and record.owner in wanted.idempotent
 
 
 def _repeat(record: Record) -> Replay | Refuse:

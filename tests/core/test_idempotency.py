@@ -165,6 +165,13 @@ def test_an_unknown_one_goes_again_only_to_an_owner_that_dedupes() -> None:
     assert verdict.record.owner == ASYNC
 
 
+def test_an_unknown_one_goes_again_only_while_its_owner_surely_remembers_the_key() -> None:
+    unknown = record("unknown", ASYNC)
+    for age, sent in ((0.89, Proceed), (0.91, Refuse)):
+        verdict = idem.resolve(unknown, wanted(now=NOW + age * TTL, idempotent=frozenset({ASYNC})))
+        assert isinstance(verdict, sent)
+
+
 def test_where_keys_are_only_recorded_a_released_one_goes_where_the_weight_says() -> None:
     recorded = replace(wanted(backend=ASYNC), records_only=True)
     verdict = idem.resolve(record("released", LEGACY), recorded)
@@ -192,7 +199,7 @@ def test_an_expired_key_is_a_new_one(state: State) -> None:
 
 @pytest.mark.parametrize("first", ["unknown", "released"])
 def test_a_late_rerun_is_remembered_for_a_whole_ttl_from_its_completion(first: State) -> None:
-    late = NOW + 10 * TTL if first == "unknown" else NOW + TTL - 1
+    late = NOW + 0.8 * TTL if first == "unknown" else NOW + TTL - 1
     verdict = idem.resolve(record(first, LEGACY), wanted(now=late, idempotent=frozenset({LEGACY})))
     assert isinstance(verdict, Proceed)
     done = idem.complete(verdict.record, ANSWER, late + 5)

@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import signal
+import socket
+import subprocess
+import sys
 from datetime import datetime
 
+import httpx2
 import pytest
 from starlette.testclient import TestClient
 
@@ -72,3 +77,15 @@ def test_wrong_options_are_explained(
         main(arguments)
     assert stopped.value.code == 2
     assert complaint in capsys.readouterr().err
+
+
+def test_a_stop_is_a_success() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with subprocess.Popen([sys.executable, "-m", "fx_provider", "--port", str(port)]) as process:
+        transport = httpx2.HTTPTransport(retries=8)  # each waits twice as long as the one before
+        with httpx2.Client(transport=transport, trust_env=False, timeout=10) as asking:
+            assert asking.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
