@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 from pydantic_settings import BaseSettings
@@ -39,3 +39,6 @@ class Settings(BaseSettings):
     fx_backoff: Annotated[float, Field(gt=0)] = 0.05
 
     app_version: str = "2.0"  # sent as x-version
+    async_fault: Literal["", "quote-rounding"] = (
+        ""  # a planted fault for comparisons to find, see fx.ROUNDING
+    )

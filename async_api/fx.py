@@ -7,7 +7,7 @@ import logging
 import random
 import re
 from datetime import UTC, datetime, timedelta
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal
 from typing import NamedTuple
 
 import httpx2
@@ -17,6 +17,9 @@ from async_api.errors import Problem
 from async_api.money import DECIMALS
 
 logger = logging.getLogger("async_api")
+
+ROUNDING = {"": ROUND_HALF_EVEN, "quote-rounding": ROUND_HALF_UP}
+"""By ASYNC_FAULT. The fault that can be switched on takes ties up: rare, and wrong by the smallest unit."""
 
 _RATE = re.compile(r"[0-9]{1,9}\.[0-9]{1,9}")
 
@@ -33,6 +36,7 @@ class Rates:
     def __init__(self, settings: Settings) -> None:
         self._attempts = settings.fx_attempts
         self._backoff = settings.fx_backoff
+        self._rounding = ROUNDING[settings.async_fault]
         self._last: dict[tuple[str, str], Rate] = {}
         self._client = httpx2.AsyncClient(
             base_url=settings.fx_url.rstrip("/"), timeout=settings.fx_timeout, trust_env=False
@@ -57,6 +61,11 @@ class Rates:
             return last
         raise Problem("fx-unavailable", "The FX provider does not answer; try again.")
 
+    def convert(self, minor: int, base: str, quote: str, rate: str) -> int:
+        """Minor units of `quote` for minor units of `base`, rounded half to even."""
+        exact = Decimal(minor).scaleb(DECIMALS[quote] - DECIMALS[base]) * Decimal(rate)
+        return int(exact.quantize(Decimal(1), rounding=self._rounding))
+
     async def _ask(self, base: str, quote: str) -> Rate:
         response = await self._client.get(f"/rates/{base}/{quote}")
         response.raise_for_status()
@@ -65,9 +74,3 @@ class Rates:
         if not _RATE.fullmatch(rate):
             raise ValueError(f"rate {rate!r}")
         return Rate(rate, quoted_at, quoted_at + timedelta(seconds=float(answer["valid_for"])))
-
-
-def convert(minor: int, base: str, quote: str, rate: str) -> int:
-    """Minor units of `quote` for minor units of `base`, rounded half to even."""
-    exact = Decimal(minor).scaleb(DECIMALS[quote] - DECIMALS[base]) * Decimal(rate)
-    return int(exact.quantize(Decimal(1), rounding=ROUND_HALF_EVEN))

@@ -80,13 +80,11 @@ async def claim(request: Request, merchant: Merchant) -> Claim | None:
 OptionalClaim = Annotated[Claim | None, Depends(claim)]
 
 
-async def execute(database: Database, claim: Claim | None, work: Work, retry: transactions.Retry) -> Response:
+async def execute(database: Database, claim: Claim, work: Work, retry: transactions.Retry) -> Response:
     """The answer of `work`, once committed; or, for a key that was used before, the answer of that time.
 
     Raises Problem: `idempotency-key-in-use` (409), `idempotency-key-reused` (422), and the transaction's own.
     """
-    if claim is None:
-        return (await transactions.run(database, work, lambda done: done.proof, retry)).response
 
     async def once(connection: Connection) -> Done:
         return await _once(connection, claim, work)

@@ -65,8 +65,7 @@ async def run(
     that could not be found out.
     """
     for attempt in range(retry.attempts):
-        if attempt:
-            await asyncio.sleep(random.uniform(0, min(retry.cap, retry.base * 2**attempt)))
+        await _pause(attempt, retry)
         outcome: list[T] = []  # filled before COMMIT, so that it survives a lost one
         try:
             await _attempt(database, work, outcome)
@@ -76,7 +75,36 @@ async def run(
         except Aborted:
             continue
         return outcome[0]
-    raise Problem("unavailable", "The database is too busy at the moment; nothing was done.")
+    raise _too_busy()
+
+
+async def rehearse(database: Database, work: Callable[[Connection], Awaitable[T]], retry: Retry) -> T:
+    """What `work` would return: it runs as in `run`, holds the same locks meanwhile, and is rolled back.
+
+    What stays are gaps in sequences, as any rollback leaves them. Raises Problem as `run` does.
+    """
+    for attempt in range(retry.attempts):
+        await _pause(attempt, retry)
+        async with database.connection() as connection:
+            transaction = connection.transaction(isolation="read_committed")
+            await transaction.start()
+            try:
+                return await work(connection)
+            except (*REPEATABLE, *UNAVAILABLE):
+                continue
+            finally:
+                with suppress(*UNAVAILABLE):
+                    await transaction.rollback()
+    raise _too_busy()
+
+
+def _too_busy() -> Problem:
+    return Problem("unavailable", "The database is too busy at the moment; nothing was done.")
+
+
+async def _pause(attempt: int, retry: Retry) -> None:
+    if attempt:
+        await asyncio.sleep(random.uniform(0, min(retry.cap, retry.base * 2**attempt)))
 
 
 async def _attempt(database: Database, work: Callable[[Connection], Awaitable[T]], outcome: list[T]) -> None:

@@ -11,7 +11,7 @@ from async_api import cursors, statements
 from async_api.auth import Merchant
 from async_api.database import Connection, Record
 from async_api.errors import Problem
-from async_api.idempotency import Done, OptionalClaim, execute
+from async_api.idempotency import Done
 from async_api.models import Account, AccountOpening, AccountReplacement, TransactionPage
 from async_api.queries import accounts, entries, ledger
 from async_api.routes.common import (
@@ -22,12 +22,12 @@ from async_api.routes.common import (
     Db,
     Limit,
     Month,
-    RetryPolicy,
     answered,
     below,
     problems,
     router,
 )
+from async_api.writes import Writer
 
 routes = router("/accounts", "accounts")
 
@@ -66,9 +66,7 @@ async def get_statement(key: AccountKey, month: Month, merchant: Merchant, datab
 
 
 @routes.post("", status_code=201, response_model=Account, responses=problems(*(s for s in WRITE if s != 404)))
-async def open_account(
-    opening: AccountOpening, merchant: Merchant, database: Db, retry: RetryPolicy, claim: OptionalClaim
-) -> Response:
+async def open_account(opening: AccountOpening, merchant: Merchant, writer: Writer) -> Response:
     """The opening balance comes from the merchant's settlement account."""
     balance = opening.opening_balance
     if balance and balance.currency != opening.currency:
@@ -82,7 +80,7 @@ async def open_account(
         answer = answered(201, accounts.show(account), f"/accounts/{account['id']}")
         return Done(answer, accounts.proof(account))
 
-    return await execute(database, claim, work, retry)
+    return await writer.execute(work)
 
 
 async def _fund(connection: Connection, merchant: UUID, account: Record, amount: int) -> None:
@@ -103,12 +101,10 @@ async def replace_account(
     key: AccountKey,
     replacement: AccountReplacement,
     merchant: Merchant,
-    database: Db,
-    retry: RetryPolicy,
-    claim: OptionalClaim,
+    writer: Writer,
 ) -> Response:
     async def work(connection: Connection) -> Done:
         account = await accounts.replace(connection, key, merchant, replacement.name, replacement.status)
         return Done(answered(200, accounts.show(account)), accounts.proof(account))
 
-    return await execute(database, claim, work, retry)
+    return await writer.execute(work)

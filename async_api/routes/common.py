@@ -14,7 +14,6 @@ from async_api.database import Database
 from async_api.errors import FieldError, Problem
 from async_api.fx import Rates
 from async_api.requests import AuthenticatedRoute, path_id
-from async_api.transactions import Retry
 
 REASONS = {
     400: "The body is not usable JSON.",
@@ -54,11 +53,6 @@ def database(request: Request) -> Database:
     return opened
 
 
-def retry(request: Request) -> Retry:
-    policy: Retry = request.app.state.retry
-    return policy
-
-
 def rates(request: Request) -> Rates:
     opened: Rates = request.app.state.rates
     return opened
@@ -81,7 +75,6 @@ def payment_key(payment_id: Annotated[str, Path(json_schema_extra={"format": "uu
 
 Db = Annotated[Database, Depends(database)]
 RateSource = Annotated[Rates, Depends(rates)]
-RetryPolicy = Annotated[Retry, Depends(retry)]
 AccountKey = Annotated[UUID, Depends(account_key)]
 PaymentKey = Annotated[UUID, Depends(payment_key)]
 Limit = Annotated[int, Query(ge=1, le=100, description="Items per page."), BeforeValidator(_digits)]

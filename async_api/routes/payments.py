@@ -11,7 +11,7 @@ from async_api import cursors
 from async_api.auth import Merchant
 from async_api.database import Connection, Record
 from async_api.errors import Problem
-from async_api.idempotency import Done, OptionalClaim, execute
+from async_api.idempotency import Done
 from async_api.models import Id, Payment, PaymentOrder, PaymentPage, PaymentStatus, Refund, RefundOrder
 from async_api.queries import accounts, ledger, payments
 from async_api.routes.common import (
@@ -21,12 +21,12 @@ from async_api.routes.common import (
     Db,
     Limit,
     PaymentKey,
-    RetryPolicy,
     answered,
     below,
     problems,
     router,
 )
+from async_api.writes import Writer
 
 routes = router("/payments", "payments")
 
@@ -56,15 +56,13 @@ async def list_payments(
 
 
 @routes.post("", status_code=201, response_model=Payment, responses=problems(*WRITE))
-async def create_payment(
-    order: PaymentOrder, merchant: Merchant, database: Db, retry: RetryPolicy, claim: OptionalClaim
-) -> Response:
+async def create_payment(order: PaymentOrder, merchant: Merchant, writer: Writer) -> Response:
     async def work(connection: Connection) -> Done:
         payment = await _pay(connection, merchant, order)
         answer = answered(201, payments.show(payment), f"/payments/{payment['id']}")
         return Done(answer, (payments.EXISTS, payment["id"]))
 
-    return await execute(database, claim, work, retry)
+    return await writer.execute(work)
 
 
 async def _pay(connection: Connection, merchant: UUID, order: PaymentOrder) -> Record:
@@ -86,9 +84,7 @@ async def create_refund(
     key: PaymentKey,
     order: RefundOrder,
     merchant: Merchant,
-    database: Db,
-    retry: RetryPolicy,
-    claim: OptionalClaim,
+    writer: Writer,
 ) -> Response:
     async def work(connection: Connection) -> Done:
         refund, currency, refused = await _refund(connection, merchant, key, order)
@@ -96,7 +92,7 @@ async def create_refund(
         answer = refused.response() if refused else answered(201, shown)
         return Done(answer, (payments.REFUND_EXISTS, refund["id"]))
 
-    return await execute(database, claim, work, retry)
+    return await writer.execute(work)
 
 
 async def _refund(

@@ -6,7 +6,6 @@ from typing import Annotated
 
 from fastapi import Query
 
-from async_api import fx
 from async_api.models import Quote, QuoteRequest
 from async_api.money import Money, to_minor
 from async_api.routes.common import RateSource, problems, router
@@ -23,7 +22,7 @@ async def get_quote(wanted: Annotated[QuoteRequest, Query()], rates: RateSource)
         quote=wanted.quote,
         rate=found.rate,
         amount=Money.of(minor, wanted.base),
-        converted=Money.of(fx.convert(minor, wanted.base, wanted.quote, found.rate), wanted.quote),
+        converted=Money.of(rates.convert(minor, wanted.base, wanted.quote, found.rate), wanted.quote),
         quoted_at=found.quoted_at,
         expires_at=found.expires_at,
     )
