@@ -12,7 +12,7 @@ Pearson's (1934), one-sided, 95 %.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import exp, expm1, lgamma, log, log1p
 from typing import Final, Literal, NamedTuple
 
@@ -79,90 +79,116 @@ class Evidence(NamedTuple):
         return f"likely equal (bound {self.bound * 100:.2g} %)"
 
 
-class _Counts:
-    """On one path: how often async differed, and of the samples with legacy asked twice who did."""
+class Mark(NamedTuple):
+    """A path on which something differed; with `shape`, the shapes of its values."""
 
-    __slots__ = ("async_only", "both", "differed", "legacy_only")
+    path: str
+    shape: bool
 
-    def __init__(self) -> None:
-        self.differed = self.async_only = self.legacy_only = self.both = 0
+
+class Counts(NamedTuple):
+    """On one path, of the n samples: in how many async differed from legacy's first answer.
+
+    Of the m with legacy asked twice: b in which async alone differed, c in which legacy's second answer
+    alone did, `both` in which both did. Counts of several replicas and runs add up.
+    """
+
+    differed: int = 0
+    b: int = 0
+    c: int = 0
+    both: int = 0
 
     @property
     def noisy(self) -> bool:
-        return self.legacy_only + self.both > 0
+        return self.c + self.both > 0
+
+    def plus(self, other: Counts) -> Counts:
+        return Counts(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
 
 
 class Observations:
     """What was seen of one endpoint. Its size is bounded by MAX_PATHS."""
 
-    __slots__ = ("_counts", "_m", "_n")
+    __slots__ = ("counts", "m", "n")
 
-    def __init__(self) -> None:
-        self._n = 0
-        self._m = 0
-        self._counts: dict[tuple[str, bool], _Counts] = {}
+    def __init__(self, n: int = 0, m: int = 0, counts: Mapping[Mark, Counts] | None = None) -> None:
+        self.n = n
+        self.m = m
+        self.counts: dict[Mark, Counts] = dict(counts or {})
 
-    def add(self, async_: Iterable[Difference], legacy: Iterable[Difference] | None) -> None:
-        """One sample: how async, and legacy's second answer if there is one, differ from legacy's first."""
+    def add(self, async_: Iterable[Difference], legacy: Iterable[Difference] | None) -> set[Mark]:
+        """One sample: how async, and legacy's second answer if there is one, differ from legacy's first.
+
+        Returns where something differed.
+        """
         ours = self._marks(async_)
         again = self._marks(legacy) if legacy is not None else None
-        self._n += 1
-        self._m += again is not None
-        for mark in ours | (again or set()):
-            counts = self._counts.setdefault(mark, _Counts())
-            counts.differed += mark in ours
-            if again is not None:
-                counts.both += mark in ours and mark in again
-                counts.async_only += mark in ours and mark not in again
-                counts.legacy_only += mark not in ours and mark in again
+        self.n += 1
+        self.m += again is not None
+        marks = ours | (again or set())
+        for mark in marks:
+            new = Counts(
+                mark in ours,
+                again is not None and mark in ours and mark not in again,
+                again is not None and mark not in ours,
+                again is not None and mark in ours and mark in again,
+            )
+            self.counts[mark] = self.counts.get(mark, Counts()).plus(new)
+        return marks
 
     def evidence(self) -> Evidence:
-        marks = sorted(mark for mark in self._counts if self._matters(mark))
-        tested = [mark for mark in marks if self._counts[mark].noisy]
-        values = [mcnemar(self._counts[mark].async_only, self._counts[mark].legacy_only) for mark in tested]
-        adjusted = dict(zip(tested, holm(values), strict=True))
-        paths = [self._path(mark, adjusted) for mark in marks]
-        paths.sort(key=lambda each: (each.verdict != "fault", -each.differed))
-        k = max((each.differed for each in paths if each.verdict == "fault"), default=0)
-        return Evidence(self._verdict(paths), self._n, self._m, k, upper_bound(k, self._n), tuple(paths))
+        return judge(self.n, self.m, self.counts)
 
-    def _verdict(self, paths: Sequence[PathEvidence]) -> Verdict:
-        verdicts = {each.verdict for each in paths}
-        if "fault" in verdicts:
-            return "differs"
-        return "no evidence" if self._n < MIN_COMPARED or "untested" in verdicts else "likely equal"
-
-    def _marks(self, differences: Iterable[Difference]) -> set[tuple[str, bool]]:
+    def _marks(self, differences: Iterable[Difference]) -> set[Mark]:
         """The path of each difference, and once more if the shapes differ as well."""
-        found: set[tuple[str, bool]] = set()
+        found: set[Mark] = set()
         for each in differences:
             path = each.path if self._known(each.path) else OTHER
-            found.add((path, False))
+            found.add(Mark(path, False))
             if shape_of(each.legacy, each.kind == "only async") != shape_of(
                 each.async_, each.kind == "only legacy"
             ):
-                found.add((path, True))
+                found.add(Mark(path, True))
         return found
 
     def _known(self, path: str) -> bool:
-        return (path, False) in self._counts or len(self._counts) < 2 * MAX_PATHS
+        return (path, False) in self.counts or len(self.counts) < 2 * MAX_PATHS
 
-    def _matters(self, mark: tuple[str, bool]) -> bool:
-        """Shapes say something new only where the values are noise."""
-        path, shape = mark
-        return not shape or self._counts[path, False].noisy
 
-    def _path(self, mark: tuple[str, bool], adjusted: dict[tuple[str, bool], float]) -> PathEvidence:
-        path, shape = mark
-        counts = self._counts[mark]
-        b, c = counts.async_only, counts.legacy_only
-        if mark not in adjusted:
-            clean: PathVerdict = "fault" if self._m >= MIN_TWICE else "untested"
-            return PathEvidence(path, shape, counts.differed, b, c, None, clean, upper_bound(0, self._n))
-        verdict: PathVerdict = "fault" if adjusted[mark] <= ALPHA else "noise"
-        quiet = self._m - c - counts.both
-        sees = detectable(quiet, c, len(adjusted))
-        return PathEvidence(path, shape, counts.differed, b, c, adjusted[mark], verdict, sees)
+def judge(n: int, m: int, counts: Mapping[Mark, Counts]) -> Evidence:
+    """What n samples say, of which m with legacy asked twice. Every shape in `counts` has its path there."""
+    marks = sorted(mark for mark in counts if not mark.shape or counts[Mark(mark.path, False)].noisy)
+    tested = [mark for mark in marks if counts[mark].noisy]
+    values = [mcnemar(counts[mark].b, counts[mark].c) for mark in tested]
+    adjusted = dict(zip(tested, holm(values), strict=True))
+    paths = [
+        _noisy(mark, counts[mark], m, adjusted[mark], len(tested))
+        if mark in adjusted
+        else _clean(mark, counts[mark], n, m)
+        for mark in marks
+    ]
+    paths.sort(key=lambda each: (each.verdict != "fault", -each.differed))
+    k = max((each.differed for each in paths if each.verdict == "fault"), default=0)
+    return Evidence(_verdict(n, paths), n, m, k, upper_bound(k, n), tuple(paths))
+
+
+def _verdict(n: int, paths: Sequence[PathEvidence]) -> Verdict:
+    verdicts = {each.verdict for each in paths}
+    if "fault" in verdicts:
+        return "differs"
+    return "no evidence" if n < MIN_COMPARED or "untested" in verdicts else "likely equal"
+
+
+def _clean(mark: Mark, counts: Counts, n: int, m: int) -> PathEvidence:
+    """Legacy never differed from itself here."""
+    verdict: PathVerdict = "fault" if m >= MIN_TWICE else "untested"
+    return PathEvidence(*mark, counts.differed, counts.b, counts.c, None, verdict, upper_bound(0, n))
+
+
+def _noisy(mark: Mark, counts: Counts, m: int, p: float, tests: int) -> PathEvidence:
+    verdict: PathVerdict = "fault" if p <= ALPHA else "noise"
+    sees = detectable(m - counts.c - counts.both, counts.c, tests)
+    return PathEvidence(*mark, counts.differed, counts.b, counts.c, p, verdict, sees)
 
 
 def shape_of(value: Json, absent: bool) -> str:

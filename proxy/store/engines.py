@@ -27,8 +27,17 @@ def state_file(url: str) -> Path:
 
 def claims_file(url: str) -> Path:
     """Beside the state's file: `state.db` -> `state.claims.db`. They are written too often to share one."""
+    return _beside(url, "claims")
+
+
+def comparisons_file(url: str) -> Path:
+    """`state.db` -> `state.comparisons.db`, for the same reason."""
+    return _beside(url, "comparisons")
+
+
+def _beside(url: str, part: str) -> Path:
     file = state_file(url)
-    return file.with_name(f"{file.stem}.claims{file.suffix}")
+    return file.with_name(f"{file.stem}.{part}{file.suffix}")
 
 
 def sqlite_engine(file: Path) -> sa.Engine:

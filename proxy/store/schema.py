@@ -99,6 +99,82 @@ ledger_weights = sa.Table(
     sa.Column("since", sa.Double, nullable=False),
 )
 
+ledger_keys = sa.Table(
+    "ledger_keys",
+    metadata,
+    sa.Column("endpoint", sa.Text, primary_key=True),
+    sa.Column("since", sa.Double, nullable=False),
+)
+
+comparison_scopes = sa.Table(
+    "comparison_scopes",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("endpoint", sa.Text, nullable=False),
+    sa.Column("legacy", sa.Text, nullable=False),
+    sa.Column("async_", sa.Text, nullable=False),
+    sa.Column("rules", sa.Text, nullable=False),
+    sa.Column("n", sa.BigInteger, nullable=False),
+    sa.Column("m", sa.BigInteger, nullable=False),
+    sa.Column("first", sa.Double, nullable=False),
+    sa.Column("last", sa.Double, nullable=False),
+)
+
+comparison_paths = sa.Table(
+    "comparison_paths",
+    metadata,
+    sa.Column("scope", sa.Text, primary_key=True),
+    sa.Column("path", sa.Text, primary_key=True),
+    sa.Column("shape", sa.Boolean, primary_key=True),
+    sa.Column("differed", sa.BigInteger, nullable=False),
+    sa.Column("b", sa.BigInteger, nullable=False),
+    sa.Column("c", sa.BigInteger, nullable=False),
+    sa.Column("both", sa.BigInteger, nullable=False),
+    sa.Column("first", sa.Double, nullable=False),
+    sa.Column("last", sa.Double, nullable=False),
+)
+
+comparison_counts = sa.Table(
+    "comparison_counts",
+    metadata,
+    sa.Column("scope", sa.Text, primary_key=True),
+    sa.Column("what", sa.Text, primary_key=True),
+    sa.Column("label", sa.Text, primary_key=True),
+    sa.Column("number", sa.BigInteger, nullable=False),
+)
+
+comparison_traffic = sa.Table(
+    "comparison_traffic",
+    metadata,
+    sa.Column("endpoint", sa.Text, primary_key=True),
+    sa.Column("what", sa.Text, primary_key=True),
+    sa.Column("label", sa.Text, primary_key=True),
+    sa.Column("number", sa.BigInteger, nullable=False),
+    sa.Column("last", sa.Double, nullable=False),
+)
+
+comparison_samples = sa.Table(
+    "comparison_samples",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("scope", sa.Text, nullable=False),
+    sa.Column("endpoint", sa.Text, nullable=False),
+    sa.Column("time", sa.Double, nullable=False),
+    sa.Column("size", sa.Integer, nullable=False),
+    sa.Column("document", sa.LargeBinary, nullable=False),
+    sa.Index("comparison_samples_endpoint", "endpoint", "time"),
+)
+
+comparison_sample_paths = sa.Table(
+    "comparison_sample_paths",
+    metadata,
+    sa.Column("sample", sa.Text, primary_key=True),
+    sa.Column("path", sa.Text, primary_key=True),
+    sa.Column("scope", sa.Text, nullable=False),
+    sa.Column("time", sa.Double, nullable=False),
+    sa.Index("comparison_sample_paths_place", "scope", "path", "time"),
+)
+
 Step = Callable[[sa.Connection], None]
 
 
@@ -110,7 +186,17 @@ PARTS: Final[dict[str, Sequence[Step]]] = {
     "claims": [_create(claims, incarnations)],
     "audit": [_create(audit)],
     "configs": [_create(configs)],
-    "ledger": [_create(ledger_hits, ledger_weights)],
+    "ledger": [_create(ledger_hits, ledger_weights), _create(ledger_keys)],
+    "comparisons": [
+        _create(
+            comparison_scopes,
+            comparison_paths,
+            comparison_counts,
+            comparison_traffic,
+            comparison_samples,
+            comparison_sample_paths,
+        )
+    ],
 }
 """The steps of each part, in order: version n is reached by the first n. Steps are only ever added."""
 
