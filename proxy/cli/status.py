@@ -29,9 +29,10 @@ _SHORT = {"too little data": "?", "noise": "≈"}
 def status(admin: str, watch: bool, as_json: bool) -> None:
     """Show every endpoint with its weight and what both backends make of it over the last minute.
 
-    The last column compares them over the last minutes: better or worse if the difference is real (99 %),
-    ≈ if it is noise, ? if there is too little data. Exits 1 if the proxy does not answer, a worker does not
-    serve the newest configuration, or the file was refused.
+    "async is" compares them over the last minutes: better or worse if the difference is real (99 %), ≈ if it
+    is noise, ? if there is too little data. "keys known" says for writes whether every idempotency key still
+    in use is known, or in how many hours and minutes: move none before. Exits 1 if the proxy does not answer,
+    a worker does not serve the newest configuration, or the file was refused.
 
     \b
     strangler status
@@ -91,13 +92,16 @@ def _table(figures: dict[str, Any]) -> Table:
         table.add_column("errors", justify="right", no_wrap=True)
         table.add_column("p50/p99", justify="right", no_wrap=True)
     table.add_column("async is")
+    table.add_column("keys known")
     for row in figures["endpoints"]:
         name = escape(row["endpoint"]) + (
             "" if row["breaker"] == "closed" else f" [red]{row['breaker']}[/red]"
         )
-        table.add_row(name, f"{row['weight']:g}", *_cells(row["backends"]), _verdicts(row["difference"]))
+        table.add_row(
+            name, f"{row['weight']:g}", *_cells(row["backends"]), _verdicts(row["difference"]), _keys(row)
+        )
     unlisted = figures["unlisted"]
-    table.add_row("unlisted", unlisted["policy"], *_cells(unlisted["backends"]), "")
+    table.add_row("unlisted", unlisted["policy"], *_cells(unlisted["backends"]), "", "")
     return table
 
 
@@ -120,6 +124,15 @@ def _verdicts(difference: dict[str, Any]) -> str:
         verdict = difference[key]["verdict"]
         parts.append(f"[{_COLOURS[verdict]}]{label} {_SHORT.get(verdict, verdict)}[/]")
     return ", ".join(parts)
+
+
+def _keys(row: dict[str, Any]) -> str:
+    """Whether every idempotency key in use is known by now: before that, a write had better not move."""
+    keys = row.get("keys")  # a proxy of an earlier version has none
+    if keys is None:
+        return ""
+    hours, minutes = divmod(-(-keys["seconds_left"] // 60), 60)
+    return f"in {hours}:{minutes:02}" if keys["seconds_left"] else "yes"
 
 
 def _figure(value: float | None) -> str:

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, Final
 
+from proxy.control.claimed import Claimed, Keys
 from proxy.control.collect import Collector
 from proxy.control.log import log
 from proxy.core.ledger import Hits, Standing, last_hit, legacy_hits, progress
@@ -47,6 +48,7 @@ class Ledger:
         self._changed: set[Key] = set()
         self._moved: set[str] = set()
         self._gone: set[str] = set()
+        self._claimed = Claimed()
         self._read = False
         self._failing = False
 
@@ -65,10 +67,12 @@ class Ledger:
             async with asyncio.timeout(TIMEOUT), store.begun(self._url) as connection:
                 if not self._read:
                     self._take_over(*await store.read(connection))
+                    self._claimed.take_over(await store.read_keys(connection))
                 self.look()
                 hits = [HitRow(*key, *self._hits[key]) for key in self._changed if key in self._hits]
                 weights = [self._weights[name] for name in self._moved]
                 await store.write(connection, hits, weights, self._gone)
+                await store.write_keys(connection, self._claimed.rows(), self._claimed.gone)
         except Exception as error:  # whatever it is, the proxy goes on
             if not self._failing:
                 log.error(
@@ -80,17 +84,19 @@ class Ledger:
         self._failing = False
         for pending in (self._changed, self._moved, self._gone):
             pending.clear()
+        self._claimed.saved()
 
     def look(self) -> None:
         """Adds what was counted since the last look."""
-        now = self._clock()
-        for endpoint in self._snapshot().endpoints:
+        now, snapshot, totals = self._clock(), self._snapshot(), self._collector.totals()
+        self._claimed.look(snapshot, totals, now)
+        for endpoint in snapshot.endpoints:
             known = self._weights.get(endpoint.name)
             if known is None or known.weight != endpoint.weight:
                 self._weights[endpoint.name] = WeightRow(endpoint.name, endpoint.weight, now)
                 self._moved.add(endpoint.name)
                 self._forget(endpoint.name)
-        counted = _counted(self._collector.totals())
+        counted = _counted(totals)
         if self._collector.restarts != self._restarts:  # what an adopted worker did before has no time
             self._restarts, self._seen = self._collector.restarts, counted
         for key, count in counted.items():
@@ -108,6 +114,10 @@ class Ledger:
         """How many unlisted paths were asked for in the last day, until now."""
         self.look()
         return self.unlisted_since(self._clock() - DAY)
+
+    def keys(self) -> dict[str, Keys]:
+        """Since when the keys of each endpoint are claimed."""
+        return self._claimed.keys(self._snapshot())
 
     def as_json(self) -> dict[str, Any]:
         """`GET /api/v1/ledger`."""

@@ -160,6 +160,7 @@ class Instance:
             self.restarter.current = await roll(self.restarter.current, self.supervisor, count)
 
     async def _publish(self, loaded: Loaded, generation: int) -> None:
+        self.ledger.look()  # at each configuration, for some last less than the time between two looks
         self._push(loaded, generation)
         for worker in await self.supervisor.settled(APPLY_TIMEOUT):
             log.error(

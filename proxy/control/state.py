@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from proxy.config import ConfigError
+from proxy.control.claimed import Keys
 from proxy.control.collect import Collector
 from proxy.control.comparison import differences, last_hour
 from proxy.control.ledger import Ledger
@@ -68,6 +70,7 @@ class State:
         figures = self.collector.figures()
         evidence = self.collector.history.evidence(totals)
         breakers = {breaker.first: breaker for breaker in totals.breakers}
+        keys = self.ledger.keys() if self.ledger else {}
         snapshot = self.reloader.running.snapshot
         return {
             "endpoints": [
@@ -80,6 +83,7 @@ class State:
                     "fallbacks": fallbacks[endpoint.name],
                     "backends": _backends(endpoint.name, requests, figures),
                     "difference": differences(endpoint.name, evidence),
+                    "keys": _keys(keys.get(endpoint.name)),
                 }
                 for endpoint in snapshot.endpoints
             ],
@@ -147,6 +151,15 @@ def _last_error(error: LastError | None) -> dict[str, Any] | None:
         "errors": [error_json(each) for each in error.errors],
         "excerpts": [list(lines) for lines in error.excerpts],
     }
+
+
+def _keys(keys: Keys | None) -> dict[str, Any] | None:
+    """Since when keys are claimed, and when every key still in use is known; None if they are not claimed."""
+    if keys is None:
+        return None
+    left = max(0, round(keys.known_at - time.time()))
+    since, known = timestamp(keys.since), timestamp(keys.known_at)
+    return {"mode": keys.mode, "since": since, "known_at": known, "seconds_left": left}
 
 
 def _breaker(breaker: Labelled | None) -> str:

@@ -1,4 +1,4 @@
-"""The migration ledger on disk: who was hit when, and since when each endpoint has its weight.
+"""The migration ledger on disk: who was hit when, since when each endpoint has its weight, and claims keys.
 
 One row per endpoint, backend and reason; `unlisted` paths have the reason of that name.
 """
@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from proxy.store import configs
-from proxy.store.schema import ledger_hits, ledger_weights, migrate
+from proxy.store.schema import ledger_hits, ledger_keys, ledger_weights, migrate
 
 
 class HitRow(NamedTuple):
@@ -29,6 +29,11 @@ class WeightRow(NamedTuple):
     endpoint: str
     weight: int  # hundredths of a percent
     since: float
+
+
+class KeysRow(NamedTuple):
+    endpoint: str
+    since: float  # when its keys began to be claimed
 
 
 @asynccontextmanager
@@ -49,12 +54,24 @@ async def write(
     connection: AsyncConnection, hits: Iterable[HitRow], weights: Iterable[WeightRow], gone: Iterable[str]
 ) -> None:
     """Puts rows in the place of older ones; endpoints in `gone` lose their hits first."""
-    if names := [{"name": name} for name in gone]:
-        await connection.execute(
-            ledger_hits.delete().where(ledger_hits.c.endpoint == sa.bindparam("name")), names
-        )
+    await _delete(connection, ledger_hits, gone)
     await _put(connection, ledger_hits, [row._asdict() for row in hits], 3)
     await _put(connection, ledger_weights, [row._asdict() for row in weights], 1)
+
+
+async def read_keys(connection: AsyncConnection) -> list[KeysRow]:
+    return [KeysRow(*row) for row in await connection.execute(sa.select(ledger_keys))]
+
+
+async def write_keys(connection: AsyncConnection, rows: Iterable[KeysRow], gone: Iterable[str]) -> None:
+    """Puts rows in the place of older ones; endpoints in `gone` lose theirs first."""
+    await _delete(connection, ledger_keys, gone)
+    await _put(connection, ledger_keys, [row._asdict() for row in rows], 1)
+
+
+async def _delete(connection: AsyncConnection, table: sa.Table, endpoints: Iterable[str]) -> None:
+    if names := [{"name": name} for name in endpoints]:
+        await connection.execute(table.delete().where(table.c.endpoint == sa.bindparam("name")), names)
 
 
 async def _put(

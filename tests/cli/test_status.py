@@ -75,6 +75,7 @@ def test_differences_are_called_by_their_name() -> None:
         "breaker": "open",
         "backends": {"legacy": seen, "async": seen},
         "difference": {key: {"verdict": verdict} for key, verdict in verdicts.items()},
+        "keys": {"mode": "record", "seconds_left": 7199},
     }
     console = Console(width=200)
     with console.capture() as capture:
@@ -82,5 +83,5 @@ def test_differences_are_called_by_their_name() -> None:
             screen(config(), {"endpoints": [row], "unlisted": {"policy": "404", "backends": row["backends"]}})
         )
     text = capture.get()
-    for expected in ("GET /a open", "12.5", "50.00%", "3.0/90", "errors worse, p50 ≈, p99 ?"):
+    for expected in ("GET /a open", "12.5", "50.00%", "3.0/90", "errors worse, p50 ≈, p99 ?", "in 2:00"):
         assert expected in text

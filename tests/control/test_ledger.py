@@ -135,3 +135,24 @@ def test_whatever_a_driver_raises_the_ledger_goes_on(state: State, caplog: pytes
     asyncio.run(made.flush())
     assert "nonsense" in caplog.text
     assert first(made)["legacy"] == {"fallback": 3}
+
+
+def test_since_when_keys_are_claimed_outlives_the_process(
+    made: Ledger, state: State, clock: Clock, tmp_path: Path
+) -> None:
+    path = state.reloader.path
+    path.write_text(path.read_text() + "  POST /k: {weight: 0}\n")
+    asyncio.run(state.reloader.reload("test"))
+    asyncio.run(made.flush())
+    clock.now += DAY
+    later = make(state, clock, tmp_path)
+    asyncio.run(later.flush())
+    assert later.keys()["POST /k"].known_at == clock.now
+    path.write_text(
+        path.read_text().replace("POST /k: {weight: 0}", "POST /k: {weight: 0, idempotency: off}")
+    )
+    asyncio.run(state.reloader.reload("test"))
+    asyncio.run(later.flush())
+    last = make(state, clock, tmp_path)
+    asyncio.run(last.flush())
+    assert set(last.keys()) == {"POST /b"}

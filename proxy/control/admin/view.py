@@ -28,7 +28,7 @@ class Verdict(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One endpoint. `cells` are by backend: requests/s, errors, p50, p95, p99."""
+    """One endpoint. `cells` are by backend: requests/s, errors, p50, p95, p99. `keys` is a sentence or ""."""
 
     name: str
     weight: float | str
@@ -38,6 +38,7 @@ class Row(NamedTuple):
     failing: dict[str, bool]
     verdicts: tuple[Verdict, ...]
     charts: tuple[Sparkline, ...]
+    keys: str
 
 
 class Phase(NamedTuple):
@@ -77,7 +78,28 @@ def _row(figures: dict[str, Any], hour: dict[str, Any]) -> Row:
         {name: bool(backends[name]["error_rate"]) for name in BACKENDS},
         tuple(_verdict(figures["difference"].get(key), key) for key, _ in METRICS),
         _charts(hour),
+        _keys(figures.get("keys"), figures["weight"]),
     )
+
+
+def _keys(keys: dict[str, Any] | None, weight: float) -> str:
+    """Whether a write may move as far as idempotency keys are concerned; nothing once it safely has."""
+    if keys is None:
+        return ""
+    if not keys["seconds_left"]:
+        return "" if weight else "Every idempotency key in use is known: this may move."
+    when = f"in {duration(keys['seconds_left'])}, at {keys['known_at'][:16]}Z"
+    if weight:
+        return f"Every idempotency key in use is known {when}; a retry of an older key goes by weight."
+    return f"Every idempotency key in use is known {when}: wait until then before this moves."
+
+
+def duration(seconds: int) -> str:
+    """`23 h 59 min`, `4 min`, `50 s`."""
+    if seconds < 60:
+        return f"{seconds} s"
+    hours, minutes = divmod(seconds // 60, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
 def _cells(figures: dict[str, Any]) -> tuple[str, ...]:

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import re
+import time
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 from starlette.testclient import TestClient
 
 from proxy.control.admin.app import build
+from proxy.control.ledger import Ledger
 from proxy.control.state import State
+from proxy.store.ledger import KeysRow
 from tests.control.conftest import LOCAL, MakeState, traffic
 
 
@@ -97,3 +101,18 @@ def test_a_refused_file_is_shown_and_escaped(client: TestClient, state: State) -
     assert "Line 4, column" in page
     assert "<pre>  GET /a/{id}: {weight: &lt;script&gt;" in page
     assert "<script>alert" not in page
+
+
+def test_it_is_said_when_every_idempotency_key_in_use_is_known(state: State) -> None:
+    ledger = Ledger("", state.collector, lambda: state.reloader.running.snapshot)
+    client = TestClient(build(replace(state, ledger=ledger)), base_url=LOCAL)
+    ledger.look()
+    read, write = client.get("/api/v1/endpoints").json()["endpoints"]
+    assert read["keys"] is None
+    assert write["keys"]["mode"] == "optional"
+    assert 86_300 < write["keys"]["seconds_left"] <= 86_400
+    ledger._claimed.take_over([KeysRow("POST /b", time.time() - 86_400 + 7_230)])
+    assert "Every idempotency key in use is known in 2 h 0 min, at " in client.get("/").text
+    ledger._claimed.take_over([KeysRow("POST /b", time.time() - 86_401)])
+    assert client.get("/api/v1/endpoints").json()["endpoints"][1]["keys"]["seconds_left"] == 0
+    assert "Every idempotency key in use is known: this may move." in client.get("/").text

@@ -1,0 +1,70 @@
+"""Since when the keys of each endpoint are claimed: one TTL later, every key still in use is known.
+
+Before that, a client may repeat a write whose key was first used when nobody remembered it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from proxy.core.messages import Stats
+from proxy.core.snapshot import Snapshot
+from proxy.store.ledger import KeysRow
+
+
+class Keys(NamedTuple):
+    """`mode` is the endpoint's `idempotency`; times in Unix seconds."""
+
+    mode: str
+    since: float
+    known_at: float
+
+
+class Claimed:
+    """`changed` and `gone` are the endpoints whose rows the store does not have yet, or has too many."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, float] = {}
+        self._missed: dict[str, int] = {}
+        self._broken: set[str] = set()
+        self.changed: set[str] = set()
+        self.gone: set[str] = set()
+
+    def look(self, snapshot: Snapshot, totals: Stats, now: float) -> None:
+        """Endpoints that only record go on without their store: then what is known begins anew."""
+        claiming = {each.name: each for each in snapshot.endpoints if each.idempotency != "off"}
+        for name in self._since.keys() - claiming.keys():
+            del self._since[name]
+            self.gone.add(name)
+        missed = {each.first: each.count for each in totals.keyed if each.second == "unavailable"}
+        for name, endpoint in claiming.items():
+            records_only = endpoint.idempotency == "record"
+            lost = records_only and missed.get(name, 0) > self._missed.get(name, 0)
+            if lost:
+                self._broken.add(name)
+            if lost or name not in self._since:
+                self._since[name] = now
+                self.changed.add(name)
+        self._missed = missed
+
+    def take_over(self, rows: Iterable[KeysRow]) -> None:
+        """What earlier processes wrote, unless it has ended since this one began."""
+        self._since |= {row.endpoint: row.since for row in rows if row.endpoint not in self._broken}
+
+    def rows(self) -> list[KeysRow]:
+        """What the store is to be told."""
+        return [KeysRow(name, self._since[name]) for name in self.changed if name in self._since]
+
+    def saved(self) -> None:
+        self.changed.clear()
+        self.gone.clear()
+
+    def keys(self, snapshot: Snapshot) -> dict[str, Keys]:
+        """By endpoint, of those whose keys are claimed."""
+        ttl = snapshot.idempotency.ttl
+        return {
+            each.name: Keys(each.idempotency, since, since + ttl)
+            for each in snapshot.endpoints
+            if (since := self._since.get(each.name)) is not None
+        }
