@@ -26,6 +26,9 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "async_api": (),
     "fx_provider": (),
     "bench": (),
+    "bench.crowd": ("bench", "proxy.cli.demo.postgres"),
+    "bench.headline": ("bench", "async_api.models"),
+    "bench.hundredk": ("bench",),
 }
 
 VERSION = "proxy.__version__"  # anyone may know it

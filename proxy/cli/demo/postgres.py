@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,7 @@ SETTINGS = {
     "timezone": "UTC",
 }
 THROWAWAY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+NO_MORE: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +67,11 @@ class Postgres:
             self.server.stop()
 
 
-def start(data_dir: Path, *, durable: bool = True) -> Postgres:
+def start(data_dir: Path, *, durable: bool = True, settings: Mapping[str, str] = NO_MORE) -> Postgres:
     """Start PostgreSQL on `data_dir` (made if missing), or adopt the one a crashed run left there.
 
-    `durable=False` skips flushing to disk: for tests. Raises subprocess.SubprocessError if it cannot start.
+    `durable=False` skips flushing to disk: for tests. `settings` are parameters of the server that win over
+    those here. Raises subprocess.SubprocessError if it cannot start.
     """
     if url := os.environ.get("DATABASE_URL"):
         return Postgres(url)
@@ -80,7 +82,7 @@ def start(data_dir: Path, *, durable: bool = True) -> Postgres:
     data_dir.parent.mkdir(parents=True, exist_ok=True)
     server = get_server(data_dir, cleanup_mode=None, start=False)
     server.ensure_pgdata_inited()
-    values = SETTINGS if durable else SETTINGS | THROWAWAY
+    values = {**SETTINGS, **({} if durable else THROWAWAY), **settings}
     lines = "".join(f"{name} = '{value}'\n" for name, value in values.items())
     (server.pgdata / "postgresql.auto.conf").write_text(lines)
     server.start()
@@ -88,9 +90,11 @@ def start(data_dir: Path, *, durable: bool = True) -> Postgres:
 
 
 @contextmanager
-def running(data_dir: Path, *, durable: bool = True) -> Iterator[Postgres]:
+def running(
+    data_dir: Path, *, durable: bool = True, settings: Mapping[str, str] = NO_MORE
+) -> Iterator[Postgres]:
     """`start` and `stop` around a block."""
-    postgres = start(data_dir, durable=durable)
+    postgres = start(data_dir, durable=durable, settings=settings)
     try:
         yield postgres
     finally:

@@ -1,0 +1,150 @@
+"""Starts processes of users, tells them what to do, and adds up what they saw."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import selectors
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.processes import BenchError, Child
+
+
+@dataclass
+class Window:
+    """What users saw in `seconds` of measuring. Latencies in milliseconds, by kind of request."""
+
+    seconds: float = 0.0
+    latencies: dict[str, list[float]] = field(default_factory=dict)
+    errors: Counter[str] = field(default_factory=Counter)
+    lag_ms: float = 0.0  # 99th percentile by which the users' own process was late
+    received: int = 0
+    users: int = 0
+    lost: int = 0  # connections that ended by themselves
+
+    @property
+    def answered(self) -> int:
+        return sum(map(len, self.latencies.values()))
+
+    @property
+    def failed(self) -> int:
+        return self.errors.total()
+
+    @property
+    def error_rate(self) -> float:
+        return self.failed / max(1, self.answered + self.failed)
+
+    @property
+    def per_second(self) -> float:
+        return self.answered / self.seconds if self.seconds else 0.0
+
+    def percentile(self, share: float, less: Callable[[str], float] = lambda kind: 0.0) -> float:
+        """Milliseconds; `less` says what to take off each latency of a kind. NaN without samples."""
+        all_ = sorted(one - less(kind) for kind, found in self.latencies.items() for one in found)
+        return all_[math.ceil(share * len(all_)) - 1] if all_ else math.nan
+
+    def after(self, later: Window) -> Window:
+        """This window and the one right after it as one."""
+        return Window(self.seconds + later.seconds, **_sums(self, later), users=later.users)
+
+    def beside(self, other: Window) -> Window:
+        """This window and the same time's of another process as one."""
+        users = self.users + other.users
+        return Window(max(self.seconds, other.seconds), **_sums(self, other), users=users)
+
+
+def _sums(one: Window, other: Window) -> dict[str, Any]:
+    kinds = {*one.latencies, *other.latencies}
+    return {
+        "latencies": {kind: one.latencies.get(kind, []) + other.latencies.get(kind, []) for kind in kinds},
+        "errors": one.errors + other.errors,
+        "lag_ms": max(one.lag_ms, other.lag_ms),
+        "received": one.received + other.received,
+        "lost": one.lost + other.lost,
+    }
+
+
+class Crowd:
+    """Users in `processes` processes, all asking the same port."""
+
+    def __init__(self, port: int, processes: int, arguments: Sequence[str], directory: Path) -> None:
+        self.children = [
+            _start(directory, [f"--port={port}", f"--process={number}", *arguments], number)
+            for number in range(processes)
+        ]
+
+    @property
+    def pids(self) -> list[int]:
+        return [child.process.pid for child in self.children]
+
+    def users(self, count: int, patience: float = 60.0) -> int:
+        """Brings the number of users to `count`. Raises BenchError if not all of them could connect."""
+        each, extra = divmod(count, len(self.children))
+        commands = [{"do": "users", "count": each + (n < extra)} for n in range(len(self.children))]
+        answers = self._ask(commands, patience)
+        there = sum(answer["users"] for answer in answers)
+        if there < count:
+            raise BenchError(f"{count - there} of {count} users could not connect: {answers[0]['failed']}")
+        return there
+
+    def pace(self, think: float) -> None:
+        self._ask([{"do": "pace", "think": think}] * len(self.children), 30)
+
+    def only(self, kind: str) -> None:
+        self._ask([{"do": "only", "kind": kind}] * len(self.children), 30)
+
+    def measure(self, seconds: float) -> Window:
+        answers = self._ask([{"do": "measure", "seconds": seconds}] * len(self.children), seconds + 60)
+        total = Window()
+        for answer in answers:
+            total = total.beside(Window(**{**answer, "errors": Counter(answer["errors"])}))
+        return total
+
+    def stop(self) -> None:
+        for child in self.children:
+            child.stop()
+
+    def _ask(self, commands: Sequence[dict[str, Any]], patience: float) -> list[dict[str, Any]]:
+        """All at once, then all answers. Raises BenchError for one that ends or is late."""
+        for child, command in zip(self.children, commands, strict=True):
+            assert child.process.stdin is not None
+            child.process.stdin.write(json.dumps(command).encode() + b"\n")
+            child.process.stdin.flush()
+        until = time.monotonic() + patience
+        return [json.loads(_line(child, until)) for child in self.children]
+
+
+def _start(directory: Path, arguments: Sequence[str], number: int) -> Child:
+    log = directory / f"crowd-{number}.log"
+    with log.open("wb") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bench.crowd", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+        )
+    return Child(f"crowd-{number}", process, log)
+
+
+def _line(child: Child, until: float) -> bytes:
+    assert child.process.stdout is not None
+    descriptor = child.process.stdout.fileno()
+    received = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(descriptor, selectors.EVENT_READ)
+        while not received.endswith(b"\n"):
+            if not selector.select(max(0.0, until - time.monotonic())):
+                raise BenchError(f"{child.name} did not answer in time")
+            data = os.read(descriptor, 1 << 20)
+            if not data:
+                raise BenchError(child.failure())
+            received += data
+    return received

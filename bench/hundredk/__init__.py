@@ -1,0 +1,1 @@
+"""A hundred thousand connections open at once, on one machine."""

@@ -1,0 +1,204 @@
+"""`python -m bench.hundredk`: many kept-alive connections through the proxy, each asking now and then.
+
+First everything goes to a light stub; then the same connections move to async_api, by a change of weights.
+Ends by itself. Exit 1 if a connection was refused or lost, or a request failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import resource
+import signal
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench import report
+from bench.crowd import site
+from bench.crowd.document import insert
+from bench.crowd.driver import Crowd
+from bench.crowd.site import Proxy
+from bench.crowd.usage import Meter, memory, sockets
+from bench.hundredk import markdown
+from bench.processes import BenchError, Child, free_port, spawn, wait_for_port
+
+RESERVED = 2_500  # descriptors of a worker that are not clients: upstreams, listener, libraries
+WARM = 200  # connections that have asked before memory is first looked at
+
+
+@dataclass
+class Parts:
+    """What runs, by kind."""
+
+    proxy: Proxy
+    stub: str
+    async_: list[str]
+    kinds: dict[str, list[int]] = field(default_factory=dict)
+
+
+def start(stack: ExitStack, directory: Path, options: argparse.Namespace) -> tuple[Parts, list[str]]:
+    """The parts, and what users need to be told of the API."""
+    workers, book, async_ = processes_for(options.connections), [], []
+    kinds: dict[str, list[int]] = {}
+    if options.async_seconds:
+        database = site.start_database(stack, directory, 200, 10_000)
+        fx, fx_port = site.start_fx(stack, directory)
+        settings = {"DATABASE_URL": database.url, "FX_URL": f"http://127.0.0.1:{fx_port}", "POOL_MAX": "40"}
+        children, async_ = site.start_async(stack, directory, options.async_processes, settings)
+        kinds = {"async": [child.process.pid for child in children]}
+        kinds |= {"postgres": [database.pid], "fx": [fx.process.pid]}
+        book = [f"--book={database.book}"]
+    stub, port = _start_stub(stack, directory)
+    proxy = Proxy(directory, workers)
+    url = f"http://127.0.0.1:{port}"
+    proxy.start(stack, [url], async_ or [url], 0)
+    assert proxy.child is not None
+    kinds = {"proxy": [proxy.child.process.pid], "stub": [stub.process.pid], **kinds}
+    return Parts(proxy, url, async_, kinds), book
+
+
+def _start_stub(stack: ExitStack, directory: Path) -> tuple[Child, int]:
+    port = free_port()
+    argv = [sys.executable, "-m", "bench.hundredk.stub", "--port", str(port)]
+    child = spawn("stub", argv, directory, site.EVERYWHERE)
+    stack.callback(child.stop)
+    wait_for_port(child, port)
+    return child, port
+
+
+def processes_for(connections: int) -> int:
+    """How many workers, or processes of users, this many connections need with the descriptors of each."""
+    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return max(2, math.ceil(connections / max(1_000, descriptors - RESERVED)))
+
+
+def run(stack: ExitStack, directory: Path, options: argparse.Namespace) -> dict[str, Any]:
+    parts, book = start(stack, directory, options)
+    processes = processes_for(options.connections)
+    pace = ["--even", f"--think={options.every}", f"--rate={options.rate / processes}"]
+    crowd = Crowd(parts.proxy.data, processes, [*book, *pace], directory)
+    stack.callback(crowd.stop)
+    parts.kinds["users"] = crowd.pids
+    found: dict[str, Any] = {"workers": parts.proxy.workers, "processes of users": processes}
+    found["opening"] = opening(crowd, parts, options)
+    print(f"opened: {found['opening']}", flush=True)
+    found["stub"] = phase(crowd, parts, options.seconds)
+    print(f"stub: {found['stub']}", flush=True)
+    if options.async_seconds:
+        parts.proxy.route([parts.stub], parts.async_, 100)
+        crowd.pace(options.async_every)
+        crowd.measure(2)  # what was on its way to the stub
+        found["async"] = phase(crowd, parts, options.async_seconds)
+        print(f"async: {found['async']}", flush=True)
+    return found
+
+
+def opening(crowd: Crowd, parts: Parts, options: argparse.Namespace) -> dict[str, Any]:
+    crowd.users(min(WARM, options.connections))
+    crowd.pace(0.2)
+    crowd.measure(2)
+    crowd.pace(options.every)
+    before, kernel = memory(parts.kinds["proxy"]), sockets()
+    meter, started = Meter(parts.kinds), time.monotonic()
+    crowd.users(options.connections, 60 + 3 * options.connections / options.rate)
+    seconds = time.monotonic() - started
+    return {
+        "seconds": round(seconds, 1),
+        "per_second": round((options.connections - WARM) / seconds),
+        "memory_before": before,
+        "kernel_per_connection": round((sockets() - kernel) / options.connections),
+        "cpu": meter.read(),
+    }
+
+
+def phase(crowd: Crowd, parts: Parts, seconds: float) -> dict[str, Any]:
+    meter = Meter(parts.kinds)
+    window = crowd.measure(seconds)
+    used = meter.read()
+    return {
+        "seconds": round(window.seconds, 1),
+        "users": window.users,
+        "answered": window.answered,
+        "per_second": round(window.per_second, 1),
+        "errors": dict(window.errors),
+        "lost": window.lost,
+        **{f"p{100 * share:g}_ms": window.percentile(share) for share in (0.5, 0.99, 0.999, 1.0)},
+        "lag_p99_ms": window.lag_ms,
+        "cpu": used,
+        "memory": {kind: memory(pids) for kind, pids in parts.kinds.items()},
+    }
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.hundredk",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="example: python -m bench.hundredk --connections 2000 --seconds 10 --async-seconds 0",
+    )
+    parser.add_argument("--connections", type=int, default=100_000, help="open at once (%(default)s)")
+    parser.add_argument(
+        "--every", type=float, default=60, help="seconds between two requests of one (%(default)s)"
+    )
+    parser.add_argument("--seconds", type=float, default=120, help="measured onto the stub (%(default)s)")
+    parser.add_argument(
+        "--rate", type=float, default=2_500, help="connections opened each second (%(default)s)"
+    )
+    parser.add_argument(
+        "--async-every", type=float, default=300, help="the same, onto async_api (%(default)s)"
+    )
+    parser.add_argument(
+        "--async-seconds", type=float, default=120, help="measured there; 0: leave out (%(default)s)"
+    )
+    parser.add_argument("--async-processes", type=int, default=2, help="of async_api (%(default)s)")
+    parser.add_argument(
+        "--output", type=Path, default=Path("bench/results/hundredk.json"), help="(%(default)s)"
+    )
+    parser.add_argument(
+        "--document", type=Path, help="Markdown file whose figures are replaced: docs/scale.md"
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    options = parse(argv)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # children are stopped on the way out
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        with ExitStack() as stack:
+            directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hundredk-")))
+            found = run(stack, directory, options)
+    except BenchError as error:
+        print(f"hundredk: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    document = {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": report.machine(),
+        "settings": {name: str(value) for name, value in vars(options).items()},
+        **found,
+    }
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(document, indent=1) + "\n")
+    figures = markdown.render(document)
+    print(f"{figures}\n\nwritten to {options.output}")
+    if options.document:
+        insert(options.document, "bench-100k", figures)
+    return (
+        1
+        if any(found[name]["errors"] or found[name]["lost"] for name in ("stub", "async") if name in found)
+        else 0
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
