@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from async_api import document, errors
+from async_api import document, errors, tracing
 from async_api.config import Settings
 from async_api.database import Database
 from async_api.fx import Rates
@@ -27,6 +27,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         yield
         await rates.close()
         await database.close()
+        tracing.close()
 
     app = FastAPI(
         title="Payments",
@@ -46,4 +47,5 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     errors.init_app(app)
     for routes in (accounts.routes, payments.routes, quotes.routes, health.routes):
         app.include_router(routes)
+    tracing.init_app(app)
     return app

@@ -13,6 +13,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
+from async_api import tracing
+
 logger = logging.getLogger("async_api")
 
 BASE = "https://payments.example/problems/"
@@ -83,6 +85,8 @@ class Problem(Exception):
         }
         if self.errors:
             body["errors"] = [error._asdict() for error in self.errors]
+        if trace_id := tracing.trace_id():
+            body["trace_id"] = trace_id
         response = Response(json.dumps(body), status, media_type="application/problem+json")
         if status == 401:
             response.headers["WWW-Authenticate"] = 'Bearer realm="payments"'

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import httpx2
 
+from async_api import tracing
 from async_api.config import Settings
 from async_api.errors import Problem
 from async_api.money import DECIMALS
@@ -67,7 +68,8 @@ class Rates:
         return int(exact.quantize(Decimal(1), rounding=self._rounding))
 
     async def _ask(self, base: str, quote: str) -> Rate:
-        response = await self._client.get(f"/rates/{base}/{quote}")
+        with tracing.outgoing("GET /rates") as headers:
+            response = await self._client.get(f"/rates/{base}/{quote}", headers=headers)
         response.raise_for_status()
         answer = response.json()
         rate, quoted_at = str(answer["rate"]), datetime.fromisoformat(answer["as_of"]).astimezone(UTC)

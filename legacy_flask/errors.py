@@ -11,6 +11,8 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
+from legacy_flask import tracing
+
 BASE = "https://payments.example/problems/"
 RETRY_AFTER = "1"  # seconds
 
@@ -63,6 +65,8 @@ class Problem(Exception):
         }
         if self.errors:
             body["errors"] = [error._asdict() for error in self.errors]
+        if trace_id := tracing.trace_id():
+            body["trace_id"] = trace_id
         response = Response(json.dumps(body), status, content_type="application/problem+json")
         if status == 401:
             response.headers["WWW-Authenticate"] = 'Bearer realm="payments"'

@@ -10,6 +10,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 import httpx2
 from flask import Flask, current_app
 
+from legacy_flask import tracing
 from legacy_flask.config import Config
 from legacy_flask.errors import Problem
 from legacy_flask.money import DECIMALS
@@ -32,7 +33,8 @@ def rate(base: str, quote: str) -> Rate:
     """Raises Problem (503) if the provider does not answer in time or not sensibly."""
     client: httpx2.Client = current_app.extensions["fx"]
     try:
-        response = client.get(f"/rates/{base}/{quote}")
+        with tracing.outgoing("GET /rates") as headers:
+            response = client.get(f"/rates/{base}/{quote}", headers=headers)
         response.raise_for_status()
         return _parse(response.json())
     except (httpx2.HTTPError, ValueError, KeyError, TypeError, OverflowError) as error:
