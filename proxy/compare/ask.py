@@ -35,10 +35,11 @@ class Asked(NamedTuple):
     upstream: str
 
 
-async def ask(backend: Backend, head: RequestHead, request_id: str, keep: int) -> Asked:
+async def ask(backend: Backend, head: RequestHead, request_id: str, keep: int, body: bytes = b"") -> Asked:
     """The backend's answer; a body of more than `keep` bytes is hashed and not kept. Raises Unanswered.
 
-    Another address is tried only where no connection could be made.
+    The request's own `body` has the length that the head says. Another address is tried only where no
+    connection could be made.
     """
     host = None if backend.host is None else backend.host.encode("latin-1")
     lines = request_block(head, Hop(PEER, False), host).split(b"\r\n")
@@ -47,7 +48,7 @@ async def ask(backend: Backend, head: RequestHead, request_id: str, keep: int) -
     reason = ""
     for upstream in backend.upstreams:
         try:
-            return await _ask(backend, upstream, head, headers, keep)
+            return await _ask(backend, upstream, head, headers, keep, body)
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             reason = f"{backend.name} at {upstream.url}: {_cause(error)}"
         except (httpx2.HTTPError, TimeoutError) as error:
@@ -56,7 +57,12 @@ async def ask(backend: Backend, head: RequestHead, request_id: str, keep: int) -
 
 
 async def _ask(
-    backend: Backend, upstream: Upstream, head: RequestHead, headers: list[tuple[bytes, bytes]], keep: int
+    backend: Backend,
+    upstream: Upstream,
+    head: RequestHead,
+    headers: list[tuple[bytes, bytes]],
+    keep: int,
+    body: bytes,
 ) -> Asked:
     timeouts = backend.timeouts
     limits = httpx2.Timeout(timeouts.idle, connect=timeouts.connect)
@@ -70,6 +76,7 @@ async def _ask(
             head.method,
             _url(upstream),
             headers=headers,
+            content=body or None,
             extensions={"target": head.target, "timeout": limits.as_dict()},
         )
         start = time.perf_counter()
@@ -78,11 +85,13 @@ async def _ask(
         seconds = time.perf_counter() - start
         response.request = request
         try:
-            body = await _body(response, keep)
+            answered = await _body(response, keep)
         finally:
             await response.aclose()
     fields = {name.lower(): ", ".join(response.headers.get_list(name)) for name in response.headers}
-    return Asked(Answer(response.status_code, fields, body), seconds, response.reason_phrase, upstream.url)
+    return Asked(
+        Answer(response.status_code, fields, answered), seconds, response.reason_phrase, upstream.url
+    )
 
 
 async def _body(response: httpx2.Response, keep: int) -> Body:
