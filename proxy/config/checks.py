@@ -10,6 +10,7 @@ from proxy.config.model import Backend, Config, Endpoint
 from proxy.config.rules import check_rules
 from proxy.config.templates import parameters, shape
 from proxy.config.urls import is_loopback
+from proxy.core.snapshot import SAFE_METHODS
 
 KEY: Final = "[key]"
 """Last in a path: it is about the key itself, not its value. Pydantic's own word for it."""
@@ -71,9 +72,31 @@ def _endpoint(path: Path, name: str, endpoint: Endpoint, config: Config) -> Foun
         kind, _, param = source.partition(":")
         if kind == "path" and param not in parameters(template):
             yield (*path, "sticky", position), f"names no parameter of {template}"
-    yield from check_rules((*path, "compare", "rules"), endpoint.compare.rules)
+    yield from _compare((*path, "compare"), name, endpoint, config)
     if endpoint.sticky == ():
         yield (*path, "sticky"), "is empty: name at least one source or leave it out"
+
+
+def _compare(path: Path, name: str, endpoint: Endpoint, config: Config) -> Found:
+    """Read-back and dry run are for writes; what they need must be there."""
+    settings = endpoint.compare
+    yield from check_rules((*path, "rules"), settings.rules)
+    shown = settings.read_back
+    safe = _is_safe(name, endpoint)
+    if safe and shown is not None:
+        yield (*path, "read_back"), "is for endpoints that change something"
+    elif shown is not None and not (shown in config.endpoints and _is_safe(shown, config.endpoints[shown])):
+        yield (*path, "read_back"), "is not a listed endpoint that only reads"
+    if safe and settings.dry_run:
+        yield (*path, "dry_run"), "is for endpoints that change something"
+    elif settings.dry_run and not (
+        config.backends.legacy.dry_run.header or config.backends.async_.dry_run.header
+    ):
+        yield (*path, "dry_run"), "needs a backend that offers it: backends.async.dry_run.header"
+
+
+def _is_safe(name: str, endpoint: Endpoint) -> bool:
+    return name.partition(" ")[0] in SAFE_METHODS if endpoint.safe is None else endpoint.safe
 
 
 def _of(names: Sequence[str]) -> str:

@@ -131,6 +131,7 @@ def _backend(name: BackendName, backend: model.Backend) -> Backend:
         not_executed=frozenset(backend.not_executed),
         health=Health(**backend.health.model_dump()),
         dry_run=dict([header.split(": ", 1)]) if header else {},
+        version=backend.version,
         timeouts=BackendTimeouts(**backend.timeouts.model_dump()),
     )
 
@@ -176,12 +177,13 @@ def _endpoint(index: int, name: str, endpoint: model.Endpoint, general: _General
     )
 
 
-def _compare(general: Compare, special: model.Compare) -> Compare:
-    """Values in place of the general ones; rules in addition to them."""
-    given = special.model_dump(include={"max_body", "headers"}, exclude_unset=True)
-    if "headers" in given:
-        given["headers"] = tuple(name.lower() for name in given["headers"])
-    return replace(general, **given, rules=(*general.rules, *map(compile_rule, special.rules)))
+def _compare(general: Compare, special: model.Compared) -> Compare:
+    """Values in place of the general ones; rules and what is redacted in addition to them."""
+    given = special.model_dump(exclude={"headers", "rules", "redact"}, exclude_unset=True)
+    if "headers" in special.model_fields_set:
+        given["headers"] = tuple(name.lower() for name in special.headers)
+    rules = (*general.rules, *map(compile_rule, special.rules))
+    return replace(general, **given, rules=rules, redact=(*general.redact, *special.redact))
 
 
 def _over(general: _Values, special: model.Section) -> _Values:

@@ -38,6 +38,7 @@ Coding = Annotated[str, PlainValidator(t.choice("zstd", "br", "gzip"))]
 Fallback = Annotated[str, PlainValidator(t.choice("legacy", "none"))]
 Mode = Annotated[str, PlainValidator(t.choice("off", "record", "optional", "required"))]
 Positive = Annotated[int, PlainValidator(t.whole(1, 1_000_000))]
+EndpointKey = Annotated[str, PlainValidator(parse_endpoint)]
 
 
 class ServerTimeouts(Section):
@@ -103,6 +104,7 @@ class Backend(Section):
     not_executed: tuple[t.Status, ...] = (429,)
     health: Health = Health()
     dry_run: DryRun = DryRun()
+    version: t.Text = ""
     timeouts: BackendTimeouts = BackendTimeouts()
 
     @property
@@ -176,14 +178,25 @@ class CompareRule(Section):
     expires: t.Day | None = None
 
 
-class Compare(Section):
+class Compared(Section):
+    """What the general settings and those of an endpoint have in common."""
+
     sample: t.Share = 0.0
     max_body: t.Size = 256 * KIB
-    in_flight: Positive = 32
-    rate: t.Rate = 50.0
     headers: tuple[t.Token, ...] = ("content-type", "location", "cache-control", "etag")
     rules: tuple[CompareRule, ...] = ()
-    redact: tuple[t.Text, ...] = ()
+    redact: tuple[t.Redacted, ...] = ()
+
+
+class Compare(Compared):
+    in_flight: Positive = 32
+    rate: t.Rate = 50.0
+    ttl: t.Duration = 14 * 86_400.0
+
+
+class EndpointCompare(Compared):
+    read_back: EndpointKey | None = None
+    dry_run: t.Flag = False
 
 
 class CompressionSettings(Section):
@@ -211,12 +224,10 @@ class Endpoint(Section):
     timeouts: EndpointTimeouts = EndpointTimeouts()
     idempotency: Mode | None = None
     buffers: Buffers = Buffers()
-    compare: Compare = Compare()
+    compare: EndpointCompare = EndpointCompare()
     compression: Compression = "off"
     breaker: Breaker = Breaker()
 
-
-EndpointKey = Annotated[str, PlainValidator(parse_endpoint)]
 
 DEFAULT_PHASES = {
     "reads": Phase(methods=("GET", "HEAD", "OPTIONS")),

@@ -14,6 +14,7 @@ from pydantic import PlainValidator
 from proxy.config.urls import parse_listen, parse_state, parse_url
 from proxy.core.buckets import MAX_SALT
 from proxy.core.fieldpaths import parse_pattern
+from proxy.core.redact import parse_redact
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch  # RFC 9110 section 5.6.2
 _MEDIA_RANGE: Final = re.compile(
@@ -230,6 +231,11 @@ def parse_field_path(value: Any) -> str:
     return parse_pattern(parse_text(value)).text
 
 
+def parse_redacted(value: Any) -> str:
+    """What is hidden of a comparison before it is kept, by `proxy.core.redact`."""
+    return parse_redact(parse_text(value))
+
+
 def parse_within(value: Any) -> str:
     """A number as written, or a duration as "2.5s"."""
     if isinstance(value, str):
@@ -277,6 +283,7 @@ HeaderLine = Annotated[str, PlainValidator(parse_header_line)]
 Status = Annotated[int, PlainValidator(whole(100, 599))]
 Refusal = Annotated[int, PlainValidator(whole(400, 499))]
 FieldPath = Annotated[str, PlainValidator(parse_field_path)]
+Redacted = Annotated[str, PlainValidator(parse_redacted)]
 Within = Annotated[str, PlainValidator(parse_within)]
 Scalar = Annotated[Any, PlainValidator(parse_scalar)]
 Day = Annotated[str, PlainValidator(parse_date)]

@@ -15,7 +15,6 @@ from proxy.config.checks import KEY, checks
 from proxy.config.errors import ConfigError, Path, key_text, printable
 from proxy.config.graph import Mark
 from proxy.config.model import Config
-from proxy.config.unsupported import unsupported
 from proxy.config.values import Finding, Place, Values
 
 _SECRET: Final = frozenset({("server", "admin_token"), ("server", "state"), ("override", "token")})
@@ -43,7 +42,7 @@ def validate(values: Values) -> tuple[Config | None, list[ConfigError]]:
             broken.update(each.path for each in found)
             data = _without(data, [each.path for each in found])
     if config is not None:
-        for path, phrase in (*checks(config), *unsupported(config)):
+        for path, phrase in checks(config):
             if not _within(path, broken) and not _holds(path, broken):
                 findings.append(_finding(values, path, phrase))
     errors = [_error(each) for each in findings]

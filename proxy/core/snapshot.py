@@ -81,6 +81,7 @@ class Backend:
     not_executed: frozenset[int] = frozenset({429})
     health: Health = Health()
     dry_run: Mapping[str, str] = field(default_factory=dict)
+    version: str = ""  # where its answers say none
     timeouts: BackendTimeouts = BackendTimeouts()
 
 
@@ -126,8 +127,19 @@ class Idempotency:
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """How answers are compared. `headers` in lower case; `rules`: general ones, then the endpoint's own."""
+    """What is compared, and how. `headers` in lower case; `rules`: general ones, then the endpoint's own.
 
+    `sample` is a ratio. `in_flight`, `rate` (per second) and `ttl` hold for all endpoints together. `redact`
+    has entries of `proxy.core.redact`. `read_back` names the endpoint that shows what a write did.
+    """
+
+    sample: float = 0.0
+    in_flight: int = 32
+    rate: float = 50.0
+    ttl: float = 14 * 86_400.0
+    redact: tuple[str, ...] = ()
+    read_back: str | None = None
+    dry_run: bool = False
     max_body: int = 256 * 1024
     headers: tuple[str, ...] = ("content-type", "location", "cache-control", "etag")
     rules: tuple[CompareRule, ...] = ()

@@ -24,7 +24,7 @@ backends:
   async: {url: "http://127.0.0.1:5002", timeouts: {connect: 5}}
   async: {}
 override: {token: "${NOT_SET}"}
-compare: {sample: 5%}
+compare: {sample: 5}
 endpoints:
   GET /accounts/{account_id}: {weight: 150}
   GET /accounts/{id}: {weight: 5}

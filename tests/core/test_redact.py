@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import pytest
+
+from proxy.core.differences import Difference, walk
+from proxy.core.exactjson import parse, text_of
+from proxy.core.redact import Redactor, parse_redact, secrets_of
+
+KEY = b"k" * 32
+
+
+def redactor(*entries: str, secrets: tuple[str, ...] = ()) -> Redactor:
+    return Redactor(KEY, [parse_redact(entry) for entry in entries], secrets)
+
+
+def test_equal_values_stay_equal_and_others_differ_and_the_key_decides() -> None:
+    one = redactor()
+    assert one.digest("a") == one.digest("a") != one.digest("b")
+    assert one.digest("a") != Redactor(b"other", []).digest("a")
+    assert one.digest("a").startswith("redacted:")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Authorization",
+        "proxy-authorization",
+        "Cookie",
+        "Set-Cookie",
+        "x-api-key",
+        "X-Auth-Token",
+        "x-session-id",
+    ],
+)
+def test_credentials_in_headers_are_always_hidden(name: str) -> None:
+    assert "hunter2" not in redactor().header(name, "hunter2")
+
+
+def test_other_headers_stay_unless_configured() -> None:
+    assert redactor().header("Accept", "text/html") == "text/html"
+    assert "ada" not in redactor("header:X-User").header("x-user", "ada")
+
+
+def test_credentials_in_queries_are_hidden_and_other_parameters_stay() -> None:
+    hidden = redactor("query:account").text("/a?access_token=hunter2&limit=5&account=acc_1#x")
+    assert "hunter2" not in hidden
+    assert "acc_1" not in hidden
+    assert hidden.startswith("/a?access_token=redacted:")
+    assert "&limit=5&" in hidden
+
+
+def test_what_the_request_authenticated_with_is_hidden_wherever_it_turns_up() -> None:
+    headers = [("Authorization", "Bearer hunter2hunter2"), ("Cookie", "sid=s3cr3ts3cr3t; theme=dark-mode")]
+    found = redactor(secrets=secrets_of(headers))
+    text = text_of(found.json({"echo": "Bearer hunter2hunter2!", "s3cr3ts3cr3t": ["s3cr3ts3cr3t"]}))
+    assert "hunter2" not in text
+    assert "s3cr3t" not in text
+    assert "hunter2" not in found.text("/reset/hunter2hunter2")
+
+
+def test_configured_fields_are_hidden_with_all_below_and_the_rest_stays() -> None:
+    body = parse(b'{"items": [{"iban": {"no": "DE1"}, "n": 1.50}], "note": "x"}')
+    hidden = redactor("items[].iban").json(body)
+    digest = redactor().digest('{"no":"DE1"}')
+    assert text_of(hidden) == f'{{"items":[{{"iban":"{digest}","n":1.50}}],"note":"x"}}'
+
+
+def differences(legacy: bytes, async_: bytes, *entries: str) -> list[Difference]:
+    return [redactor(*entries).difference(each) for each in walk(parse(legacy), parse(async_))]
+
+
+def test_a_difference_of_what_is_hidden_still_shows_as_one() -> None:
+    (found,) = differences(b'{"iban": "DE1"}', b'{"iban": "DE2"}', "iban")
+    assert (found.path, found.kind, found.legacy != found.async_) == ("iban", "value", True)
+    assert "DE" not in str(found)
+
+
+def test_names_below_what_is_hidden_are_hidden_as_well() -> None:
+    (found,) = differences(b'{"owners": {"ada": 1}}', b'{"owners": {"ada": 2}}', "owners")
+    assert found.path == "owners"
+    assert "ada" not in str(found)
+
+
+def test_what_is_hidden_within_a_value_that_one_side_lacks_is_hidden() -> None:
+    (found,) = differences(b'{"owner": {"iban": "DE1", "id": 7}}', b"{}", "owner.iban")
+    assert (found.path, found.async_) == ("owner", None)
+    assert "DE1" not in str(found)
+    assert "7" in text_of(found.legacy)
+
+
+def test_where_fields_are_hidden_a_text_can_not_be_shown() -> None:
+    found = Difference("$", "text", "iban DE1", "iban DE2")
+    assert redactor().difference(found) == found
+    assert "DE" not in str(redactor("iban").difference(found))
+
+
+def test_headers_that_differ_are_redacted_like_any_header() -> None:
+    found = Difference("header:set-cookie", "only legacy", "sid=hunter2", None)
+    hidden = redactor().difference(found)
+    assert (hidden.path, hidden.async_) == ("header:set-cookie", None)
+    assert "hunter2" not in str(hidden)
