@@ -23,6 +23,7 @@ ZSTD_LEVEL: Final = 3
 WINDOW: Final = 19  # log2 of bytes, of brotli and zstd
 
 _GZIP: Final = 16 + zlib.MAX_WBITS  # with a gzip header and trailer (RFC 1952)
+_ZSTD: Final = zstandard.ZstdCompressionParameters.from_level(ZSTD_LEVEL, window_log=WINDOW)
 
 
 class Coder(Protocol):
@@ -59,10 +60,8 @@ class Brotli:
 
 
 class Zstd:
-    _settings: Final = zstandard.ZstdCompressionParameters.from_level(ZSTD_LEVEL, window_log=WINDOW)
-
     def __init__(self) -> None:
-        self._stream = zstandard.ZstdCompressor(compression_params=self._settings).compressobj()
+        self._stream = zstandard.ZstdCompressor(compression_params=_ZSTD).compressobj()
 
     def encode(self, data: bytes, flush: bool) -> bytes:
         coded = self._stream.compress(data)
@@ -70,6 +69,19 @@ class Zstd:
 
     def finish(self) -> bytes:
         return self._stream.flush(zstandard.COMPRESSOBJ_FLUSH_FINISH)
+
+
+_zstd: Final = zstandard.ZstdCompressor(compression_params=_ZSTD)  # costs more to make than to use
+
+
+def whole(coding: Coding, data: bytes) -> bytes:
+    """A body that is there at once."""
+    if coding == "zstd":
+        return _zstd.compress(data)
+    if coding == "br":
+        coded: bytes = brotli.compress(data, quality=BROTLI_QUALITY, lgwin=WINDOW)
+        return coded
+    return zlib.compress(data, GZIP_LEVEL, _GZIP)
 
 
 CODERS: Final[dict[Coding, type[Coder]]] = {"gzip": Gzip, "br": Brotli, "zstd": Zstd}
@@ -103,11 +115,11 @@ def begin(
     response = varied_head(response)
     if wanted.coding is None:
         return response, data, None
-    body = Body(wanted.coding, wanted.flush)
-    coded = body.feed(data, complete)
     if complete:
+        coded = whole(wanted.coding, data)
         return coded_head(response, wanted.coding, len(coded)), coded, None
-    return coded_head(response, wanted.coding, None), coded, body
+    body = Body(wanted.coding, wanted.flush)
+    return coded_head(response, wanted.coding, None), body.feed(data, False), body
 
 
 def _declared(response: ResponseHead) -> int:

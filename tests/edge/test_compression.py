@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.snapshot import Coding
-from proxy.edge.compression import CODERS, Body
+from proxy.edge.compression import CODERS, Body, whole
 
 
 def _unzip(data: bytes) -> bytes:
@@ -35,6 +35,12 @@ def test_what_is_decoded_is_what_was_given(coding: Coding, pieces: list[bytes], 
     body = Body(coding, flush)
     coded = b"".join(body.feed(piece, False) for piece in pieces) + body.feed(b"", True)
     assert DECODE[coding](coded) == b"".join(pieces)
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+@given(st.binary(max_size=5000))
+def test_a_body_that_is_there_at_once_decodes_to_itself(coding: Coding, data: bytes) -> None:
+    assert DECODE[coding](whole(coding, data)) == data
 
 
 @pytest.mark.parametrize("coding", CODINGS)
