@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import ssl
 import time
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import httpx2
@@ -18,7 +19,8 @@ from proxy.core.headers import Hop, request_block
 from proxy.core.http1.request import RequestHead
 from proxy.core.snapshot import Backend, Upstream
 
-PEER: Final = b"127.0.0.1"
+LOCAL: Final = Hop(b"127.0.0.1", trusted=False)
+NO_LIMITS: Final = httpx2.Limits()
 MAX_READ: Final = 256 * 1024 * 1024  # bytes of one body; more is an error
 
 
@@ -35,20 +37,53 @@ class Asked(NamedTuple):
     upstream: str
 
 
-async def ask(backend: Backend, head: RequestHead, request_id: str, keep: int, body: bytes = b"") -> Asked:
+class Connections:
+    """Keeps connections to the upstreams open from one request to the next."""
+
+    def __init__(self) -> None:
+        self._transports: dict[Upstream, httpx2.AsyncHTTPTransport] = {}
+
+    def to(self, backend: Backend, upstream: Upstream) -> httpx2.AsyncHTTPTransport:
+        found = self._transports.get(upstream)
+        if found is None:
+            idle = httpx2.Limits(keepalive_expiry=backend.timeouts.pool_idle)
+            found = self._transports[upstream] = _transport(upstream, idle)
+        return found
+
+    async def aclose(self) -> None:
+        for transport in self._transports.values():
+            await transport.aclose()
+        self._transports.clear()
+
+
+async def ask(
+    backend: Backend,
+    head: RequestHead,
+    request_id: str,
+    keep: int,
+    body: bytes = b"",
+    *,
+    hop: Hop = LOCAL,
+    extra: Sequence[tuple[bytes, bytes]] = (),
+    connections: Connections | None = None,
+) -> Asked:
     """The backend's answer; a body of more than `keep` bytes is hashed and not kept. Raises Unanswered.
 
-    The request's own `body` has the length that the head says. Another address is tried only where no
-    connection could be made.
+    The request's own `body` has the length that the head says; `extra` header lines are added. Another
+    address is tried only where no connection could be made. Without `connections` a new one is made.
     """
     host = None if backend.host is None else backend.host.encode("latin-1")
-    lines = request_block(head, Hop(PEER, False), host).split(b"\r\n")
+    lines = request_block(head, hop, host).split(b"\r\n")
     headers = [(name, value.strip()) for name, _, value in (line.partition(b":") for line in lines if line)]
-    headers.append((b"x-request-id", request_id.encode("latin-1")))
+    headers += [(b"x-request-id", request_id.encode("latin-1")), *extra]
     reason = ""
     for upstream in backend.upstreams:
         try:
-            return await _ask(backend, upstream, head, headers, keep, body)
+            if connections is not None:
+                transport = connections.to(backend, upstream)
+                return await _ask(backend, upstream, transport, head, headers, keep, body)
+            async with _transport(upstream) as transport:
+                return await _ask(backend, upstream, transport, head, headers, keep, body)
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             reason = f"{backend.name} at {upstream.url}: {_cause(error)}"
         except (httpx2.HTTPError, TimeoutError) as error:
@@ -59,6 +94,7 @@ async def ask(backend: Backend, head: RequestHead, request_id: str, keep: int, b
 async def _ask(
     backend: Backend,
     upstream: Upstream,
+    transport: httpx2.AsyncHTTPTransport,
     head: RequestHead,
     headers: list[tuple[bytes, bytes]],
     keep: int,
@@ -66,12 +102,7 @@ async def _ask(
 ) -> Asked:
     timeouts = backend.timeouts
     limits = httpx2.Timeout(timeouts.idle, connect=timeouts.connect)
-    transport = httpx2.AsyncHTTPTransport(
-        uds=upstream.path or None,
-        verify=ssl.create_default_context() if upstream.scheme == "https" else False,
-        trust_env=False,
-    )
-    async with transport, asyncio.timeout(timeouts.connect + timeouts.response + timeouts.idle):
+    async with asyncio.timeout(timeouts.connect + timeouts.response + timeouts.idle):
         request = httpx2.Request(
             head.method,
             _url(upstream),
@@ -91,6 +122,15 @@ async def _ask(
     fields = {name.lower(): ", ".join(response.headers.get_list(name)) for name in response.headers}
     return Asked(
         Answer(response.status_code, fields, answered), seconds, response.reason_phrase, upstream.url
+    )
+
+
+def _transport(upstream: Upstream, limits: httpx2.Limits = NO_LIMITS) -> httpx2.AsyncHTTPTransport:
+    return httpx2.AsyncHTTPTransport(
+        uds=upstream.path or None,
+        verify=ssl.create_default_context() if upstream.scheme == "https" else False,
+        trust_env=False,
+        limits=limits,
     )
 
 

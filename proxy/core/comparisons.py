@@ -11,8 +11,8 @@ from datetime import date
 from typing import Final, Literal, NamedTuple
 
 from proxy.core.differences import Kind
-from proxy.core.exactjson import text_of
-from proxy.core.fieldpaths import Steps
+from proxy.core.exactjson import Json, text_of
+from proxy.core.fieldpaths import ROOT, Steps, member_path
 from proxy.core.noise import Counts, Evidence, Mark, judge
 from proxy.core.snapshot import Compare
 from proxy.core.stats import BOUNDS, quantile
@@ -22,6 +22,9 @@ DRY_RUN: Final = " (dry run)"
 """Follow the write's endpoint in the name under which the evidence of these two is kept."""
 
 FEW: Final = 30  # comparisons in which a status or a field must have been seen, to say something about it
+
+MAX_FIELDS: Final = 500  # told apart in one body
+MAX_LABEL: Final = 400  # characters of a path, rule or version
 
 What = Literal["status", "field", "hidden", "legacy seconds", "async seconds"]
 """status: of legacy's answers. field: path of a value in legacy's JSON. hidden: differences, by rule.
@@ -165,6 +168,28 @@ def settings_hash(settings: Compare, today: date) -> str:
     ]
     decisive = repr((sorted(settings.headers), settings.max_body, rules))
     return hashlib.sha256(decisive.encode()).hexdigest()[:16]
+
+
+def label(text: str) -> str:
+    """As every database takes it: no lone surrogates, and not without end."""
+    if len(text) > MAX_LABEL:
+        text = f"{text[: MAX_LABEL - 1]}\u2026"
+    return text.encode("utf-8", "replace").decode()
+
+
+def fields_of(body: Json) -> set[str]:
+    """The paths of all values in a JSON document, such as `items[].id`; the first MAX_FIELDS of them."""
+    found: set[str] = set()
+    waiting: list[tuple[str, Json]] = [("", body)]
+    while waiting and len(found) < MAX_FIELDS:
+        path, value = waiting.pop()
+        if isinstance(value, dict) and value:
+            waiting += [(member_path(path, name), item) for name, item in value.items()]
+        elif isinstance(value, list) and value:
+            waiting += [(f"{path}[]", item) for item in value]
+        else:
+            found.add(path or ROOT)
+    return found
 
 
 def latest(tallies: Iterable[Tally], endpoint: str, rules: str | None = None) -> Tally | None:

@@ -39,13 +39,15 @@ def path_text(steps: Steps) -> str:
     """The path of a place in a body: every position becomes `[]`."""
     text = ""
     for step in steps:
-        if isinstance(step, int):
-            text += "[]"
-        elif _is_plain(step):
-            text += f".{step}" if text else step
-        else:
-            text += f"[{json.dumps(step, ensure_ascii=False)}]"
+        text = f"{text}[]" if isinstance(step, int) else member_path(text, step)
     return text or ROOT
+
+
+def member_path(path: str, name: str) -> str:
+    """The path of a member; `path` is its object's, "" for the root."""
+    if _is_plain(name):
+        return f"{path}.{name}" if path else name
+    return f"{path}[{json.dumps(name, ensure_ascii=False)}]"
 
 
 class Pattern(NamedTuple):

@@ -23,6 +23,8 @@ ALPHA: Final = 0.01  # chance, over all noisy paths of an endpoint, of taking no
 MISSED: Final = 0.05  # chance of missing a fault at the rate that the evidence states
 MIN_COMPARED: Final = 30  # fewer are no evidence of anything
 MIN_TWICE: Final = 10  # samples with legacy asked twice, before a path passes for free of noise
+ENOUGH_TWICE: Final = 300  # samples with legacy asked twice, after which fewer will do
+SUSPECT_TWICE: Final = 1000  # the same, where something differs
 MAX_PATHS: Final = 1000  # that are told apart; what differs beyond them counts under OTHER
 OTHER: Final = "..."
 
@@ -116,25 +118,22 @@ class Observations:
         self.m = m
         self.counts: dict[Mark, Counts] = dict(counts or {})
 
-    def add(self, async_: Iterable[Difference], legacy: Iterable[Difference] | None) -> set[Mark]:
+    def add(self, async_: Iterable[Difference], legacy: Iterable[Difference] | None) -> dict[Mark, Counts]:
         """One sample: how async, and legacy's second answer if there is one, differ from legacy's first.
 
-        Returns where something differed.
+        Returns what that added to the counts.
         """
         ours = self._marks(async_)
         again = self._marks(legacy) if legacy is not None else None
         self.n += 1
         self.m += again is not None
-        marks = ours | (again or set())
-        for mark in marks:
-            new = Counts(
-                mark in ours,
-                again is not None and mark in ours and mark not in again,
-                again is not None and mark not in ours,
-                again is not None and mark in ours and mark in again,
-            )
+        if again is not None:
+            gained = {mark: _paired(mark in ours, mark in again) for mark in ours | again}
+        else:
+            gained = dict.fromkeys(ours, Counts(differed=1))
+        for mark, new in gained.items():
             self.counts[mark] = self.counts.get(mark, Counts()).plus(new)
-        return marks
+        return gained
 
     def evidence(self) -> Evidence:
         return judge(self.n, self.m, self.counts)
@@ -153,6 +152,22 @@ class Observations:
 
     def _known(self, path: str) -> bool:
         return (path, False) in self.counts or len(self.counts) < 2 * MAX_PATHS
+
+
+def _paired(async_: bool, legacy: bool) -> Counts:
+    """Of one sample with legacy asked twice: who differed from legacy's first answer."""
+    return Counts(async_, async_ and not legacy, legacy and not async_, async_ and legacy)
+
+
+def share_twice(seen: Observations) -> float:
+    """The share of the next samples on which legacy should be asked twice.
+
+    It follows from what was seen before, never from the sample itself, so that it favours no side. While
+    something differs that legacy has not been seen to differ on, every sample helps to tell noise from fault.
+    """
+    if seen.m < SUSPECT_TWICE and any(not each.noisy for each in seen.counts.values()):
+        return 1.0
+    return 0.5 if seen.m < ENOUGH_TWICE else 0.1
 
 
 def judge(n: int, m: int, counts: Mapping[Mark, Counts]) -> Evidence:
