@@ -7,7 +7,7 @@ PYTEST_WORKERS ?= 2
 BROWSER := $(shell command -v chromium >/dev/null && command -v chromedriver)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check faults bench soak clean
+.PHONY: help setup demo test check faults bench bench-conformance soak clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -36,6 +36,9 @@ faults: $(STAMP)  ## 20,000 writes and 200 faults, then the databases; FAULTS="-
 
 bench: $(STAMP)  ## cost of the data path beside nginx, HAProxy and Starlette + httpx
 	$(BIN)/python -m bench
+
+bench-conformance: $(STAMP)  ## odd and hostile bytes to this proxy, nginx and HAProxy; writes docs/conformance.md
+	$(BIN)/python -m bench.conformance docs/conformance.md
 
 soak: $(STAMP)  ## mixed traffic while weights flip and processes are killed; MINUTES=10 SEED=1
 	$(BIN)/python -m bench.soak --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1)

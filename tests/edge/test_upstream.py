@@ -11,6 +11,8 @@ from collections.abc import Callable
 
 import pytest
 
+from bench.conformance.answers import BAD, BROKEN_CHUNKS
+from bench.conformance.case import Case
 from proxy.core.http1.grammar import Pairs
 from proxy.core.http1.response import ResponseHead
 from proxy.core.retry import FailureKind
@@ -293,44 +295,9 @@ def test_an_answer_that_streams_while_the_upload_goes_on(stage: Stage) -> None:
 # misbehaviour
 
 
-BAD = {
-    "garbage": b"garbage\r\n\r\n",
-    "binary garbage": bytes(range(256)) * 4,
-    "HTTP/0.9": b"<html>",
-    "HTTP/2": b"HTTP/2 200\r\n\r\n",
-    "HTTP/2.0": b"HTTP/2.0 200 OK\r\n\r\n",
-    "a request": READ,
-    "status of two digits": b"HTTP/1.1 20 OK\r\n\r\n",
-    "status of four digits": b"HTTP/1.1 2000 OK\r\n\r\n",
-    "status zero": b"HTTP/1.1 000 OK\r\n\r\n",
-    "signed status": b"HTTP/1.1 +20 OK\r\n\r\n",
-    "control byte in the reason": b"HTTP/1.1 200 O\x00K\r\nContent-Length: 0\r\n\r\n",
-    "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
-    "equal lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na",
-    "lengths in a list": b"HTTP/1.1 200 OK\r\nContent-Length: 1, 1\r\n\r\na",
-    "signed length": b"HTTP/1.1 200 OK\r\nContent-Length: +1\r\n\r\na",
-    "huge length": b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\na",
-    "length and chunked": CHUNKED[:-2] + b"Content-Length: 5\r\n\r\n0\r\n\r\n",
-    "chunked twice": CHUNKED[:-2] + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "unknown coding": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nabc",
-    "coding before chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
-    "bad field name": b"HTTP/1.1 200 OK\r\nA B: c\r\nContent-Length: 0\r\n\r\n",
-    "blank before the colon": b"HTTP/1.1 200 OK\r\nContent-Length : 0\r\n\r\n",
-    "fold": b"HTTP/1.1 200 OK\r\nA: b\r\n c\r\nContent-Length: 0\r\n\r\n",
-    "LF alone": b"HTTP/1.1 200 OK\nContent-Length: 0\n\n" + b"\r\n\r\n",
-    "NUL in a value": b"HTTP/1.1 200 OK\r\nA: \0\r\nContent-Length: 0\r\n\r\n",
-    "CR in a value": b"HTTP/1.1 200 OK\r\nA: b\rSet-Cookie: c\r\nContent-Length: 0\r\n\r\n",
-    "header flood": b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 300 + b"\r\n",
-    "head without an end": b"HTTP/1.1 200 OK\r\nA: " + b"b" * 100_000,
-    "1xx storm": b"HTTP/1.1 103 Early Hints\r\n\r\n" * 17 + ok(),
-    "100 storm": b"HTTP/1.1 100 Continue\r\n\r\n" * 1000,
-    "101 that nobody asked for": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
-}
-
-
-@pytest.mark.parametrize("answer", BAD.values(), ids=BAD)
-def test_an_answer_that_can_not_be_relayed_is_a_502(stage: Stage, answer: bytes) -> None:
-    edge = stage.edge(stage.upstream(once(answer)).url, rest=NO_RETRY)
+@pytest.mark.parametrize("case", BAD.values(), ids=BAD)
+def test_an_answer_that_can_not_be_relayed_is_a_502(stage: Stage, case: Case) -> None:
+    edge = stage.edge(stage.upstream(once(case.answers.data)).url, rest=NO_RETRY)
     with contextlib.closing(edge.connect()) as client:
         client.send(READ)
         response = client.response()
@@ -340,17 +307,10 @@ def test_an_answer_that_can_not_be_relayed_is_a_502(stage: Stage, answer: bytes)
     eventually(lambda: open_(edge) == 0, "upstream connection closed")
 
 
-@pytest.mark.parametrize(
-    "chunks",
-    [
-        pytest.param(b"4\r\nhalf\r\nx\r\n", id="bad size"),
-        pytest.param(b"4\r\nhalfX\r\n", id="chunk longer than its size"),
-        pytest.param(b"4\r\nhalf\r\n0\r\nbad trailer\r\n\r\n", id="bad trailer"),
-        pytest.param(b"4\r\nhalf\r\nffffffffffffffffff\r\n", id="size over 64 bits"),
-    ],
-)
-def test_chunks_that_go_wrong_end_in_a_reset(stage: Stage, chunks: bytes) -> None:
-    edge = stage.edge(stage.upstream(once(CHUNKED, chunks)).url)
+@pytest.mark.parametrize("case", BROKEN_CHUNKS.values(), ids=BROKEN_CHUNKS)
+def test_chunks_that_go_wrong_end_in_a_reset(stage: Stage, case: Case) -> None:
+    head, mark, chunks = case.answers.data.partition(b"\r\n\r\n")
+    edge = stage.edge(stage.upstream(once(head + mark, chunks)).url)
     with contextlib.closing(edge.connect()) as client:
         client.send(READ)
         client.read_until(b"\r\n\r\n")
