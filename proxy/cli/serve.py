@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from proxy.cli.errors import fail, render
+from proxy.cli.oneoff import one_off
 from proxy.config import ConfigErrors, read_text
 from proxy.control.errors import StartupError
 from proxy.control.main import run
@@ -27,7 +28,7 @@ def serve(file: Path) -> None:
     strangler serve --config routing.yaml
     """
     try:
-        run(file)
+        run(file, one_off=one_off)
     except ConfigErrors as errors:
         fail(render(errors, _text_of(file)))
     except StartupError as error:

@@ -20,12 +20,14 @@ from proxy.control.errors import StartupError
 from proxy.control.ledger import Ledger
 from proxy.control.listener import AddressTaken, RuntimeDir, display, listen, resolve
 from proxy.control.log import log
+from proxy.control.oneoff import OneOffCompare
 from proxy.control.recorder import Recorder, started
 from proxy.control.reload import Reloader, load, read
 from proxy.control.restart import SIGNALS, Restarter, RestartRefused, replace_process
 from proxy.control.roll import Restart, announced, roll
 from proxy.control.state import State
 from proxy.control.supervisor import Supervisor
+from proxy.control.verdicts import Verdicts
 from proxy.control.watch import Watcher
 from proxy.core.messages import Apply
 
@@ -35,8 +37,9 @@ ORPHAN_GRACE = 0.5  # seconds in which the other orphans follow the first
 APPLY_TIMEOUT = 5.0  # seconds that a reload waits for the workers
 
 
-def run(path: Path, worker: Sequence[str] = WORKER) -> None:
-    """Serves until SIGTERM or SIGINT. `worker` is the command that starts a worker.
+def run(path: Path, worker: Sequence[str] = WORKER, one_off: OneOffCompare | None = None) -> None:
+    """Serves until SIGTERM or SIGINT. `worker` is the command that starts a worker, `one_off` what the admin
+    port asks both backends with.
 
     Raises ConfigErrors and StartupError if it cannot start.
     """
@@ -54,7 +57,7 @@ def run(path: Path, worker: Sequence[str] = WORKER) -> None:
     runtime = RuntimeDir(server.runtime_dir)
     try:
         with listen("server.admin", server.admin) as admin:
-            asyncio.run(Instance(path, content, loaded, runtime, worker, restart).serve(admin))
+            asyncio.run(Instance(path, content, loaded, runtime, worker, restart, one_off).serve(admin))
     finally:
         runtime.release()
 
@@ -70,7 +73,9 @@ class Instance:
         runtime: RuntimeDir,
         worker: Sequence[str],
         restart: Restart | None = None,
+        one_off: OneOffCompare | None = None,
     ) -> None:
+        self._one_off = one_off
         channel = runtime.path / SOCKET_NAME
         self.collector = Collector()
         self.supervisor = Supervisor(worker, str(channel), self.collector)
@@ -96,7 +101,14 @@ class Instance:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # held back by the process that we replace
         self.channel.start()
         state = State(
-            self.reloader, self.supervisor, self.collector, self.restarter, self.recorder, self.ledger
+            self.reloader,
+            self.supervisor,
+            self.collector,
+            self.restarter,
+            Verdicts(self.reloader.started.server.state, lambda: self.reloader.running.snapshot),
+            self.recorder,
+            self.ledger,
+            self._one_off,
         )
         admin = AdminServer(state, admin_socket)
         try:

@@ -13,11 +13,13 @@ from proxy.control.claimed import Keys
 from proxy.control.collect import Collector
 from proxy.control.comparison import differences, last_hour
 from proxy.control.ledger import Ledger
+from proxy.control.oneoff import OneOffCompare
 from proxy.control.recorder import Recorder
 from proxy.control.reload import LastError, Reloader
 from proxy.control.restart import Restarter
 from proxy.control.roll import Restart
 from proxy.control.supervisor import Supervisor
+from proxy.control.verdicts import Verdicts
 from proxy.core.messages import Labelled
 from proxy.core.snapshot import BACKENDS
 from proxy.core.totals import Figures, Series
@@ -33,8 +35,10 @@ class State:
     supervisor: Supervisor
     collector: Collector
     restarter: Restarter
+    verdicts: Verdicts
     recorder: Recorder | None = None
     ledger: Ledger | None = None
+    one_off: OneOffCompare | None = None
 
     def config(self) -> dict[str, Any]:
         """`GET /api/v1/config`."""
@@ -83,6 +87,7 @@ class State:
                     "fallbacks": fallbacks[endpoint.name],
                     "backends": _backends(endpoint.name, requests, figures),
                     "difference": differences(endpoint.name, evidence),
+                    "comparison": self.verdicts.summary(endpoint.name),
                     "keys": _keys(keys.get(endpoint.name)),
                 }
                 for endpoint in snapshot.endpoints

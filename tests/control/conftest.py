@@ -16,13 +16,14 @@ from proxy.control.reload import Reloader, load
 from proxy.control.restart import Restarter
 from proxy.control.state import State
 from proxy.control.supervisor import Supervisor
+from proxy.control.verdicts import Verdicts
 from proxy.core.messages import Labelled, Latency, Requests
 from proxy.core.stats import BOUNDS
 from proxy.core.totals import EMPTY
 from tests.control.site import Site
 
 CONFIG = """\
-server: {{admin: "{admin}", admin_token: "{token}", admin_write: {write}}}
+server: {{admin: "{admin}", admin_token: "{token}", admin_write: {write}, state: "sqlite:///{state}"}}
 backends: {{legacy: {{url: "http://127.0.0.1:1"}}, async: {{url: "http://127.0.0.1:2"}}}}
 endpoints:
   GET /a/{{id}}: {{weight: 12.5}}
@@ -46,7 +47,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def make_state(tmp_path: Path) -> MakeState:
     def make(admin: str = "127.0.0.1:9000", token: str = "", write: str = "false") -> State:
         path = tmp_path / "routing.yaml"
-        path.write_text(CONFIG.format(admin=admin, token=token, write=write))
+        path.write_text(CONFIG.format(admin=admin, token=token, write=write, state=tmp_path / "state.db"))
         collector = Collector()
 
         async def publish(loaded: Loaded, generation: int) -> None:
@@ -55,7 +56,13 @@ def make_state(tmp_path: Path) -> MakeState:
         content = path.read_bytes()
         reloader = Reloader(path, content, load(content, str(path)), publish)
         supervisor = Supervisor(("true",), "", collector)
-        return State(reloader, supervisor, collector, Restarter(reloader, supervisor, str(tmp_path)))
+        return State(
+            reloader,
+            supervisor,
+            collector,
+            Restarter(reloader, supervisor, str(tmp_path)),
+            Verdicts(reloader.started.server.state, lambda: reloader.running.snapshot),
+        )
 
     return make
 

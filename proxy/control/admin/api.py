@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from starlette.requests import Request
@@ -78,6 +78,7 @@ class Api:
         return JSONResponse(self._state.config())
 
     async def endpoints(self, request: Request) -> Response:
+        await self._state.verdicts.current()
         return JSONResponse(self._state.endpoints())
 
     async def history(self, request: Request) -> Response:
@@ -113,7 +114,11 @@ class Api:
             return problem(
                 refusal.status, refusal.detail, errors=[error_json(error) for error in refusal.errors]
             )
-        return _verdict(verdict, applied=not wanted.preview)
+        if not wanted.preview:
+            return _verdict(verdict, applied=True)
+        await self._state.verdicts.current()
+        comparison = self._state.verdicts.summary(wanted.endpoint)
+        return _verdict(verdict, applied=False, comparison=comparison)
 
     async def announce(self, request: Request) -> Response:
         """`x-author` is about to save the configuration with this hash."""
@@ -152,7 +157,7 @@ def _weigh(wanted: WeightChange, text: str, source: str) -> str:
     return set_weight(text, wanted.endpoint, wanted.weight, source=source)
 
 
-def _verdict(verdict: Verdict, **more: bool) -> Response:
+def _verdict(verdict: Verdict, **more: Any) -> Response:
     if verdict.loaded is None:
         return problem(
             422,

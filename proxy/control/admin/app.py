@@ -7,6 +7,8 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from proxy.control.admin.api import Api
+from proxy.control.admin.differences import Differences
+from proxy.control.admin.differences_page import DifferencesPage
 from proxy.control.admin.guard import Guard
 from proxy.control.admin.pages import Pages
 from proxy.control.admin.problems import on_error, on_http_exception
@@ -16,8 +18,15 @@ from proxy.control.state import State
 
 def build(state: State, pages: Pages | None = None) -> Starlette:
     """The admin app over the state. Who serves it for long closes `pages.feed` at the end."""
+    differences = Differences(state)
     return Starlette(
-        routes=[*Api(state).routes(), *Writes(state).routes(), *(pages or Pages(state)).routes()],
+        routes=[
+            *Api(state).routes(),
+            *Writes(state).routes(),
+            *differences.routes(),
+            *DifferencesPage(state, differences).routes(),
+            *(pages or Pages(state)).routes(),
+        ],
         middleware=[Middleware(Guard, state=state, bound=state.reloader.started.server.admin)],
         exception_handlers={HTTPException: on_http_exception, Exception: on_error},
     )

@@ -21,7 +21,7 @@ CSP = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_TEMPLATES = Environment(
+TEMPLATES = Environment(
     loader=FileSystemLoader(HERE / "templates"),
     autoescape=True,
     undefined=StrictUndefined,
@@ -35,8 +35,8 @@ class Pages:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._page = _TEMPLATES.get_template("status.html")
-        self._figures = _TEMPLATES.get_template("figures.html")
+        self._page = TEMPLATES.get_template("status.html")
+        self._figures = TEMPLATES.get_template("figures.html")
         self.unknown = UnknownWrites(state.reloader.started.server.state)
         self.feed = Feed(self._fragment)
 
@@ -65,6 +65,7 @@ class Pages:
     def _fragment(self) -> str:
         state = self._state
         self.unknown.refresh()
+        state.verdicts.refresh()
         return self._figures.render(
             config=state.config(),
             phases=phases(state),

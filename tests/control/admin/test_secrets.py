@@ -18,6 +18,7 @@ from proxy.control.reload import Reloader, load
 from proxy.control.restart import Restarter
 from proxy.control.state import State
 from proxy.control.supervisor import Supervisor
+from proxy.control.verdicts import Verdicts
 from tests.control.conftest import LOCAL
 
 SECRET = "pl4nted"
@@ -46,6 +47,7 @@ def make(path: Path) -> State:
         supervisor,
         collector,
         Restarter(reloader, supervisor, str(path.parent)),
+        Verdicts(url, lambda: reloader.running.snapshot),
         recorder=Recorder(url),
         ledger=Ledger(url, collector, lambda: reloader.running.snapshot),
     )

@@ -1,0 +1,151 @@
+"""What the API says of comparisons, as JSON-ready values. Times are RFC 3339, durations milliseconds."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+from proxy.control.oneoff import OneOff
+from proxy.control.state import timestamp
+from proxy.control.verdicts import Standing, summary
+from proxy.core.comparisons import Latency, Report, Sample, Shown, Side, Tally
+from proxy.core.noise import Mark, PathEvidence
+from proxy.core.snapshot import Endpoint
+
+
+def standing_json(standing: Standing, endpoint: Endpoint | None, today: date) -> dict[str, Any]:
+    """One endpoint of `GET /api/v1/comparisons`."""
+    found = standing.report
+    return {
+        "endpoint": standing.endpoint,
+        **summary(standing.evidence),
+        "faults": sum(each.verdict == "fault" for each in standing.evidence.paths),
+        "noise": [noise_json(each) for each in standing.evidence.paths if each.verdict == "noise"],
+        "skipped": standing.skipped,
+        "rules": rules_json(endpoint, found, today),
+        "earlier": standing.earlier,
+        "evidence": None if found is None else report_json(found),
+    }
+
+
+def report_json(found: Report) -> dict[str, Any]:
+    """Whose answers these are, when they came, and what they did not show."""
+    return {
+        "scope": found.scope.id,
+        "versions": {"legacy": found.scope.legacy, "async": found.scope.async_},
+        "first": timestamp(found.first),
+        "last": timestamp(found.last),
+        "statuses": dict(found.statuses),
+        "unseen_statuses": list(found.unseen_statuses),
+        "rare_fields": [{"path": path, "count": count} for path, count in found.rare_fields],
+        "latency": {"legacy": _latency(found.legacy), "async": _latency(found.async_)},
+    }
+
+
+def rules_json(endpoint: Endpoint | None, found: Report | None, today: date) -> list[dict[str, Any]]:
+    """Every rule in force with how many differences it hid; null where nothing was compared yet."""
+    hidden = {} if found is None else found.hidden
+    rules = () if endpoint is None else endpoint.compare.rules
+    listed = [
+        {
+            "rule": str(rule),
+            "hid": None if found is None else hidden.get(str(rule), 0),
+            "expired": rule.expired(today),
+        }
+        for rule in rules
+    ]
+    named = {str(rule) for rule in rules}
+    return listed + [
+        {"rule": rule, "hid": count, "expired": False} for rule, count in hidden.items() if rule not in named
+    ]
+
+
+def noise_json(each: PathEvidence) -> dict[str, Any]:
+    return {"path": each.path, "shape": each.shape, "differed": each.differed, "sees": round(each.sees, 8)}
+
+
+def field_json(each: PathEvidence, found: Report) -> dict[str, Any]:
+    """One place of `GET /api/v1/comparisons/{endpoint}/fields`."""
+    first, last = found.seen.get(Mark(each.path, each.shape), (found.first, found.last))
+    return {
+        "path": each.path,
+        "shape": each.shape,
+        "verdict": each.verdict,
+        "differed": each.differed,
+        "rate": round(each.differed / found.evidence.n, 8) if found.evidence.n else None,
+        "b": each.b,
+        "c": each.c,
+        "p": each.p,
+        "sees": round(each.sees, 8),
+        "first": timestamp(first),
+        "last": timestamp(last),
+    }
+
+
+def scope_json(tally: Tally, current: str) -> dict[str, Any]:
+    """One set of versions and rules whose evidence is kept."""
+    return {
+        "scope": tally.scope.id,
+        "versions": {"legacy": tally.scope.legacy, "async": tally.scope.async_},
+        "rules_hash": tally.scope.rules,
+        "n": tally.n,
+        "m": tally.m,
+        "first": timestamp(tally.first),
+        "last": timestamp(tally.last),
+        "current": tally.scope.id == current,
+    }
+
+
+def sample_json(sample: Sample) -> dict[str, Any]:
+    """One stored comparison; secrets are redacted in the store already."""
+    return {
+        "id": sample.id,
+        "time": timestamp(sample.time),
+        "request": {
+            "method": sample.method,
+            "path": sample.target,
+            "headers": [list(pair) for pair in sample.headers],
+        },
+        "legacy": side_json(sample.legacy),
+        "async": side_json(sample.async_),
+        "differences": [shown_json(each) for each in sample.differences],
+        "left_out": sample.left_out,
+    }
+
+
+def one_off_json(result: OneOff) -> dict[str, Any]:
+    """The answer of `POST /api/v1/compare`."""
+    return {
+        "endpoint": result.endpoint,
+        "equal": not result.differences,
+        "legacy": side_json(result.legacy),
+        "async": side_json(result.async_),
+        "differences": [shown_json(each) for each in result.differences],
+        "left_out": result.left_out,
+        "hidden": [{"rule": rule, "count": count} for rule, count in result.hidden],
+        "expired": list(result.expired),
+    }
+
+
+def side_json(side: Side) -> dict[str, Any]:
+    """`body` is null where it is not kept: too large, binary, or withheld."""
+    return {
+        "status": side.status,
+        "headers": dict(side.headers),
+        "body": side.body,
+        "cut": side.cut,
+        "bytes": side.size,
+        "ms": round(side.seconds * 1000, 3),
+    }
+
+
+def shown_json(each: Shown) -> dict[str, Any]:
+    """Values are JSON text, so that 1 and 1.0 stay apart; null: this side has none."""
+    return {"path": each.path, "kind": each.kind, "legacy": each.legacy, "async": each.async_}
+
+
+def _latency(found: Latency) -> dict[str, float | None]:
+    return {
+        f"{name}_ms": None if value is None else round(value * 1000, 3)
+        for name, value in found._asdict().items()
+    }

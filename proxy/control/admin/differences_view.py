@@ -1,0 +1,276 @@
+"""The evidence of comparisons as the words and lines that the Differences page shows."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+from proxy.control.oneoff import OneOff
+from proxy.control.state import timestamp
+from proxy.control.verdicts import Standing
+from proxy.core.comparisons import FEW, Report, Sample, Shown, Side, Tally
+from proxy.core.noise import MIN_COMPARED, MIN_TWICE, Evidence, Mark, PathEvidence, upper_bound
+from proxy.core.sidebyside import Row, bodies
+
+MAX_SHOWN: Final = 50  # fields, differences and the like that the page lists
+MAX_VALUE: Final = 300  # characters of one value
+_MARKS: Final = {"differs": "≠", "likely equal": "=", "no evidence": "?"}
+_LEFT_OUT: Final = frozenset({"host", "content-length", "connection"})
+
+
+class Badge(NamedTuple):
+    """A verdict: its words, a sign and a class of the style sheet."""
+
+    text: str
+    sign: str
+    kind: str
+
+
+class Field(NamedTuple):
+    """One place where something differed."""
+
+    path: str
+    name: str  # with "(its shape)" where just that is meant
+    verdict: str
+    differed: str
+    first: str
+    last: str
+    sees: str
+
+
+class Line(NamedTuple):
+    """One row of two bodies: what is before, within and behind the part that differs; None: no such line."""
+
+    legacy: tuple[str, str, str] | None
+    async_: tuple[str, str, str] | None
+    mark: str
+
+
+class Pair(NamedTuple):
+    """Two answers beside each other. `sides`: backend, status, milliseconds, bytes, note on its body."""
+
+    sides: tuple[tuple[str, int, str, str, str], ...]
+    differences: tuple[Shown, ...]
+    more: int
+    lines: tuple[Line, ...]
+    diff: tuple[str, ...]
+    left_out: int
+
+
+class SampleView(NamedTuple):
+    id: str
+    time: str
+    method: str
+    target: str
+    curl: str
+    pair: Pair
+
+
+def badge(found: Evidence) -> Badge:
+    return Badge(str(found), _MARKS[found.verdict], found.verdict.replace(" ", "-"))
+
+
+def sure(standing: Standing | None, found: Evidence, sampled: bool) -> list[str]:
+    """In plain words: how sure one may be, and of what."""
+    if found.verdict == "no evidence":
+        return [_too_little(standing, found, sampled)]
+    n, other = f"{found.n:,}", _rate(upper_bound(0, found.n))
+    if found.verdict == "likely equal":
+        agreed = f"In {n} comparisons nothing differed but noise."
+        return [
+            agreed,
+            f"A difference in more than {_rate(found.bound)} of such requests would have shown, with 95 % "
+            "confidence. A rarer one may be there.",
+        ]
+    faults = sum(each.verdict == "fault" for each in found.paths)
+    return [
+        f"In {found.k:,} of {n} comparisons or more ({found.k / found.n:.2%}) something differs that is not "
+        f"noise: {_count(faults, 'field')}. The true rate is below {found.bound:.2%}, with 95 % confidence.",
+        f"Any other difference in more than {other} of such requests would be in the list below as well, "
+        "with 95 % confidence. A rarer one may be there.",
+    ]
+
+
+def unsure(found: Report | None, skipped: Mapping[str, int]) -> list[str]:
+    """What the comparisons did not show: each line is a gap in the evidence."""
+    gaps = []
+    if found is not None:
+        noisy = [each for each in found.evidence.paths if each.verdict == "noise"]
+        if noisy:
+            gaps.append(
+                f"{_count(len(noisy), 'noisy field')}: a fault there shows only if it is frequent, below."
+            )
+        if found.unseen_statuses:
+            gaps.append(
+                f"Clients got {_list(found.unseen_statuses)}; compared fewer than {FEW} times: "
+                "how async answers in those cases is not known."
+            )
+        if found.rare_fields:
+            rare = [f"{path} ({count:,})" for path, count in found.rare_fields]
+            gaps.append(f"Fields in fewer than {FEW} compared answers: {_list(rare)}.")
+        if found.statuses:
+            seen = [f"{status} ({count:,})" for status, count in found.statuses.items()]
+            gaps.append(f"Compared were answers with status {_list(seen)}, and no others.")
+    if skipped:
+        reasons = [f"{reason} ({count:,})" for reason, count in skipped.items()]
+        gaps.append(f"Sampled and not compared: {_list(reasons)}.")
+    return gaps
+
+
+def fields(found: Report | None, *verdicts: str) -> list[Field]:
+    """The places with one of these verdicts, most significant first."""
+    if found is None:
+        return []
+    return [_field(each, found) for each in found.evidence.paths if each.verdict in verdicts]
+
+
+def scopes(tallies: Sequence[Tally], current: str) -> list[tuple[str, str, str, str]]:
+    """Id, what it is, when, and how much, of the evidence under other versions and rules."""
+    return [
+        (
+            each.scope.id,
+            versions(each),
+            f"{_minute(each.first)} to {_minute(each.last)}",
+            f"{each.n:,} compared" + (", in force" if each.scope.id == current else ""),
+        )
+        for each in tallies[:MAX_SHOWN]
+    ]
+
+
+def versions(of: Tally | Report) -> str:
+    legacy, async_ = of.scope.legacy or "of no version", of.scope.async_ or "of no version"
+    return f"legacy {legacy}, async {async_}, rules {of.scope.rules[:8]}"
+
+
+def sample_view(sample: Sample, base: str) -> SampleView:
+    """`base` is the address of the data port, for the curl line."""
+    pair = _pair(sample.legacy, sample.async_, sample.differences, sample.left_out)
+    curl = _curl(sample.method, base + sample.target, sample.headers)
+    return SampleView(sample.id, timestamp(sample.time), sample.method, sample.target, curl, pair)
+
+
+def one_off_view(result: OneOff) -> Pair:
+    return _pair(result.legacy, result.async_, result.differences, result.left_out)
+
+
+def base_url(listen: str) -> str:
+    """Where clients on this machine reach the data port."""
+    host, _, port = listen.rpartition(":")
+    return f"http://{'localhost' if host in ('', '*', '0.0.0.0', '[::]') else host}:{port}"
+
+
+def _pair(legacy: Side, async_: Side, differences: Sequence[Shown], left_out: int) -> Pair:
+    found = bodies(legacy.body, async_.body, {each.steps for each in differences})
+    return Pair(
+        (_side("legacy", legacy), _side("async", async_)),
+        tuple(_short(each) for each in differences[:MAX_SHOWN]),
+        len(differences[MAX_SHOWN:]) + left_out,
+        tuple(map(_line, found.rows)),
+        found.diff,
+        found.left_out,
+    )
+
+
+def _side(name: str, side: Side) -> tuple[str, int, str, str, str]:
+    note = "body not kept" if side.body is None and side.size else "body cut" if side.cut else ""
+    return (name, side.status, f"{side.seconds * 1000:.1f} ms", f"{side.size:,} bytes", note)
+
+
+def _short(each: Shown) -> Shown:
+    return each._replace(legacy=_cut(each.legacy), async_=_cut(each.async_))
+
+
+def _cut(value: str | None) -> str | None:
+    if value is None or len(value) <= MAX_VALUE:
+        return value
+    return f"{value[:MAX_VALUE]}… ({len(value):,} characters)"
+
+
+def _line(row: Row) -> Line:
+    """With what both have in common kept apart, so that the eye finds the rest."""
+    if row.legacy is None or row.async_ is None or row.mark == "same":
+        return Line(_whole(row.legacy), _whole(row.async_), row.mark)
+    start = _common(row.legacy, row.async_)
+    end = _common(row.legacy[start:][::-1], row.async_[start:][::-1])
+    return Line(_parts(row.legacy, start, end), _parts(row.async_, start, end), row.mark)
+
+
+def _common(one: str, other: str) -> int:
+    """Characters that both begin with."""
+    return next(
+        (n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
+    )
+
+
+def _whole(text: str | None) -> tuple[str, str, str] | None:
+    return None if text is None else ("", text, "")
+
+
+def _parts(text: str, start: int, end: int) -> tuple[str, str, str]:
+    return text[:start], text[start : len(text) - end], text[len(text) - end :]
+
+
+def _curl(method: str, url: str, headers: Sequence[tuple[str, str]]) -> str:
+    words = ["curl", "-i"]
+    if method != "GET":
+        words += ["--head"] if method == "HEAD" else ["-X", method]
+    words.append(url)
+    for name, value in headers:
+        if name.lower() not in _LEFT_OUT:
+            words += ["-H", f"{name}: {value}"]
+    return " ".join(shlex.quote(_printable(word)) for word in words)
+
+
+def _printable(text: str) -> str:
+    """Who copies this line into a terminal must not get characters that steer it."""
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def _field(each: PathEvidence, found: Report) -> Field:
+    first, last = found.seen.get(Mark(each.path, each.shape), (found.first, found.last))
+    n = found.evidence.n
+    sees = "only a change of shape" if each.sees >= 1 else f"faults in more than {_rate(each.sees)}"
+    return Field(
+        each.path,
+        f"{each.path} (its shape)" if each.shape else each.path,
+        each.verdict,
+        f"{each.differed:,} of {n:,} ({each.differed / n:.2%})" if n else "",
+        _minute(first),
+        _minute(last),
+        sees,
+    )
+
+
+def _too_little(standing: Standing | None, found: Evidence, sampled: bool) -> str:
+    if found.n:
+        needed = f"{found.n:,} compared, legacy asked twice in {found.m:,} of them"
+        return f"Too little to say anything: {needed}; {MIN_COMPARED} and {MIN_TWICE} is the least."
+    if standing is not None and standing.earlier:
+        return (
+            "Nothing was compared yet under the rules that are in force now; what was found under others "
+            "is listed below."
+        )
+    if not sampled:
+        return "Nothing was compared: compare.sample is 0 for this endpoint."
+    return "Nothing was compared yet: it is sampled, and no request has come."
+
+
+def _rate(rate: float) -> str:
+    """`0.023 % (1 in 4,300)`."""
+    if rate >= 1:
+        return "100 %"
+    return f"{rate * 100:.2g} % (1 in {round(1 / rate):,})" if rate else "0 %"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _list(items: Sequence[str]) -> str:
+    shown = ", ".join(items[:MAX_SHOWN])
+    return f"{shown} and {len(items) - MAX_SHOWN:,} more" if len(items) > MAX_SHOWN else shown
+
+
+def _minute(seconds: float) -> str:
+    return timestamp(seconds)[:16].replace("T", " ") + "Z"

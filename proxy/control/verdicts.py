@@ -1,0 +1,125 @@
+"""What comparisons say of each endpoint under the rules in force, looked up only while somebody looks."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from datetime import date
+from typing import Any, Final, NamedTuple
+
+from proxy.control.log import log
+from proxy.core.comparisons import Report, Tally, latest, report, settings_hash
+from proxy.core.noise import Evidence
+from proxy.core.snapshot import Endpoint, Snapshot
+from proxy.store import StoreUnavailable, evidence
+from proxy.store.comparisons import Found
+
+INTERVAL: Final = 3.0  # seconds between two looks
+NOTHING: Final = Evidence("no evidence", 0, 0, 0, 1.0, ())
+
+
+class Standing(NamedTuple):
+    """One name under which evidence is kept: an endpoint, or its read-backs or dry runs.
+
+    `report` is that of the newest versions under the rules in force; None if nothing was compared under
+    them. `earlier` counts what is kept of other versions and rules; `skipped` says what was not compared.
+    """
+
+    endpoint: str
+    report: Report | None
+    earlier: int
+    skipped: dict[str, int]
+
+    @property
+    def evidence(self) -> Evidence:
+        return NOTHING if self.report is None else self.report.evidence
+
+
+class Verdicts:
+    """`standings` by endpoint are as of the last look; `error` says why they are old."""
+
+    def __init__(self, url: str, snapshot: Callable[[], Snapshot]) -> None:
+        self._url = url
+        self._snapshot = snapshot
+        self._looked = float("-inf")
+        self._hash = ""
+        self._looking: asyncio.Task[None] | None = None
+        self.standings: dict[str, Standing] = {}
+        self.error = ""
+
+    def refresh(self) -> None:
+        """Starts a look if the last one is old; what it finds is there the next time. Needs a loop."""
+        self._start()
+
+    async def current(self) -> None:
+        """Returns when `standings` are not old, or the store did not answer."""
+        task = self._start()
+        if task is not None:
+            await asyncio.shield(task)
+
+    def summary(self, endpoint: str) -> dict[str, Any]:
+        """What is said of an endpoint wherever its weight is shown."""
+        standing = self.standings.get(endpoint)
+        return summary(NOTHING if standing is None else standing.evidence)
+
+    def _start(self) -> asyncio.Task[None] | None:
+        snapshot = self._snapshot()
+        old = time.monotonic() - self._looked >= INTERVAL or snapshot.hash != self._hash
+        if self._looking is None and old:
+            self._looked, self._hash = time.monotonic(), snapshot.hash
+            self._looking = asyncio.get_running_loop().create_task(self._look(snapshot))
+            self._looking.add_done_callback(self._done)
+        return self._looking
+
+    async def _look(self, snapshot: Snapshot) -> None:
+        try:
+            found = await evidence.everything(self._url)
+            # The exact tests of many paths take a while: not on the loop that serves.
+            self.standings = await asyncio.to_thread(standings, snapshot, found, date.today())
+            self.error = ""
+        except StoreUnavailable as error:
+            self.error = f"the store does not answer: {error}"
+        except Exception as error:  # whatever it is, the page is shown
+            log.exception("the comparisons cannot be read")
+            self.error = f"the comparisons cannot be read: {error!r}"
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._looking = None
+
+
+def summary(found: Evidence) -> dict[str, Any]:
+    """`verdict` for programs, `text` for people; `bound` as in `proxy.core.noise.Evidence`."""
+    return {
+        "verdict": found.verdict,
+        "text": str(found),
+        "n": found.n,
+        "m": found.m,
+        "k": found.k,
+        "bound": round(found.bound, 8),
+    }
+
+
+def standings(snapshot: Snapshot, found: Found, today: date) -> dict[str, Standing]:
+    """Every endpoint in the order of the file, then other names under which something is stored."""
+    listed = {endpoint.name: endpoint for endpoint in snapshot.endpoints}
+    stored = [each.scope.endpoint for each in found.tallies] + [each.endpoint for each in found.traffic]
+    return {
+        name: _standing(name, listed.get(name), found, today) for name in dict.fromkeys([*listed, *stored])
+    }
+
+
+def in_force(tallies: Iterable[Tally], endpoint: Endpoint | None, name: str, today: date) -> Tally | None:
+    """The newest under the rules in force; of what is no endpoint of the configuration, the newest of all."""
+    rules = None if endpoint is None else settings_hash(endpoint.compare, today)
+    return latest(tallies, name, rules)
+
+
+def _standing(name: str, endpoint: Endpoint | None, found: Found, today: date) -> Standing:
+    mine = [each for each in found.tallies if each.scope.endpoint == name]
+    traffic = [each for each in found.traffic if each.endpoint == name]
+    tally = in_force(mine, endpoint, name, today)
+    skipped = {each.label: each.number for each in traffic if each.what == "skipped"}
+    return Standing(
+        name, None if tally is None else report(tally, traffic), len(mine) - (tally is not None), skipped
+    )
