@@ -48,7 +48,7 @@ class Case:
     there: tuple[bytes, ...] = ()
     gone: tuple[bytes, ...] = ()
     answers: Answers = Answers()
-    half_close: bool = False
+    half_close: Literal["", "at once", "later"] = ""
     behind: bytes = b""
     why: str = ""
 

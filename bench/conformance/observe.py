@@ -14,7 +14,7 @@ from bench.conformance.upstream import SENTINEL, Upstream, summary
 from bench.conformance.wire import counted, statuses
 
 PATIENCE = 5.0  # seconds without a byte after which a proxy is said to hang
-PAUSE = 0.1  # seconds before a half-close
+PAUSE = 0.05  # seconds
 HANGS = b"HTTP/1.1 999 it hangs\r\n\r\n"
 _numbers = itertools.count()
 _method = re.compile(rb"(?m)^([A-Z]+) [^\r\n]* HTTP/1\.[01]\r$")
@@ -64,7 +64,8 @@ def _converse(case: Case, port: int) -> bytes:
                 came += sock.recv(65536)
             sock.sendall(piece + (case.behind if number + 1 == len(case.pieces) else b""))
         if case.half_close:
-            time.sleep(PAUSE)  # what the proxy passes on at once is on its way by then
+            if case.half_close == "later":
+                time.sleep(PAUSE)  # what the proxy passes on at once is on its way by then
             sock.shutdown(socket.SHUT_WR)
         try:
             while data := sock.recv(65536):

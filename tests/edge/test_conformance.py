@@ -17,7 +17,7 @@ from bench.conformance.wire import take_head
 from tests.edge.conftest import Stage
 from tests.edge.harness import Edge
 
-TIMEOUTS = "timeouts: {header: 100ms, body: 100ms, keep_alive: 100ms}"
+TIMEOUTS = "timeouts: {header: 200ms, body: 200ms, keep_alive: 200ms}"
 CASES = {**CONNECTIONS, **GOOD, **ENDS}
 
 
