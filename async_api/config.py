@@ -38,6 +38,29 @@ class Settings(BaseSettings):
     fx_attempts: Annotated[int, Field(ge=1)] = 3
     fx_backoff: Annotated[float, Field(gt=0)] = 0.05
 
+    redis_url: Annotated[str, StringConstraints(pattern=r"^((rediss?|unix)://.*)?$")] = ""  # empty: no cache
+    cache_prefix: str = "payments"  # of every name in Redis, for databases that share one
+    cache_timeout: Annotated[float, Field(gt=0, le=1)] = (
+        0.02  # seconds for a call to Redis, connecting included
+    )
+    cache_connections: Annotated[int, Field(ge=1)] = 64  # to Redis; beyond it the cache is skipped
+    cache_key_ttl: Annotated[float, Field(gt=0, le=300)] = (
+        30.0  # seconds that a revoked API key may still work
+    )
+    cache_settled_ttl: Annotated[float, Field(gt=0)] = 3600.0  # payments that cannot change any more
+    cache_fx_ttl: Annotated[float, Field(gt=0)] = 10.0  # never more than half of a rate's own validity
+    cache_owned: bool = False  # balances and lists too; needs proof that this service is the only writer
+    cache_owned_ttl: Annotated[float, Field(gt=0, le=60)] = 2.0  # the most that those may ever lag behind
+    proxy_admin_url: Annotated[str, StringConstraints(pattern=r"^(https?://.*)?$")] = (
+        ""  # its ledger is the proof
+    )
+
+    collapse: bool = True  # identical concurrent reads share one query
+    collapse_wait: Annotated[float, Field(gt=0)] = 0.25  # seconds that a read waits for the one ahead
+
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0  # 0: no metrics are served
+
     app_version: str = "2.0"  # sent as x-version
     async_fault: Literal["", "quote-rounding"] = (
         ""  # a planted fault for comparisons to find, see fx.ROUNDING

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,6 +12,7 @@ import asyncpg
 from asyncpg import Record
 from asyncpg.pool import PoolConnectionProxy as Connection
 
+from async_api import metrics
 from async_api.config import Settings
 from async_api.errors import UNAVAILABLE, unavailable
 
@@ -47,10 +49,25 @@ class Database:
         """A connection of one's own. Raises Problem (503) when there is none in time or it breaks."""
         assert self._pool is not None
         try:
-            async with self._pool.acquire(timeout=self._settings.pool_wait) as connection:
+            connection = await self._acquire(self._pool)
+            metrics.POOL_USED.inc()
+            try:
                 yield connection
+            finally:
+                metrics.POOL_USED.dec()
+                await self._pool.release(connection)
         except UNAVAILABLE as error:
+            metrics.UNAVAILABLE.inc()
             raise unavailable(error) from error
+
+    async def _acquire(self, pool: asyncpg.Pool) -> Connection:
+        began = time.perf_counter()
+        metrics.POOL_WAITING.inc()
+        try:
+            return await pool.acquire(timeout=self._settings.pool_wait)
+        finally:
+            metrics.POOL_WAITING.dec()
+            metrics.POOL_WAIT.observe(time.perf_counter() - began)
 
     async def fetch(self, query: str, *values: object) -> list[Record]:
         async with self.connection() as connection:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import httpx2
 
-from async_api import tracing
+from async_api import metrics, tracing
 from async_api.config import Settings
 from async_api.errors import Problem
 from async_api.money import DECIMALS
@@ -50,6 +50,7 @@ class Rates:
         """Raises Problem (503) if the provider does not answer and there is no rate still valid."""
         for attempt in range(self._attempts):
             if attempt:
+                metrics.RETRIES.labels("fx").inc()
                 await asyncio.sleep(random.uniform(0.5, 1) * self._backoff * 2**attempt)
             try:
                 found = self._last[base, quote] = await self._ask(base, quote)

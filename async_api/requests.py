@@ -15,6 +15,8 @@ from fastapi.routing import APIRoute
 from async_api.auth import authenticate
 from async_api.errors import MAX_FIELD, FieldError, Problem, not_found
 from async_api.models import UUID_PATTERN
+from async_api.ownership import Ownership
+from async_api.reads import SHARED, Reads
 
 MAX_BODY = 16 * 1024
 MAX_DEPTH = 32
@@ -40,15 +42,25 @@ class AuthenticatedRoute(APIRoute):
         handler = super().get_route_handler()
         has_body = self.body_field is not None
 
-        async def handle(request: Request) -> Response:
-            request.state.merchant_id = await authenticate(request)
-            if has_body:
-                raw = await _read(request)
-                request = ReadRequest(request, raw, load(raw))
+        async def answer(request: Request) -> Response:
             _refuse_repeated(request)
             return await handler(request)
 
-        return handle
+        async def read(request: Request) -> Response:
+            reads: Reads = request.app.state.reads
+            return await reads.answer(request, answer)
+
+        async def handle(request: Request) -> Response:
+            request.state.merchant_id = await authenticate(request)
+            if not has_body:
+                return await answer(request)
+            raw = await _read(request)
+            response = await answer(ReadRequest(request, raw, load(raw)))
+            ownership: Ownership = request.app.state.ownership
+            await ownership.settle()
+            return response
+
+        return read if self.name in SHARED else handle
 
 
 def path_id(text: str, what: str) -> UUID:

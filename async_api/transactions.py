@@ -20,6 +20,7 @@ from typing import TypeVar
 
 import asyncpg
 
+from async_api import metrics
 from async_api.database import Connection, Database
 from async_api.errors import UNAVAILABLE, Problem
 
@@ -104,6 +105,7 @@ def _too_busy() -> Problem:
 
 async def _pause(attempt: int, retry: Retry) -> None:
     if attempt:
+        metrics.RETRIES.labels("transaction").inc()
         await asyncio.sleep(random.uniform(0, min(retry.cap, retry.base * 2**attempt)))
 
 

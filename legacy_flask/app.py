@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask, Response
 
-from legacy_flask import db, errors, fx, tracing
+from legacy_flask import conditional, db, errors, fx, tracing
 from legacy_flask.config import Config
 from legacy_flask.views import accounts, health, payments, quotes
 
@@ -25,8 +25,9 @@ def create_app(config: Config | None = None) -> Flask:
 
     @app.after_request
     def _common_headers(response: Response) -> Response:
-        response.headers["Cache-Control"] = "no-store"
+        response.headers.setdefault("Cache-Control", "no-store")
         response.headers["X-Version"] = config.version
         return response
 
+    conditional.init_app(app)  # runs first: Flask calls these in reverse
     return app

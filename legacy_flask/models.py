@@ -183,3 +183,23 @@ class IdempotencyKey(Base):
     location: Mapped[str | None]
     body: Mapped[bytes]
     created_at: Mapped[datetime]
+
+
+class CacheReader(Base):
+    """One row: until when somebody reads the outbox. Of the new service, as is the next table."""
+
+    __tablename__ = "cache_readers"
+    __table_args__ = (CheckConstraint("id = 1", name="cache_readers_one"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    until: Mapped[datetime]
+
+
+class CacheChange(Base):
+    """Triggers add a row for everything that changed; see migration 0003."""
+
+    __tablename__ = "cache_outbox"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    tag: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)

@@ -15,6 +15,7 @@ from async_api.idempotency import Done
 from async_api.models import Account, AccountOpening, AccountReplacement, TransactionPage
 from async_api.queries import accounts, entries, ledger
 from async_api.routes.common import (
+    NOT_MODIFIED,
     READ,
     WRITE,
     AccountKey,
@@ -32,12 +33,12 @@ from async_api.writes import Writer
 routes = router("/accounts", "accounts")
 
 
-@routes.get("/{account_id}", responses=problems(*READ))
+@routes.get("/{account_id}", responses=NOT_MODIFIED | problems(*READ))
 async def get_account(key: AccountKey, merchant: Merchant, database: Db) -> Account:
     return accounts.show(await accounts.find(database, key, merchant))
 
 
-@routes.get("/{account_id}/transactions", responses=problems(*READ))
+@routes.get("/{account_id}/transactions", responses=NOT_MODIFIED | problems(*READ))
 async def list_transactions(
     key: AccountKey, merchant: Merchant, database: Db, limit: Limit = 20, cursor: Cursor = None
 ) -> TransactionPage:

@@ -29,6 +29,10 @@ REASONS = {
 READ = (401, 404, 422, 500, 503)
 WRITE = (400, 401, 404, 409, 413, 415, 422, 500, 503)
 
+NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
+    304: {"description": "The client has this content already (`If-None-Match`)."}
+}
+
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route that may answer with these problems."""

@@ -15,6 +15,7 @@ from async_api.idempotency import Done
 from async_api.models import Id, Payment, PaymentOrder, PaymentPage, PaymentStatus, Refund, RefundOrder
 from async_api.queries import accounts, ledger, payments
 from async_api.routes.common import (
+    NOT_MODIFIED,
     READ,
     WRITE,
     Cursor,
@@ -31,12 +32,12 @@ from async_api.writes import Writer
 routes = router("/payments", "payments")
 
 
-@routes.get("/{payment_id}", responses=problems(*READ))
+@routes.get("/{payment_id}", responses=NOT_MODIFIED | problems(*READ))
 async def get_payment(key: PaymentKey, merchant: Merchant, database: Db) -> Payment:
     return payments.show(await payments.find(database, key, merchant))
 
 
-@routes.get("", responses=problems(*READ))
+@routes.get("", responses=NOT_MODIFIED | problems(*READ))
 async def list_payments(
     merchant: Merchant,
     database: Db,

@@ -8,12 +8,12 @@ from fastapi import Query
 
 from async_api.models import Quote, QuoteRequest
 from async_api.money import Money, to_minor
-from async_api.routes.common import RateSource, problems, router
+from async_api.routes.common import NOT_MODIFIED, RateSource, problems, router
 
 routes = router("/quotes", "quotes")
 
 
-@routes.get("", responses=problems(401, 422, 500, 503))
+@routes.get("", responses=NOT_MODIFIED | problems(401, 422, 500, 503))
 async def get_quote(wanted: Annotated[QuoteRequest, Query()], rates: RateSource) -> Quote:
     found = await rates.rate(wanted.base, wanted.quote)
     minor = to_minor(wanted.amount)
