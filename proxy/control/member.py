@@ -21,6 +21,7 @@ class Worker:
         self.hash = ""
         self.generation = 0
         self.connections = 0
+        self.tasks = 0
         self.refused = ""  # why it could not apply the newest snapshot
         self.ended = ""  # how, once it has
         self.kept = True  # replaced when it dies: neither on trial nor told to drain

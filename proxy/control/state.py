@@ -53,6 +53,7 @@ class State:
                     "pid": worker.pid,
                     "hash": worker.hash,
                     "connections": worker.connections,
+                    "tasks": worker.tasks,
                 }
                 for worker in self.supervisor.workers()
             ],

@@ -346,7 +346,7 @@ class Supervisor(Links):
                 log.error("worker %d refused configuration %s: %s", worker.slot, message.hash, message.error)
                 self._changed_now()
             case Stats():
-                worker.connections = message.connections
+                worker.connections, worker.tasks = message.connections, message.tasks
             case Drained():
                 log.info("worker %d (pid %d) has finished its requests", worker.slot, worker.pid)
 

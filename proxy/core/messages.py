@@ -91,6 +91,7 @@ class Stats(Message, frozen=True, tag=True):
     keyed: list[Labelled] = []  # endpoint, what became of a request with an idempotency key
     partial: bool = False
     unlisted: list[Labelled] = []  # "GET /old/{id}", backend; bounded
+    tasks: int = 0  # asyncio tasks that are not done; an idle worker has the same few for ever
 
 
 class Drained(Message, frozen=True, tag=True):

@@ -186,6 +186,7 @@ class Services:
             keyed=rows(self.counters.keyed),
             partial=partial,
             unlisted=rows(self.counters.unlisted),
+            tasks=len(asyncio.all_tasks(self.loop)),
         )
 
 
