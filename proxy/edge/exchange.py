@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from proxy.core.decide import Decision
-from proxy.core.headers import response_block
+from proxy.core.headers import Hop, response_block
 from proxy.core.http1.chunked import encode_chunk, encode_end
 from proxy.core.http1.grammar import Pairs
 from proxy.core.http1.request import RequestHead
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from proxy.edge.upstream import UpstreamConnection
 
 RETRY_AFTER = 1  # seconds suggested to a client that met a full pool
+MAX_CAPTURED = 64 * 1024  # bytes of an answer
 
 
 class Exchange:
@@ -51,6 +52,7 @@ class Exchange:
         "_sent",
         "_streaming",
         "backend",
+        "captured",
         "client",
         "deadline",
         "endpoint",
@@ -95,7 +97,9 @@ class Exchange:
             self.safe = head.method in SAFE_METHODS
             self.response_timeout: float | None = None
             self._buffers = snapshot.buffers
+            self.captured: bytearray | None = None  # the answer's body, for a comparison with a dry run
         else:
+            self.captured = bytearray() if endpoint.compare.dry_run else None
             self.safe = endpoint.safe
             self.response_timeout = endpoint.response_timeout
             self._buffers = endpoint.buffers
@@ -123,6 +127,19 @@ class Exchange:
     def peer(self) -> str:
         """Address of the client's end of its connection, also when it is gone."""
         return self._outbound.hop.peer.decode("ascii")
+
+    @property
+    def hop(self) -> Hop:
+        return self._outbound.hop
+
+    @property
+    def answer(self) -> ResponseHead | None:
+        """Of the last attempt, if it was answered."""
+        return self._answer
+
+    def request_body(self) -> bytes | None:
+        """None if it is not held: it was streamed, or did not come to its end."""
+        return b"".join(self._body) if self._body_complete and not self._streaming else None
 
     # the request, from the client's connection
 
@@ -270,6 +287,8 @@ class Exchange:
         self._answer = response
         if self.backend == ASYNC:
             self.services.record_breaker(self, failed=response.status >= 500)
+        if self.captured is not None:
+            self._capture(data)
         if complete:
             self.upstream = None  # it is in the pool again
         client = self.client
@@ -283,12 +302,20 @@ class Exchange:
             self._complete(response.status)
 
     def on_data(self, data: bytes, complete: bool, trailers: Pairs) -> None:
+        if self.captured is not None:
+            self._capture(data)
         if complete:
             self.upstream = None
         if self.client is not None:
             self.client.write(self._encoded_response(data, complete, trailers))
         if complete and self._answer is not None:
             self._complete(self._answer.status)
+
+    def _capture(self, data: bytes) -> None:
+        if self.captured is not None:
+            self.captured += data
+            if len(self.captured) > MAX_CAPTURED:
+                self.captured = None
 
     def _response_head(self, response: ResponseHead) -> bytes:
         if not self._body_complete or self.services.draining:
@@ -428,9 +455,9 @@ class Exchange:
 
     def _end(self) -> None:
         self._ended = True
-        self._body = []
         client = self.client
         self.services.observe(self)
+        self._body = []
         if client is not None:
             client.on_exchange_end(self)
 

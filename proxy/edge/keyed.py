@@ -256,6 +256,8 @@ class KeyedExchange(Exchange):
 
     def _hold(self, data: bytes, complete: bool, trailers: Pairs) -> None:
         before = self._held_size
+        if self.captured is not None:
+            self._capture(data)
         self._held.append(data)
         self._held_size += len(data)
         self._trailers = trailers

@@ -15,12 +15,14 @@ from proxy.core.http1.grammar import Malformed
 from proxy.core.messages import Labelled, Stats
 from proxy.core.retry import Budget
 from proxy.core.snapshot import ASYNC, BACKENDS, LEGACY, BackendName, Endpoint, Snapshot
+from proxy.edge import tee
 from proxy.edge.access_log import AccessLog
 from proxy.edge.counters import Counters, rows
 from proxy.edge.deadlines import Sweeper
 from proxy.edge.downstream import ClientConnection
 from proxy.edge.exchange import Exchange
 from proxy.edge.pool import Pool
+from proxy.edge.tee import Tee
 from proxy.edge.writes import Writes
 
 UPSTREAM_SWEEP: Final = 0.1  # seconds; the precision of backend timeouts
@@ -39,7 +41,9 @@ class Services:
         incarnation: str = "",
         *,
         ownership_off: bool = False,
+        samples: str = "",
     ) -> None:
+        """`samples` is the path of the comparer's socket; "": nothing is compared."""
         self.loop = loop
         incarnation = incarnation or os.urandom(8).hex()
         self.writes = Writes(loop, snapshot.server.state, incarnation, ownership_off=ownership_off)
@@ -55,6 +59,9 @@ class Services:
         }
         self.trusted: tuple[Network, ...] = _networks(snapshot)
         self.access_log = _access_log(snapshot)
+        self._samples = samples
+        self.tee: Tee | None = None
+        self._set_tee()
         self._breakers: dict[str, Breaker] = {}
         self._budget = Budget(snapshot.retries, loop.time())
         self._observed = 0
@@ -72,12 +79,21 @@ class Services:
         if snapshot.server.access_log != previous.server.access_log:
             self.close_access_log()
             self.access_log = _access_log(snapshot)
+        self._set_tee()
         if snapshot.retries != previous.retries:
             self._budget = Budget(snapshot.retries, self.loop.time(), self._observed)
         kept = {endpoint.name: endpoint.breaker for endpoint in snapshot.endpoints}
         self._breakers = {
             name: breaker for name, breaker in self._breakers.items() if kept.get(name) == breaker.settings
         }
+
+    def _set_tee(self) -> None:
+        if not self._samples or not tee.wanted(self.snapshot):
+            if self.tee is not None:
+                self.tee.close()
+            self.tee = None
+        elif self.tee is None:
+            self.tee = Tee(self.loop, self._samples, self.counters.dropped)
 
     # connections
 
@@ -133,6 +149,8 @@ class Services:
             exchange.status,
             seconds,
         )
+        if self.tee is not None and endpoint is not None:
+            self.tee.offer(exchange, endpoint)
 
     def observe_refusal(self, reason: str, error: Malformed) -> None:
         """A request that was answered here, before any backend was chosen."""

@@ -14,6 +14,7 @@ from proxy import __version__
 from proxy.config import compile_document
 from proxy.core.messages import Applied, Apply, Drain, Drained, FromControl, Hello, Refused
 from proxy.core.snapshot import Snapshot
+from proxy.core.taps import SOCKET_NAME
 from proxy.edge.accept import Acceptor
 from proxy.edge.channel import ControlChannel
 from proxy.edge.downstream import ClientConnection
@@ -40,6 +41,7 @@ class Worker:
         self._services: Services | None = None
         self._listener = listener
         self._acceptor = Acceptor(loop, listener, self._connection, self._count, self._cap)
+        self._samples = os.path.join(os.path.dirname(channel_path), SOCKET_NAME)
         self._channel = ControlChannel(channel_path, self._hello, listener, self._on_message)
         self._stopped = asyncio.Event()
         self._reported = False  # whether this connection carried a whole Stats
@@ -126,7 +128,9 @@ class Worker:
         ownership_off = bool(os.environ.get(BREAK_OWNERSHIP))
         if ownership_off:
             log.critical("%s is set: WRITES MAY BE EXECUTED TWICE; this is for tests only", BREAK_OWNERSHIP)
-        services = Services(self._loop, snapshot, self._incarnation, ownership_off=ownership_off)
+        services = Services(
+            self._loop, snapshot, self._incarnation, ownership_off=ownership_off, samples=self._samples
+        )
         if exists(snapshot.server.state):
             services.writes.claims()  # now, to find out what workers that are gone have left behind
         return services

@@ -19,9 +19,9 @@ class Stage:
         self._parts.append(script)
         return script
 
-    def edge(self, *args: Any, **given: Any) -> Edge:
+    def edge(self, *args: Any, samples: str = "", **given: Any) -> Edge:
         """An edge for the snapshot that these arguments of `harness.snapshot` give."""
-        edge = Edge(snapshot(*args, **given))
+        edge = Edge(snapshot(*args, **given), samples)
         self._parts.append(edge)
         return edge
 

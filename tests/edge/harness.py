@@ -221,7 +221,8 @@ def ok(body: bytes = b"ok", extra: bytes = b"") -> bytes:
 class Edge:
     """One worker's connections, pools and counters, on uvloop in a thread of their own."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, samples: str = "") -> None:
+        self._samples = samples
         self._ready: Future[int] = Future()
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._run, args=(snapshot,), daemon=True)
@@ -232,7 +233,7 @@ class Edge:
         asyncio.set_event_loop(self._loop)
         listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
         listener.setblocking(False)
-        self.services = Services(self._loop, snapshot)
+        self.services = Services(self._loop, snapshot, samples=self._samples)
         self.errors: list[dict[str, Any]] = []
         self._loop.set_exception_handler(lambda _, context: self.errors.append(context))
         self.acceptor = Acceptor(
