@@ -1,21 +1,25 @@
 """The statements on claims, the same for SQLite and PostgreSQL. Each function is one step of a transaction.
 
-A first use is one statement: the row is inserted, or, if there is one, locked and returned as it is. A change
+A first use is one statement: the row is inserted, or, if there is one, locked and left as it is. A change
 names the attempt (`token`) and the states that it may start from, so of two that race one finds nothing.
+
+The two that each write needs are compiled once: to build and look up a statement costs more than to run it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from proxy.core.idempotency import TRANSITIONS, Answer, Proceed, Record, Verdict, Wanted, resolve
+from proxy.core.idempotency import TRANSITIONS, Answer, Proceed, Record, State, Verdict, Wanted, resolve
 from proxy.store.engines import StoreUnavailable
 from proxy.store.schema import claims, incarnations
 
-_CHANGING = frozenset({"state", "updated_at", "expires_at", "status", "head", "body", "note"})
+_CHANGING = ("state", "updated_at", "expires_at", "status", "head", "body", "note")
 
 TRIES = 5  # of a claim that others keep changing
 PRUNE = 500  # rows per transaction, so that nobody waits long for it
@@ -25,15 +29,14 @@ def claim(connection: sa.Connection, wanted: Wanted) -> Verdict:
     """Raises StoreUnavailable if the row never stays as it was read."""
     fresh = resolve(None, wanted)
     assert isinstance(fresh, Proceed)
-    insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert
-    statement = insert(claims)
-    statement = statement.on_conflict_do_update(
-        index_elements=[claims.c.id], set_={"updated_at": claims.c.updated_at}
-    ).returning(claims)
+    statement, row = _first_use(connection.dialect), to_row(fresh.record)
     for _ in range(TRIES):
-        record = to_record(connection.execute(statement, to_row(fresh.record)).one())
-        if record.token == wanted.token:
+        if statement.run(connection, row).scalar_one() == wanted.token:
             return fresh
+        found = connection.execute(sa.select(claims).where(claims.c.id == wanted.id)).one_or_none()
+        if found is None:
+            continue  # it was pruned meanwhile
+        record = to_record(found)
         verdict = resolve(record, wanted)
         if not isinstance(verdict, Proceed) or replace(connection, record, verdict.record):
             return verdict
@@ -54,16 +57,7 @@ def change(connection: sa.Connection, record: Record) -> bool:
     The owner stays, unless the record is to be sent, which only a move asks for. What was doubtful when it
     was claimed does not become `released`, whatever the caller knows.
     """
-    states = [state for state, targets in TRANSITIONS.items() if record.state in targets]
-    values = {name: value for name, value in to_row(record).items() if name in _CHANGING}
-    if record.state == "sent":
-        values["owner"] = record.owner
-    elif record.state == "released":
-        values["state"] = sa.case((claims.c.doubtful, "unknown"), else_="released")
-    statement = claims.update().where(
-        claims.c.id == record.id, claims.c.token == record.token, claims.c.state.in_(states)
-    )
-    return connection.execute(statement.values(values)).rowcount == 1
+    return _change(connection.dialect, record.state).run(connection, to_row(record)).rowcount == 1
 
 
 def prune(connection: sa.Connection, now: float) -> int:
@@ -83,6 +77,53 @@ def lose_orphans(connection: sa.Connection, now: float) -> int:
         .values(state="unknown", updated_at=now, expires_at=claims.c.expires_at + (now - claims.c.updated_at))
     )
     return connection.execute(statement).rowcount
+
+
+class _Compiled:
+    """A statement whose parameters are columns of a claim."""
+
+    def __init__(self, statement: sa.ClauseElement, dialect: sa.Dialect) -> None:
+        compiled: Any = statement.compile(dialect=dialect)
+        self._text = str(compiled)
+        self._names: list[str] = [name.removeprefix(_BOUND) for name in compiled.positiontup]
+
+    def run(self, connection: sa.Connection, row: Mapping[str, Any]) -> sa.CursorResult[Any]:
+        return connection.exec_driver_sql(self._text, tuple([row[name] for name in self._names]))
+
+
+_BOUND = "given_"  # a parameter of an UPDATE may not be called like its column
+
+
+def _bound(*names: str) -> dict[str, sa.BindParameter[Any]]:
+    return {name: sa.bindparam(_BOUND + name, type_=claims.c[name].type) for name in names}
+
+
+@lru_cache(maxsize=16)
+def _first_use(dialect: sa.Dialect) -> _Compiled:
+    insert = (sqlite if dialect.name == "sqlite" else postgresql).insert
+    statement = insert(claims).values(_bound(*claims.c.keys()))
+    unchanged = {"updated_at": claims.c.updated_at}
+    upsert = statement.on_conflict_do_update(index_elements=[claims.c.id], set_=unchanged)
+    return _Compiled(upsert.returning(claims.c.token), dialect)
+
+
+@lru_cache(maxsize=64)
+def _change(dialect: sa.Dialect, target: State) -> _Compiled:
+    values: dict[str, Any] = dict(_bound(*_CHANGING))
+    if target == "sent":
+        values |= _bound("owner")
+    elif target == "released":
+        values["state"] = sa.case((claims.c.doubtful, _literal("unknown")), else_=_literal("released"))
+    sources = [_literal(state) for state, targets in TRANSITIONS.items() if target in targets]
+    attempt = _bound("id", "token")
+    statement = claims.update().where(
+        claims.c.id == attempt["id"], claims.c.token == attempt["token"], claims.c.state.in_(sources)
+    )
+    return _Compiled(statement.values(values), dialect)
+
+
+def _literal(state: State) -> sa.ColumnClause[str]:
+    return sa.literal_column(f"'{state}'", sa.Text)
 
 
 def to_row(record: Record) -> dict[str, Any]:
