@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import socket
@@ -105,3 +106,23 @@ def test_clients_that_reset_at_once_leave_nothing_behind(stage: Stage) -> None:
     assert edge.ask(READ).status == 200
     eventually(lambda: clients(edge) == 0, "clients gone")
     assert edge.call(lambda: len(edge.acceptor.adopting)) == 0
+
+
+def test_a_connection_leaves_no_task_behind(stage: Stage) -> None:
+    edge = stage.edge(stage.upstream().url)
+    for _ in range(5):
+        assert edge.ask(READ).status == 200
+    eventually(lambda: edge.call(edge.services.stats).tasks == 0, "no task is left")
+
+
+def test_work_under_way_is_a_task_that_is_counted(stage: Stage) -> None:
+    edge = stage.edge(stage.upstream().url)
+    stop = edge.call(asyncio.Event)
+
+    async def wait() -> None:
+        await stop.wait()
+
+    edge.call(lambda: edge.services.writes.spawn(wait(), lambda: None))
+    assert edge.call(edge.services.stats).tasks == 1
+    edge.call(stop.set)
+    eventually(lambda: edge.call(edge.services.stats).tasks == 0, "it has ended")
