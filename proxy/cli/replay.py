@@ -1,0 +1,232 @@
+"""`strangler replay`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from proxy.cli.check import load_or_exit
+from proxy.cli.errors import fail
+from proxy.cli.heads import request_head
+from proxy.cli.replayed import prose
+from proxy.compare.replay import Gone, Options, Replay
+from proxy.compare.replay_found import Found, identity
+from proxy.compare.replay_report import Finished, as_data, junit
+from proxy.compare.replay_source import BadInput, Survey, requests, survey
+from proxy.core.snapshot import Snapshot
+
+SAVE_EVERY: Final = 2.0  # seconds between two writes of the state file
+INTERRUPTED: Final = 130
+
+File = click.Path(path_type=Path, dir_okay=False)
+
+
+class Asked(NamedTuple):
+    """The options of the command that are not the replay's own."""
+
+    as_json: bool
+    junit: Path | None
+    state: Path
+    restart: bool
+
+
+@click.command("replay")
+@click.argument("file", type=File)
+@click.option("--config", required=True, type=click.Path(), help="The routing.yaml with both backends.")
+@click.option(
+    "-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="Sent with each request."
+)
+@click.option("--rate", default=20.0, show_default=True, help="Requests per second, at most.")
+@click.option("--concurrency", default=4, show_default=True, help="Requests at the same time, at most.")
+@click.option("--limit", type=click.IntRange(1), help="Only the first so many requests of the file.")
+@click.option(
+    "--endpoint", "endpoints", multiple=True, metavar="'METHOD /PATH'", help="Only this one; repeatable."
+)
+@click.option(
+    "--host", "hosts", multiple=True, help="Only requests to this host of a HAR file [the first's]."
+)
+@click.option(
+    "--sandbox", "sandboxes", multiple=True, metavar="URL", help="Send writes too; names every address."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--junit", "junit_file", type=File, help="Write JUnit XML here as well.")
+@click.option("--state", type=File, help="Where a stopped replay goes on [FILE.replay].")
+@click.option("--restart", is_flag=True, help="Begin anew, whatever the state file says.")
+def replay(
+    file: Path,
+    config: str,
+    headers: tuple[str, ...],
+    rate: float,
+    concurrency: int,
+    limit: int | None,
+    endpoints: tuple[str, ...],
+    hosts: tuple[str, ...],
+    sandboxes: tuple[str, ...],
+    as_json: bool,
+    junit_file: Path | None,
+    state: Path | None,
+    restart: bool,
+) -> None:
+    """Ask both backends what FILE has recorded, and say for each endpoint whether they answer the same.
+
+    FILE is an access log of the proxy (server.access_log) or a HAR file. The backends are asked directly,
+    whatever the weights say. Only endpoints that change nothing are asked, unless --sandbox names the
+    addresses of both backends one by one: then writes are executed, on legacy even twice.
+
+    Ctrl-C stops; the same command goes on from there. An access log has no credentials: give them with -H.
+
+    \b
+    strangler replay access.log --config routing.yaml -H 'Authorization: Bearer ...'
+    strangler replay session.har --config routing.yaml --host api.example.com --json
+    strangler replay access.log --config routing.yaml --rate 100 --junit report.xml
+
+    \b
+    Exit codes: 0 nothing differs but noise, 1 something differs or was not answered,
+    2 bad input (the line is named), 130 stopped.
+    """
+    snapshot = load_or_exit(config).snapshot
+    _check(snapshot, rate, concurrency, endpoints, sandboxes)
+    about = _surveyed(file)
+    chosen = frozenset(hosts or ([about.host] if about.host else []))
+    options = Options(rate, concurrency, _given(headers), chosen, frozenset(endpoints), bool(sandboxes))
+    total = min(about.requests, limit or about.requests)
+    asked = Asked(as_json, junit_file, state or file.with_name(f"{file.name}.replay"), restart)
+    raise SystemExit(_replay(snapshot, file, about._replace(requests=total), options, asked))
+
+
+def _replay(snapshot: Snapshot, file: Path, about: Survey, options: Options, asked: Asked) -> int:
+    names = (options.headers, options.hosts, options.endpoints)  # of headers not the values: credentials
+    of = identity(file, snapshot.hash, about.requests, *map(sorted, names), options.sandbox)
+    found = _found(asked, of)
+    started = time.monotonic()
+    stopped = ""
+    try:
+        _run(snapshot, file, about, options, found, _Saver(found, asked.state, of))
+    except KeyboardInterrupt:
+        found.save(asked.state, of)
+        done = f"{found.count} of {about.requests} requests"
+        click.echo(f"\nstopped after {done}; the same command goes on ({asked.state})", err=True)
+        return INTERRUPTED
+    except (Gone, BadInput, OSError) as error:
+        found.save(asked.state, of)
+        stopped = str(error)
+    finished = Finished(
+        str(file), about.format, snapshot.hash, about.requests, found, found.reports(), stopped
+    )
+    if not stopped:
+        asked.state.unlink(missing_ok=True)
+    _tell(finished, asked, time.monotonic() - started)
+    return finished.code
+
+
+def _run(
+    snapshot: Snapshot,
+    file: Path,
+    about: Survey,
+    options: Options,
+    found: Found,
+    save: Callable[[], None],
+) -> None:
+    """Raises Gone, BadInput, OSError or KeyboardInterrupt; `found` has what was done until then."""
+    recorded = islice(requests(file, about.format), about.requests)
+    with _progress() as progress:
+        task = progress.add_task("replay", total=about.requests, completed=found.count)
+
+        def checkpoint() -> None:
+            progress.update(task, completed=found.count)
+            save()
+
+        asyncio.run(Replay(snapshot, options, found, checkpoint).run(recorded))
+
+
+class _Saver:
+    """Saves now and then."""
+
+    def __init__(self, found: Found, path: Path, of: str) -> None:
+        self._found, self._path, self._of = found, path, of
+        self._due = time.monotonic() + SAVE_EVERY
+
+    def __call__(self) -> None:
+        if time.monotonic() >= self._due:
+            self._found.save(self._path, self._of)
+            self._due = time.monotonic() + SAVE_EVERY
+
+
+def _tell(finished: Finished, asked: Asked, seconds: float) -> None:
+    if asked.junit is not None:
+        try:
+            asked.junit.write_bytes(junit(finished, seconds))
+        except OSError as error:
+            fail(f"{asked.junit}: {error.strerror}")
+    if asked.as_json:
+        click.echo(json.dumps(as_data(finished)))
+    else:
+        Console(highlight=False).print(prose(finished), soft_wrap=True)
+
+
+def _found(asked: Asked, of: str) -> Found:
+    if asked.restart:
+        return Found()
+    try:
+        return Found.load(asked.state, of)
+    except (ValueError, OSError) as error:
+        fail(f"{asked.state}: {error}; --restart begins anew")
+
+
+def _surveyed(file: Path) -> Survey:
+    try:
+        about = survey(file)
+    except BadInput as error:
+        fail(str(error))
+    except OSError as error:
+        fail(f"{file}: {error.strerror}")
+    if not about.requests:
+        fail(f"{file}: there is no request in it: it is neither an access log nor a HAR file with entries")
+    return about
+
+
+def _check(
+    snapshot: Snapshot, rate: float, concurrency: int, endpoints: tuple[str, ...], sandboxes: tuple[str, ...]
+) -> None:
+    if not 0 < rate <= 10_000:
+        fail(f"--rate {rate:g} is not a number of requests per second, above 0 and up to 10000")
+    if not 1 <= concurrency <= 256:
+        fail(f"--concurrency {concurrency} is not a whole number from 1 to 256")
+    known = [each.name for each in snapshot.endpoints]
+    for name in endpoints:
+        if name not in known:
+            fail(f"--endpoint {name!r} is not listed in routing.yaml; there are {', '.join(known) or 'none'}")
+    addresses = {each.url for each in (*snapshot.legacy.upstreams, *snapshot.async_.upstreams)}
+    if sandboxes and set(sandboxes) != addresses:
+        fail(
+            f"--sandbox says where writes may be executed, on both backends. Name each address as in "
+            f"routing.yaml and no other: {', '.join(sorted(addresses))}; given: {', '.join(sandboxes)}"
+        )
+
+
+def _given(headers: tuple[str, ...]) -> dict[str, str]:
+    """Of -H, by lower-case name; exits 2 for what is no header."""
+    request_head("GET", "/", headers)
+    lines = (line.partition(":") for line in headers)
+    return {name.strip().lower(): value.strip() for name, _, value in lines}
+
+
+def _progress() -> Progress:
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )

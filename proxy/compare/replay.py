@@ -1,0 +1,219 @@
+"""Asks both backends what is recorded in a file, and gathers how their answers differ.
+
+Each request goes to legacy, then to async, and on a share of them to legacy once more, so that what changes
+by itself is told from what differs. A write that comes in between then shows as legacy's own difference.
+Where only one answer of legacy was planned and async's differs, a second one confirms it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import date
+from typing import Final, NamedTuple
+
+from proxy.compare.ask import Asked, Connections, Unanswered, ask
+from proxy.compare.once import endpoint_of
+from proxy.compare.replay_found import Compared, Found
+from proxy.compare.replay_source import Recorded
+from proxy.core.comparisons import Scope, settings_hash
+from proxy.core.http1.grammar import Malformed
+from proxy.core.http1.request import RequestHead
+from proxy.core.judge import Judged, judge
+from proxy.core.redact import Redactor, secrets_of
+from proxy.core.snapshot import Backend, Endpoint, Snapshot
+
+SHADOW: Final = "x-shadow"
+"""Tells backends that nobody waits for the answer."""
+
+TWICE_FIRST: Final = 20  # requests of each endpoint for which legacy is asked twice; then every second
+GIVE_UP: Final = 20  # requests in a row without an answer
+_BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "DELETE"})
+
+
+class Gone(Exception):
+    """Nothing answers any more; the message says which address and why."""
+
+
+class Options(NamedTuple):
+    """`headers` by lower-case name replace recorded ones. `hosts` and `endpoints`: none means all."""
+
+    rate: float
+    concurrency: int
+    headers: Mapping[str, str] = {}
+    hosts: frozenset[str] = frozenset()
+    endpoints: frozenset[str] = frozenset()
+    sandbox: bool = False
+
+
+class Planned(NamedTuple):
+    """`headers` are those of `head`; `status` is what the client got then, None if unknown."""
+
+    endpoint: Endpoint
+    head: RequestHead
+    headers: Mapping[str, str]
+    body: bytes
+    status: int | None
+
+
+class Skip(NamedTuple):
+    """`endpoint` is "" if none is known."""
+
+    endpoint: str
+    reason: str
+
+
+def plan(snapshot: Snapshot, options: Options, recorded: Recorded) -> Planned | Skip:
+    """What to ask for a recorded request, or why nothing. Pure."""
+    if options.hosts and recorded.host not in options.hosts and recorded.host is not None:
+        return Skip("", f"of another host than {', '.join(sorted(options.hosts))}")
+    if recorded.skip is not None:
+        return Skip("", recorded.skip)
+    headers = {"host": recorded.host} if recorded.host else {}
+    headers |= {**recorded.headers, **options.headers, SHADOW: "1"}
+    if recorded.body:
+        headers["content-length"] = str(len(recorded.body))
+    try:
+        head = RequestHead.of(recorded.method, recorded.target, headers)
+    except (Malformed, UnicodeEncodeError):
+        return Skip("", "not a request that the proxy takes")
+    endpoint = endpoint_of(snapshot, head)
+    if endpoint is None:
+        return Skip("", "not listed in routing.yaml")
+    if options.endpoints and endpoint.name not in options.endpoints:
+        return Skip(endpoint.name, "not asked for")
+    if not endpoint.safe and not options.sandbox:
+        return Skip(endpoint.name, "it may change something")
+    if recorded.host is None and recorded.method not in _BODILESS:
+        return Skip(endpoint.name, "its body is not in the log")
+    return Planned(endpoint, head, headers, recorded.body, recorded.status)
+
+
+class Replay:
+    """One run over a file. `checkpoint` is called after every request."""
+
+    def __init__(
+        self, snapshot: Snapshot, options: Options, found: Found, checkpoint: Callable[[], None]
+    ) -> None:
+        self._snapshot = snapshot
+        self._options = options
+        self._found = found
+        self._checkpoint = checkpoint
+        self._today = date.today()
+        self._key = secrets.token_bytes(32)
+        self._connections = Connections()
+        self._slots = asyncio.Semaphore(options.concurrency)
+        self._twice: dict[str, int] = {}
+        self._unanswered: list[tuple[int, str]] = []  # numbers and endpoints of those in a row
+
+    async def run(self, recorded: Iterable[Recorded]) -> None:
+        """All that is not done yet. Raises Gone; cancelled, it leaves what was under way undone."""
+        due = time.monotonic()
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number, each in self._left(recorded):
+                    planned = plan(self._snapshot, self._options, each)
+                    if isinstance(planned, Skip):
+                        self._found.skipped[planned] += 1
+                        self._done(number)
+                        if number % 1000 == 0:
+                            await asyncio.sleep(0)
+                        continue
+                    await asyncio.sleep(max(0.0, due - time.monotonic()))
+                    due = max(due + 1 / self._options.rate, time.monotonic() - 1)
+                    await self._start(group, number, planned)
+        except* Gone as gone:
+            raise Gone(str(gone.exceptions[0])) from None
+        finally:
+            await self._connections.aclose()
+        self._settle()
+
+    def _left(self, recorded: Iterable[Recorded]) -> Iterator[tuple[int, Recorded]]:
+        return ((n, each) for n, each in enumerate(recorded, 1) if not self._found.is_done(n))
+
+    async def _start(self, group: asyncio.TaskGroup, number: int, planned: Planned) -> None:
+        """A write waits for all before it, and all after it wait for the write: in the order of the file."""
+        slots = 1 if planned.endpoint.safe else self._options.concurrency
+        for _ in range(slots):
+            await self._slots.acquire()
+        task = group.create_task(self._one(number, planned))
+        task.add_done_callback(lambda _: self._free(slots))
+
+    def _free(self, slots: int) -> None:
+        for _ in range(slots):
+            self._slots.release()
+
+    async def _one(self, number: int, planned: Planned) -> None:
+        try:
+            await self._compare(planned)
+        except Unanswered as error:
+            self._unanswered.append((number, planned.endpoint.name))
+            if len(self._unanswered) >= GIVE_UP:  # none of them is done: the next run asks them again
+                raise Gone(f"{GIVE_UP} requests in a row had no answer: {error}") from None
+        else:
+            self._settle()
+            self._done(number)
+
+    def _settle(self) -> None:
+        """There are answers: those that got none are lost for themselves."""
+        for number, endpoint in self._unanswered:
+            self._found.missing[endpoint] += 1
+            self._done(number)
+        self._unanswered.clear()
+
+    def _done(self, number: int) -> None:
+        self._found.done(number)
+        self._checkpoint()
+
+    async def _compare(self, planned: Planned) -> None:
+        endpoint = planned.endpoint
+        legacy = await self._ask(self._snapshot.legacy, planned)
+        unlike = planned.status not in (None, legacy.answer.status)
+        if unlike and legacy.answer.status in (401, 403):
+            self._found.skipped[endpoint.name, f"legacy says {legacy.answer.status}: credentials?"] += 1
+            return
+        async_ = await self._ask(self._snapshot.async_, planned)
+        judged = self._judge(endpoint, legacy, async_)
+        differences, again, moved = judged.differences, None, frozenset[str]()
+        twice = self._is_twice(endpoint.name)
+        if twice or differences:
+            second = await self._ask(self._snapshot.legacy, planned)
+            again = self._judge(endpoint, legacy, second).differences
+            if not twice:
+                moved = frozenset(each.path for each in again)
+                differences, again = tuple(each for each in differences if each.path not in moved), None
+        self._found.add(
+            Compared(
+                scope=self._scope(endpoint, legacy, async_),
+                method=planned.head.method,
+                target=planned.head.target.decode("latin-1"),
+                status=legacy.answer.status,
+                seconds=(legacy.seconds, async_.seconds),
+                differences=differences,
+                again=again,
+                hidden=[(str(rule), count) for rule, count in judged.hidden],
+                moved=moved,
+                unlike=unlike,
+            ),
+            Redactor(self._key, endpoint.compare.redact, secrets_of(planned.headers.items())),
+        )
+
+    def _is_twice(self, endpoint: str) -> bool:
+        self._twice[endpoint] = asked = self._twice.get(endpoint, 0) + 1
+        return asked <= TWICE_FIRST or asked % 2 == 0
+
+    async def _ask(self, backend: Backend, planned: Planned) -> Asked:
+        keep = planned.endpoint.compare.max_body
+        request_id = uuid.uuid4().hex
+        return await ask(backend, planned.head, request_id, keep, planned.body, connections=self._connections)
+
+    def _judge(self, endpoint: Endpoint, legacy: Asked, other: Asked) -> Judged:
+        settings = endpoint.compare
+        return judge(legacy.answer, other.answer, settings.headers, settings.rules, self._today)
+
+    def _scope(self, endpoint: Endpoint, legacy: Asked, async_: Asked) -> Scope:
+        ours, theirs = (each.answer.headers.get("x-version", "")[:100] for each in (legacy, async_))
+        return Scope(endpoint.name, ours, theirs, settings_hash(endpoint.compare, self._today))

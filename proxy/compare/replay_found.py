@@ -1,0 +1,221 @@
+"""What a replay has found so far, of bounded size, and the file that lets it go on after a stop."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from proxy.core.comparisons import Count, PathCount, Report, Scope, Tally, Traffic, What, report
+from proxy.core.differences import Difference, Kind
+from proxy.core.exactjson import Json, text_of
+from proxy.core.noise import Mark, Observations
+from proxy.core.redact import Redactor
+from proxy.core.stats import BOUNDS
+
+MAX_EXAMPLES: Final = 3  # of one path
+MAX_SCOPES: Final = 1000  # pairs of versions, over all endpoints; later ones count as the version OTHER
+MAX_VALUE: Final = 500  # characters of one value
+OTHER: Final = "..."
+_SECONDS: Final[tuple[What, What]] = ("legacy seconds", "async seconds")
+_HEAD: Final = 1 << 20  # bytes of a file that tell it from another of the same size
+
+
+class Example(NamedTuple):
+    """A difference as it was seen. Values are JSON text, cut; None: this side has none."""
+
+    path: str
+    kind: Kind
+    method: str
+    target: str
+    legacy: str | None
+    async_: str | None
+
+
+class Compared(NamedTuple):
+    """One request that both answered. `again`: how legacy's second answer differed, None if not asked for.
+
+    `moved`: paths that were left out of the differences, since legacy's second answer differed there too.
+    """
+
+    scope: Scope
+    method: str
+    target: str
+    status: int
+    seconds: tuple[float, float]
+    differences: Sequence[Difference]
+    again: Sequence[Difference] | None
+    hidden: Sequence[tuple[str, int]]
+    moved: frozenset[str] = frozenset()
+    unlike: bool = False  # legacy's status is another than was recorded
+
+
+class _Gathered:
+    """The counts of one scope."""
+
+    def __init__(self, tally: Tally | None = None) -> None:
+        paths = tally.paths if tally else ()
+        self.observations = Observations(
+            tally.n if tally else 0, tally.m if tally else 0, {each.mark: each.counts for each in paths}
+        )
+        self.seen: dict[Mark, tuple[float, float]] = {each.mark: (each.first, each.last) for each in paths}
+        self.counts: Counter[tuple[What, str]] = Counter(
+            {(each.what, each.label): each.number for each in (tally.counts if tally else ())}
+        )
+        self.first = tally.first if tally else 0.0
+        self.last = tally.last if tally else 0.0
+
+    def add(self, found: Compared, now: float) -> None:
+        for mark in self.observations.add(found.differences, found.again):
+            self.seen[mark] = self.seen.get(mark, (now, now))[0], now
+        self.counts["status", str(found.status)] += 1
+        for side, seconds in zip(_SECONDS, found.seconds, strict=True):
+            self.counts[side, str(bisect_left(BOUNDS, seconds))] += 1
+        for rule, count in found.hidden:
+            self.counts["hidden", rule] += count
+        self.first, self.last = self.first or now, now
+
+    def tally(self, scope: Scope) -> Tally:
+        seen, made = self.observations, self.observations.counts
+        paths = (PathCount(mark, made[mark], *self.seen[mark]) for mark in made)
+        counts = (Count(what, label, count) for (what, label), count in self.counts.items())
+        return Tally(scope, seen.n, seen.m, self.first, self.last, tuple(paths), tuple(counts))
+
+
+class Saved(msgspec.Struct):
+    """The state file. Requests up to `through` are done, and those in `beyond`."""
+
+    of: str
+    through: int
+    beyond: list[int]
+    tallies: list[Tally]
+    traffic: list[Traffic]
+    moved: list[tuple[str, int]]
+    unlike: list[tuple[str, int]]
+    missing: list[tuple[str, int]]
+    examples: list[tuple[str, list[Example]]]
+
+
+class Found:
+    """Counts, and up to MAX_EXAMPLES of each path."""
+
+    def __init__(self) -> None:
+        self.through = 0
+        self.skipped: Counter[tuple[str, str]] = Counter()  # endpoint ("" if none), reason
+        self.missing: Counter[str] = Counter()  # requests without an answer, by endpoint
+        self.unlike: Counter[str] = Counter()  # legacy's status was another than recorded, by endpoint
+        self.moved: Counter[str] = Counter()  # requests with paths that moved meanwhile, by endpoint
+        self.examples: dict[str, list[Example]] = {}  # by endpoint
+        self._beyond: set[int] = set()
+        self._scopes: dict[Scope, _Gathered] = {}
+
+    def is_done(self, number: int) -> bool:
+        return number <= self.through or number in self._beyond
+
+    def done(self, number: int) -> None:
+        self._beyond.add(number)
+        while self.through + 1 in self._beyond:
+            self.through += 1
+            self._beyond.remove(self.through)
+
+    @property
+    def count(self) -> int:
+        """Requests that are done."""
+        return self.through + len(self._beyond)
+
+    @property
+    def compared(self) -> int:
+        return sum(each.observations.n for each in self._scopes.values())
+
+    def add(self, plain: Compared, redactor: Redactor) -> None:
+        """Secrets go first: what is here is stored and told."""
+        found = plain._replace(
+            target=redactor.text(plain.target),
+            differences=[redactor.difference(each) for each in plain.differences],
+            again=None if plain.again is None else [redactor.difference(each) for each in plain.again],
+        )
+        scope = found.scope
+        if scope not in self._scopes and len(self._scopes) >= MAX_SCOPES:
+            scope = scope._replace(legacy=OTHER, async_=OTHER)
+        self._scopes.setdefault(scope, _Gathered()).add(found, time.time())
+        self.unlike[scope.endpoint] += found.unlike
+        self.moved[scope.endpoint] += bool(found.moved)
+        examples = self.examples.setdefault(scope.endpoint, [])
+        for each in found.differences:
+            if sum(known.path == each.path for known in examples) < MAX_EXAMPLES and len(examples) < 1000:
+                examples.append(_example(each, found.method, found.target))
+
+    def reports(self) -> list[Report]:
+        """By endpoint and versions."""
+        traffic = self._traffic()
+        return [report(each.tally(scope), traffic) for scope, each in sorted(self._scopes.items())]
+
+    def _traffic(self) -> list[Traffic]:
+        return [
+            Traffic(endpoint, "skipped", reason, count, 0.0)
+            for (endpoint, reason), count in self.skipped.items()
+        ]
+
+    def save(self, path: Path, of: str) -> None:
+        """Replaces the file as a whole. Raises OSError."""
+        saved = Saved(
+            of,
+            self.through,
+            sorted(self._beyond),
+            [each.tally(scope) for scope, each in self._scopes.items()],
+            self._traffic(),
+            list(self.moved.items()),
+            list(self.unlike.items()),
+            list(self.missing.items()),
+            list(self.examples.items()),
+        )
+        beside = path.with_name(path.name + ".new")
+        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(msgspec.json.encode(saved))
+        beside.replace(path)
+
+    @classmethod
+    def load(cls, path: Path, of: str) -> Found:
+        """What `save` wrote; nothing if there is no file. Raises ValueError if it is of something else."""
+        found = cls()
+        try:
+            saved = msgspec.json.decode(path.read_bytes(), type=Saved)
+        except FileNotFoundError:
+            return found
+        except msgspec.MsgspecError as error:
+            raise ValueError(f"it is no state of a replay: {error}") from None
+        if saved.of != of:
+            raise ValueError("it is of another file, configuration or choice of options")
+        found.through, found._beyond = saved.through, set(saved.beyond)
+        found._scopes = {each.scope: _Gathered(each) for each in saved.tallies}
+        found.skipped = Counter({(each.endpoint, each.label): each.number for each in saved.traffic})
+        found.moved, found.unlike = Counter(dict(saved.moved)), Counter(dict(saved.unlike))
+        found.missing = Counter(dict(saved.missing))
+        found.examples = dict(saved.examples)
+        return found
+
+
+def identity(path: Path, *what: object) -> str:
+    """Of the file and all that the replay's result depends on; what is appended to a log changes it."""
+    digest = hashlib.sha256(repr((path.stat().st_size, what)).encode())
+    with path.open("rb") as file:
+        digest.update(file.read(_HEAD))
+    return digest.hexdigest()
+
+
+def _example(each: Difference, method: str, target: str) -> Example:
+    legacy = None if each.kind == "only async" else _cut(each.legacy)
+    async_ = None if each.kind == "only legacy" else _cut(each.async_)
+    return Example(each.path, each.kind, method, target, legacy, async_)
+
+
+def _cut(value: Json) -> str:
+    text = text_of(value)
+    return text if len(text) <= MAX_VALUE else f"{text[:MAX_VALUE]}..."

@@ -1,0 +1,195 @@
+"""What a replay found: as values for JSON, and as JUnit XML for CI."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+from xml.etree import ElementTree
+
+from proxy.compare.replay_found import Example, Found
+from proxy.core.comparisons import Latency, Report
+from proxy.core.noise import MIN_COMPARED, PathEvidence
+
+# XML 1.0 section 2.2: what cannot be in a document, not even as a reference.
+_not_xml: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]").sub
+
+
+class Finished(NamedTuple):
+    """`requests` in the file, `hash` of the configuration; `stopped` says why it is not complete, if so."""
+
+    file: str
+    format: str
+    hash: str
+    requests: int
+    found: Found
+    reports: Sequence[Report]
+    stopped: str = ""
+
+    @property
+    def equal(self) -> bool:
+        """Whether nothing differs but noise, and every request had both answers."""
+        return not any(map(differing, self.reports)) and not self.found.missing.total()
+
+    @property
+    def code(self) -> int:
+        return 0 if self.equal and not self.stopped else 1
+
+
+def differing(report: Report) -> list[PathEvidence]:
+    """Faults, and what cannot be told from noise yet."""
+    return [each for each in report.evidence.paths if each.verdict != "noise"]
+
+
+def sentence(report: Report) -> str:
+    """What the figures say, for people."""
+    seen = report.evidence
+    counts = f"{seen.n} compared, {seen.m} with legacy asked twice"
+    if seen.verdict == "no evidence":
+        return f"{counts}; too few to tell (at least {MIN_COMPARED})"
+    return (
+        f"{counts}, {seen.k} differ; with 95 % confidence fewer than {seen.bound * 100:.2g} % of requests do"
+    )
+
+
+def as_data(finished: Finished) -> dict[str, Any]:
+    """What --json prints."""
+    found = finished.found
+    return {
+        "file": finished.file,
+        "format": finished.format,
+        "config_hash": finished.hash,
+        "requests": finished.requests,
+        "done": found.count,
+        "compared": found.compared,
+        "missing": found.missing.total(),
+        "stopped": finished.stopped or None,
+        "equal": finished.equal,
+        "skipped": _reasons(found, ""),
+        "endpoints": [_endpoint(each, found) for each in finished.reports],
+    }
+
+
+def _endpoint(report: Report, found: Found) -> dict[str, Any]:
+    name, seen = report.scope.endpoint, report.evidence
+    examples = found.examples.get(name, [])
+    return {
+        "endpoint": name,
+        "versions": {"legacy": report.scope.legacy, "async": report.scope.async_},
+        "verdict": seen.verdict,
+        "says": str(seen),
+        "n": seen.n,
+        "m": seen.m,
+        "k": seen.k,
+        "bound": seen.bound,
+        "fields": [_field(each, examples) for each in seen.paths],
+        "statuses": dict(report.statuses),
+        "hidden": [{"rule": rule, "count": count} for rule, count in report.hidden.items()],
+        "skipped": _reasons(found, name),
+        "missing": found.missing[name],
+        "moved": found.moved[name],
+        "other_status_than_recorded": found.unlike[name],
+        "latency": {"legacy": _latency(report.legacy), "async": _latency(report.async_)},
+    }
+
+
+def _field(each: PathEvidence, examples: Sequence[Example]) -> dict[str, Any]:
+    return {
+        "path": each.path,
+        "shape": each.shape,
+        "verdict": each.verdict,
+        "differed": each.differed,
+        "b": each.b,
+        "c": each.c,
+        "p": each.p,
+        "sees": each.sees,
+        "examples": [
+            {
+                "method": example.method,
+                "target": example.target,
+                "kind": example.kind,
+                "legacy": example.legacy,
+                "async": example.async_,
+            }
+            for example in examples
+            if example.path == each.path and each.verdict != "noise"
+        ],
+    }
+
+
+def _reasons(found: Found, endpoint: str) -> dict[str, int]:
+    return {reason: count for (name, reason), count in found.skipped.most_common() if name == endpoint}
+
+
+def _latency(latency: Latency) -> dict[str, float | None]:
+    return {
+        f"{name}_ms": None if value is None else round(value * 1000, 3)
+        for name, value in latency._asdict().items()
+    }
+
+
+def junit(finished: Finished, seconds: float) -> bytes:
+    """A test case for each endpoint and pair of versions, one for the answers, one for the file's end."""
+    reports, found = finished.reports, finished.found
+    suite = ElementTree.Element("testsuite", name="strangler replay", time=f"{seconds:.3f}")
+    properties = ElementTree.SubElement(suite, "properties")
+    for name, value in (
+        ("file", finished.file),
+        ("config_hash", finished.hash),
+        ("requests", finished.requests),
+    ):
+        ElementTree.SubElement(properties, "property", name=name, value=_xml(str(value)))
+    for each in reports:
+        _case_of(suite, each, found)
+    lost = [f"{name}: {count}" for name, count in found.missing.items() if count]
+    _case(suite, "every request has both answers", f"{found.missing.total()} have not", lost)
+    _case(
+        suite,
+        "the file is replayed to its end",
+        finished.stopped,
+        [finished.stopped] * bool(finished.stopped),
+    )
+    cases = suite.findall("testcase")
+    suite.set("tests", str(len(cases)))
+    suite.set("failures", str(sum(each.find("failure") is not None for each in cases)))
+    suite.set("skipped", str(sum(each.find("skipped") is not None for each in cases)))
+    suite.set("errors", "0")
+    whole = ElementTree.Element("testsuites")
+    whole.append(suite)
+    ElementTree.indent(whole)
+    text: bytes = ElementTree.tostring(whole, encoding="utf-8", xml_declaration=True)
+    return text + b"\n"
+
+
+def _case_of(suite: ElementTree.Element, report: Report, found: Found) -> None:
+    scope, wrong = report.scope, differing(report)
+    versions = f" (legacy {scope.legacy or '?'}, async {scope.async_ or '?'})"
+    examples = found.examples.get(scope.endpoint, [])
+    lines = [sentence(report)]
+    for each in wrong:
+        lines.append(f"{each.path}: {each.differed} differ{' in shape' * each.shape}")
+        lines += [example_text(example) for example in examples if example.path == each.path]
+    paths = ", ".join(each.path for each in wrong[:5])
+    case = _case(suite, scope.endpoint + versions, f"differs: {paths}", lines if wrong else [])
+    if not wrong and report.evidence.verdict == "no evidence":
+        ElementTree.SubElement(case, "skipped", message=_xml(f"no evidence: {sentence(report)}"))
+    ElementTree.SubElement(case, "system-out").text = _xml(sentence(report))
+
+
+def _case(suite: ElementTree.Element, name: str, message: str, lines: Sequence[str]) -> ElementTree.Element:
+    case = ElementTree.SubElement(suite, "testcase", classname="strangler.replay", name=_xml(name))
+    if lines:
+        failure = ElementTree.SubElement(case, "failure", message=_xml(message), type="difference")
+        failure.text = _xml("\n".join(lines))
+    return case
+
+
+def example_text(example: Example) -> str:
+    """On one line; the values may hold any characters."""
+    sides = (("legacy", example.legacy), ("async", example.async_))
+    values = ", ".join(f"{name} {'has none' if value is None else value}" for name, value in sides)
+    return f"{example.method} {example.target}: {values}"
+
+
+def _xml(text: str) -> str:
+    return _not_xml("\ufffd", text)

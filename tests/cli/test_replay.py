@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import itertools
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from click.testing import CliRunner, Result
+
+from proxy.cli import main
+from tests.compare.backends import Backend, Reply, backend
+
+Replies = Mapping[str, Reply | Callable[[], Reply]]
+ENDPOINTS = "endpoints: {GET /a: {}, GET /b: {}, POST /a: {}}"
+FAST = ("--rate", "5000")
+
+
+def counting(change: Callable[[int], object], version: str = "1") -> Callable[[], Reply]:
+    """Answers with what `change` makes of the number of the request."""
+    numbers = itertools.count()
+    headers = {"content-type": "application/json", "x-version": version}
+    return lambda: Reply(json.dumps(change(next(numbers))).encode(), headers=headers)
+
+
+def log(tmp_path: Path, targets: list[str], status: int = 200) -> Path:
+    path = tmp_path / "access.log"
+    lines = (json.dumps({"method": "GET", "target": target, "status": status}) for target in targets)
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def config(tmp_path: Path, legacy: str, async_: str, more: str = ENDPOINTS) -> Path:
+    path = tmp_path / "routing.yaml"
+    path.write_text(f"backends: {{legacy: {{url: '{legacy}'}}, async: {{url: '{async_}'}}}}\n{more}")
+    return path
+
+
+def replayed(
+    tmp_path: Path, file: Path, legacy: Replies, async_: Replies, *arguments: str, more: str = ENDPOINTS
+) -> tuple[Result, Backend, Backend]:
+    with backend(legacy) as ours, backend(async_) as theirs:
+        path = config(tmp_path, ours.url, theirs.url, more)
+        result = CliRunner().invoke(main, ["replay", str(file), "--config", str(path), *FAST, *arguments])
+    return result, ours, theirs
+
+
+def test_noise_is_set_aside_and_a_fault_is_found_with_an_example(tmp_path: Path) -> None:
+    legacy = {"/a?x": counting(lambda n: {"at": n, "v": 1}), "/b": Reply(b"[1]")}
+    async_ = {"/a?x": counting(lambda n: {"at": -n, "v": 1 if n % 5 else 2}, "2"), "/b": Reply(b"[1]")}
+    file, report = log(tmp_path, ["/a?x"] * 40 + ["/b"] * 31 + ["/c"]), tmp_path / "report.xml"
+    result, ours, _ = replayed(tmp_path, file, legacy, async_, "--json", "--junit", str(report))
+    assert result.exit_code == 1, result.output
+    found = json.loads(result.stdout)
+    assert (found["requests"], found["compared"], found["equal"]) == (72, 71, False)
+    assert found["skipped"] == {"not listed in routing.yaml": 1}
+    a, b = found["endpoints"]
+    assert (a["endpoint"], a["verdict"], a["k"], a["versions"]) == (
+        "GET /a",
+        "differs",
+        8,
+        {"legacy": "1", "async": "2"},
+    )
+    assert {each["path"]: each["verdict"] for each in a["fields"]} == {"v": "fault", "at": "noise"}
+    example = {"method": "GET", "target": "/a?x", "kind": "value", "legacy": "1", "async": "2"}
+    assert a["fields"][0]["examples"][0] == example
+    assert (b["verdict"], b["n"], b["fields"]) == ("likely equal", 31, [])
+    assert b["bound"] == pytest.approx(0.092, abs=0.001)
+    assert all(fields["x-shadow"] == "1" for _, _, fields in ours.requests)
+    suite = ElementTree.parse(report).getroot()[0]
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("4", "1", "0")
+    failed = suite.find("testcase/failure")
+    assert failed is not None
+    assert (failed.get("message"), "GET /a?x: legacy 1, async 2" in str(failed.text)) == ("differs: v", True)
+
+
+def test_equal_backends_exit_0_and_people_see_the_bound(tmp_path: Path) -> None:
+    replies = {"/a": Reply(b'{"v":1}')}
+    result, *_ = replayed(tmp_path, log(tmp_path, ["/a"] * 40), replies, replies)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines() == [
+        "GET /a  likely equal (bound 7.2 %)  legacy ?, async ?",
+        "  40 compared, 30 with legacy asked twice, 0 differ;"
+        " with 95 % confidence fewer than 7.2 % of requests do",
+        "  statuses: 200 (40)",
+        "40 of 40 requests compared: nothing differs but noise",
+    ]
+    assert not (tmp_path / "access.log.replay").exists()
+
+
+def test_a_difference_in_few_requests_is_no_evidence_but_exits_1(tmp_path: Path) -> None:
+    replies = {"/a": Reply(b"1")}, {"/a": Reply(b"2")}
+    result, *_ = replayed(tmp_path, log(tmp_path, ["/a"] * 3), *replies, "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["endpoints"][0]["verdict"] == "no evidence"
+
+
+def test_what_moves_between_two_questions_is_no_difference(tmp_path: Path) -> None:
+    """A write comes between legacy's answer and async's, where only one answer of legacy was planned."""
+    at = 20 * 2 + 1  # legacy's number of the 21st request; the first 20 are asked twice
+    legacy = {"/a": counting(lambda n: {"v": "old" if n < at else "new"})}
+    async_ = {"/a": counting(lambda n: {"v": "old" if n < 20 else "new"})}
+    file = log(tmp_path, ["/a"] * 40)
+    result, *_ = replayed(tmp_path, file, legacy, async_, "--json", "--concurrency", "1")
+    (found,) = json.loads(result.stdout)["endpoints"]
+    assert (result.exit_code, found["verdict"], found["moved"], found["fields"]) == (0, "likely equal", 1, [])
+
+
+def test_rules_hide_and_are_counted(tmp_path: Path) -> None:
+    replies = {"/a": Reply(b'{"v":1}')}, {"/a": Reply(b'{"v":2}')}
+    more = "endpoints: {GET /a: {compare: {rules: [{ignore: v}]}}}"
+    result, *_ = replayed(tmp_path, log(tmp_path, ["/a"] * 5), *replies, "--json", more=more)
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["endpoints"][0]["hidden"] == [{"rule": "ignore v", "count": 5}]
+
+
+def test_refused_credentials_are_no_evidence(tmp_path: Path) -> None:
+    """The log says 200, the backends 401: nobody has seen an answer."""
+    replies = {"/a": Reply(b"{}", 401)}
+    result, *_ = replayed(tmp_path, log(tmp_path, ["/a"] * 3), replies, replies)
+    assert "skipped: 3 legacy says 401: credentials? (GET /a)" in result.stdout
+    assert "0 of 3 requests compared" in result.stdout
+
+
+def test_headers_are_sent_and_writes_only_to_a_named_sandbox(tmp_path: Path) -> None:
+    entries = [
+        {"request": {"method": method, "url": "http://api/a", "headers": [], **more}}
+        for method, more in (("GET", {}), ("POST", {"postData": {"text": "{}"}}), ("GET", {}))
+    ]
+    file = tmp_path / "x.har"
+    file.write_text(json.dumps({"log": {"entries": entries}}))
+    replies = {"/a": Reply(b"{}")}
+    header = ("-H", "Authorization: Bearer k")
+    result, ours, theirs = replayed(tmp_path, file, replies, replies, *header)
+    assert "skipped: 1 it may change something (POST /a)" in result.stdout
+    assert {(method, fields["authorization"]) for method, _, fields in ours.requests + theirs.requests} == {
+        ("GET", "Bearer k")
+    }
+    result, ours, theirs = replayed(tmp_path, file, replies, replies, "--sandbox", "http://127.0.0.1:1")
+    assert (result.exit_code, ours.requests, theirs.requests) == (2, [], [])
+    assert "Name each address as in routing.yaml and no other: http://127.0.0.1:" in result.stderr
+    with backend(replies) as ours, backend(replies) as theirs:
+        path = config(tmp_path, ours.url, theirs.url)
+        sandbox = ["--sandbox", ours.url, "--sandbox", theirs.url]
+        result = CliRunner().invoke(main, ["replay", str(file), "--config", str(path), *FAST, *sandbox])
+    assert result.exit_code == 0, result.output
+    assert [method for method, *_ in theirs.requests] == ["GET", "POST", "GET"]
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments", "message"),
+    [
+        ('{"method": "GET", "target": "/a"}\nx\n', (), ":2: not a line of an access log"),
+        ('{"log": {"entries": [', (), ":1: not JSON"),
+        ("", (), "there is no request in it"),
+        ('{"method": "GET", "target": "/a"}', ("--rate", "0"), "--rate 0 is not"),
+        ('{"method": "GET", "target": "/a"}', ("--concurrency", "0"), "--concurrency 0 is not"),
+        ('{"method": "GET", "target": "/a"}', ("--endpoint", "GET /z"), "there are GET /a, GET /b"),
+        ('{"method": "GET", "target": "/a"}', ("-H", "x"), "is not 'name: value'"),
+    ],
+)
+def test_bad_input_exits_2_and_sends_nothing(
+    tmp_path: Path, content: str, arguments: tuple[str, ...], message: str
+) -> None:
+    file = tmp_path / "input"
+    file.write_text(content)
+    result, ours, theirs = replayed(tmp_path, file, {}, {}, *arguments)
+    assert (result.exit_code, ours.requests + theirs.requests) == (2, [])
+    assert message in result.stderr
+
+
+def test_backends_that_are_gone_end_it_and_the_next_run_goes_on(tmp_path: Path) -> None:
+    replies = {"/a": Reply(b"1")}
+    file = log(tmp_path, ["/a"] * 60)
+    with backend(replies) as ours, backend(replies) as theirs:
+        path = config(tmp_path, ours.url, theirs.url)
+    command = ["replay", str(file), "--config", str(path), *FAST]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 1
+    assert "stopped: 20 requests in a row had no answer: legacy at http://127.0.0.1:" in result.stdout
+    state = json.loads((tmp_path / "access.log.replay").read_text())
+    assert (state["through"], state["beyond"], state["missing"]) == (0, [], [])
+    file.write_text(file.read_text() + "\n")
+    result = CliRunner().invoke(main, command)
+    assert (result.exit_code, "--restart begins anew" in result.stderr) == (2, True)
+
+
+def test_a_single_request_without_an_answer_exits_1_and_names_its_endpoint(tmp_path: Path) -> None:
+    replies = {"/a": Reply(b"1"), "/b": Reply(b"1")}
+    broken = Reply(b"not packed at all", headers={"content-encoding": "gzip"})
+    file = log(tmp_path, ["/a", "/b", "/a"])
+    result, *_ = replayed(tmp_path, file, replies, {**replies, "/b": broken})
+    assert result.exit_code == 1
+    assert "not answered: 1 of GET /b" in result.stdout
+
+
+def test_ctrl_c_stops_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    replies = {"/a": Reply(b"1")}
+    file = log(tmp_path, ["/a"] * 60)
+    with backend(replies) as ours, backend(replies) as theirs:
+        path = config(tmp_path, ours.url, theirs.url)
+        command = [sys.executable, "-m", "proxy", "replay", str(file), "--config", str(path), "--json"]
+        process = subprocess.Popen([*command, "--rate", "40"], stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + 30
+        while len(theirs.requests) < 5 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=30)
+        assert process.returncode == 130, told
+        assert "the same command goes on" in told
+        before = json.loads((tmp_path / "access.log.replay").read_text())["through"]
+        asked = len(theirs.requests)
+        assert 0 < before <= asked < 60
+        result = CliRunner().invoke(main, [*command[3:], *FAST])
+    assert result.exit_code == 0, result.output
+    (found,) = json.loads(result.stdout)["endpoints"]
+    assert found["n"] == 60
+    assert len(theirs.requests) - asked <= 60 - before
+
+
+def test_secrets_are_neither_told_nor_kept(tmp_path: Path) -> None:
+    legacy = {"/a?sig=s3cret-sig": Reply(b'{"iban":"s3cret-one","v":1,"e":"for s3cret-key"}')}
+    async_ = {"/a?sig=s3cret-sig": Reply(b'{"iban":"s3cret-two","v":2,"e":"-"}')}
+    file, report = log(tmp_path, ["/a?sig=s3cret-sig"] * 3 + ["/b"] * 50), tmp_path / "report.xml"
+    more = "compare: {redact: [iban]}\n" + ENDPOINTS
+    gone = {"/b": Reply(b"not packed at all", headers={"content-encoding": "gzip"})}
+    arguments = ("--json", "--junit", str(report), "-H", "Authorization: Bearer s3cret-key")
+    result, *_ = replayed(tmp_path, file, legacy | gone, async_, *arguments, more=more)
+    told = [result.stdout, report.read_text(), (tmp_path / "access.log.replay").read_text()]
+    for text in told:
+        assert "iban" in text
+        assert "redacted:" in text
+        assert "s3cret" not in text

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import pytest
+
+from proxy.compare.replay import Options, Planned, Skip, plan
+from proxy.compare.replay_source import Recorded
+from proxy.config import load_text
+
+TEXT = """
+backends: {legacy: {url: 'http://a'}, async: {url: 'http://b'}}
+endpoints: {'GET /a/{id}': {}, 'POST /a': {}, 'DELETE /a/{id}': {}, 'POST /search': {safe: true}}
+"""
+SNAPSHOT = load_text(TEXT, source="x", environ={}).snapshot
+OPTIONS = Options(rate=10, concurrency=2)
+
+
+def recorded(method: str = "GET", target: str = "/a/1", host: str | None = None, **more: object) -> Recorded:
+    return Recorded(method, target, {}, b"", host, 200, None)._replace(**more)
+
+
+def reason(found: Planned | Skip) -> str:
+    assert isinstance(found, Skip)
+    return found.reason
+
+
+def test_recorded_headers_are_sent_and_given_ones_replace_them() -> None:
+    options = OPTIONS._replace(headers={"authorization": "Bearer mine"})
+    headers = {"authorization": "Bearer theirs", "accept": "x"}
+    found = plan(SNAPSHOT, options, recorded(host="api.example:8080", headers=headers))
+    assert isinstance(found, Planned)
+    assert found.endpoint.name == "GET /a/{id}"
+    assert [found.head.get(name) for name in (b"host", b"authorization", b"accept", b"x-shadow")] == [
+        *(b"api.example:8080", b"Bearer mine", b"x", b"1")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "expected"),
+    [
+        (recorded(target="/b"), OPTIONS, "not listed in routing.yaml"),
+        (recorded(target="/a//1"), OPTIONS, "not listed in routing.yaml"),
+        (recorded(target="nonsense"), OPTIONS, "not a request that the proxy takes"),
+        (recorded(target="/a/\u20ac"), OPTIONS, "not a request that the proxy takes"),
+        (recorded(skip="masked"), OPTIONS, "masked"),
+        (recorded(host="cdn"), OPTIONS._replace(hosts=frozenset({"api"})), "of another host than api"),
+        (recorded(), OPTIONS._replace(endpoints=frozenset({"POST /a"})), "not asked for"),
+        (recorded("POST", "/a"), OPTIONS, "it may change something"),
+        (recorded("DELETE"), OPTIONS, "it may change something"),
+        (recorded("POST", "/search"), OPTIONS, "its body is not in the log"),
+        (recorded("POST", "/a"), OPTIONS._replace(sandbox=True), "its body is not in the log"),
+    ],
+)
+def test_what_is_not_repeated_says_why(given: Recorded, options: Options, expected: str) -> None:
+    assert reason(plan(SNAPSHOT, options, given)) == expected
+
+
+def test_a_sandbox_takes_writes_and_a_safe_post_needs_none() -> None:
+    write = recorded("POST", "/a", host="h", body=b"{}")
+    found = plan(SNAPSHOT, OPTIONS._replace(sandbox=True), write)
+    assert isinstance(found, Planned)
+    assert (found.body, found.head.get(b"content-length")) == (b"{}", b"2")
+    assert isinstance(plan(SNAPSHOT, OPTIONS, write._replace(target="/search")), Planned)

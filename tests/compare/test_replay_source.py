@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import json
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from proxy.compare import replay_source
+from proxy.compare.replay_source import BadInput, Recorded, Survey, format_of, requests, survey
+from proxy.edge.access_log import Entry, line
+
+
+def entry(url: str = "http://api.example/a?b=1", **request: object) -> dict[str, object]:
+    return {"request": {"method": "GET", "url": url, "headers": []} | request, "response": {"status": 200}}
+
+
+def har(tmp_path: Path, *entries: object) -> Path:
+    path = tmp_path / "session.har"
+    path.write_text(json.dumps({"log": {"version": "1.2", "entries": entries}}, indent=1))
+    return path
+
+
+def read(path: Path) -> list[Recorded]:
+    return list(requests(path, format_of(path)))
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(BadInput) as error:
+        survey(path)
+    return str(error.value).replace(f"{path}:", "")
+
+
+def test_the_proxys_own_log_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    entries = [
+        Entry(0.0, "10.0.0.7", "GET", b"/a?x=%41\xe9", "GET /a", "legacy", "weight", 200, 0.1),
+        Entry(0.0, "10.0.0.7", "GET", b"/a?token=secret", "GET /a", "legacy", "weight", 200, 0.1),
+        Entry(0.0, "10.0.0.7", "GET", b"/" + b"a" * 3000, None, "legacy", "unlisted", 200, 0.1),
+        Entry(0.0, "", None, b"", None, "proxy", "bad_header", 400, 0.0),
+    ]
+    path.write_bytes(b"".join(map(line, entries)))
+    assert survey(path) == Survey("access log", 4, None)
+    first, *others = read(path)
+    assert first == Recorded("GET", "/a?x=%41\xe9", {}, b"", None, 200, None)
+    assert [each.skip for each in others] == [
+        "a value in its query is masked",
+        "its target is cut",
+        "refused before it was a request",
+    ]
+
+
+def test_every_bad_line_is_named_and_then_enough(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    good = json.dumps({"method": "GET", "target": "/a"})
+    path.write_text("\n".join([good, "x", "", good, '{"method": 1, "target": "/"}']))
+    assert refused(path).splitlines() == [
+        "2: not a line of an access log: JSON is malformed: invalid character (byte 0)",
+        "5: not a line of an access log: Expected `str | null`, got `int` - at `$.method`",
+    ]
+    path.write_text("x\n" * 100)
+    assert len(refused(path).splitlines()) == replay_source.MAX_ERRORS + 1
+    path.write_bytes(b"x" * (replay_source.MAX_LINE + 1))
+    assert refused(path) == "1: a line is over 262144 bytes: this is no access log"
+
+
+def test_har_entries_become_requests_without_what_belongs_to_their_connection(tmp_path: Path) -> None:
+    names = (":path", "Accept", "Cookie", "Connection", "If-None-Match", "Accept-Encoding", "Idempotency-Key")
+    headers = [{"name": name, "value": "v"} for name in names]
+    post = {"mimeType": "text/plain", "text": "h\u00e9"}
+    path = har(tmp_path, entry(headers=headers), entry("https://b/", method="POST", postData=post))
+    assert survey(path) == Survey("HAR", 2, "api.example")
+    get, write = read(path)
+    assert get == Recorded("GET", "/a?b=1", {"accept": "v", "cookie": "v"}, b"", "api.example", 200, None)
+    assert (write.method, write.target, write.body) == ("POST", "/", "h\u00e9".encode())
+
+
+def test_har_entries_that_can_not_be_repeated_say_why(tmp_path: Path) -> None:
+    path = har(tmp_path, entry("data:text/plain,x"), entry(method="POST", postData={"params": []}))
+    assert [each.skip for each in read(path)] == ["not http", "its body is not in the file"]
+
+
+def test_bad_har_files_name_the_line(tmp_path: Path) -> None:
+    path = har(tmp_path, entry(), {"request": {"method": "GET"}}, entry(headers=[1]))
+    lines = path.read_text().splitlines()
+    ends = [number for number, text in enumerate(lines, 1) if text.rstrip(",") == "   }"]
+    found = refused(path).splitlines()
+    assert [int(each.split(":")[0]) for each in found] == ends[1:]
+    assert "'url' is missing" in found[0]
+    path.write_text("\n".join([*lines[:12], "oops", *lines[12:]]))
+    assert refused(path).startswith("13: not JSON: lexical error")
+
+
+def test_a_file_of_any_size_takes_little_memory(tmp_path: Path) -> None:
+    path = har(tmp_path, *(entry(headers=[{"name": "a", "value": "v" * 1000}]) for _ in range(1500)))
+    assert path.stat().st_size > 1_500_000
+    tracemalloc.start()
+    assert survey(path).requests == 1500
+    assert sum(1 for _ in requests(path, "HAR")) == 1500
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 700_000
