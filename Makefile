@@ -7,10 +7,10 @@ PYTEST_WORKERS ?= 2
 BROWSER := $(shell command -v chromium >/dev/null && command -v chromedriver)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check faults bench bench-conformance soak clean
+.PHONY: help setup demo test check faults bench bench-headline bench-100k bench-conformance soak clean
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
 
 $(STAMP): pyproject.toml constraints.txt
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV) || { echo "python3 with venv is needed (Debian: apt-get install python3-venv)"; exit 1; }
@@ -36,6 +36,13 @@ faults: $(STAMP)  ## 20,000 writes and 200 faults, then the databases; FAULTS="-
 
 bench: $(STAMP)  ## cost of the data path beside nginx, HAProxy and Starlette + httpx
 	$(BIN)/python -m bench
+	$(BIN)/python -m bench.writes
+
+bench-headline: $(STAMP)  ## users that Flask and FastAPI bear, for I/O waits of 20 to 200 ms; about 12 minutes; writes docs/scale.md
+	$(BIN)/python -m bench.headline --document docs/scale.md
+
+bench-100k: $(STAMP)  ## 100,000 connections open at once through the proxy; about 7 minutes; writes docs/scale.md
+	$(BIN)/python -m bench.hundredk --document docs/scale.md
 
 bench-conformance: $(STAMP)  ## odd and hostile bytes to this proxy, nginx and HAProxy; writes docs/conformance.md
 	$(BIN)/python -m bench.conformance docs/conformance.md

@@ -36,11 +36,16 @@ def render(document: Mapping[str, Any]) -> str:
 
 def replace(text: str, figures: str) -> str:
     """Raises ValueError if the document has no markers."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    return between(text, figures, BEGIN, END)
+
+
+def between(text: str, figures: str, first: str, last: str) -> str:
+    """`text` with `figures` in place of what is between two lines. Raises ValueError if those are missing."""
+    before, begin, rest = text.partition(first)
+    _, end, after = rest.partition(last)
     if not begin or not end:
-        raise ValueError(f"the document needs the lines {BEGIN!r} and {END!r}")
-    return f"{before}{BEGIN}\n{figures}\n{END}{after}"
+        raise ValueError(f"the document needs the lines {first!r} and {last!r}")
+    return f"{before}{first}\n{figures}\n{last}{after}"
 
 
 def _scenario(name: str, results: Mapping[str, Mapping[str, Any]]) -> str:
@@ -52,7 +57,7 @@ def _scenario(name: str, results: Mapping[str, Mapping[str, Any]]) -> str:
         failed = sum(one["errors"] for one in result["rounds"])
         ratios = [result["cpu_ratio"][peer] for peer in peers]
         rows.append([target, *cells, f"{min(cpu):,.1f}-{max(cpu):,.1f}", str(failed), *ratios])
-    return f"**{SCENARIOS[name].title}** (`{name}`)\n\n{_table(rows)}"
+    return f"**{SCENARIOS[name].title}** (`{name}`)\n\n{table(rows)}"
 
 
 def _probe(name: str, results: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
@@ -61,7 +66,7 @@ def _probe(name: str, results: Mapping[str, Sequence[Mapping[str, float]]]) -> s
     for target, rounds in results.items():
         values = [[one[column] for one in rounds if column in one] for column in columns]
         rows.append([target, *(format(median(found), ",.2f") if found else "" for found in values)])
-    return f"**{PROBES[name].title}** (`{name}`)\n\n{_table(rows)}"
+    return f"**{PROBES[name].title}** (`{name}`)\n\n{table(rows)}"
 
 
 def _chart(name: str, results: Mapping[str, Mapping[str, Any]]) -> str:
@@ -79,7 +84,8 @@ def _chart(name: str, results: Mapping[str, Mapping[str, Any]]) -> str:
     )
 
 
-def _table(rows: Iterable[Sequence[str]]) -> str:
+def table(rows: Iterable[Sequence[str]]) -> str:
+    """The first row is the header."""
     header, *body = [f"| {' | '.join(row)} |" for row in rows]
     columns = header.count("|") - 1
     return "\n".join([header, "|---" + "|--:" * (columns - 1) + "|", *body])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -11,6 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 BUSY: Final = 1.0  # seconds that SQLite waits for another process's lock
 TIMEOUT: Final = 2.0  # seconds that PostgreSQL has for a connection, and for a statement
 CONNECTIONS: Final = 8
+
+Isolation = Literal["READ COMMITTED", "AUTOCOMMIT"]
 
 
 class StoreUnavailable(Exception):
@@ -64,8 +66,14 @@ def async_engine(url: str, file: Path | None = None) -> AsyncEngine:
         )
         _configure(engine.sync_engine)
         return engine
+    return postgresql_engine(url)
+
+
+def postgresql_engine(url: str, isolation: Isolation = "READ COMMITTED") -> AsyncEngine:
+    """With AUTOCOMMIT each statement is a transaction of its own, at no cost of its own."""
     return create_async_engine(
         _postgresql_url(url),
+        isolation_level=isolation,
         pool_size=CONNECTIONS,
         max_overflow=0,
         pool_timeout=TIMEOUT,

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from proxy.core.idempotency import Record, Verdict, Wanted
 from proxy.store import statements
 from proxy.store.claims import Claims
-from proxy.store.engines import StoreUnavailable, async_engine
+from proxy.store.engines import StoreUnavailable, postgresql_engine
 from proxy.store.schema import TooNew, incarnations, migrate
 
 LEASE: Final = 15.0  # seconds
@@ -33,9 +33,9 @@ class PostgresqlClaims(Claims):
     """Connects with the first call; the pool replaces broken connections."""
 
     def __init__(self, url: str, incarnation: str) -> None:
-        self._engine: AsyncEngine = async_engine(url)
         # Each statement is a transaction of its own: one round trip, durable when it returns.
-        self._single = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._engine: AsyncEngine = postgresql_engine(url, "AUTOCOMMIT")
+        self._whole = self._engine.execution_options(isolation_level="READ COMMITTED")
         self._ready = asyncio.Lock()
         self._migrated = False
         self._renewed = 0.0  # monotonic
@@ -75,7 +75,7 @@ class PostgresqlClaims(Claims):
     async def _run(self, work: Callable[[sa.Connection], T]) -> T:
         try:
             await self._migrate()
-            async with self._single.connect() as connection:
+            async with self._engine.connect() as connection:
                 return await connection.run_sync(work)
         except (sa.exc.SQLAlchemyError, OSError, TimeoutError, TooNew) as error:
             raise StoreUnavailable(f"PostgreSQL: {getattr(error, 'orig', None) or error}") from error
@@ -85,6 +85,6 @@ class PostgresqlClaims(Claims):
             return
         async with self._ready:
             if not self._migrated:
-                async with self._engine.begin() as connection:
+                async with self._whole.begin() as connection:
                     await connection.run_sync(migrate, "claims")
                 self._migrated = True
