@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
 import json
 import resource
 import socket
 import sys
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -71,14 +73,12 @@ class Crowd:
         refused, start = shared.refused, shared.loop.time()
         await asyncio.sleep(seconds)
         now = shared.loop.time()
-        shared.settle(now)
         shared.tally = Tally()
         lags = sorted(tally.lags)
         return {
             "seconds": now - start,
-            "latencies": {
-                kind: [round(one * 1e3, 2) for one in found] for kind, found in tally.latencies.items()
-            },
+            "latencies": _milliseconds(tally.latencies),
+            "waiting": _milliseconds(shared.waiting(now)),
             "errors": tally.errors,
             "lag_ms": round(lags[int(len(lags) * 0.99)] * 1e3, 2) if lags else 0.0,
             "received": tally.received,
@@ -98,10 +98,10 @@ class Crowd:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 sock.bind((self._source(len(self.shared.users)), 0))
                 await asyncio.wait_for(loop.sock_connect(sock, ("127.0.0.1", self.port)), 30)
-                await loop.create_connection(lambda number=number: User(self.shared, number), sock=sock)
+                await loop.create_connection(partial(User, self.shared, number), sock=sock)
             except OSError as error:
                 sock.close()
-                what = error.strerror or type(error).__name__
+                what = errno.errorcode.get(error.errno or 0, type(error).__name__)
                 self.failed[what] = self.failed.get(what, 0) + 1
 
     async def _end(self, count: int) -> None:
@@ -119,6 +119,10 @@ class Crowd:
     def _source(self, number: int) -> str:
         """127.1.PROCESS.n: the whole of 127.0.0.0/8 is this machine."""
         return f"127.1.{self.process % 250}.{1 + number // PER_ADDRESS}"
+
+
+def _milliseconds(seconds: dict[str, list[float]]) -> dict[str, list[float]]:
+    return {kind: [round(one * 1e3, 2) for one in found] for kind, found in seconds.items()}
 
 
 async def run(options: argparse.Namespace) -> None:

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import selectors
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -15,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.processes import BenchError, Child
+from bench.crowd import lines
+from bench.processes import BenchError
 
 
 @dataclass
@@ -24,6 +20,7 @@ class Window:
 
     seconds: float = 0.0
     latencies: dict[str, list[float]] = field(default_factory=dict)
+    waiting: dict[str, list[float]] = field(default_factory=dict)  # without an answer for long, at its end
     errors: Counter[str] = field(default_factory=Counter)
     lag_ms: float = 0.0  # 99th percentile by which the users' own process was late
     received: int = 0
@@ -48,23 +45,29 @@ class Window:
 
     def percentile(self, share: float, less: Callable[[str], float] = lambda kind: 0.0) -> float:
         """Milliseconds; `less` says what to take off each latency of a kind. NaN without samples."""
-        all_ = sorted(one - less(kind) for kind, found in self.latencies.items() for one in found)
+        all_ = sorted(
+            one - less(kind)
+            for some in (self.latencies, self.waiting)
+            for kind, found in some.items()
+            for one in found
+        )
         return all_[math.ceil(share * len(all_)) - 1] if all_ else math.nan
 
     def after(self, later: Window) -> Window:
         """This window and the one right after it as one."""
-        return Window(self.seconds + later.seconds, **_sums(self, later), users=later.users)
+        seconds = self.seconds + later.seconds
+        return Window(seconds, **_sums(self, later), waiting=later.waiting, users=later.users)
 
     def beside(self, other: Window) -> Window:
         """This window and the same time's of another process as one."""
-        users = self.users + other.users
-        return Window(max(self.seconds, other.seconds), **_sums(self, other), users=users)
+        waiting = _joined(self.waiting, other.waiting)
+        seconds, users = max(self.seconds, other.seconds), self.users + other.users
+        return Window(seconds, **_sums(self, other), waiting=waiting, users=users)
 
 
 def _sums(one: Window, other: Window) -> dict[str, Any]:
-    kinds = {*one.latencies, *other.latencies}
     return {
-        "latencies": {kind: one.latencies.get(kind, []) + other.latencies.get(kind, []) for kind in kinds},
+        "latencies": _joined(one.latencies, other.latencies),
         "errors": one.errors + other.errors,
         "lag_ms": max(one.lag_ms, other.lag_ms),
         "received": one.received + other.received,
@@ -72,12 +75,20 @@ def _sums(one: Window, other: Window) -> dict[str, Any]:
     }
 
 
+def _joined(one: dict[str, list[float]], other: dict[str, list[float]]) -> dict[str, list[float]]:
+    return {kind: one.get(kind, []) + other.get(kind, []) for kind in {*one, *other}}
+
+
 class Crowd:
     """Users in `processes` processes, all asking the same port."""
 
     def __init__(self, port: int, processes: int, arguments: Sequence[str], directory: Path) -> None:
         self.children = [
-            _start(directory, [f"--port={port}", f"--process={number}", *arguments], number)
+            lines.start(
+                f"crowd-{number}",
+                ["bench.crowd", f"--port={port}", f"--process={number}", *arguments],
+                directory,
+            )
             for number in range(processes)
         ]
 
@@ -90,7 +101,7 @@ class Crowd:
         each, extra = divmod(count, len(self.children))
         commands = [{"do": "users", "count": each + (n < extra)} for n in range(len(self.children))]
         answers = self._ask(commands, patience)
-        there = sum(answer["users"] for answer in answers)
+        there: int = sum(answer["users"] for answer in answers)
         if there < count:
             raise BenchError(f"{count - there} of {count} users could not connect: {answers[0]['failed']}")
         return there
@@ -115,36 +126,6 @@ class Crowd:
     def _ask(self, commands: Sequence[dict[str, Any]], patience: float) -> list[dict[str, Any]]:
         """All at once, then all answers. Raises BenchError for one that ends or is late."""
         for child, command in zip(self.children, commands, strict=True):
-            assert child.process.stdin is not None
-            child.process.stdin.write(json.dumps(command).encode() + b"\n")
-            child.process.stdin.flush()
+            lines.tell(child, command)
         until = time.monotonic() + patience
-        return [json.loads(_line(child, until)) for child in self.children]
-
-
-def _start(directory: Path, arguments: Sequence[str], number: int) -> Child:
-    log = directory / f"crowd-{number}.log"
-    with log.open("wb") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "bench.crowd", *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-        )
-    return Child(f"crowd-{number}", process, log)
-
-
-def _line(child: Child, until: float) -> bytes:
-    assert child.process.stdout is not None
-    descriptor = child.process.stdout.fileno()
-    received = b""
-    with selectors.DefaultSelector() as selector:
-        selector.register(descriptor, selectors.EVENT_READ)
-        while not received.endswith(b"\n"):
-            if not selector.select(max(0.0, until - time.monotonic())):
-                raise BenchError(f"{child.name} did not answer in time")
-            data = os.read(descriptor, 1 << 20)
-            if not data:
-                raise BenchError(child.failure())
-            received += data
-    return received
+        return [lines.hear(child, until) for child in self.children]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,13 +20,14 @@ class Meter:
         self._machine = machine()
 
     def read(self) -> dict[str, float]:
-        """Cores by kind; `machine` is all that ran here, also what is not ours; `cores` is all there are."""
+        """Cores by kind; `others` ran here but is not ours; `machine` is all, `cores` what there is."""
         elapsed = max(1e-6, time.monotonic() - self._start)
         after, (busy, total) = self._seconds(), machine()
         cores = {kind: round((after[kind] - self._before[kind]) / elapsed, 4) for kind in self._kinds}
-        share = (busy - self._machine[0]) / max(1e-6, total - self._machine[1])
-        available = round((total - self._machine[1]) / elapsed)
-        return {**cores, "machine": round(share * available, 4), "cores": available}
+        available = os.cpu_count() or 1
+        used = available * (busy - self._machine[0]) / max(1e-6, total - self._machine[1])
+        others = max(0.0, used - sum(cores.values()))
+        return {**cores, "others": round(others, 4), "machine": round(used, 4), "cores": available}
 
     def _seconds(self) -> dict[str, float]:
         return {

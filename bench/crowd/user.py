@@ -11,7 +11,7 @@ from bench.crowd.mix import Asker
 
 _length = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE).search
 _chunked = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE).search
-LATE = 1.0  # seconds after which a request without an answer is a sample, at the end of a window
+LATE = 0.8  # seconds after which a request without an answer is told of, at the end of a window
 
 
 @dataclass
@@ -45,11 +45,13 @@ class Shared:
             return self.think * self.random.uniform(0.5, 1.5)
         return self.random.expovariate(1 / self.think) if self.think else 0.0
 
-    def settle(self, now: float) -> None:
-        """Counts requests that have waited for long as they are: leaving them out would flatter."""
+    def waiting(self, now: float) -> dict[str, list[float]]:
+        """How long requests without an answer have waited, by kind: leaving out long ones would flatter."""
+        found: dict[str, list[float]] = {}
         for user in self.users:
             if user.kind and now - user.due > LATE:
-                self.tally.latencies.setdefault(user.kind, []).append(now - user.due)
+                found.setdefault(user.kind, []).append(now - user.due)
+        return found
 
 
 class User(asyncio.Protocol):

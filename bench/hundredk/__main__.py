@@ -45,7 +45,8 @@ class Parts:
 
 def start(stack: ExitStack, directory: Path, options: argparse.Namespace) -> tuple[Parts, list[str]]:
     """The parts, and what users need to be told of the API."""
-    workers, book, async_ = processes_for(options.connections), [], []
+    book: list[str] = []
+    async_: list[str] = []
     kinds: dict[str, list[int]] = {}
     if options.async_seconds:
         database = site.start_database(stack, directory, 200, 10_000)
@@ -56,7 +57,7 @@ def start(stack: ExitStack, directory: Path, options: argparse.Namespace) -> tup
         kinds |= {"postgres": [database.pid], "fx": [fx.process.pid]}
         book = [f"--book={database.book}"]
     stub, port = _start_stub(stack, directory)
-    proxy = Proxy(directory, workers)
+    proxy = Proxy(directory, processes_for(options.connections))
     url = f"http://127.0.0.1:{port}"
     proxy.start(stack, [url], async_ or [url], 0)
     assert proxy.child is not None

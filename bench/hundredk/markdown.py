@@ -14,8 +14,9 @@ def render(document: Mapping[str, Any]) -> str:
     machine, opening = document["machine"], document["opening"]
     connections = int(document["settings"]["connections"])
     text = (
-        f"Measured {document['at']} on {machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}, "
-        f"Python {machine['python']}. {connections:,} connections from {document['processes of users']} "
+        f"Measured {document['at']} on {machine['cpu']}, {machine['cores']} cores, Linux "
+        f"{machine['kernel']}, Python {machine['python']}. {connections:,} connections from "
+        f"{document['processes of users']} "
         f"processes of users to {document['workers']} workers of the proxy, opened in "
         f"{opening['seconds']:.0f} s ({opening['per_second']:,}/s). Kernel memory for both ends of a "
         f"connection: {opening['kernel_per_connection'] / 1024:.1f} KiB."
@@ -84,7 +85,9 @@ def _resources(phases: Mapping[str, Any], opening: Mapping[str, Any]) -> str:
 
 def per_connection(phase: Mapping[str, Any], opening: Mapping[str, Any]) -> float:
     """KiB that the proxy's processes grew by since before the connections came, for each of them."""
-    return (phase["memory"]["proxy"] - opening["memory_before"]) / max(1, phase["users"]) / 1024
+    grown: int = phase["memory"]["proxy"] - opening["memory_before"]
+    users: int = phase["users"]
+    return grown / max(1, users) / 1024
 
 
 def _goals(phases: Mapping[str, Any], opening: Mapping[str, Any]) -> str:

@@ -1,0 +1,1 @@
+"""How many users legacy and async bear, with the I/O waits that production has."""

@@ -1,0 +1,145 @@
+"""`python -m bench.headline`: the most users that legacy and async bear, for several I/O waits.
+
+Users ask, read, think and ask again, through the proxy; the database and the FX provider answer with a stated
+wait. Ends by itself, in about ten minutes. Exit 1 if a goal was missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import signal
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench import report
+from bench.crowd.document import insert
+from bench.headline import charts, markdown, measures, parts, pydantics
+from bench.headline.capacity import Plan, capacity, waits
+from bench.headline.parts import Parts
+from bench.headline.relaycost import relay_cost
+from bench.processes import BenchError
+
+LEGACY_BOUND, ASYNC_BOUND = 800.0, 150.0
+FULL = Plan(think=10, settle=1.5, seconds=3.6, samples=150, precision=1.15)
+QUICK = Plan(think=1, settle=0.5, seconds=1.5, samples=20, precision=2)
+POOL = {"POOL_MAX": "200"}
+
+
+def run(stack: ExitStack, directory: Path, options: argparse.Namespace) -> dict[str, Any]:
+    plan = QUICK if options.quick else FULL
+    here = parts.start(stack, directory, plan.think, 1_000 if options.quick else parts.ACCOUNTS)
+    found: dict[str, Any] = {"plan": asdict(plan), "processes": options.processes}
+    found["relay"] = relay_cost(here, options.waits)
+    print(f"relay: {found['relay']}", flush=True)
+    found["capacities"] = headline(here, options, plan)
+    if options.measures:
+        found["measures"] = measures.run(here, options, plan, ASYNC_BOUND)
+    found["pydantic"] = pydantics.compare(0.05 if options.quick else 1.0)
+    return found
+
+
+def headline(here: Parts, options: argparse.Namespace, plan: Plan) -> list[dict[str, Any]]:
+    with ExitStack() as stack:
+        half = max(1, options.processes // 2)
+        legacy = parts.legacy(stack, here, options.processes, LEGACY_BOUND)
+        whole = parts.async_(
+            stack, here, f"async x {options.processes}", options.processes, ASYNC_BOUND, POOL
+        )
+        targets = [replace(legacy, name=f"legacy x {options.processes}"), whole]
+        targets.append(parts.some(whole, f"async x {half}", half))
+        trips = {}
+        for target in targets:
+            here.route(target)
+            trips[target.name] = waits(here, target)
+        results = []
+        guesses = dict.fromkeys(trips, 0)
+        for wait in options.waits:
+            for target in targets:
+                guess = guesses[target.name] or _guess(target, trips[target.name], wait, plan)
+                result = capacity(here, target, wait, trips[target.name], plan, guess)
+                results.append(result)
+                if target.backend == "async":  # bound by CPU, which the wait does not change much
+                    guesses[target.name] = result["users"]
+        return results
+
+
+def _guess(target: parts.Target, trips: dict[str, int], wait: float, plan: Plan) -> int:
+    """Users that keep legacy's workers half busy waiting; for async, requests that its CPU may bear."""
+    if target.backend == "async":
+        return max(1, round(80 * plan.think))
+    mean = sum(trips.values()) / len(trips) * wait / 1e3 + 0.01
+    return max(1, round(0.5 * target.processes / mean * plan.think))
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.headline",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="example: python -m bench.headline --quick --waits 50 --no-measures",
+    )
+    waits_help = "milliseconds, separated by commas (20,50,100,200)"
+    parser.add_argument("--waits", type=_numbers, default=[20.0, 50.0, 100.0, 200.0], help=waits_help)
+    parser.add_argument("--processes", type=int, default=4, help="of each backend; async also with half (4)")
+    parser.add_argument("--quick", action="store_true", help="coarse: about a minute")
+    parser.add_argument("--no-measures", dest="measures", action="store_false", help="leave out their table")
+    parser.add_argument("--measures-wait", type=float, default=50.0, help="milliseconds, for that table (50)")
+    parser.add_argument(
+        "--output", type=Path, default=Path("bench/results/headline.json"), help="(%(default)s)"
+    )
+    parser.add_argument("--document", type=Path, help="Markdown whose figures are replaced: docs/scale.md")
+    return parser.parse_args(argv)
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        found = [float(one) for one in text.split(",")]
+    except ValueError:
+        found = []
+    if not found or min(found) < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not numbers from 0, separated by commas")
+    return found
+
+
+def main(argv: list[str] | None = None) -> int:
+    options = parse(argv)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # children are stopped on the way out
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    started = time.monotonic()
+    try:
+        with ExitStack() as stack:
+            directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="headline-")))
+            found = run(stack, directory, options)
+    except BenchError as error:
+        print(f"headline: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    document = {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": report.machine(),
+        "took": round(time.monotonic() - started),
+        "settings": {name: str(value) for name, value in vars(options).items()},
+        **found,
+    }
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(document, indent=1) + "\n")
+    figures = markdown.render(document)
+    print(f"{figures}\n\nwritten to {options.output} after {document['took']} s")
+    if options.document:
+        charts.write(document, options.document.parent / "img")
+        insert(options.document, "bench-headline", figures)
+    return 0 if markdown.reached(document) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
