@@ -1,21 +1,20 @@
 """Mixed traffic for a long time, while weights flip, backends and workers are killed: `python -m bench.soak`.
 
-Ends by itself with a table. Exit 1 if something failed that nothing had disturbed, if a worker holds
-connections or descriptors after the clients have gone, or if memory grows (judged from five minutes on).
+Ends by itself with a table. Exit 1 if something failed that no kill explains, if a worker holds connections,
+tasks or descriptors after the clients have gone, or if memory grows (judged from five minutes on).
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import math
 import os
 import random
 import signal
 import sys
 import tempfile
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,8 +23,8 @@ import httpx2
 
 from bench.processes import Child, free_port, spawn, wait_for_port
 from bench.soak_clients import Clients
+from bench.soak_excuses import ASYNC, LEGACY, WORKER, Disturbance, excuse
 
-DISTURBED = 3.0  # seconds after a kill in which failures are expected
 QUIESCENCE = 15.0  # seconds in which everything must be given back; pooled connections live for 4
 GROWTH = 24.0  # MiB per hour that a worker may grow
 JUDGED = 240.0  # seconds of samples after warm-up from which on growth is judged
@@ -33,7 +32,7 @@ WARM_UP = 0.2  # share of the run
 CONFIG = """\
 server: {{listen: "127.0.0.1:{data}", admin: "127.0.0.1:{admin}", workers: 2, runtime_dir: {directory}/run,
   state: "sqlite:///{directory}/state.db"}}
-backends: {{legacy: {{url: "http://127.0.0.1:{legacy}"}}, async: {{url: "http://127.0.0.1:{async_}"}}}}
+backends: {{legacy: {{url: "http://127.0.0.1:{legacy}"}}, async: {{url: "http://127.0.0.1:{async}"}}}}
 phases: {{all: {{methods: [GET, POST]}}}}
 endpoints:
   GET /small: {{weight: {weight}}}
@@ -48,16 +47,16 @@ class Soak:
 
     directory: Path
     ports: dict[str, int] = field(
-        default_factory=lambda: {name: free_port() for name in ("data", "admin", "legacy", "async_")}
+        default_factory=lambda: {name: free_port() for name in ("data", "admin", LEGACY, ASYNC)}
     )
     children: dict[str, Child] = field(default_factory=dict)
-    # when something was killed, and when it was there again
-    events: list[tuple[float, float]] = field(default_factory=list)
+    kills: list[Disturbance] = field(default_factory=list)
     memory: dict[int, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
     descriptors: int = 0  # of a worker that has not served yet
+    tasks: int = 0
 
     def start(self) -> None:
-        for name in ("legacy", "async_"):
+        for name in (LEGACY, ASYNC):
             self.start_backend(name)
         self.configure(0)
         serve = [sys.executable, "-m", "proxy", "serve", "--config", str(self.directory / "routing.yaml")]
@@ -80,21 +79,26 @@ class Soak:
         config = httpx2.get(url, trust_env=False, timeout=30).json()
         return [worker for worker in config["workers"] if worker["hash"]]
 
-    def disturbed(self, begun: float) -> bool:
-        """Whether something was killed, or not there yet, since shortly before `begun`."""
-        return any(end > begun - DISTURBED for _, end in self.events)
+    def measure_idle(self) -> None:
+        """What a worker holds that nobody has asked yet; call when all of them serve and have reported."""
+        workers = self.workers()
+        self.descriptors = max(open_descriptors(worker["pid"]) for worker in workers)
+        self.tasks = max(worker["tasks"] for worker in workers)
 
     def kill_worker(self) -> None:
-        self.events.append((time.monotonic(), time.monotonic()))
-        os.kill(self.workers()[0]["pid"], signal.SIGKILL)
+        pid = self.workers()[0]["pid"]
+        begun = time.monotonic()
+        os.kill(pid, signal.SIGKILL)
+        while running(pid):  # its connections are there until it is gone
+            time.sleep(0.002)
+        self.kills.append(Disturbance(WORKER, begun, time.monotonic()))
 
     def kill_backend(self, name: str) -> None:
-        killed = time.monotonic()
-        self.events.append((killed, math.inf))
+        begun = time.monotonic()
         self.children[name].process.kill()
         self.children[name].process.wait()
         self.start_backend(name)
-        self.events[-1] = (killed, time.monotonic())
+        self.kills.append(Disturbance(name, begun, time.monotonic()))
 
     def sample(self) -> None:
         for worker in self.workers():
@@ -107,15 +111,15 @@ class Soak:
 
 async def run(soak: Soak, seconds: float, seed: int, clients: int) -> Clients:
     """The traffic and the disturbances; returns when the clients have stopped."""
-    while len(soak.workers()) < 2:  # noqa: ASYNC110
+    while sum(worker["tasks"] > 0 for worker in soak.workers()) < 2:  # noqa: ASYNC110
         await asyncio.sleep(0.1)
-    soak.descriptors = max(open_descriptors(worker["pid"]) for worker in soak.workers())
-    traffic = Clients(soak.ports["data"], seed, soak.disturbed)
+    soak.measure_idle()
+    traffic = Clients(soak.ports["data"], seed)
     running = asyncio.create_task(traffic.run(clients))
     chance = random.Random(seed)
     actions = [
-        *(lambda: soak.configure(100), lambda: soak.kill_backend("async_"), lambda: soak.configure(30)),
-        *(soak.kill_worker, lambda: soak.kill_backend("legacy"), lambda: soak.configure(0)),
+        *(lambda: soak.configure(100), lambda: soak.kill_backend(ASYNC), lambda: soak.configure(30)),
+        *(soak.kill_worker, lambda: soak.kill_backend(LEGACY), lambda: soak.configure(0)),
     ]
     end, number = time.monotonic() + seconds, 0
     pause = min(10.0, seconds / 8)
@@ -136,14 +140,21 @@ def leaks(soak: Soak) -> list[str]:
     """What workers still hold when nobody asks them any more, after waiting for it to go."""
     until = time.monotonic() + QUIESCENCE
     while True:
+        held = {worker["id"]: _held(soak, worker) for worker in soak.workers()}
         found = [
-            f"worker {worker['id']}: {worker['connections']} connections, {extra} descriptors"
-            for worker in soak.workers()
-            if (extra := max(0, open_descriptors(worker["pid"]) - soak.descriptors)) or worker["connections"]
+            f"worker {number}: {connections} connections, {tasks} tasks, {descriptors} descriptors"
+            for number, (connections, tasks, descriptors) in held.items()
+            if connections or tasks or descriptors
         ]
         if not found or time.monotonic() > until:
             return found
         time.sleep(0.5)
+
+
+def _held(soak: Soak, worker: dict[str, Any]) -> tuple[int, int, int]:
+    """Connections, and tasks and descriptors beyond those of an idle worker."""
+    descriptors = open_descriptors(worker["pid"]) - soak.descriptors
+    return worker["connections"], max(0, worker["tasks"] - soak.tasks), max(0, descriptors)
 
 
 def slope(samples: list[tuple[float, float]]) -> float:
@@ -157,13 +168,29 @@ def slope(samples: list[tuple[float, float]]) -> float:
 
 def report(soak: Soak, traffic: Clients, leaked: list[str], seconds: float) -> list[str]:
     """Prints the table; returns what is wrong."""
-    wrong = [f"leak: {line}" for line in leaked]
     print(f"requests: {traffic.requests.total()}  " + _listed(traffic.requests))
-    for (kind, cause, expected), count in sorted(traffic.errors.items()):
-        print(f"{'expected' if expected else 'UNEXPECTED':>10} {count:6} {kind}: {cause}")
-        if not expected:
-            wrong.append(f"{count} times {kind}: {cause}, undisturbed")
-    print(f"kills: {len(soak.events)}; leaks: {len(leaked)}")
+    print(f"kills: {len(soak.kills)}  " + _listed(Counter(each.what for each in soak.kills)))
+    wrong = _report_failures(soak, traffic)
+    print("\n".join(leaked) or "leaks: 0 connections, 0 tasks, 0 descriptors")
+    wrong += [f"leak: {line}" for line in leaked]
+    return wrong + _report_memory(soak, seconds)
+
+
+def _report_failures(soak: Soak, traffic: Clients) -> list[str]:
+    errors = Counter((each.kind, each.cause, excuse(each, soak.kills)) for each in traffic.failures)
+    for (kind, cause, killed), count in sorted(errors.items()):
+        print(f"{killed + ' killed' if killed else 'UNEXPLAINED':>13} {count:6} {kind}: {cause}")
+    if not errors:
+        print("errors: 0")
+    return [
+        f"{count} times {kind}: {cause}, which no kill explains"
+        for (kind, cause, killed), count in sorted(errors.items())
+        if not killed
+    ]
+
+
+def _report_memory(soak: Soak, seconds: float) -> list[str]:
+    wrong = []
     for pid, samples in soak.memory.items():
         steady = [each for each in samples if each[0] > samples[0][0] + WARM_UP * seconds]
         if len(steady) < 3:
@@ -177,6 +204,14 @@ def report(soak: Soak, traffic: Clients, leaked: list[str], seconds: float) -> l
 
 def _listed(counts: dict[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+
+
+def running(pid: int) -> bool:
+    """False when it has ended, reaped or not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def open_descriptors(pid: int) -> int:

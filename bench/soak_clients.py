@@ -7,8 +7,10 @@ import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from bench.soak_backend import BODIES
+from bench.soak_excuses import Failure
 
 TIMEOUT = 20.0  # seconds for one request, the slow ones included
 HOST = b"host: soak.example\r\nx-user-id: %d\r\n"
@@ -19,16 +21,23 @@ class Wrong(Exception):
     """An answer that the client cannot accept; the message is the cause in the table."""
 
 
-class Clients:
-    """`requests` by kind; `errors` by (kind, cause, expected), expected while `disturbed()`."""
+@dataclass
+class Times:
+    """Of one client, as in `Failure`."""
 
-    def __init__(self, port: int, seed: int, disturbed: Callable[[float], bool]) -> None:
+    good: float = 0.0
+    begun: float = 0.0
+
+
+class Clients:
+    """`requests` by kind, and every one that failed."""
+
+    def __init__(self, port: int, seed: int) -> None:
         self.requests: Counter[str] = Counter()
-        self.errors: Counter[tuple[str, str, bool]] = Counter()
+        self.failures: list[Failure] = []
         self.stopped = False
         self._port = port
         self._random = random.Random(seed)
-        self._disturbed = disturbed
 
     async def run(self, clients: int) -> None:
         await asyncio.gather(*(self._client(number) for number in range(clients)))
@@ -37,23 +46,26 @@ class Clients:
         kinds = list(KINDS)
         while not self.stopped:
             kind = self._random.choices(kinds, [KINDS[each][1] for each in kinds])[0]
-            begun = time.monotonic()
+            times = Times()
             try:
                 async with asyncio.timeout(TIMEOUT):
-                    await self._session(kind, number)
+                    await self._session(kind, number, times)
             except (OSError, EOFError, TimeoutError, Wrong) as error:
                 cause = str(error) if isinstance(error, Wrong) else type(error).__name__
-                self.errors[kind, cause, self._disturbed(begun)] += 1
+                self.failures.append(Failure(kind, cause, times.good, times.begun, time.monotonic()))
                 await asyncio.sleep(0.1)
 
-    async def _session(self, kind: str, number: int) -> None:
+    async def _session(self, kind: str, number: int, times: Times) -> None:
         """A few requests of one kind on one connection."""
+        times.good = times.begun = time.monotonic()
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         try:
             for _ in range(self._random.randint(1, 8)):
+                times.begun = time.monotonic()
                 self.requests[kind] += 1
                 if not await KINDS[kind][0]((reader, writer), HOST % number) or self.stopped:
                     return
+                times.good = time.monotonic()
         finally:
             writer.close()
 

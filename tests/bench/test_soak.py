@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import math
 import re
 import socket
 import subprocess
@@ -13,11 +12,12 @@ import pytest
 from bench import soak as module
 from bench.soak import Soak, leaks, report, slope
 from bench.soak_clients import KINDS, Clients
+from bench.soak_excuses import LEGACY, Disturbance, Failure
 
 
 @pytest.fixture
 def traffic() -> Clients:
-    return Clients(0, 1, lambda begun: False)
+    return Clients(0, 1)
 
 
 def test_a_short_run_survives_flips_and_kills_and_leaks_nothing() -> None:
@@ -25,8 +25,8 @@ def test_a_short_run_survives_flips_and_kills_and_leaks_nothing() -> None:
     result = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "nothing is wrong" in result.stdout
-    assert "leaks: 0" in result.stdout
-    assert "UNEXPECTED" not in result.stdout
+    assert "leaks: 0 connections, 0 tasks, 0 descriptors" in result.stdout
+    assert "UNEXPLAINED" not in result.stdout
     for kind in KINDS:
         assert re.search(rf"\b{kind} [1-9]", result.stdout), kind
 
@@ -37,13 +37,13 @@ def test_a_connection_that_stays_open_is_a_leak(tmp_path: Path, monkeypatch: pyt
     try:
         soak.start()
         until = time.monotonic() + 20
-        while len(soak.workers()) < 2 and time.monotonic() < until:
+        while sum(worker["tasks"] > 0 for worker in soak.workers()) < 2 and time.monotonic() < until:
             time.sleep(0.1)
-        soak.descriptors = max(module.open_descriptors(worker["pid"]) for worker in soak.workers())
+        soak.measure_idle()
         with socket.create_connection(("127.0.0.1", soak.ports["data"])):
             found = leaks(soak)
         assert len(found) == 1
-        assert "1 connections, 1 descriptors" in found[0]
+        assert "1 connections, 0 tasks, 1 descriptors" in found[0]
     finally:
         soak.stop()
 
@@ -56,18 +56,15 @@ def test_memory_that_grows_beyond_the_bound_is_wrong(tmp_path: Path, traffic: Cl
     assert [line[:12] for line in report(soak, traffic, [], 600)] == ["worker pid 1"]
 
 
-def test_only_failures_that_nothing_explains_are_wrong(tmp_path: Path, traffic: Clients) -> None:
-    traffic.errors["read", "status 502", True] = 5
-    assert report(Soak(tmp_path), traffic, [], 1) == []
-    traffic.errors["read", "wrong body", False] = 1
-    assert report(Soak(tmp_path), traffic, [], 1) == ["1 times read: wrong body, undisturbed"]
-
-
-def test_what_was_killed_explains_failures_for_a_while(tmp_path: Path) -> None:
+def test_only_failures_that_no_kill_explains_are_wrong(tmp_path: Path, traffic: Clients) -> None:
     soak = Soak(tmp_path)
-    soak.events.append((100.0, math.inf))
-    assert soak.disturbed(500.0), "it is not there again"
-    soak.events[-1] = (90.0, 100.0)
-    assert soak.disturbed(99.0)
-    assert soak.disturbed(102.0)
-    assert not soak.disturbed(104.0)
+    soak.kills.append(Disturbance(LEGACY, 10, 11))
+    traffic.failures.append(Failure("read", "status 502", 9, 10.5, 10.6))
+    assert report(soak, traffic, [], 1) == []
+    traffic.failures.append(Failure("read", "wrong body", 9, 10.5, 10.6))
+    assert report(soak, traffic, [], 1) == ["1 times read: wrong body, which no kill explains"]
+
+
+def test_a_leak_is_wrong(tmp_path: Path, traffic: Clients) -> None:
+    leaked = ["worker 0: 0 connections, 1 tasks, 0 descriptors"]
+    assert report(Soak(tmp_path), traffic, leaked, 1) == [f"leak: {leaked[0]}"]
