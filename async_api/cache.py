@@ -72,13 +72,14 @@ class Cache:
         if reply[0] is not None:
             return reply[0]
         lock = f"{name}:lock"
-        if await self._call(lambda: self._redis.set(lock, b"1", nx=True, px=LOCK_TTL)):
-            try:
-                return await self._load(name, load)
-            finally:
+        locked, value = await self._lock(name, lock)
+        try:
+            if value is None and not locked:
+                value = await self._wait(name, lock)
+            return await self._load(name, load) if value is None else value
+        finally:
+            if locked:
                 await self._call(lambda: self._redis.delete(lock))
-        waited = await self._wait(name, lock)
-        return await self._load(name, load) if waited is None else waited
 
     async def fetch_if_kept(self, what: str, name: str, load: Load) -> bytes:
         """As `fetch`, for what may turn out not to be kept: then nobody waits for anybody."""
@@ -149,6 +150,18 @@ class Cache:
                 return begun
 
         return await self._call(begin)
+
+    async def _lock(self, name: str, lock: str) -> tuple[bool, bytes | None]:
+        """Whether the lock is ours now, and the value, which may have come since it was missed."""
+
+        async def lock_and_get() -> tuple[bool, bytes | None]:
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                pipeline.set(lock, b"1", nx=True, px=LOCK_TTL)
+                pipeline.get(name)
+                taken, value = await pipeline.execute()
+                return bool(taken), value
+
+        return await self._call(lock_and_get) or (False, None)
 
     async def _wait(self, name: str, lock: str) -> bytes | None:
         """What the holder of the lock comes back with, if it does soon."""

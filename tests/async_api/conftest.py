@@ -1,3 +1,24 @@
-from tests.contract.fixtures import new_ledger, postgres, template
+from __future__ import annotations
 
-__all__ = ["new_ledger", "postgres", "template"]
+from collections.abc import Iterator
+
+import pytest
+
+from tests.async_api import valkey as server
+from tests.async_api.valkey import Valkey
+from tests.contract.fixtures import fx_server, new_ledger, postgres, template
+
+__all__ = ["fx_server", "new_ledger", "postgres", "template"]
+
+
+@pytest.fixture(scope="session")
+def shared_valkey() -> Iterator[Valkey]:
+    with server.running() as running:
+        yield running
+
+
+@pytest.fixture
+def valkey(shared_valkey: Valkey) -> Valkey:
+    """Empty."""
+    shared_valkey.client.flushall()
+    return shared_valkey
