@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Final
 
 from proxy.core import idempotency, replies
 from proxy.core.decide import Decision
-from proxy.core.headers import response_block
 from proxy.core.http1.grammar import Malformed, Pairs
 from proxy.core.http1.request import RequestHead
 from proxy.core.http1.response import ResponseHead
-from proxy.core.idempotency import Answer, Proceed, Record, Refuse, Replay, Verdict, Wanted
+from proxy.core.idempotency import Proceed, Record, Refuse, Replay, Verdict, Wanted
 from proxy.core.retry import Again, FailureKind
 from proxy.core.snapshot import ASYNC, LEGACY, BackendName, Endpoint, Snapshot
 from proxy.edge.exchange import RETRY_AFTER, Exchange
+from proxy.edge.held import HeldAnswer, replay
 from proxy.store import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from proxy.edge.writes import Writes
 
 _OUTCOMES: Final = frozenset({"completed", "too_large", "released", "unknown", "unavailable", "unstored"})
-REPLAYED: Final = b"idempotent-replayed: true\r\n"
 
 
 def exchange_for(
@@ -57,12 +56,9 @@ class KeyedExchange(Exchange):
         "_claiming",
         "_existing",
         "_held",
-        "_held_size",
         "_keys",
         "_plain",
         "_record",
-        "_trailers",
-        "_whole",
     )
 
     def __init__(
@@ -83,10 +79,7 @@ class KeyedExchange(Exchange):
         self._claiming = False
         self._record: Record | None = None
         self._existing = False
-        self._held: list[bytes] = []  # of the answer
-        self._held_size = 0
-        self._trailers: Pairs = []
-        self._whole = False  # the answer is complete
+        self._held = HeldAnswer(snapshot.idempotency.max_response)
 
     @property
     def _listed(self) -> Endpoint:
@@ -221,10 +214,7 @@ class KeyedExchange(Exchange):
             self._relayed = True
             if self.services.draining:
                 self.keep_alive = False
-            connection = b"" if self.keep_alive else b"connection: close\r\n"
-            if self.keep_alive and self.head.fields.minor == 0:
-                connection = b"connection: keep-alive\r\n"
-            client.write(answer.head + REPLAYED + connection + b"\r\n" + answer.body)
+            client.write(replay(answer, self.keep_alive, self.head.fields.minor))
         self._complete(answer.status)
 
     def _follow(self, owner: BackendName) -> None:
@@ -255,59 +245,35 @@ class KeyedExchange(Exchange):
             self._hold(data, complete, trailers)
 
     def _hold(self, data: bytes, complete: bool, trailers: Pairs) -> None:
-        before = self._held_size
         if self.captured is not None:
             self._capture(data)
-        self._held.append(data)
-        self._held_size += len(data)
-        self._trailers = trailers
         if complete:
             self.upstream = None  # it is in the pool again
-            self._whole = True
-        limit = self.snapshot.idempotency.max_response
-        if before > limit:
-            return  # being stored as too large; this came before the pause took effect
-        if self._held_size > limit and not complete and self.upstream is not None:
-            self.upstream.pause()
-        if complete or self._held_size > limit:
+        if self._held.add(data, complete, trailers):
+            if self.upstream is not None:
+                self.upstream.pause()
             self._writes.spawn(self._store_answer(), self._on_fault)
 
     async def _store_answer(self) -> None:
         record, response = self._record, self._answer
         assert record is not None
         assert response is not None
-        outcome = self._outcome(record, response)
+        backend = self.snapshot.backend(self.backend)
+        outcome = self._held.outcome(record, response, backend, self._served_by(), time.time())
         if outcome.state == "unknown":
             self.services.count_unknown(self.endpoint)
         await self._save(outcome)
         self._relay(response)
 
-    def _outcome(self, record: Record, response: ResponseHead) -> Record:
-        now = time.time()
-        verdict = idempotency.after_response(response.status, self.snapshot.backend(self.backend))
-        if verdict == "release":
-            return idempotency.release(record, now)
-        if verdict == "unknown":
-            return idempotency.lose(record, now)
-        fits = self._held_size <= self.snapshot.idempotency.max_response
-        return idempotency.complete(record, self._to_store(response) if fits else None, now)
-
-    def _to_store(self, response: ResponseHead) -> Answer:
-        head = response_block(response, self._served_by())
-        body = b"".join(self._held)
-        if response.length < 0:
-            head += b"content-length: %d\r\n" % len(body)
-        return Answer(response.status, head, body)
-
     def _relay(self, response: ResponseHead) -> None:
         """What was held goes to the client, and the rest follows by itself."""
-        data, self._held = b"".join(self._held), []
-        client = self.client
+        held, client = self._held, self.client
+        data = held.take()
         if client is not None:
             self._relayed = True
             head = self._response_head(response)
-            client.write(head + self._encoded_response(data, self._whole, self._trailers))
-        if self._whole:
+            client.write(head + self._encoded_response(data, held.whole, held.trailers))
+        if held.whole:
             self._complete(response.status)
         elif self.upstream is not None:
             self.upstream.resume()
@@ -326,7 +292,7 @@ class KeyedExchange(Exchange):
         record = self._record
         if record is None:
             super()._give_up(status, kind, detail, unknown=unknown, abort=abort)
-        elif self._held_size > self.snapshot.idempotency.max_response:
+        elif self._held.too_large:
             self.services.count_error("upstream", kind)  # `_relay` goes on when the store has answered
         else:
             work = self._store_failure(record, status, kind, detail, unknown, abort)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from proxy.edge.held import HeldAnswer
 from proxy.edge.keyed import KeyedExchange
 from proxy.store import claims_file
 from tests.edge.conftest import Stage
@@ -407,7 +408,7 @@ def test_a_fault_after_the_answer_ends_the_exchange_and_the_key_is_unknown(
         raise LookupError("a fault")
 
     bench.start()
-    monkeypatch.setattr(KeyedExchange, "_outcome", broken)
+    monkeypatch.setattr(HeldAnswer, "outcome", broken)
     assert bench.post().status == 500
     assert not bench.edge.call(lambda: bench.edge.services.writes.under_way)
     eventually(lambda: bench.claim()["state"] == "unknown")

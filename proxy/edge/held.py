@@ -1,0 +1,78 @@
+"""The answer to a keyed write while it is held back: first the store must know of it, then the client."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from proxy.core import idempotency
+from proxy.core.headers import response_block
+from proxy.core.http1.grammar import Pairs
+from proxy.core.http1.response import ResponseHead
+from proxy.core.idempotency import Answer, Record
+from proxy.core.snapshot import Backend, BackendName
+
+REPLAYED: Final = b"idempotent-replayed: true\r\n"
+
+
+class HeldAnswer:
+    """Its body up to `limit` bytes and one read more; beyond that it is too large to be stored."""
+
+    __slots__ = ("_limit", "_pieces", "_size", "trailers", "whole")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self.trailers: Pairs = []
+        self.whole = False
+
+    @property
+    def too_large(self) -> bool:
+        return self._size > self._limit
+
+    def add(self, data: bytes, complete: bool, trailers: Pairs) -> bool:
+        """True once: when it is time to tell the store, as the answer is whole or has become too large."""
+        told = self.too_large  # this came before the pause of its upstream took effect
+        self._pieces.append(data)
+        self._size += len(data)
+        self.trailers = trailers
+        self.whole = complete
+        return not told and (complete or self.too_large)
+
+    def take(self) -> bytes:
+        """What is held, which from now on is the caller's."""
+        data, self._pieces = b"".join(self._pieces), []
+        return data
+
+    def outcome(
+        self,
+        record: Record,
+        response: ResponseHead,
+        backend: Backend,
+        served_by: BackendName | None,
+        now: float,
+    ) -> Record:
+        """What the store is to know of the claim `record` after `response`."""
+        verdict = idempotency.after_response(response.status, backend)
+        if verdict == "release":
+            return idempotency.release(record, now)
+        if verdict == "unknown":
+            return idempotency.lose(record, now)
+        return idempotency.complete(record, self._to_store(response, served_by), now)
+
+    def _to_store(self, response: ResponseHead, served_by: BackendName | None) -> Answer | None:
+        if self.too_large:
+            return None
+        head = response_block(response, served_by)
+        body = b"".join(self._pieces)
+        if response.length < 0:  # it came in chunks, or ended with its connection
+            head += b"content-length: %d\r\n" % len(body)
+        return Answer(response.status, head, body)
+
+
+def replay(answer: Answer, keep_alive: bool, minor: int) -> bytes:
+    """A stored answer on the wire, to a client that speaks HTTP/1.`minor`."""
+    connection = b"" if keep_alive else b"connection: close\r\n"
+    if keep_alive and minor == 0:
+        connection = b"connection: keep-alive\r\n"
+    return answer.head + REPLAYED + connection + b"\r\n" + answer.body
