@@ -26,7 +26,9 @@ def explain(
 ) -> None:
     """Say where one request would go, and why. Sends nothing.
 
-    A request without a sticky key, where chance decides, is shown at its likelier backend.
+    Without --json it also says how far both backends' answers agree, if the state database of this
+    configuration can be read. A request without a sticky key, where chance decides, is shown at its
+    likelier backend.
 
     \b
     strangler explain GET /accounts/acc_1 --config routing.yaml -H 'x-user-id: 42'
@@ -37,7 +39,11 @@ def explain(
     # Without a key the share that goes to async is decided by chance; here chance says "the larger part".
     decision = decide(snapshot, head, Context(client_ip, lambda: 0.5, False))
     answer = explanation(snapshot, head, decision, client_ip)
-    click.echo(json.dumps(answer) if as_json else _prose(answer))
+    if as_json:
+        click.echo(json.dumps(answer))
+        return
+    answers = _answers(snapshot, decision.endpoint) if decision.endpoint else ""
+    click.echo(_prose(answer, answers))
 
 
 def explanation(snapshot: Snapshot, head: RequestHead, decision: Decision, peer: str) -> dict[str, Any]:
@@ -64,13 +70,23 @@ def _weight(endpoint: Endpoint) -> int | float:
     return endpoint.weight // 100 if endpoint.weight % 100 == 0 else endpoint.weight / 100
 
 
-def _prose(answer: dict[str, Any]) -> str:
+def _answers(snapshot: Snapshot, endpoint: Endpoint) -> str:
+    from proxy.cli.evidence import comparison  # a database's library: not for --json in a loop
+
+    found = comparison(snapshot, endpoint)
+    if found is None:
+        return "not known: the state database does not answer"
+    return f"{found['text']}, {found['n']} compared" if found["n"] else "no evidence, nothing compared"
+
+
+def _prose(answer: dict[str, Any], answers: str) -> str:
     rows = [f"{answer['method']} {answer['target']}"]
     rows.append(f"  backend   {answer['backend'] or 'none: the proxy answers by itself'}")
     rows.append(f"  reason    {answer['reason']}")
     if answer["endpoint"] is not None:
         rows.append(f"  endpoint  {answer['endpoint']}")
         rows.append(f"  weight    {answer['weight']:g}")
+        rows.append(f"  answers   {answers}")
         rows.append(f"  phase     {answer['phase'] or 'none'}")
         rows.append(f"  group     {answer['group'] or 'none'}")
         key = answer["key"]

@@ -34,6 +34,9 @@ def status(admin: str, watch: bool, as_json: bool) -> None:
     in use is known, or in how many hours and minutes: move none before. Exits 1 if the proxy does not answer,
     a worker does not serve the newest configuration, or the file was refused.
 
+    "answers" is what comparisons of live traffic say: they differ, in how many of how many, or are likely
+    equal, with the rate of differences that would have shown (95 %); ? is no evidence.
+
     \b
     strangler status
     strangler status --watch --admin http://127.0.0.1:9000
@@ -98,7 +101,11 @@ def _table(figures: dict[str, Any]) -> Table:
             "" if row["breaker"] == "closed" else f" [red]{row['breaker']}[/red]"
         )
         table.add_row(
-            name, f"{row['weight']:g}", *_cells(row["backends"]), _verdicts(row["difference"]), _keys(row)
+            f"{name}\n  {_answers(row)}",
+            f"{row['weight']:g}",
+            *_cells(row["backends"]),
+            _verdicts(row["difference"]),
+            _keys(row),
         )
     unlisted = figures["unlisted"]
     table.add_row("unlisted", unlisted["policy"], *_cells(unlisted["backends"]), "", "")
@@ -124,6 +131,16 @@ def _verdicts(difference: dict[str, Any]) -> str:
         verdict = difference[key]["verdict"]
         parts.append(f"[{_COLOURS[verdict]}]{label} {_SHORT.get(verdict, verdict)}[/]")
     return ", ".join(parts)
+
+
+def _answers(row: dict[str, Any]) -> str:
+    """What comparisons of the two backends' answers say."""
+    found = row.get("comparison")  # a proxy of an earlier version has none
+    if found is None or found["verdict"] == "no evidence":
+        return "[dim]answers ?[/]"
+    if found["verdict"] == "differs":
+        return f"[red]answers differ ({found['k']} of {found['n']})[/]"
+    return f"[green]answers likely equal ({found['bound'] * 100:.2g} %)[/]"
 
 
 def _keys(row: dict[str, Any]) -> str:

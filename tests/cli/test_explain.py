@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 from proxy.cli import main
 from proxy.config import load_file
 from proxy.core.buckets import bucket
+from tests.control.admin import planted
 
 TEXT = """
 backends: {legacy: {url: 'http://127.0.0.1:1'}, async: {url: 'http://127.0.0.1:2'}}
@@ -151,3 +152,15 @@ def test_bad_config_exits_2(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["explain", "GET", "/", "--config", str(path)])
     assert result.exit_code == 2
     assert "unknown key" in result.stderr
+
+
+def test_people_are_told_how_far_the_answers_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "  answers   no evidence, nothing compared" in explain(tmp_path, "GET", "/accounts/7").stdout
+    snapshot = load_file(tmp_path / "routing.yaml").snapshot
+    tally = planted.differing(planted.scope_of(snapshot, "GET /accounts/{id}"))
+    planted.plant(snapshot.server.state, [tally])
+    assert "  answers   differs, 4321 compared" in explain(tmp_path, "GET", "/accounts/7").stdout
+    database = tmp_path / ".strangler" / "state.comparisons.db"
+    database.write_text("this is no database")
+    assert "  answers   not known" in explain(tmp_path, "GET", "/accounts/7").stdout

@@ -76,6 +76,7 @@ def test_differences_are_called_by_their_name() -> None:
         "backends": {"legacy": seen, "async": seen},
         "difference": {key: {"verdict": verdict} for key, verdict in verdicts.items()},
         "keys": {"mode": "record", "seconds_left": 7199},
+        "comparison": {"verdict": "differs", "n": 4321, "k": 37, "bound": 0.011},
     }
     console = Console(width=200)
     with console.capture() as capture:
@@ -83,5 +84,13 @@ def test_differences_are_called_by_their_name() -> None:
             screen(config(), {"endpoints": [row], "unlisted": {"policy": "404", "backends": row["backends"]}})
         )
     text = capture.get()
-    for expected in ("GET /a open", "12.5", "50.00%", "3.0/90", "errors worse, p50 ≈, p99 ?", "in 2:00"):
+    for expected in (
+        "GET /a open",
+        "12.5",
+        "50.00%",
+        "3.0/90",
+        "errors worse, p50 ≈, p99 ?",
+        "in 2:00",
+        "answers differ (37 of 4321)",
+    ):
         assert expected in text

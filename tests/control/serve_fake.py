@@ -5,13 +5,15 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from proxy.cli.oneoff import one_off
 from proxy.config import ConfigErrors
 from proxy.control.errors import StartupError
 from proxy.control.main import run
 
 if __name__ == "__main__":
     try:
-        run(Path(sys.argv[1]), worker=(sys.executable, str(Path(__file__).with_name("fake_worker.py"))))
+        fake = (sys.executable, str(Path(__file__).with_name("fake_worker.py")))
+        run(Path(sys.argv[1]), worker=fake, one_off=one_off)
     except (ConfigErrors, StartupError) as error:
         print(error, file=sys.stderr)
         sys.exit(2)

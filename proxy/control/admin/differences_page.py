@@ -135,4 +135,4 @@ class DifferencesPage:
 
 
 def _sampled(endpoint: Endpoint | None) -> bool:
-    return endpoint is None or bool(getattr(endpoint.compare, "sample", 0))
+    return endpoint is None or endpoint.compare.sample > 0

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
+from proxy.control.admin.view import SIGNS
 from proxy.control.oneoff import OneOff
 from proxy.control.state import timestamp
 from proxy.control.verdicts import Standing
@@ -15,7 +16,7 @@ from proxy.core.sidebyside import Row, bodies
 
 MAX_SHOWN: Final = 50  # fields, differences and the like that the page lists
 MAX_VALUE: Final = 300  # characters of one value
-_MARKS: Final = {"differs": "≠", "likely equal": "=", "no evidence": "?"}
+SHORT: Final = 80  # characters of a line in which a value is marked as a whole
 _LEFT_OUT: Final = frozenset({"host", "content-length", "connection"})
 
 
@@ -68,27 +69,25 @@ class SampleView(NamedTuple):
 
 
 def badge(found: Evidence) -> Badge:
-    return Badge(str(found), _MARKS[found.verdict], found.verdict.replace(" ", "-"))
+    return Badge(str(found), SIGNS[found.verdict], found.verdict.replace(" ", "-"))
 
 
 def sure(standing: Standing | None, found: Evidence, sampled: bool) -> list[str]:
     """In plain words: how sure one may be, and of what."""
     if found.verdict == "no evidence":
         return [_too_little(standing, found, sampled)]
-    n, other = f"{found.n:,}", _rate(upper_bound(0, found.n))
     if found.verdict == "likely equal":
-        agreed = f"In {n} comparisons nothing differed but noise."
         return [
-            agreed,
+            f"In {found.n:,} comparisons nothing differed but noise.",
             f"A difference in more than {_rate(found.bound)} of such requests would have shown, with 95 % "
             "confidence. A rarer one may be there.",
         ]
     faults = sum(each.verdict == "fault" for each in found.paths)
     return [
-        f"In {found.k:,} of {n} comparisons or more ({found.k / found.n:.2%}) something differs that is not "
-        f"noise: {_count(faults, 'field')}. The true rate is below {found.bound:.2%}, with 95 % confidence.",
-        f"Any other difference in more than {other} of such requests would be in the list below as well, "
-        "with 95 % confidence. A rarer one may be there.",
+        f"At least {_share(found.k, found.n)} comparisons differ in something that is not noise: "
+        f"{_count(faults, 'field')}. The true rate is below {found.bound * 100:.2g} %, with 95 % confidence.",
+        f"Any other difference in more than {_rate(upper_bound(0, found.n))} of such requests would have "
+        "been found as well, with 95 % confidence. A rarer one may be there.",
     ]
 
 
@@ -147,7 +146,7 @@ def sample_view(sample: Sample, base: str) -> SampleView:
     """`base` is the address of the data port, for the curl line."""
     pair = _pair(sample.legacy, sample.async_, sample.differences, sample.left_out)
     curl = _curl(sample.method, base + sample.target, sample.headers)
-    return SampleView(sample.id, timestamp(sample.time), sample.method, sample.target, curl, pair)
+    return SampleView(sample.id, timestamp(sample.time), sample.method, _printable(sample.target), curl, pair)
 
 
 def one_off_view(result: OneOff) -> Pair:
@@ -188,12 +187,20 @@ def _cut(value: str | None) -> str | None:
 
 
 def _line(row: Row) -> Line:
-    """With what both have in common kept apart, so that the eye finds the rest."""
+    """With what differs kept apart: a short value as a whole, of a long one what is not in common."""
     if row.legacy is None or row.async_ is None or row.mark == "same":
         return Line(_whole(row.legacy), _whole(row.async_), row.mark)
     start = _common(row.legacy, row.async_)
     end = _common(row.legacy[start:][::-1], row.async_[start:][::-1])
+    if max(len(row.legacy), len(row.async_)) <= SHORT:
+        start, end = _value_at(row.legacy[:start]), 0
     return Line(_parts(row.legacy, start, end), _parts(row.async_, start, end), row.mark)
+
+
+def _value_at(common: str) -> int:
+    """Where the value begins: behind the member's name, or behind the indentation."""
+    name = common.rfind('": ')
+    return len(common) - len(common.lstrip()) if name < 0 else name + 3
 
 
 def _common(one: str, other: str) -> int:
@@ -235,7 +242,7 @@ def _field(each: PathEvidence, found: Report) -> Field:
         each.path,
         f"{each.path} (its shape)" if each.shape else each.path,
         each.verdict,
-        f"{each.differed:,} of {n:,} ({each.differed / n:.2%})" if n else "",
+        _share(each.differed, n) if n else "",
         _minute(first),
         _minute(last),
         sees,
@@ -261,6 +268,10 @@ def _rate(rate: float) -> str:
     if rate >= 1:
         return "100 %"
     return f"{rate * 100:.2g} % (1 in {round(1 / rate):,})" if rate else "0 %"
+
+
+def _share(number: int, n: int) -> str:
+    return f"{number:,} of {n:,} ({number / n * 100:.2g} %)"
 
 
 def _count(number: int, what: str) -> str:

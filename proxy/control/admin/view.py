@@ -10,6 +10,7 @@ from proxy.core.snapshot import BACKENDS
 
 DASH: Final = "–"
 MARKS: Final = {"better": "▼", "worse": "▲", "noise": "≈", "too little data": "?"}
+SIGNS: Final = {"differs": "≠", "likely equal": "=", "no evidence": "?"}
 METRICS: Final = (
     ("error_rate", "errors"),
     ("p50_ms", "p50"),
@@ -27,6 +28,15 @@ class Verdict(NamedTuple):
     mark: str
 
 
+class Answers(NamedTuple):
+    """What comparisons say of the answers: words, a sign, a class of the style sheet, how many there were."""
+
+    text: str
+    sign: str
+    kind: str
+    compared: str
+
+
 class Row(NamedTuple):
     """One endpoint. `cells` are by backend: requests/s, errors, p50, p95, p99. `keys` is a sentence or ""."""
 
@@ -39,6 +49,7 @@ class Row(NamedTuple):
     verdicts: tuple[Verdict, ...]
     charts: tuple[Sparkline, ...]
     keys: str
+    answers: Answers | None = None
 
 
 class Phase(NamedTuple):
@@ -79,7 +90,16 @@ def _row(figures: dict[str, Any], hour: dict[str, Any]) -> Row:
         tuple(_verdict(figures["difference"].get(key), key) for key, _ in METRICS),
         _charts(hour),
         _keys(figures.get("keys"), figures["weight"]),
+        _answers(figures.get("comparison")),
     )
+
+
+def _answers(comparison: dict[str, Any] | None) -> Answers | None:
+    if comparison is None:
+        return None
+    verdict = comparison["verdict"]
+    compared = f"{comparison['n']:,} compared" if comparison["n"] else "nothing compared"
+    return Answers(comparison["text"], SIGNS[verdict], verdict.replace(" ", "-"), compared)
 
 
 def _keys(keys: dict[str, Any] | None, weight: float) -> str:

@@ -109,7 +109,9 @@ if (editor) {
     const value = weight.value;
     const answer = await send(true);
     if (!answer || weight.value !== value) return;
+    const { text, n } = answer.comparison;
     output.textContent = answer.difference.join("\n") || "That changes nothing.";
+    output.textContent += `\nAnswers: ${text}, ${n ? `${n} compared` : "nothing compared"}.`;
     previewed = answer.difference.length ? value : null;
     confirm.disabled = previewed === null;
   }

@@ -1,0 +1,22 @@
+"""What comparisons say of an endpoint, from the state database of a configuration."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import date
+from typing import Any
+
+from proxy.control.verdicts import NOTHING, in_force, summary
+from proxy.core.comparisons import report
+from proxy.core.snapshot import Endpoint, Snapshot
+from proxy.store import StoreUnavailable, evidence
+
+
+def comparison(snapshot: Snapshot, endpoint: Endpoint) -> dict[str, Any] | None:
+    """As in `GET /api/v1/endpoints`; None if the database cannot be asked."""
+    try:
+        found = asyncio.run(evidence.of_endpoint(snapshot.server.state, endpoint.name))
+    except StoreUnavailable:
+        return None
+    tally = in_force(found.tallies, endpoint, endpoint.name, date.today())
+    return summary(NOTHING if tally is None else report(tally).evidence)
