@@ -64,9 +64,9 @@ def _hides(rule: Rule, difference: Difference) -> bool:
     if rule.kind == "equal":
         return _among(legacy, rule.values) and _among(async_, rule.values)
     if rule.kind == "tolerance":
-        ours, theirs = _number(legacy), _number(async_)
-        return ours is not None and theirs is not None and _apart(ours, theirs) <= rule.within
-    before, after = _time(legacy), _time(async_)
+        ours, theirs = number_of(legacy), number_of(async_)
+        return ours is not None and theirs is not None and apart(ours, theirs) <= rule.within
+    before, after = time_of(legacy), time_of(async_)
     if before is None or after is None or (before.tzinfo is None) != (after.tzinfo is None):
         return False
     return abs(after - before) <= timedelta(seconds=float(rule.within))
@@ -76,7 +76,7 @@ def _among(value: Json, values: Iterable[Json]) -> bool:
     return any(type(value) is type(each) and value == each for each in values)
 
 
-def _number(value: Json) -> Decimal | None:
+def number_of(value: Json) -> Decimal | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, int | Decimal):
@@ -84,11 +84,11 @@ def _number(value: Json) -> Decimal | None:
     return Decimal(value) if isinstance(value, str) and _is_number(value) else None
 
 
-def _apart(ours: Decimal, theirs: Decimal) -> Decimal:
+def apart(ours: Decimal, theirs: Decimal) -> Decimal:
     return _EXACT.abs(_EXACT.subtract(ours, theirs))
 
 
-def _time(value: Json) -> datetime | None:
+def time_of(value: Json) -> datetime | None:
     """ISO 8601, or an HTTP date (RFC 9110 section 5.6.7)."""
     if not isinstance(value, str) or len(value) > 64:
         return None
