@@ -59,7 +59,9 @@ class _Metrics(PrometheusCollector):
             "strangler_keyed_writes", "Requests with an idempotency key", ("endpoint", "result"), totals.keyed
         )
         yield _counter("strangler_dropped", "Work given up by reason", ("what", "reason"), totals.dropped)
-        yield _counter("strangler_compare", "Comparisons by result", ("endpoint", "result"), ())
+        comparer = self._state.comparer
+        results = () if comparer is None else comparer.results()
+        yield _counter("strangler_compare", "Comparisons by result", ("endpoint", "result"), results)
         connections = GaugeMetricFamily("strangler_client_connections", "Open connections from clients")
         connections.add_metric((), totals.connections)
         yield connections

@@ -11,6 +11,7 @@ from typing import Any
 from proxy.config import ConfigError
 from proxy.control.claimed import Keys
 from proxy.control.collect import Collector
+from proxy.control.comparer import Comparer
 from proxy.control.comparison import differences, last_hour
 from proxy.control.ledger import Ledger
 from proxy.control.oneoff import OneOffCompare
@@ -39,6 +40,7 @@ class State:
     recorder: Recorder | None = None
     ledger: Ledger | None = None
     one_off: OneOffCompare | None = None
+    comparer: Comparer | None = None
 
     def config(self) -> dict[str, Any]:
         """`GET /api/v1/config`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Final
 
@@ -35,3 +36,8 @@ def subtract(newer: Sequence[int], older: Sequence[int]) -> list[int]:
 
 def add(left: Sequence[int], right: Sequence[int]) -> list[int]:
     return [a + b for a, b in zip(left, right, strict=True)]
+
+
+def bucket(seconds: float) -> int:
+    """The index in a histogram over BOUNDS."""
+    return bisect_left(BOUNDS, seconds)

@@ -1,0 +1,42 @@
+"""`python -m proxy.compare`: the comparer, started by the control process."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import socket
+from pathlib import Path
+
+import uvloop
+
+from proxy.compare.process import Process
+
+NICE = 10  # what serves clients goes first
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="The comparer. Started by `strangler serve`, not by hand.")
+    parser.add_argument("--folder", type=Path, required=True, help="server.runtime_dir")
+    parser.add_argument(
+        "--fd", type=int, required=True, help="descriptor of the socket to the control process"
+    )
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    for noisy in ("httpx2", "httpcore2", "httpx", "httpcore"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; control tells us to end
+    os.nice(NICE)
+    uvloop.run(_run(options.folder, socket.socket(fileno=options.fd)))
+
+
+async def _run(folder: Path, control: socket.socket) -> None:
+    process = Process(folder, control)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, process.stop)
+    await process.run()
+
+
+if __name__ == "__main__":
+    main()

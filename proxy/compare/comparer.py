@@ -1,0 +1,267 @@
+"""Compares what the workers sample, within `compare.in_flight` and `compare.rate`.
+
+Nothing waits here: a sample that finds no place is counted by its reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import UTC, date, datetime
+from typing import Final, TypeVar
+
+from proxy.compare import kept
+from proxy.compare.ask import Asked, Connections, Unanswered, ask
+from proxy.compare.gather import Finding, Gathering
+from proxy.compare.requests import Wanted, answer_of, dry_run, read_back, same
+from proxy.core.comparisons import DRY_RUN, READ_BACK, Scope, Tally, fields_of, label, settings_hash
+from proxy.core.http1.grammar import Malformed
+from proxy.core.judge import Judged, judge
+from proxy.core.noise import share_twice
+from proxy.core.redact import Redactor
+from proxy.core.snapshot import ASYNC, BACKENDS, LEGACY, Backend, BackendName, Compare, Endpoint, Snapshot
+from proxy.core.taps import Tap
+
+log = logging.getLogger("strangler.comparer")
+
+ANSWER: Final = 15.0  # seconds that one backend has for one answer
+VERSION: Final = "x-version"
+AGAIN: Final = "again"
+
+Lookup = Callable[[Scope], Awaitable[Tally | None]]
+"""What the store has of a scope."""
+
+
+_T = TypeVar("_T")
+
+
+class Skipped(Exception):
+    """Why a sample was not compared."""
+
+
+class Comparer:
+    """`key` is for the hashes in place of secrets. Everything happens in the event loop's thread."""
+
+    def __init__(self, gathering: Gathering, lookup: Lookup, key: bytes) -> None:
+        self._gathering = gathering
+        self._lookup = lookup
+        self._key = key
+        self._random = random.Random()
+        self._snapshot: Snapshot | None = None
+        self._endpoints: dict[str, Endpoint] = {}
+        self._connections = Connections()
+        self._tasks: set[asyncio.Task[None]] = set()  # comparisons
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._allowed = 0.0  # comparisons that may begin now
+        self._filled_at = time.monotonic()
+
+    def apply(self, snapshot: Snapshot) -> None:
+        """Compare by these settings from now on."""
+        self._snapshot = snapshot
+        self._endpoints = {endpoint.name: endpoint for endpoint in snapshot.endpoints}
+        before, self._connections = self._connections, Connections()
+        self._spawn(self._retire(before, list(self._tasks)), self._retiring)
+
+    async def close(self) -> None:
+        tasks = [*self._tasks, *self._retiring]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._connections.aclose()
+
+    def offer(self, tap: Tap) -> None:
+        """A sampled request, or several things to do after a sampled write."""
+        for name, reason, number in tap.dropped:
+            self._gathering.skip(name, reason, number)
+        snapshot, endpoint = self._snapshot, self._endpoints.get(tap.endpoint)
+        if snapshot is None or endpoint is None:
+            self._gathering.skip(tap.endpoint, "endpoint gone")
+            return
+        self._gathering.live(endpoint.name, tap.status)
+        if endpoint.safe:
+            self._begin(endpoint.name, snapshot, self._same(snapshot, endpoint, tap))
+            return
+        if endpoint.compare.dry_run:
+            self._begin(endpoint.name + DRY_RUN, snapshot, self._dry_run(snapshot, endpoint, tap))
+        shown = self._endpoints.get(endpoint.compare.read_back or "")
+        if shown is not None and tap.status < 300:
+            name = endpoint.name + READ_BACK
+            self._begin(name, snapshot, self._read_back(snapshot, endpoint, shown, tap))
+
+    # limits
+
+    def _begin(self, name: str, snapshot: Snapshot, work: Coroutine[None, None, None]) -> None:
+        if len(self._tasks) >= snapshot.compare.in_flight:
+            reason = "too many in flight"
+        elif not self._within_rate(snapshot.compare.rate):
+            reason = "over the rate"
+        else:
+            self._spawn(self._guarded(name, work), self._tasks)
+            return
+        work.close()
+        self._gathering.skip(name, reason)
+
+    def _within_rate(self, rate: float) -> bool:
+        """At most one second's worth may begin at once."""
+        now = time.monotonic()
+        self._allowed = min(max(1.0, rate), self._allowed + (now - self._filled_at) * rate)
+        self._filled_at = now
+        if self._allowed < 1:
+            return False
+        self._allowed -= 1
+        return True
+
+    async def _guarded(self, name: str, work: Coroutine[None, None, None]) -> None:
+        try:
+            await work
+        except Skipped as skipped:
+            self._gathering.skip(name, str(skipped))
+        except Exception:  # whatever it is, the next comparison may go well
+            log.exception("a comparison of %s failed", name)
+            self._gathering.skip(name, "failed")
+
+    def _spawn(self, work: Coroutine[None, None, None], among: set[asyncio.Task[None]]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        among.add(task)
+        task.add_done_callback(among.discard)
+
+    async def _retire(self, connections: Connections, users: list[asyncio.Task[None]]) -> None:
+        await asyncio.gather(*users, return_exceptions=True)
+        await connections.aclose()
+
+    # what is compared
+
+    async def _same(self, snapshot: Snapshot, endpoint: Endpoint, tap: Tap) -> None:
+        await self._both(snapshot, endpoint.name, endpoint.compare, _readable(lambda: same(snapshot, tap)))
+
+    async def _read_back(self, snapshot: Snapshot, endpoint: Endpoint, shown: Endpoint, tap: Tap) -> None:
+        wanted = _readable(lambda: read_back(snapshot, endpoint, shown, tap))
+        if wanted is None:
+            raise Skipped("no Location")
+        await self._both(snapshot, endpoint.name + READ_BACK, shown.compare, wanted)
+
+    async def _both(self, snapshot: Snapshot, name: str, settings: Compare, wanted: Wanted) -> None:
+        """Asks both backends, one after the other in random order, and legacy twice on a share of samples."""
+        order: list[str] = [*BACKENDS]
+        if self._random.random() < share_twice(self._gathering.seen(name)):
+            order.append(AGAIN)
+        self._random.shuffle(order)
+        request_id = uuid.uuid4().hex
+        asked: dict[str, Asked] = {}
+        for side in order:
+            backend = snapshot.async_ if side == ASYNC else snapshot.legacy
+            asked[side] = await self._ask(backend, wanted, request_id, settings)
+        await self._found(snapshot, name, settings, wanted, asked)
+
+    async def _dry_run(self, snapshot: Snapshot, endpoint: Endpoint, tap: Tap) -> None:
+        """The would-be answer of the backend that did not write, with the real one of the one that did.
+
+        Two dry runs differ by nature just as one and the real write do: the second one measures the noise.
+        """
+        other: BackendName = LEGACY if tap.backend == ASYNC else ASYNC
+        backend = snapshot.backend(other)
+        if not backend.dry_run:
+            raise Skipped(f"{other} offers no dry run")
+        live = answer_of(tap)
+        if live is None:
+            raise Skipped("the answer was not kept")
+        name, settings = endpoint.name + DRY_RUN, endpoint.compare
+        wanted = _readable(lambda: dry_run(snapshot, tap, dict(backend.dry_run)))
+        twice = self._random.random() < share_twice(self._gathering.seen(name))
+        asked = {tap.backend: Asked(live, 0.0, "", "")}
+        for side in (other, AGAIN) if twice else (other,):
+            fresh = _readable(lambda: dry_run(snapshot, tap, dict(backend.dry_run)))
+            asked[side] = await self._ask(backend, fresh, uuid.uuid4().hex, settings)
+        await self._found(snapshot, name, settings, wanted, asked, baseline=other)
+
+    async def _ask(self, backend: Backend, wanted: Wanted, request_id: str, settings: Compare) -> Asked:
+        try:
+            async with asyncio.timeout(ANSWER):
+                return await ask(
+                    backend,
+                    wanted.head,
+                    request_id,
+                    settings.max_body,
+                    wanted.body,
+                    hop=wanted.hop,
+                    extra=wanted.extra,
+                    connections=self._connections,
+                )
+        except TimeoutError:
+            raise Skipped(f"{backend.name} did not answer in time") from None
+        except Unanswered:
+            raise Skipped(f"{backend.name} did not answer") from None
+
+    async def _found(
+        self,
+        snapshot: Snapshot,
+        name: str,
+        settings: Compare,
+        wanted: Wanted,
+        asked: dict[str, Asked],
+        baseline: BackendName = LEGACY,
+    ) -> None:
+        """Judges and adds up; `baseline` is the side that was asked AGAIN, if any was."""
+        today = datetime.now(UTC).date()
+        scope = _scope(snapshot, name, settings, asked, today)
+        if not self._gathering.knows(scope):
+            self._gathering.learn(scope, await self._lookup(scope))
+        redactor = kept.redactor_for(self._key, settings, wanted.head)
+        judged = _judge(asked[LEGACY], asked[ASYNC], settings, today)
+        differences = kept.redacted(judged.differences, redactor)
+        again = None
+        if AGAIN in asked:
+            itself = _judge(asked[baseline], asked[AGAIN], settings, today)
+            again = kept.redacted(itself.differences, redactor)
+        finding = Finding(
+            scope=scope,
+            differences=differences,
+            again=again,
+            status=asked[LEGACY].answer.status,
+            fields=_fields(asked[LEGACY], redactor),
+            hidden={str(rule): number for rule, number in judged.hidden},
+            legacy=_seconds(asked[LEGACY]),
+            async_=_seconds(asked[ASYNC]),
+        )
+        self._gathering.add(finding)
+        if differences and self._gathering.wants_sample(scope, {each.path for each in differences}):
+            place = kept.Place(uuid.uuid4().hex, scope, time.time())
+            left_out = judged.left_out
+            self._gathering.keep(
+                kept.sample(place, wanted.head, asked, differences, left_out, settings, redactor)
+            )
+
+
+def _judge(one: Asked, other: Asked, settings: Compare, today: date) -> Judged:
+    return judge(one.answer, other.answer, settings.headers, settings.rules, today)
+
+
+def _fields(asked: Asked, redactor: Redactor) -> set[str]:
+    document = kept.document_of(asked.answer)
+    if document is None:
+        return set()
+    shown = redactor.json(document) if redactor.hides_fields else document
+    return set(map(redactor.text, fields_of(shown)))
+
+
+def _seconds(asked: Asked) -> float | None:
+    """None of an answer that a client got: its latency was measured otherwise."""
+    return asked.seconds if asked.upstream else None
+
+
+def _scope(snapshot: Snapshot, name: str, settings: Compare, asked: dict[str, Asked], today: date) -> Scope:
+    legacy, async_ = (
+        label(asked[side].answer.headers.get(VERSION) or snapshot.backend(side).version) for side in BACKENDS
+    )
+    return Scope(name, legacy, async_, settings_hash(settings, today))
+
+
+def _readable(make: Callable[[], _T]) -> _T:
+    try:
+        return make()
+    except Malformed:
+        raise Skipped("unreadable") from None

@@ -1,0 +1,176 @@
+"""Adds up what comparisons found until it is written to the store. No I/O; bounded."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Collection, Mapping
+from typing import Final, NamedTuple
+
+from proxy.core.comparisons import (
+    MAX_FIELDS,
+    Count,
+    PathCount,
+    Sample,
+    Scope,
+    Seen,
+    Tally,
+    Traffic,
+    What,
+    label,
+)
+from proxy.core.differences import Difference
+from proxy.core.noise import OTHER, Counts, Mark, Observations
+from proxy.core.stats import bucket
+
+MAX_SCOPES: Final = 500  # remembered
+FIRST: Final = 3  # samples of a path that are kept at once; after them one in SPACING seconds
+SPACING: Final = 60.0
+MAX_SAMPLES: Final = 20  # between two writes
+
+
+class Finding(NamedTuple):
+    """One comparison. `differences` are of async from legacy, `again` of legacy from itself, or None.
+
+    Both are redacted; `status` is legacy's; the rest as in `core.comparisons`. Times in seconds.
+    """
+
+    scope: Scope
+    differences: Collection[Difference]
+    again: Collection[Difference] | None
+    status: int
+    fields: Collection[str]
+    hidden: Mapping[str, int]
+    legacy: float | None
+    async_: float | None
+
+
+class Batch(NamedTuple):
+    """What is to be added to the store."""
+
+    tallies: list[Tally]
+    traffic: list[Traffic]
+    samples: list[Sample]
+
+    def __bool__(self) -> bool:
+        return any(self)
+
+
+class _Known:
+    """What is known of one scope, also from the store."""
+
+    def __init__(self, tally: Tally | None) -> None:
+        counts = {each.mark: each.counts for each in tally.paths} if tally else {}
+        self.observations = Observations(tally.n, tally.m, counts) if tally else Observations()
+        self.fields = {each.label for each in tally.counts if each.what == "field"} if tally else set()
+        self.kept: dict[str, tuple[int, float]] = {}  # by path: samples, and when the last was taken
+
+
+class _Gained:
+    """What one scope gained since the last write."""
+
+    def __init__(self, now: float) -> None:
+        self.n = self.m = 0
+        self.first = self.last = now
+        self.paths: dict[Mark, PathCount] = {}
+        self.counts: Counter[tuple[What, str]] = Counter()
+
+
+class Gathering:
+    """`results` are totals by endpoint and result; `clock` gives Unix seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._known: OrderedDict[Scope, _Known] = OrderedDict()
+        self._newest: dict[str, Scope] = {}
+        self._gained: dict[Scope, _Gained] = {}
+        self._traffic: Counter[tuple[str, Seen, str]] = Counter()
+        self._samples: list[Sample] = []
+        self.results: Counter[tuple[str, str]] = Counter()
+
+    def knows(self, scope: Scope) -> bool:
+        return scope in self._known
+
+    def learn(self, scope: Scope, tally: Tally | None) -> None:
+        """What the store has of a scope that is met for the first time; None: nothing, or no answer."""
+        if scope not in self._known:
+            self._known[scope] = _Known(tally)
+            if len(self._known) > MAX_SCOPES:
+                self._known.popitem(last=False)
+
+    def seen(self, endpoint: str) -> Observations:
+        """Of the newest scope of an endpoint."""
+        known = self._known.get(self._newest.get(endpoint, Scope("", "", "", "")))
+        return Observations() if known is None else known.observations
+
+    def add(self, found: Finding) -> None:
+        """`learn` comes before."""
+        scope, now = found.scope, self._clock()
+        known = self._known[scope]
+        self._known.move_to_end(scope)
+        self._newest[scope.endpoint] = scope
+        gained = self._gained.setdefault(scope, _Gained(now))
+        gained.n += 1
+        gained.m += found.again is not None
+        gained.last = now
+        for mark, counts in known.observations.add(found.differences, found.again).items():
+            before = gained.paths.get(mark, PathCount(mark, Counts(), now, now))
+            gained.paths[mark] = before._replace(counts=before.counts.plus(counts), last=now)
+        gained.counts["status", str(found.status)] += 1
+        if found.legacy is not None:
+            gained.counts["legacy seconds", str(bucket(found.legacy))] += 1
+        if found.async_ is not None:
+            gained.counts["async seconds", str(bucket(found.async_))] += 1
+        for rule, number in found.hidden.items():
+            gained.counts["hidden", label(rule)] += number
+        for field in _bounded(found.fields, known.fields):
+            gained.counts["field", field] += 1
+        self.results[scope.endpoint, "different" if found.differences else "equal"] += 1
+
+    def wants_sample(self, scope: Scope, paths: Collection[str]) -> bool:
+        """Whether a sample that differs on these paths is worth keeping, going by those kept before."""
+        known, now = self._known[scope], self._clock()
+        if len(self._samples) >= MAX_SAMPLES:
+            return False
+        kept = (known.kept.get(path, (0, 0.0)) for path in paths)
+        return any(number < FIRST or now - last >= SPACING for number, last in kept)
+
+    def keep(self, sample: Sample) -> None:
+        known = self._known[sample.scope]
+        for path in sample.paths:
+            number, _ = known.kept.get(path, (0, 0.0))
+            known.kept[path] = (number + 1, sample.time)
+        self._samples.append(sample)
+
+    def skip(self, endpoint: str, reason: str, number: int = 1) -> None:
+        self._traffic[endpoint, "skipped", reason] += number
+        self.results[endpoint, f"skipped: {reason}"] += number
+
+    def live(self, endpoint: str, status: int) -> None:
+        self._traffic[endpoint, "live", str(status)] += 1
+
+    def take(self) -> Batch:
+        """Everything since the last call."""
+        now = self._clock()
+        tallies = [_tally(scope, gained) for scope, gained in self._gained.items()]
+        traffic = [Traffic(*key, number, now) for key, number in self._traffic.items()]
+        batch = Batch(tallies, traffic, self._samples)
+        self._gained, self._traffic, self._samples = {}, Counter(), []
+        return batch
+
+
+def _tally(scope: Scope, gained: _Gained) -> Tally:
+    counts = tuple(Count(what, text, number) for (what, text), number in gained.counts.items())
+    paths = tuple(gained.paths.values())
+    return Tally(scope, gained.n, gained.m, gained.first, gained.last, paths, counts)
+
+
+def _bounded(fields: Collection[str], known: set[str]) -> set[str]:
+    """Fields by their name, those beyond MAX_FIELDS of the scope as OTHER."""
+    found = set()
+    for field in map(label, fields):
+        if field in known or len(known) < MAX_FIELDS:
+            known.add(field)
+            found.add(field)
+        else:
+            found.add(OTHER)
+    return found

@@ -1,0 +1,150 @@
+"""The comparer process: snapshots from the control process, taps from the workers, evidence to the store.
+
+It ends when the control process does: the next one starts another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from proxy.compare.comparer import Comparer
+from proxy.compare.flush import Flusher
+from proxy.compare.gather import Gathering
+from proxy.config import compile_document
+from proxy.core.framing import FrameReader, FrameTooLarge
+from proxy.core.messages import Apply, Labelled, decode_from_control, encode
+from proxy.core.taps import MAX_TAP, SOCKET_NAME, Compared, decode_tap
+
+log = logging.getLogger("strangler.comparer")
+
+REPORT: Final = 1.0  # seconds between two messages to the control process
+KEY_NAME: Final = "redaction.key"
+KEY_BYTES: Final = 32
+
+
+class Process:
+    """`folder` is `server.runtime_dir`; `control` the socket that the control process handed down."""
+
+    def __init__(self, folder: Path, control: socket.socket) -> None:
+        self._folder = folder
+        self._control = control
+        self._gathering = Gathering(time.time)
+        self._comparer: Comparer | None = None
+        self._ttl = 0.0
+        self._flushing: asyncio.Task[None] | None = None
+        self._stopped = asyncio.Event()
+
+    async def run(self) -> None:
+        """Until the control process is gone, or `stop`."""
+        reader, writer = await asyncio.open_unix_connection(sock=self._control)
+        path = self._folder / SOCKET_NAME
+        path.unlink(missing_ok=True)  # left behind by a killed predecessor
+        before = os.umask(0o177)
+        try:
+            server = await asyncio.get_running_loop().create_unix_server(
+                lambda: _Taps(self._on_tap), str(path)
+            )
+        finally:
+            os.umask(before)
+        tasks = [
+            asyncio.create_task(self._follow(reader)),
+            asyncio.create_task(self._report(writer)),
+        ]
+        try:
+            await self._stopped.wait()
+        finally:
+            server.close()
+            path.unlink(missing_ok=True)
+            await self._end(tasks)
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    async def _end(self, tasks: list[asyncio.Task[None]]) -> None:
+        if self._comparer is not None:
+            await self._comparer.close()
+        tasks += [self._flushing] if self._flushing is not None else []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _on_tap(self, body: bytes) -> None:
+        if self._comparer is not None:
+            self._comparer.offer(decode_tap(body))
+
+    async def _follow(self, reader: asyncio.StreamReader) -> None:
+        """Applies what the control process says, until it hangs up."""
+        frames = FrameReader()
+        try:
+            while data := await reader.read(256 * 1024):
+                for body in frames.feed(data):
+                    message = decode_from_control(body)
+                    if isinstance(message, Apply):
+                        await self._apply(message)
+        except (OSError, FrameTooLarge, msgspec.DecodeError) as error:
+            log.error("hanging up on the control process: %s", error)
+        finally:
+            self.stop()
+
+    async def _apply(self, message: Apply) -> None:
+        snapshot = compile_document(message.config)
+        self._ttl = snapshot.compare.ttl
+        if self._comparer is None:
+            flusher = Flusher(message.state or snapshot.server.state, self._gathering, lambda: self._ttl)
+            self._flushing = asyncio.create_task(flusher.run())
+            self._comparer = Comparer(self._gathering, flusher.lookup, redaction_key(self._folder))
+        self._comparer.apply(snapshot)
+
+    async def _report(self, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):  # `_follow` ends the process
+            while True:
+                await asyncio.sleep(REPORT)
+                results = self._gathering.results.items()
+                writer.write(encode(Compared([Labelled(*key, number) for key, number in results])))
+                await writer.drain()
+
+
+class _Taps(asyncio.Protocol):
+    """One worker's connection."""
+
+    def __init__(self, on_tap: Callable[[bytes], None]) -> None:
+        self._on_tap = on_tap
+        self._frames = FrameReader(limit=MAX_TAP)
+        self._transport: asyncio.BaseTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for body in self._frames.feed(data):
+                self._on_tap(body)
+        except (FrameTooLarge, msgspec.DecodeError) as error:
+            log.error("hanging up on a worker that sent garbage: %s", error)
+            if self._transport is not None:
+                self._transport.close()
+
+
+def redaction_key(folder: Path) -> bytes:
+    """Random, made once, readable by its owner only; apart from the store, which never holds it."""
+    path = folder / KEY_NAME
+    with contextlib.suppress(FileNotFoundError):
+        key = path.read_bytes()
+        if len(key) == KEY_BYTES:
+            return key
+    key = secrets.token_bytes(KEY_BYTES)
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(key)
+    return key

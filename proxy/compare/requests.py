@@ -1,0 +1,114 @@
+"""The requests that the comparer makes of a tap. Pure.
+
+None carries the client's idempotency key: a key belongs to one backend, and a copy must not use it up.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Final, NamedTuple
+
+from proxy.core import paths
+from proxy.core.differences import Answer, Body
+from proxy.core.headers import Hop
+from proxy.core.http1.grammar import FieldBlock
+from proxy.core.http1.request import RequestHead, parse_fields
+from proxy.core.snapshot import Endpoint, Snapshot
+from proxy.core.table import parameters
+from proxy.core.taps import Tap
+
+SHADOW: Final = (b"x-shadow", b"1")
+"""On every request of the comparer, so that backends can tell them from those of clients."""
+
+Line = tuple[bytes, bytes]
+
+
+class Wanted(NamedTuple):
+    """One request for a backend; `extra` are header lines in addition to those of the head."""
+
+    head: RequestHead
+    body: bytes
+    hop: Hop
+    extra: tuple[Line, ...] = (SHADOW,)
+
+
+def same(snapshot: Snapshot, tap: Tap) -> Wanted:
+    """The client's request once more. Raises Malformed if the tap holds none."""
+    dropped = [snapshot.idempotency.header, b"x-shadow", b"expect"]
+    raw = _without(tap.fields, dropped)
+    if tap.body:
+        raw = _framed(raw, tap.body)
+    head = RequestHead(tap.method, tap.target, tap.host, parse_fields(raw, tap.minor, snapshot.server.limits))
+    return Wanted(head, tap.body, Hop(tap.peer, tap.trusted))
+
+
+def dry_run(snapshot: Snapshot, tap: Tap, header: dict[str, str]) -> Wanted:
+    """The write as a dry run, under a key of its own if it had one. Raises Malformed."""
+    wanted = same(snapshot, tap)
+    extra = [SHADOW, *((name.encode("latin-1"), value.encode("latin-1")) for name, value in header.items())]
+    names = {name for name, _ in extra}
+    raw = _without(wanted.head.fields.raw, list(names))
+    fields = parse_fields(raw, tap.minor, snapshot.server.limits)
+    if FieldBlock(tap.fields).get(snapshot.idempotency.header) is not None:
+        extra.append((snapshot.idempotency.header, b"dry-run-%b" % uuid.uuid4().hex.encode()))
+    head = RequestHead(tap.method, tap.target, tap.host, fields)
+    return wanted._replace(head=head, extra=tuple(extra))
+
+
+def read_back(snapshot: Snapshot, endpoint: Endpoint, shown: Endpoint, tap: Tap) -> Wanted | None:
+    """What shows the resource that the write made or changed: with the writer's credentials.
+
+    None if neither the answer's Location nor the write's own path says which one that is.
+    """
+    target = _named_by_location(snapshot, shown, tap) or _named_by_path(endpoint, shown, tap)
+    if target is None:
+        return None
+    about_body = [b"content-type", b"content-length", b"content-encoding", b"transfer-encoding"]
+    conditions = [b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"range"]
+    dropped = [snapshot.idempotency.header, b"x-shadow", b"expect", *about_body, *conditions]
+    fields = parse_fields(_without(tap.fields, dropped), tap.minor, snapshot.server.limits)
+    return Wanted(RequestHead(shown.method, target, tap.host, fields), b"", Hop(tap.peer, tap.trusted))
+
+
+def answer_of(tap: Tap) -> Answer | None:
+    """What the client was answered to a write; None if the body was not kept, or is encoded."""
+    write = tap.write
+    if write is None or write.answer is None:
+        return None
+    headers: dict[str, list[str]] = {}
+    for name, value in FieldBlock(write.fields).pairs():
+        headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
+    if "content-encoding" in headers:
+        return None
+    fields = {name: ", ".join(values) for name, values in headers.items()}
+    return Answer(tap.status, fields, Body.of(write.answer))
+
+
+def _named_by_location(snapshot: Snapshot, shown: Endpoint, tap: Tap) -> bytes | None:
+    location = b"" if tap.write is None else tap.write.location
+    if b"://" in location:
+        location = b"/" + location.partition(b"://")[2].partition(b"/")[2]
+    segments = paths.split(location) if location.startswith(b"/") else None
+    if segments is None or snapshot.table.find(shown.method, segments) is not shown:
+        return None
+    return location.partition(b"#")[0]
+
+
+def _named_by_path(endpoint: Endpoint, shown: Endpoint, tap: Tap) -> bytes | None:
+    """The write's own path, or one that lies above it: PUT /accounts/{id} is shown by GET /accounts/{id}."""
+    segments = paths.split(tap.target)
+    if segments is None or not parameters(endpoint.template, segments):
+        return None
+    depth = len(shown.template.split("/"))
+    if endpoint.template.split("/")[:depth] != shown.template.split("/"):
+        return None
+    return b"/".join(tap.target.partition(b"?")[0].split(b"/")[:depth])
+
+
+def _without(raw: bytes, names: list[bytes]) -> bytes:
+    return FieldBlock(raw).without(names)
+
+
+def _framed(raw: bytes, body: bytes) -> bytes:
+    """A body that came in chunks is sent with its length."""
+    return _without(raw, [b"content-length", b"transfer-encoding"]) + b"Content-Length: %d\r\n" % len(body)

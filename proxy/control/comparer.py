@@ -1,0 +1,127 @@
+"""Keeps the comparer process alive while anything is sampled, and adds up what it reports."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from proxy.control import processes
+from proxy.control.backoff import Backoff
+from proxy.control.log import log
+from proxy.core.framing import FrameReader, FrameTooLarge
+from proxy.core.messages import Apply, Labelled, encode
+from proxy.core.snapshot import Snapshot
+from proxy.core.taps import decode_compared
+
+END: Final = 5.0  # seconds that it has to write what it knows, before it is killed
+
+
+class Comparer:
+    """`command` starts it; `--folder FOLDER --fd FD` is appended. Clients never depend on it."""
+
+    def __init__(self, command: Sequence[str], folder: Path) -> None:
+        self._command = tuple(command)
+        self._folder = folder
+        self._newest: Apply | None = None
+        self._wanted = False
+        self._changed = asyncio.Event()
+        self._writer: asyncio.StreamWriter | None = None
+        self._before: Counter[tuple[str, str]] = Counter()  # of comparers that have ended
+        self._now: Counter[tuple[str, str]] = Counter()
+        self.pid: int | None = None
+
+    def publish(self, newest: Apply, snapshot: Snapshot) -> None:
+        """Sends the snapshot, and starts or ends the process as the snapshot wants it."""
+        self._newest = newest
+        self._wanted = any(endpoint.compare.sample > 0 for endpoint in snapshot.endpoints)
+        if self._wanted:
+            self._send()
+        self._changed.set()
+
+    def results(self) -> list[Labelled]:
+        """Totals by endpoint and result; they never go down."""
+        return [Labelled(*key, number) for key, number in (self._before + self._now).items()]
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        backoff = Backoff()
+        while True:
+            while not self._wanted:
+                await self._change()
+            started = time.monotonic()
+            try:
+                ended = await self._live()
+            except OSError as error:
+                ended = f"cannot be started: {error}"
+            if self._wanted:
+                delay = backoff.after(time.monotonic() - started)
+                log.error("the comparer %s; starting it again in %.1f s", ended, delay)
+                await asyncio.sleep(delay)
+
+    async def _live(self) -> str:
+        """One process, until it ends or is not wanted any more. Raises OSError."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                command = (*self._command, "--folder", str(self._folder), "--fd", str(theirs.fileno()))
+                child = await processes.start(command, fd=theirs.fileno())
+            except BaseException:
+                ours.close()
+                raise
+        self.pid = child.pid
+        waiting = asyncio.create_task(child.wait())
+        reading: asyncio.Task[None] | None = None
+        try:
+            reader, self._writer = await asyncio.open_unix_connection(sock=ours)
+            self._send()
+            reading = asyncio.create_task(self._read(reader))
+            while self._wanted and not waiting.done():
+                change = asyncio.create_task(self._change())
+                await asyncio.wait((waiting, change), return_when=asyncio.FIRST_COMPLETED)
+                change.cancel()
+        finally:
+            await self._end(child, waiting)
+            if reading is not None:
+                await asyncio.wait((reading,), timeout=END)
+                reading.cancel()
+            self._before, self._now, self.pid = self._before + self._now, Counter(), None
+        return waiting.result()
+
+    async def _end(self, child: processes.Child, waiting: asyncio.Task[str]) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+        child.send_signal(signal.SIGTERM)
+        await asyncio.wait((waiting,), timeout=END)
+        if not waiting.done():
+            child.send_signal(signal.SIGKILL)
+            await asyncio.wait((waiting,), timeout=END)
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        frames = FrameReader()
+        with contextlib.suppress(OSError):
+            while data := await reader.read(64 * 1024):
+                try:
+                    for body in frames.feed(data):
+                        results = decode_compared(body).results
+                        self._now = Counter({(each.first, each.second): each.count for each in results})
+                except (FrameTooLarge, msgspec.DecodeError) as error:
+                    log.error("the comparer reports garbage: %s", error)
+                    return
+
+    def _send(self) -> None:
+        if self._writer is not None and self._newest is not None:
+            self._writer.write(encode(self._newest))
+
+    async def _change(self) -> None:
+        await self._changed.wait()
+        self._changed.clear()
