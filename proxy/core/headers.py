@@ -73,6 +73,15 @@ def request_block(head: RequestHead, hop: Hop, host: bytes | None) -> bytes:
     return prefix + (fields.without(dropped) if dropped else fields.raw) + _forwarded(head, hop)
 
 
+def request_head(head: RequestHead, block: bytes, added: bytes, request_id: bytes) -> bytes:
+    """A whole head for the backend: `block` from `request_block`, `added` whole lines of what is not in it.
+
+    `request_id` is of use if the client sent none.
+    """
+    end = b"\r\n" if not request_id else b"x-request-id: %b\r\n\r\n" % request_id
+    return b"%b %b HTTP/1.1\r\n%b%b%b" % (head.method.encode("ascii"), head.target, block, added, end)
+
+
 def response_block(response: ResponseHead, served_by: BackendName | None) -> bytes:
     """Status line and header lines for the client, without its connection's own fields."""
     special = response.special

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import socket
-import struct
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, cast
 
@@ -21,6 +19,7 @@ from proxy.core.http1.body import BodyReader
 from proxy.core.http1.grammar import Malformed
 from proxy.core.http1.request import RequestFields, RequestHead, check_partial, parse_request
 from proxy.core.snapshot import ASYNC, LEGACY, Snapshot
+from proxy.edge.connection import Connection
 from proxy.edge.deadlines import NEVER
 from proxy.edge.exchange import Exchange
 from proxy.edge.keyed import exchange_for
@@ -34,53 +33,36 @@ if TYPE_CHECKING:
 _cut_empty_lines: Final = re.compile(rb"\A(?:\r\n)++").sub
 
 PIPELINE: Final = 64 * 1024
-LINGER: Final = (
-    2.0  # seconds in which a client may still send what will be thrown away (RFC 9112 section 9.6)
-)
-LINGER_BYTES: Final = 1024 * 1024
-_RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, for 0 s: closing sends RST, not FIN
 
 
-class ClientConnection(asyncio.Protocol):
-    """Between requests `exchange` is None; while a request's body is read, `_body` reads it."""
+class ClientConnection(Connection):
+    """Between requests `exchange` is None; while a request's body is read, `_body` reads it.
+
+    An asyncio protocol by its methods, not by inheritance: a compiled class may have no interpreted base.
+    """
 
     __slots__ = (
         "_body",
         "_buffer",
         "_context",
-        "_discarding",
         "_eof",
         "_fields",
         "_parsing",
-        "_paused",
-        "_stalled",
-        "_writable",
-        "closed",
-        "deadline",
         "exchange",
         "outbound",
-        "services",
-        "transport",
     )
 
-    transport: asyncio.Transport
     outbound: Outbound
 
     def __init__(self, services: Services) -> None:
-        self.services = services
+        super().__init__(services)
         self.exchange: Exchange | None = None
-        self.closed = False
-        self.deadline = NEVER
         self._buffer = b""
         self._context = Context("", services.random, False)
         self._body: BodyReader | None = None
-        self._discarding = -1  # bytes still thrown away while lingering; -1: not lingering
         self._fields: RequestFields | None = None
         self._parsing = False
         self._eof = False  # the client has half-closed: what it has sent is all there will be
-        self._paused = False
-        self._writable = True
-        self._stalled = 0  # bytes unsent when the client was last looked at
 
     # called by the event loop
 
@@ -149,13 +131,7 @@ class ClientConnection(asyncio.Protocol):
         exchange = self.exchange
         timeouts = self.services.snapshot.server.timeouts
         if not self._writable or self.transport.is_closing():
-            unsent = self.transport.get_write_buffer_size()
-            if unsent != self._stalled:  # slow, but it reads
-                self._stalled = unsent
-                self.deadline = now + timeouts.body
-            else:
-                self.services.count_error("client", "slow_reader")
-                self.abort()
+            self._on_unsent(now)
         elif exchange is not None:
             exchange.refuse(408, "body_timeout", f"no body data came for {timeouts.body:g} s")
         elif self._buffer:
@@ -264,10 +240,6 @@ class ClientConnection(asyncio.Protocol):
 
     # called by the exchange
 
-    def write(self, data: bytes) -> None:
-        if not self.closed:
-            self.transport.write(data)
-
     def reply(
         self,
         exchange: Exchange,
@@ -334,13 +306,6 @@ class ClientConnection(asyncio.Protocol):
             self.deadline = self.services.loop.time() + self.services.snapshot.server.timeouts.body
         self._resume()
 
-    def abort(self) -> None:
-        """End with a reset, so that nobody takes what was sent for the whole."""
-        if not self.closed:
-            sock = self.transport.get_extra_info("socket")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            self.transport.abort()
-
     def close_if_idle(self) -> None:
         """Draining: connections without a request under way go at once."""
         if self.exchange is None and not self._buffer and not self.closed:
@@ -367,40 +332,9 @@ class ClientConnection(asyncio.Protocol):
         self.write(replies.problem(error.status, "client", error.kind, error.detail, head=head, close=True))
         self._linger()
 
-    def _close(self) -> None:
-        """Close when all is sent, for which the client has as long as for any other answer."""
-        self._stalled = 0
-        self.deadline = self.services.loop.time() + self.services.snapshot.server.timeouts.body
-        self.transport.close()
-
     def _linger(self) -> None:
-        """Close so that the answer survives: a close with unread bytes would reset the connection."""
-        if self.transport.is_closing():
-            return
         self._buffer = b""
-        self._discarding = LINGER_BYTES
-        self.deadline = self.services.loop.time() + LINGER
-        self._resume()
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-
-    def _discard(self, size: int) -> None:
-        self._discarding = max(0, self._discarding - size)
-        if self._discarding == 0:
-            self._close()
-
-    def _ended(self) -> bool:
-        return self.closed or self._discarding >= 0 or self.transport.is_closing()
+        super()._linger()
 
     def _idle_deadline(self) -> float:
         return self.services.loop.time() + self.services.snapshot.server.timeouts.keep_alive
-
-    def _pause(self) -> None:
-        if not self._paused and not self.closed:
-            self._paused = True
-            self.transport.pause_reading()
-
-    def _resume(self) -> None:
-        if self._paused and not self.closed:
-            self._paused = False
-            self.transport.resume_reading()

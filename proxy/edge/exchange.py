@@ -1,4 +1,4 @@
-"""One request and its response: buffers the body, finds an upstream, relays, handles failures.
+"""One request and its response: buffers the body, sends it, relays what comes back.
 
 No task, future or timer belongs to an exchange that goes well; everything is a callback from the client's
 connection, the pool or the upstream's connection.
@@ -6,23 +6,22 @@ connection, the pool or the upstream's connection.
 
 from __future__ import annotations
 
-import random
 import time
 from typing import TYPE_CHECKING
 
 from proxy.core.decide import Decision
-from proxy.core.headers import Hop, response_block
-from proxy.core.http1.chunked import encode_chunk, encode_end
+from proxy.core.headers import Hop, request_head, response_block
+from proxy.core.http1.chunked import encode
 from proxy.core.http1.grammar import Pairs
 from proxy.core.http1.request import RequestHead
 from proxy.core.http1.response import ResponseHead
-from proxy.core.retry import STATUS, UNSENT, Again, Attempt, FailureKind, after_failure, backoff
-from proxy.core.snapshot import ASYNC, LEGACY, SAFE_METHODS, BackendName, Endpoint, Reason, Snapshot
+from proxy.core.retry import FailureKind
+from proxy.core.snapshot import ASYNC, SAFE_METHODS, BackendName, Snapshot
+from proxy.edge.attempts import Attempts
 from proxy.edge.deadlines import NEVER
 
 if TYPE_CHECKING:
     from proxy.edge.downstream import ClientConnection
-    from proxy.edge.pool import Address, Pool
     from proxy.edge.services import Services
     from proxy.edge.upstream import UpstreamConnection
 
@@ -30,45 +29,24 @@ RETRY_AFTER = 1  # seconds suggested to a client that met a full pool
 MAX_CAPTURED = 64 * 1024  # bytes of an answer
 
 
-class Exchange:
+class Exchange(Attempts):
     """Created when a request head is complete; ends with exactly one call of `Services.observe`."""
 
     __slots__ = (
-        "_answer",
-        "_attempts",
         "_body",
-        "_body_complete",
         "_buffered",
         "_buffers",
         "_encode_request",
         "_encode_response",
-        "_ended",
-        "_fallback_used",
-        "_fresh",
         "_outbound",
-        "_pool",
-        "_relayed",
-        "_retries",
-        "_sent",
-        "_streaming",
-        "backend",
         "captured",
-        "client",
-        "deadline",
-        "endpoint",
         "head",
         "keep_alive",
         "method",
-        "reason",
         "response_timeout",
-        "safe",
-        "services",
-        "snapshot",
         "started",
         "status",
-        "tried",
         "upgrade",
-        "upstream",
     )
 
     def __init__(
@@ -80,48 +58,28 @@ class Exchange:
         decision: Decision,
         backend: BackendName,
     ) -> None:
-        self.client: ClientConnection | None = client
-        self._outbound = client.outbound
-        self.services = services
-        self.snapshot = snapshot  # one snapshot from start to end, whatever is reloaded meanwhile
+        endpoint = decision.endpoint
+        safe = head.method in SAFE_METHODS if endpoint is None else endpoint.safe
+        super().__init__(client, services, snapshot, endpoint, backend, decision.reason, safe)
         self.head = head
         self.method = head.method
-        self.backend = backend
-        self.reason: Reason = decision.reason
+        self.upgrade = head.fields.upgrade
+        self.keep_alive = head.fields.keep_alive
         self.started = time.perf_counter()  # the loop's own clock has milliseconds only
         self.status = 0  # what the client got; 0 while and if it got nothing whole
-        self.keep_alive = head.fields.keep_alive
-        endpoint = decision.endpoint
-        self.endpoint: Endpoint | None = endpoint
-        if endpoint is None:
-            self.safe = head.method in SAFE_METHODS
-            self.response_timeout: float | None = None
-            self._buffers = snapshot.buffers
-            self.captured: bytearray | None = None  # the answer's body, for a comparison with a dry run
-        else:
-            self.captured = bytearray() if endpoint.compare.dry_run else None
-            self.safe = endpoint.safe
+        self.response_timeout: float | None = None
+        self.captured: bytearray | None = None  # the answer's body, for a comparison with a dry run
+        self._buffers = snapshot.buffers
+        if endpoint is not None:
             self.response_timeout = endpoint.response_timeout
             self._buffers = endpoint.buffers
-        self.upgrade = head.fields.upgrade
-        self.upstream: UpstreamConnection | None = None
-        self.tried: tuple[Address, ...] = ()
-        self.deadline = NEVER  # while waiting for a connection
-        self._pool: Pool | None = None
+            if endpoint.compare.dry_run:
+                self.captured = bytearray()
+        self._outbound = client.outbound
         self._body: list[bytes] = []
         self._buffered = 0
-        self._body_complete = True
-        self._streaming = False  # part of the body was sent and is no longer held
         self._encode_request = False
         self._encode_response = False
-        self._sent = False
-        self._relayed = False
-        self._answer: ResponseHead | None = None
-        self._attempts = 0
-        self._retries = 0
-        self._fallback_used = False
-        self._fresh = False  # an attempt died: the next must not meet another dead connection
-        self._ended = False
 
     @property
     def peer(self) -> str:
@@ -191,26 +149,7 @@ class Exchange:
             else:
                 self.upstream.pause()
 
-    # attempts
-
-    def _attempt(self) -> None:
-        self._attempts += 1
-        self._sent = False
-        self._answer = None
-        pool = self._pool = self.services.pools[self.backend]
-        connection = pool.acquire(self, write=not self.safe, fresh=self._fresh)
-        if connection is not None:
-            self.on_connection(connection)
-
-    def wants_connection(self) -> bool:
-        return not self._ended
-
-    def on_deadline(self, now: float) -> None:
-        """Waited too long for the pool."""
-        self.deadline = NEVER
-        if self._pool is not None:
-            self._pool.stop_waiting(self)
-        self.on_failure("no_connection", f"no connection to the {self.backend} backend became free in time")
+    # an attempt
 
     def on_connection(self, connection: UpstreamConnection) -> None:
         self.upstream = connection
@@ -218,7 +157,7 @@ class Exchange:
         data = self._request_head()
         body = self._body
         if body:
-            data += self._encoded(b"".join(body), self._body_complete)
+            data += self._encoded_request(b"".join(body), self._body_complete)
             if not self._body_complete:
                 self._streaming = True
                 self._body = []
@@ -227,35 +166,28 @@ class Exchange:
         connection.start(self, data, self._body_complete)
 
     def _request_head(self) -> bytes:
-        head, fields = self.head, self.head.fields
-        block = self._outbound.block(head, self.snapshot.backend(self.backend).host)
+        fields = self.head.fields
+        block = self._outbound.block(self.head, self.snapshot.backend(self.backend).host)
+        added = b""
         if self.upgrade is not None:
-            block += b"connection: upgrade\r\nupgrade: %b\r\n" % self.upgrade
-        line = b"%b %b HTTP/1.1\r\n" % (head.method.encode("ascii"), head.target)
-        tail = b"\r\n"
-        if b"x-request-id" not in fields.special:
-            tail = b"x-request-id: %b\r\n\r\n" % self.services.request_id()
-        if fields.chunked:
+            added = b"connection: upgrade\r\nupgrade: %b\r\n" % self.upgrade
+        elif fields.chunked:
             self._encode_request = not self._body_complete
-            framing = (
-                b"transfer-encoding: chunked\r\n"
-                if self._encode_request
-                else b"content-length: %d\r\n" % self._buffered
-            )
-            return line + block + framing + tail
-        return line + block + tail
+            if self._encode_request:
+                added = b"transfer-encoding: chunked\r\n"
+            else:
+                added = b"content-length: %d\r\n" % self._buffered
+        own_id = b"" if b"x-request-id" in fields.special else self.services.request_id()
+        return request_head(self.head, block, added, own_id)
 
-    def _encoded(self, data: bytes, complete: bool) -> bytes:
-        if not self._encode_request:
-            return data
-        chunk = encode_chunk(data) if data else b""
-        return chunk + encode_end([]) if complete else chunk
+    def _encoded_request(self, data: bytes, complete: bool) -> bytes:
+        return encode(data, complete, []) if self._encode_request else data
 
     def _stream(self, data: bytes, complete: bool) -> None:
         connection = self.upstream
         if connection is not None and not connection.closed:
             self._streaming = True
-            connection.write(self._encoded(data, complete), complete)
+            connection.write(self._encoded_request(data, complete), complete)
 
     def on_upstream_writable(self, writable: bool) -> None:
         if writable:
@@ -286,7 +218,7 @@ class Exchange:
     def on_response(self, response: ResponseHead, data: bytes, complete: bool) -> None:
         self._answer = response
         if self.backend == ASYNC:
-            self.services.record_breaker(self, failed=response.status >= 500)
+            self.services.record_breaker(self.endpoint, failed=response.status >= 500)
         if self.captured is not None:
             self._capture(data)
         if complete:
@@ -338,82 +270,13 @@ class Exchange:
         return self.backend if self.snapshot.server.expose_backend else None
 
     def _encoded_response(self, data: bytes, complete: bool, trailers: Pairs) -> bytes:
-        if not self._encode_response:
-            return data
-        chunk = encode_chunk(data) if data else b""
-        return chunk + encode_end(trailers) if complete else chunk
+        return encode(data, complete, trailers) if self._encode_response else data
 
     def _complete(self, status: int) -> None:
         self.status = status
         self._end()
 
     # failures
-
-    def on_failure(self, kind: FailureKind, detail: str) -> None:
-        """An attempt came to nothing; the failure table says what now."""
-        if self._ended:
-            return
-        upstream, self.upstream = self.upstream, None
-        reused = upstream is not None and upstream.used
-        answered = upstream is not None and upstream.answered
-        if not (reused and not answered):
-            self.services.record_breaker(self, failed=True)
-        backend = self.snapshot.backend(self.backend)
-        verdict = after_failure(
-            Attempt(
-                failure=kind,
-                safe=self.safe,
-                sent=self._sent and kind not in UNSENT,
-                reused=reused,
-                answered=answered,
-                relayed=self._relayed,
-                whole=self._body_complete and not self._streaming,
-                attempts=self._attempts,
-                upstreams=len(backend.upstreams),
-                fallback=self._fallback_available(),
-                retried=self._retries > 0,
-            )
-        )
-        if isinstance(verdict, Again) and self.client is not None and self._may_retry(verdict):
-            self._again(verdict)
-            return
-        if isinstance(verdict, Again):
-            self._give_up(STATUS[kind], kind, detail, unknown=False, abort=False)
-        else:
-            self._give_up(verdict.status, kind, detail, unknown=verdict.unknown, abort=verdict.abort)
-
-    def _may_retry(self, verdict: Again) -> bool:
-        return not verdict.budgeted or self.services.withdraw_retry()
-
-    def _fallback_available(self) -> bool:
-        endpoint = self.endpoint
-        return (
-            self.backend == ASYNC
-            and endpoint is not None
-            and endpoint.fallback == LEGACY
-            and not self._fallback_used
-        )
-
-    def _again(self, verdict: Again) -> None:
-        self.services.count_retry(self.endpoint, verdict.why)
-        self._fresh = self._fresh or self._sent
-        if verdict.budgeted:  # the fresh try after a stale connection comes on top
-            self._retries += 1
-        if verdict.on_fallback:
-            self.backend = LEGACY
-            self.reason = "fallback"
-            self._fallback_used = True
-            self._attempts = 0
-            self.tried = ()
-        if verdict.budgeted:
-            delay = backoff(self.snapshot.retries, max(1, self._retries), random.random())
-            self.services.loop.call_later(delay, self._attempt_unless_ended)
-        else:
-            self._attempt()
-
-    def _attempt_unless_ended(self) -> None:
-        if not self._ended:
-            self._attempt()
 
     def _give_up(self, status: int, kind: FailureKind, detail: str, *, unknown: bool, abort: bool) -> None:
         if unknown:

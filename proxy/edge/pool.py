@@ -11,7 +11,8 @@ import asyncio
 import random
 import ssl
 from collections import deque
-from typing import Final, Protocol
+from functools import partial
+from typing import Final, Protocol, cast
 
 from proxy.core.retry import FailureKind
 from proxy.core.snapshot import Backend, Upstream
@@ -21,8 +22,8 @@ from proxy.edge.resolver import Resolver
 from proxy.edge.upstream import UpstreamConnection
 
 FAILURES: Final = 5
-SIT_OUT: Final = 30.0
-WRITE_REUSE: Final = 1.0  # a write takes a pooled connection only if it was used within this many seconds
+SIT_OUT = 30.0  # not Final: tests shorten it, also where this is compiled
+WRITE_REUSE = 1.0  # a write takes a pooled connection only if it was used within this many seconds
 
 
 class Waiter(Protocol):
@@ -234,17 +235,14 @@ class Pool:
 
     async def _dial(self, address: Address) -> UpstreamConnection:
         upstream = address.upstream
-
-        def factory() -> UpstreamConnection:
-            return UpstreamConnection(self, address)
-
+        factory = partial(self._protocol, address)
         if upstream.scheme == "unix":
-            _, connection = await self.loop.create_unix_connection(factory, upstream.path)
-            return connection
+            _, protocol = await self.loop.create_unix_connection(factory, upstream.path)
+            return cast(UpstreamConnection, protocol)
         hosts = await self._resolver.resolve(upstream.host)
         for host in hosts:
             try:
-                _, connection = await self.loop.create_connection(
+                _, protocol = await self.loop.create_connection(
                     factory,
                     host,
                     upstream.port,
@@ -255,8 +253,11 @@ class Pool:
                 if host == hosts[-1]:
                     raise
             else:
-                return connection
+                return cast(UpstreamConnection, protocol)
         raise OSError(f"{upstream.host} has no address")
+
+    def _protocol(self, address: Address) -> asyncio.Protocol:
+        return cast(asyncio.Protocol, UpstreamConnection(self, address))
 
     def note_failure(self, address: Address) -> None:
         """A request failed through this upstream's fault."""

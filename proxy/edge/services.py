@@ -14,7 +14,7 @@ from proxy.core.forwarded import Network
 from proxy.core.http1.grammar import Malformed
 from proxy.core.messages import Labelled, Stats
 from proxy.core.retry import Budget
-from proxy.core.snapshot import ASYNC, BACKENDS, LEGACY, BackendName, Endpoint, Snapshot
+from proxy.core.snapshot import BACKENDS, LEGACY, BackendName, Endpoint, Snapshot
 from proxy.edge import tee
 from proxy.edge.access_log import AccessLog
 from proxy.edge.counters import Counters, rows
@@ -25,8 +25,8 @@ from proxy.edge.pool import Pool
 from proxy.edge.tee import Tee
 from proxy.edge.writes import Writes
 
-UPSTREAM_SWEEP: Final = 0.1  # seconds; the precision of backend timeouts
-CLIENT_SWEEP: Final = 0.5
+UPSTREAM_SWEEP = 0.1  # seconds; the precision of backend timeouts. Not Final: tests shorten it
+CLIENT_SWEEP = 0.5
 
 UNLISTED: Final = "unlisted"
 
@@ -114,10 +114,9 @@ class Services:
             return False
         return not breaker.allows(self.loop.time(), self.random())
 
-    def record_breaker(self, exchange: Exchange, failed: bool) -> None:
-        """One answer or failure of async to a safe request of a listed endpoint."""
-        endpoint = exchange.endpoint
-        if exchange.backend != ASYNC or endpoint is None or not endpoint.safe:
+    def record_breaker(self, endpoint: Endpoint | None, failed: bool) -> None:
+        """One answer or failure of async; what counts are safe requests of listed endpoints."""
+        if endpoint is None or not endpoint.safe:
             return
         breaker = self._breakers.get(endpoint.name)
         if breaker is None:

@@ -7,7 +7,7 @@ that has everything; silence of both for the backend's `timeouts.idle` ends the 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from proxy.edge.upstream import UpstreamConnection
 
@@ -33,7 +33,7 @@ class Tunnel:
         services.clients.items.add(self)
         for transport, other in ((client, upstream.transport), (upstream.transport, client)):
             transport.set_write_buffer_limits(high=BUFFER)
-            transport.set_protocol(_End(self, other))
+            transport.set_protocol(cast(asyncio.Protocol, _End(self, other)))
             transport.resume_reading()
 
     def touch(self) -> None:
@@ -65,8 +65,8 @@ class Tunnel:
             self._services.clients.items.discard(self)
 
 
-class _End(asyncio.Protocol):
-    """One side: what it says goes to `other`."""
+class _End:
+    """One side, an asyncio protocol by its methods: what it says goes to `other`."""
 
     __slots__ = ("_other", "_tunnel")
 

@@ -35,8 +35,11 @@ class Receiver(Protocol):
     def on_upstream_writable(self, writable: bool) -> None: ...
 
 
-class UpstreamConnection(asyncio.Protocol):
-    """Serves one exchange at a time; `exchange` is None while it idles in the pool."""
+class UpstreamConnection:
+    """Serves one exchange at a time; `exchange` is None while it idles in the pool.
+
+    An asyncio protocol by its methods, not by inheritance: a compiled class may have no interpreted base.
+    """
 
     __slots__ = (
         "_buffer",

@@ -8,7 +8,7 @@ import os
 import resource
 import socket
 from dataclasses import replace
-from typing import Final
+from typing import Final, cast
 
 from proxy import __version__
 from proxy.config import compile_document
@@ -146,7 +146,7 @@ class Worker:
 
     def _connection(self) -> asyncio.Protocol:
         assert self._services is not None
-        return ClientConnection(self._services)
+        return cast(asyncio.Protocol, ClientConnection(self._services))
 
     def _count(self) -> int:
         return 0 if self._services is None else len(self._services.clients.items)

@@ -398,8 +398,8 @@ def test_a_413_survives_a_client_that_goes_on_sending(stage: Stage) -> None:
 
 
 def test_lingering_ends_by_bytes_and_by_time(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.edge.downstream.LINGER", 0.2)
-    monkeypatch.setattr("proxy.edge.downstream.LINGER_BYTES", 100_000)
+    monkeypatch.setattr("proxy.edge.connection.LINGER", 0.2)
+    monkeypatch.setattr("proxy.edge.connection.LINGER_BYTES", 100_000)
     edge = stage.edge(stage.upstream().url)
     with contextlib.closing(edge.connect()) as client:
         client.send(b"garbage\r\n")

@@ -18,6 +18,12 @@ MAX_TRAILERS: Final = 16 * 1024
 LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
+def encode(data: bytes, complete: bool, trailers: Pairs) -> bytes:
+    """`data`, which may be empty, as one chunk; if `complete`, then the last one with its trailers."""
+    chunk = encode_chunk(data) if data else b""
+    return chunk + encode_end(trailers) if complete else chunk
+
+
 def encode_chunk(data: bytes) -> bytes:
     """One chunk; `data` must not be empty, for that would end the body."""
     return b"%x\r\n%b\r\n" % (len(data), data)
@@ -89,7 +95,8 @@ class ChunkedDecoder:
             if len(data) - position >= MAX_LINE:
                 raise Malformed(400, "bad_chunk", f"a chunk's size line is over {MAX_LINE} bytes")
             return position
-        size = _SIZE.fullmatch(data, position, end - 1) if data[end - 1 : end] == b"\r" else None
+        ends_well = end > position and data[end - 1] == 0x0D  # CR
+        size = _SIZE.fullmatch(data, position, end - 1) if ends_well else None
         if size is None:
             raise Malformed(400, "bad_chunk", "a chunk's size is not a plain hexadecimal number")
         self._left = int(size[1], 16)

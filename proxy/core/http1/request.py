@@ -99,7 +99,7 @@ def parse_request(head: bytes, limits: Limits, known: RequestFields | None = Non
     """
     end = head.find(b"\r\n")
     line = _is_line(head, 0, end)
-    if line is None:
+    if line is None or end + 4 > len(head):
         raise _bad_line(head[:end])
     method, target, minor = line.groups()
     if len(target) > limits.target_bytes:

@@ -47,6 +47,8 @@ def parse_response(head: bytes, method: str, limit: int = 256) -> ResponseHead:
     Raises Malformed: the upstream, not the client, is at fault.
     """
     end = head.find(b"\r\n")
+    if end + 4 > len(head):
+        raise Malformed(502, "bad_status_line", "the head has no end")
     minor, status = _status_line(head[:end])
     line = head[9:end] if end > 12 else head[9:end] + b" "  # the blank stays when there is no reason
     response = ResponseHead(status, line, head[end + 2 : -2])

@@ -1,0 +1,177 @@
+"""The attempts to have a request answered: finds an upstream, and says what comes after a failure.
+
+What to do is decided by `core.retry`; how a request is sent and relayed is the exchange's part.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+from proxy.core.http1.response import ResponseHead
+from proxy.core.retry import STATUS, UNSENT, Again, Attempt, FailureKind, after_failure, backoff
+from proxy.core.snapshot import ASYNC, LEGACY, BackendName, Endpoint, Reason, Snapshot
+from proxy.edge.deadlines import NEVER
+
+if TYPE_CHECKING:
+    from proxy.edge.downstream import ClientConnection
+    from proxy.edge.pool import Address, Pool
+    from proxy.edge.services import Services
+    from proxy.edge.upstream import UpstreamConnection
+
+
+class Attempts:
+    """`backend` and `reason` follow the attempts: a fallback changes them."""
+
+    __slots__ = (
+        "_answer",
+        "_attempts",
+        "_body_complete",
+        "_ended",
+        "_fallback_used",
+        "_fresh",
+        "_pool",
+        "_relayed",
+        "_retries",
+        "_sent",
+        "_streaming",
+        "backend",
+        "client",
+        "deadline",
+        "endpoint",
+        "reason",
+        "safe",
+        "services",
+        "snapshot",
+        "tried",
+        "upstream",
+    )
+
+    def __init__(
+        self,
+        client: ClientConnection,
+        services: Services,
+        snapshot: Snapshot,
+        endpoint: Endpoint | None,
+        backend: BackendName,
+        reason: Reason,
+        safe: bool,
+    ) -> None:
+        self.client: ClientConnection | None = client
+        self.services = services
+        self.snapshot = snapshot  # one snapshot from start to end, whatever is reloaded meanwhile
+        self.endpoint: Endpoint | None = endpoint
+        self.backend = backend
+        self.reason = reason
+        self.safe = safe
+        self.upstream: UpstreamConnection | None = None
+        self.tried: tuple[Address, ...] = ()
+        self.deadline = NEVER  # while waiting for a connection
+        self._pool: Pool | None = None
+        self._answer: ResponseHead | None = None
+        self._body_complete = True
+        self._streaming = False  # part of the body was sent and is no longer held
+        self._sent = False
+        self._relayed = False
+        self._attempts = 0
+        self._retries = 0
+        self._fallback_used = False
+        self._fresh = False  # an attempt died: the next must not meet another dead connection
+        self._ended = False
+
+    # what an exchange adds
+
+    def on_connection(self, connection: UpstreamConnection) -> None:
+        """The connection for this attempt."""
+        raise NotImplementedError
+
+    def _give_up(self, status: int, kind: FailureKind, detail: str, *, unknown: bool, abort: bool) -> None:
+        """No attempt is left."""
+        raise NotImplementedError
+
+    # called by itself, the pool and the upstream's connection
+
+    def _attempt(self) -> None:
+        self._attempts += 1
+        self._sent = False
+        self._answer = None
+        pool = self._pool = self.services.pools[self.backend]
+        connection = pool.acquire(self, write=not self.safe, fresh=self._fresh)
+        if connection is not None:
+            self.on_connection(connection)
+
+    def wants_connection(self) -> bool:
+        return not self._ended
+
+    def on_deadline(self, now: float) -> None:
+        """Waited too long for the pool."""
+        self.deadline = NEVER
+        if self._pool is not None:
+            self._pool.stop_waiting(self)
+        self.on_failure("no_connection", f"no connection to the {self.backend} backend became free in time")
+
+    def on_failure(self, kind: FailureKind, detail: str) -> None:
+        """An attempt came to nothing; the failure table says what now."""
+        if self._ended:
+            return
+        upstream, self.upstream = self.upstream, None
+        reused = upstream is not None and upstream.used
+        answered = upstream is not None and upstream.answered
+        if self.backend == ASYNC and not (reused and not answered):
+            self.services.record_breaker(self.endpoint, failed=True)
+        backend = self.snapshot.backend(self.backend)
+        verdict = after_failure(
+            Attempt(
+                failure=kind,
+                safe=self.safe,
+                sent=self._sent and kind not in UNSENT,
+                reused=reused,
+                answered=answered,
+                relayed=self._relayed,
+                whole=self._body_complete and not self._streaming,
+                attempts=self._attempts,
+                upstreams=len(backend.upstreams),
+                fallback=self._fallback_available(),
+                retried=self._retries > 0,
+            )
+        )
+        if isinstance(verdict, Again) and self.client is not None and self._may_retry(verdict):
+            self._again(verdict)
+            return
+        if isinstance(verdict, Again):
+            self._give_up(STATUS[kind], kind, detail, unknown=False, abort=False)
+        else:
+            self._give_up(verdict.status, kind, detail, unknown=verdict.unknown, abort=verdict.abort)
+
+    def _may_retry(self, verdict: Again) -> bool:
+        return not verdict.budgeted or self.services.withdraw_retry()
+
+    def _fallback_available(self) -> bool:
+        endpoint = self.endpoint
+        return (
+            self.backend == ASYNC
+            and endpoint is not None
+            and endpoint.fallback == LEGACY
+            and not self._fallback_used
+        )
+
+    def _again(self, verdict: Again) -> None:
+        self.services.count_retry(self.endpoint, verdict.why)
+        self._fresh = self._fresh or self._sent
+        if verdict.budgeted:  # the fresh try after a stale connection comes on top
+            self._retries += 1
+        if verdict.on_fallback:
+            self.backend = LEGACY
+            self.reason = "fallback"
+            self._fallback_used = True
+            self._attempts = 0
+            self.tried = ()
+        if verdict.budgeted:
+            delay = backoff(self.snapshot.retries, max(1, self._retries), random.random())
+            self.services.loop.call_later(delay, self._attempt_unless_ended)
+        else:
+            self._attempt()
+
+    def _attempt_unless_ended(self) -> None:
+        if not self._ended:
+            self._attempt()
