@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import date
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, NoReturn
 
 import click
 from rich.console import Console
@@ -14,10 +15,12 @@ from rich.text import Text
 from proxy.cli.check import load_or_exit
 from proxy.cli.errors import fail
 from proxy.cli.heads import request_head
+from proxy.cli.suggested import from_replay, from_state, yaml_of
 from proxy.compare.ask import Asked, Unanswered
 from proxy.compare.once import Result, compare_once, refusal
 from proxy.core.differences import Difference, unified
 from proxy.core.exactjson import Json, text_of
+from proxy.core.snapshot import Snapshot
 
 DIFFERENT = 1
 MAX_VALUE: Final = 200  # characters of one value that a person is shown
@@ -28,24 +31,55 @@ _SIDES: Final = {"-": "red", "+": "green", "@": "dim"}
 
 
 @click.command("compare")
-@click.argument("method")
-@click.argument("target")
+@click.argument("method", required=False)
+@click.argument("target", required=False)
 @click.option(
     "--config", "file", required=True, type=click.Path(), help="The routing.yaml with both backends."
 )
 @click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A request header.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def compare_command(method: str, target: str, file: str, headers: tuple[str, ...], as_json: bool) -> None:
+@click.option("--suggest", is_flag=True, help="Propose rules for what sampling has found, as YAML.")
+@click.option(
+    "--replay", type=click.Path(path_type=Path), help="With --suggest: from what `replay --json` printed."
+)
+def compare_command(
+    method: str | None,
+    target: str | None,
+    file: str,
+    headers: tuple[str, ...],
+    as_json: bool,
+    suggest: bool,
+    replay: Path | None,
+) -> None:
     """Ask both backends the same, and show how their answers differ.
 
     Asks the backends directly, whatever the weights say, with the headers a proxied request has; only safe
     methods. Exits 0 if the answers are equal, 1 if they differ or one is missing, 2 on bad input.
 
+    With --suggest nothing is asked: rules are proposed for the differences that sampling has stored (or that
+    a replay has found), each with how much of them it would hide. Look at each before you take it over.
+
     \b
     strangler compare GET /accounts/acc_1 --config routing.yaml -H 'Authorization: Bearer ...'
     strangler compare GET '/payments?limit=5' --config routing.yaml --json
+    strangler compare --suggest --config routing.yaml
+    strangler compare --suggest --config routing.yaml --replay result.json
     """
     snapshot = load_or_exit(file).snapshot
+    if suggest or replay is not None:
+        if method is not None or headers or not suggest:
+            fail("--suggest [--replay FILE] takes no METHOD, TARGET or -H: it asks nothing")
+        made = from_state(snapshot) if replay is None else from_replay(replay)
+        click.echo(json.dumps({"suggestions": made}) if as_json else yaml_of(made))
+        return
+    if method is None or target is None:
+        fail("METHOD and TARGET are missing: what is to be asked? (or --suggest)")
+    _compare(snapshot, method, target, headers, as_json)
+
+
+def _compare(
+    snapshot: Snapshot, method: str, target: str, headers: tuple[str, ...], as_json: bool
+) -> NoReturn:
     head = request_head(method, target, headers)
     reason = refusal(snapshot, head)
     if reason is not None:

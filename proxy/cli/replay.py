@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import date
 from itertools import islice
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import click
 from rich.console import Console
@@ -18,10 +19,12 @@ from proxy.cli.check import load_or_exit
 from proxy.cli.errors import fail
 from proxy.cli.heads import request_head
 from proxy.cli.replayed import prose
+from proxy.cli.suggested import for_endpoint
 from proxy.compare.replay import Gone, Options, Replay
 from proxy.compare.replay_found import Found, identity
 from proxy.compare.replay_report import Finished, as_data, junit
 from proxy.compare.replay_source import BadInput, Survey, requests, survey
+from proxy.core.comparisons import Report
 from proxy.core.snapshot import Snapshot
 
 SAVE_EVERY: Final = 2.0  # seconds between two writes of the state file
@@ -119,13 +122,25 @@ def _replay(snapshot: Snapshot, file: Path, about: Survey, options: Options, ask
     except (Gone, BadInput, OSError) as error:
         found.save(asked.state, of)
         stopped = str(error)
-    finished = Finished(
-        str(file), about.format, snapshot.hash, about.requests, found, found.reports(), stopped
-    )
+    reports = found.reports()
+    proposed = _suggestions(snapshot, found, reports)
+    told = (str(file), about.format, snapshot.hash, about.requests)
+    finished = Finished(*told, found, reports, proposed, stopped)
     if not stopped:
         asked.state.unlink(missing_ok=True)
     _tell(finished, asked, time.monotonic() - started)
     return finished.code
+
+
+def _suggestions(snapshot: Snapshot, found: Found, reports: Sequence[Report]) -> dict[str, dict[str, Any]]:
+    """Rules for what was seen to differ, by endpoint."""
+    endpoints = {each.name: each for each in snapshot.endpoints}
+    made = {}
+    for report in reports:
+        name = report.scope.endpoint
+        if found.samples.get(name):
+            made[name] = for_endpoint(endpoints[name], report, found.samples[name], date.today())
+    return made
 
 
 def _run(

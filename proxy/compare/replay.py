@@ -16,6 +16,7 @@ from datetime import date
 from typing import Final, NamedTuple
 
 from proxy.compare.ask import Asked, Connections, Unanswered, ask
+from proxy.compare.kept import Place, redacted, redactor_for, sample
 from proxy.compare.once import endpoint_of
 from proxy.compare.replay_found import Compared, Found
 from proxy.compare.replay_source import Recorded
@@ -23,8 +24,8 @@ from proxy.core.comparisons import Scope, settings_hash
 from proxy.core.http1.grammar import Malformed
 from proxy.core.http1.request import RequestHead
 from proxy.core.judge import Judged, judge
-from proxy.core.redact import Redactor, secrets_of
-from proxy.core.snapshot import Backend, Endpoint, Snapshot
+from proxy.core.redact import Redactor
+from proxy.core.snapshot import ASYNC, LEGACY, Backend, Endpoint, Snapshot
 
 SHADOW: Final = "x-shadow"
 """Tells backends that nobody waits for the answer."""
@@ -50,11 +51,10 @@ class Options(NamedTuple):
 
 
 class Planned(NamedTuple):
-    """`headers` are those of `head`; `status` is what the client got then, None if unknown."""
+    """`status` is what the client got when it was recorded, None if unknown."""
 
     endpoint: Endpoint
     head: RequestHead
-    headers: Mapping[str, str]
     body: bytes
     status: int | None
 
@@ -89,7 +89,7 @@ def plan(snapshot: Snapshot, options: Options, recorded: Recorded) -> Planned | 
         return Skip(endpoint.name, "it may change something")
     if recorded.host is None and recorded.method not in _BODILESS:
         return Skip(endpoint.name, "its body is not in the log")
-    return Planned(endpoint, head, headers, recorded.body, recorded.status)
+    return Planned(endpoint, head, recorded.body, recorded.status)
 
 
 class Replay:
@@ -185,21 +185,36 @@ class Replay:
             if not twice:
                 moved = frozenset(each.path for each in again)
                 differences, again = tuple(each for each in differences if each.path not in moved), None
-        self._found.add(
-            Compared(
-                scope=self._scope(endpoint, legacy, async_),
-                method=planned.head.method,
-                target=planned.head.target.decode("latin-1"),
-                status=legacy.answer.status,
-                seconds=(legacy.seconds, async_.seconds),
-                differences=differences,
-                again=again,
-                hidden=[(str(rule), count) for rule, count in judged.hidden],
-                moved=moved,
-                unlike=unlike,
-            ),
-            Redactor(self._key, endpoint.compare.redact, secrets_of(planned.headers.items())),
+        redactor = redactor_for(self._key, endpoint.compare, planned.head)
+        found = Compared(
+            scope=self._scope(endpoint, legacy, async_),
+            method=planned.head.method,
+            target=redactor.text(planned.head.target.decode("latin-1")),
+            status=legacy.answer.status,
+            seconds=(legacy.seconds, async_.seconds),
+            differences=redacted(differences, redactor),
+            again=None if again is None else redacted(again, redactor),
+            hidden=[(str(rule), count) for rule, count in judged.hidden],
+            moved=moved,
+            unlike=unlike,
         )
+        self._found.add(found)
+        self._keep(planned, found, {LEGACY: legacy, ASYNC: async_}, judged.left_out, redactor)
+
+    def _keep(
+        self,
+        planned: Planned,
+        found: Compared,
+        asked: Mapping[str, Asked],
+        left_out: int,
+        redactor: Redactor,
+    ) -> None:
+        """For proposals of rules; what makes no difference to them is not kept."""
+        if self._found.wants_sample(found.scope.endpoint, [each.path for each in found.differences]):
+            settings = planned.endpoint.compare
+            place = Place("", found.scope, time.time())
+            differences = found.differences
+            self._found.keep(sample(place, planned.head, asked, differences, left_out, settings, redactor))
 
     def _is_twice(self, endpoint: str) -> bool:
         self._twice[endpoint] = asked = self._twice.get(endpoint, 0) + 1

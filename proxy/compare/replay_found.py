@@ -13,14 +13,15 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from proxy.core.comparisons import Count, PathCount, Report, Scope, Tally, Traffic, What, report
+from proxy.core.comparisons import Count, PathCount, Report, Sample, Scope, Tally, Traffic, What, report
 from proxy.core.differences import Difference, Kind
 from proxy.core.exactjson import Json, text_of
 from proxy.core.noise import Mark, Observations
-from proxy.core.redact import Redactor
 from proxy.core.stats import BOUNDS
 
 MAX_EXAMPLES: Final = 3  # of one path
+MAX_SAMPLES: Final = 50  # of one endpoint, for proposals of rules
+MAX_BYTES: Final = 32 * 1024 * 1024  # of all samples, about
 MAX_SCOPES: Final = 1000  # pairs of versions, over all endpoints; later ones count as the version OTHER
 MAX_VALUE: Final = 500  # characters of one value
 OTHER: Final = "..."
@@ -113,6 +114,8 @@ class Found:
         self.unlike: Counter[str] = Counter()  # legacy's status was another than recorded, by endpoint
         self.moved: Counter[str] = Counter()  # requests with paths that moved meanwhile, by endpoint
         self.examples: dict[str, list[Example]] = {}  # by endpoint
+        self.samples: dict[str, list[Sample]] = {}  # by endpoint; those of this run
+        self._bytes = 0
         self._beyond: set[int] = set()
         self._scopes: dict[Scope, _Gathered] = {}
 
@@ -134,13 +137,8 @@ class Found:
     def compared(self) -> int:
         return sum(each.observations.n for each in self._scopes.values())
 
-    def add(self, plain: Compared, redactor: Redactor) -> None:
-        """Secrets go first: what is here is stored and told."""
-        found = plain._replace(
-            target=redactor.text(plain.target),
-            differences=[redactor.difference(each) for each in plain.differences],
-            again=None if plain.again is None else [redactor.difference(each) for each in plain.again],
-        )
+    def add(self, found: Compared) -> None:
+        """Redacted: what is here is stored and told."""
         scope = found.scope
         if scope not in self._scopes and len(self._scopes) >= MAX_SCOPES:
             scope = scope._replace(legacy=OTHER, async_=OTHER)
@@ -151,6 +149,17 @@ class Found:
         for each in found.differences:
             if sum(known.path == each.path for known in examples) < MAX_EXAMPLES and len(examples) < 1000:
                 examples.append(_example(each, found.method, found.target))
+
+    def wants_sample(self, endpoint: str, paths: Sequence[str]) -> bool:
+        """Whether one with differences on these paths would show something more."""
+        kept = self.samples.get(endpoint, ())
+        if not paths or len(kept) >= MAX_SAMPLES or self._bytes >= MAX_BYTES:
+            return False
+        return any(sum(path in each.paths for each in kept) < MAX_EXAMPLES for path in paths)
+
+    def keep(self, sample: Sample) -> None:
+        self.samples.setdefault(sample.scope.endpoint, []).append(sample)
+        self._bytes += sum(len(each.body or "") for each in (sample.legacy, sample.async_))
 
     def reports(self) -> list[Report]:
         """By endpoint and versions."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 from xml.etree import ElementTree
 
@@ -24,6 +24,7 @@ class Finished(NamedTuple):
     requests: int
     found: Found
     reports: Sequence[Report]
+    suggestions: Mapping[str, dict[str, Any]] = {}  # by endpoint, as JSON has them
     stopped: str = ""
 
     @property
@@ -66,12 +67,12 @@ def as_data(finished: Finished) -> dict[str, Any]:
         "stopped": finished.stopped or None,
         "equal": finished.equal,
         "skipped": _reasons(found, ""),
-        "endpoints": [_endpoint(each, found) for each in finished.reports],
+        "endpoints": [_endpoint(each, finished) for each in finished.reports],
     }
 
 
-def _endpoint(report: Report, found: Found) -> dict[str, Any]:
-    name, seen = report.scope.endpoint, report.evidence
+def _endpoint(report: Report, finished: Finished) -> dict[str, Any]:
+    name, seen, found = report.scope.endpoint, report.evidence, finished.found
     examples = found.examples.get(name, [])
     return {
         "endpoint": name,
@@ -89,6 +90,7 @@ def _endpoint(report: Report, found: Found) -> dict[str, Any]:
         "missing": found.missing[name],
         "moved": found.moved[name],
         "other_status_than_recorded": found.unlike[name],
+        "suggestions": finished.suggestions.get(name),
         "latency": {"legacy": _latency(report.legacy), "async": _latency(report.async_)},
     }
 

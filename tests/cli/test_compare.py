@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import socket
+import time
 from collections.abc import Callable, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from proxy.cli import main
+from proxy.config import load_file
+from proxy.core.comparisons import PathCount, Sample, Scope, Shown, Side, Tally, settings_hash
+from proxy.core.noise import Counts, Mark
+from proxy.store import comparisons
 from tests.compare.backends import Backend, Reply, backend
 
 JSON = {"content-type": "application/json"}
@@ -150,6 +157,9 @@ def test_head_has_no_body(tmp_path: Path) -> None:
         (("GET", "/a", "-H", "Content-Length: 5"), "with a body"),
         (("GET", "a"), "neither a path"),
         (("GET", "/a", "-H", "nonsense"), "is not 'name: value'"),
+        (("GET",), "METHOD and TARGET are missing"),
+        (("GET", "/a", "--suggest"), "takes no METHOD"),
+        (("--replay", "x"), "takes no METHOD"),
     ],
 )
 def test_what_must_not_or_can_not_be_asked_exits_2_and_sends_nothing(
@@ -184,3 +194,44 @@ def test_a_backend_that_never_answers_is_given_up(tmp_path: Path) -> None:
         result = CliRunner().invoke(main, ["compare", "GET", "/a", "--config", str(path)])
     assert result.exit_code == 1
     assert f"async at {url}: no answer in time" in result.stderr
+
+
+def test_rules_are_proposed_from_what_sampling_has_stored(tmp_path: Path) -> None:
+    path = tmp_path / "routing.yaml"
+    path.write_text(
+        f"server: {{state: 'sqlite:///{tmp_path}/state.db'}}\n"
+        "backends: {legacy: {url: 'http://127.0.0.1:1'}, async: {url: 'http://127.0.0.1:2'}}\n"
+        "endpoints: {GET /a: {}, GET /b: {}}\n"
+    )
+    command = ["compare", "--suggest", "--config", str(path)]
+    nothing = CliRunner().invoke(main, command)
+    assert (nothing.exit_code, nothing.stdout) == (0, "# nothing differs in the samples that are kept\n")
+    endpoint = load_file(str(path)).snapshot.endpoints[0]
+    scope = Scope(endpoint.name, "1", "2", settings_hash(endpoint.compare, date.today()))
+    asyncio.run(_store(f"sqlite:///{tmp_path}/state.db", scope))
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines() == [
+        "endpoints:",
+        '  "GET /a":  # 2 differences in 1 samples, 0 left with these',
+        *("    compare:", "      rules:"),
+        '        - {ignore: id, reason: "seen to differ"}  # hides 1 in 1 samples;'
+        " noise: legacy differs from itself as well",
+        '        - {tolerance: total, within: 0.01, reason: "seen to be apart"}  # hides 1 in 1 samples;'
+        " differs beyond noise: is it a fault?",
+    ]
+
+
+async def _store(url: str, scope: Scope) -> None:
+    kind = {"content-type": "application/json"}
+    bodies = '{"id":"x","total":"1.10"}', '{"id":"y","total":"1.11"}'
+    sides = (Side(200, kind, body, False, len(body), 0.1) for body in bodies)
+    shown = (Shown("id", "value", '"x"', '"y"', ("id",)),)
+    paths = [
+        PathCount(Mark("id", False), Counts(30, 0, 0, 30), 1.0, 1.0),
+        PathCount(Mark("total", False), Counts(2, 2, 0, 0), 1.0, 1.0),
+    ]
+    tally = Tally(scope, 30, 30, 1.0, time.time(), tuple(paths), ())
+    sample = Sample("s", scope, time.time(), "GET", "/a", (), *sides, shown)
+    async with comparisons.opened(url) as engine, engine.begin() as connection:
+        await comparisons.add(connection, [tally], [], [sample])

@@ -236,3 +236,30 @@ def test_secrets_are_neither_told_nor_kept(tmp_path: Path) -> None:
         assert "iban" in text
         assert "redacted:" in text
         assert "s3cret" not in text
+
+
+def test_rules_are_proposed_from_a_replay_and_hide_what_they_claim(tmp_path: Path) -> None:
+    legacy = {"/a": counting(lambda n: {"at": f"2026-01-01T00:00:{n % 2:02}Z", "v": [1, 2], "c": 1})}
+    async_ = {"/a": counting(lambda n: {"at": f"2026-01-01T00:00:{n % 2:02}Z", "v": [2, 1], "c": 2})}
+    file = log(tmp_path, ["/a"] * 40)
+    result, *_ = replayed(tmp_path, file, legacy, async_, "--json")
+    report = tmp_path / "result.json"
+    report.write_text(result.stdout)
+    told = ["compare", "--suggest", "--replay", str(report), "--config", str(tmp_path / "routing.yaml")]
+    suggested = CliRunner().invoke(main, told)
+    assert suggested.exit_code == 0, suggested.output
+    (found,) = json.loads(CliRunner().invoke(main, [*told, "--json"]).stdout)["suggestions"]
+    assert (found["rules"][0]["rule"]["unordered"], found["rules"][0]["verdict"]) == ("v", "fault")
+    assert found["left"] == 0 < found["differences"] == sum(each["hides"] for each in found["rules"])
+    again, *_ = replayed(tmp_path, file, legacy, async_, "--json", more=suggested.stdout)
+    (after,) = json.loads(again.stdout)["endpoints"]
+    assert (again.exit_code, after["k"], len(after["hidden"])) == (0, 0, 3)
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"endpoints": [{}]}', "[]"])
+def test_proposals_need_the_json_of_a_replay(tmp_path: Path, content: str) -> None:
+    (tmp_path / "x").write_text(content)
+    path = config(tmp_path, "http://127.0.0.1:1", "http://127.0.0.1:2")
+    told = ["compare", "--suggest", "--replay", str(tmp_path / "x"), "--config", str(path)]
+    result = CliRunner().invoke(main, told)
+    assert (result.exit_code, str(tmp_path / "x") in result.stderr) == (2, True)

@@ -7,9 +7,7 @@ import pytest
 from proxy.compare.replay_found import MAX_EXAMPLES, Compared, Found, identity
 from proxy.core.comparisons import Scope
 from proxy.core.differences import Difference
-from proxy.core.redact import Redactor
 
-REDACTOR = Redactor(b"k", ())
 SCOPE = Scope("GET /a", "1.0", "2.0", "r")
 
 
@@ -25,7 +23,7 @@ def test_a_stopped_replay_goes_on_with_all_that_it_knew(tmp_path: Path) -> None:
     path, whole = tmp_path / "state", Found()
     for number in range(1, 81):
         whole.done(number)
-        whole.add(compared("v", "t", again=("t",)) if number % 2 else compared("t", again=None), REDACTOR)
+        whole.add(compared("v", "t", again=("t",)) if number % 2 else compared("t", again=None))
         if number == 40:
             whole.done(50)  # out of order: two were under way
             whole.skipped["", "masked"] += 1
@@ -64,6 +62,6 @@ def test_a_file_that_grew_is_another(tmp_path: Path) -> None:
 
 def test_answers_of_another_version_are_evidence_of_their_own() -> None:
     found = Found()
-    found.add(compared("v"), REDACTOR)
-    found.add(compared(scope=SCOPE._replace(async_="2.1")), REDACTOR)
+    found.add(compared("v"))
+    found.add(compared(scope=SCOPE._replace(async_="2.1")))
     assert [(each.scope.async_, each.evidence.n) for each in found.reports()] == [("2.0", 1), ("2.1", 1)]
