@@ -4,7 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST_WORKERS ?= 2
-BROWSER := $(shell command -v chromium >/dev/null && command -v chromedriver)
+# Tests of what is not installed are left out, and `make test` says which.
+missing = $(if $(shell command -v $(1) >/dev/null && command -v $(2)),,$(3))
+LEFT_OUT := $(strip $(call missing,chromium,chromedriver,browser) $(call missing,pgbouncer,pgbouncer,pgbouncer) \
+	$(call missing,prometheus,promtool,prometheus))
+EMPTY :=
+CHOSEN = $(if $(LEFT_OUT),-m 'not ($(subst $(EMPTY) $(EMPTY), or ,$(LEFT_OUT)))')
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check faults bench bench-headline bench-100k bench-conformance soak clean
@@ -23,8 +28,10 @@ demo: $(STAMP)  ## the whole migration on real backends; ONCE=1 exits instead of
 	$(BIN)/strangler demo $(if $(ONCE),--once)
 
 test: check  ## lint, types, all tests
-	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadfile $(if $(BROWSER),,-m 'not browser')
-	@$(if $(BROWSER),,echo "left out: the status page in a browser (Debian: apt-get install chromium chromium-driver)")
+	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadfile $(CHOSEN)
+	@$(if $(filter browser,$(LEFT_OUT)),echo "left out: the status page in a browser (Debian: apt-get install chromium chromium-driver)",:)
+	@$(if $(filter pgbouncer,$(LEFT_OUT)),echo "left out: async_api behind PgBouncer (Debian: apt-get install pgbouncer)",:)
+	@$(if $(filter prometheus,$(LEFT_OUT)),echo "left out: alert rules and a scrape by Prometheus (Debian: apt-get install prometheus)",:)
 
 check: $(STAMP)  ## lint and types only
 	$(BIN)/ruff check .
