@@ -29,6 +29,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "bench.crowd": ("bench", "proxy.cli.demo.postgres"),
     "bench.headline": ("bench", "async_api.models"),
     "bench.hundredk": ("bench",),
+    "bench.writes": ("bench", "proxy.cli.demo.postgres"),
 }
 
 VERSION = "proxy.__version__"  # anyone may know it

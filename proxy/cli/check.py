@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
 from proxy.cli.errors import BAD_INPUT, fail, render
 from proxy.config import ConfigErrors, Loaded, load_file, read_text
+from proxy.control.running import running_state
 
 
 @click.command()
@@ -38,6 +40,12 @@ def load_or_exit(file: str) -> Loaded:
         return load_file(file)
     except ConfigErrors as errors:
         fail(render(errors, _text_of(file)))
+
+
+def state_of(file: str) -> str:
+    """The state database of the instance that runs with this file, else the one that the file names."""
+    server = load_or_exit(file).snapshot.server
+    return running_state(Path(server.runtime_dir)) or server.state
 
 
 def _text_of(file: str) -> str:

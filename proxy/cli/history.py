@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
-from proxy.cli.check import load_or_exit
+from proxy.cli.check import state_of
 from proxy.cli.errors import fail
 from proxy.store import configs
 from proxy.store.configs import Accepted
@@ -31,7 +31,7 @@ def history(file: str, limit: int, as_json: bool) -> None:
     \b
     strangler history --config routing.yaml
     """
-    found = accepted(load_or_exit(file).snapshot.server.state)[:limit]
+    found = accepted(state_of(file))[:limit]
     if as_json:
         keys = ("time", "hash", "author", "trigger", "difference")
         rows = [{**{key: getattr(each, key) for key in keys}, "time": _time(each)} for each in found]

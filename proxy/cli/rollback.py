@@ -13,6 +13,7 @@ from proxy.cli.history import NO, accepted
 from proxy.cli.set import wait
 from proxy.config import ConfigErrors, Loaded, difference, load_text
 from proxy.config.files import Changed, replace
+from proxy.control.running import running_state
 from proxy.core.phases import refused
 from proxy.core.snapshot import Server
 from proxy.store.configs import Accepted
@@ -39,7 +40,9 @@ def rollback(file: Path, wanted: str | None, state: str | None, admin: str | Non
     except OSError as error:
         fail(f"{file} can not be read: {error.strerror}")
     now = _loaded(content.decode("utf-8", "replace"), str(file))
-    target = _target(accepted(state or (now.snapshot.server if now else Server()).state), now, wanted)
+    server = now.snapshot.server if now else Server()
+    store = state or running_state(Path(server.runtime_dir)) or server.state
+    target = _target(accepted(store), now, wanted)
     try:
         after = load_text(target.text, source=str(file), environ=os.environ)
     except ConfigErrors as errors:

@@ -7,7 +7,7 @@ import json
 
 import click
 
-from proxy.cli.check import load_or_exit
+from proxy.cli.check import state_of
 from proxy.cli.errors import fail
 from proxy.core.idempotency import Record
 from proxy.store import StoreUnavailable, audit
@@ -34,7 +34,7 @@ def writes(context: click.Context, unknown: bool, file: str, limit: int, machine
     """
     if context.invoked_subcommand is not None:
         return
-    state = load_or_exit(file).snapshot.server.state
+    state = state_of(file)
     try:
         records = asyncio.run(listing(state, "unknown" if unknown else None, limit))
     except (StoreUnavailable, TimeoutError) as error:
@@ -64,7 +64,7 @@ def settle(id: str, outcome: str, reason: str, file: str) -> None:
     """
     if not reason.strip():
         fail("--reason must say something")
-    state = load_or_exit(file).snapshot.server.state
+    state = state_of(file)
     work = settle_write(state, id, done=outcome == "done", reason=reason, author=audit.author())
     try:
         record = asyncio.run(work)

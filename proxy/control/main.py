@@ -16,6 +16,7 @@ from proxy.control import preflight
 from proxy.control.admin.server import AdminServer
 from proxy.control.channel import SOCKET_NAME, ChannelServer
 from proxy.control.collect import Collector
+from proxy.control.comparer import Comparer
 from proxy.control.errors import StartupError
 from proxy.control.ledger import Ledger
 from proxy.control.listener import AddressTaken, RuntimeDir, display, listen, resolve
@@ -25,6 +26,7 @@ from proxy.control.recorder import Recorder, started
 from proxy.control.reload import Reloader, load, read
 from proxy.control.restart import SIGNALS, Restarter, RestartRefused, replace_process
 from proxy.control.roll import Restart, announced, roll
+from proxy.control.running import announced_state
 from proxy.control.state import State
 from proxy.control.supervisor import Supervisor
 from proxy.control.verdicts import Verdicts
@@ -32,6 +34,7 @@ from proxy.control.watch import Watcher
 from proxy.core.messages import Apply
 
 WORKER = (sys.executable, "-m", "proxy.edge")
+COMPARER = (sys.executable, "-m", "proxy.compare")
 ORPHAN_TIMEOUT = 2.0  # seconds in which an orphan may offer the socket of a taken address
 ORPHAN_GRACE = 0.5  # seconds in which the other orphans follow the first
 APPLY_TIMEOUT = 5.0  # seconds that a reload waits for the workers
@@ -76,18 +79,14 @@ class Instance:
         one_off: OneOffCompare | None = None,
     ) -> None:
         self._one_off = one_off
+        self._runtime = runtime.path
+        self._content = content
         channel = runtime.path / SOCKET_NAME
         self.collector = Collector()
         self.supervisor = Supervisor(worker, str(channel), self.collector)
         self.channel = ChannelServer(channel, self.supervisor)
+        self.comparer = Comparer(COMPARER, runtime.path)
         self.reloader = Reloader(path.absolute(), content, loaded, self._publish)
-        self.recorder = Recorder(loaded.snapshot.server.state)
-        self.recorder.record(started(loaded.snapshot.hash, content.decode("utf-8", "replace")))
-        self.reloader.record = self.recorder.record
-        self.ledger = Ledger(
-            loaded.snapshot.server.state, self.collector, lambda: self.reloader.running.snapshot
-        )
-        self.reloader.unlisted = self.ledger.unlisted_lately
         self._events: asyncio.Queue[signal.Signals | Restart] = asyncio.Queue()
         self.restarter = Restarter(
             self.reloader, self.supervisor, str(runtime.path), restart, self._events.put_nowait
@@ -100,22 +99,36 @@ class Instance:
             loop.add_signal_handler(number, self._events.put_nowait, number)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # held back by the process that we replace
         self.channel.start()
-        state = State(
+        try:
+            with await self._listener() as listener:
+                self.reloader.keep_state(self.supervisor.orphan_state())
+                url = self.reloader.started.server.state
+                with announced_state(self._runtime, url):
+                    admin = AdminServer(self._state(url), admin_socket)
+                    await self._serve(admin, listener, display(admin_socket))
+        finally:
+            await self.channel.close()
+
+    def _state(self, url: str) -> State:
+        """What keeps its part of the state database `url`, and all that the admin port reads."""
+        self.recorder = Recorder(url)
+        self.recorder.record(
+            started(self.reloader.running.snapshot.hash, self._content.decode("utf-8", "replace"))
+        )
+        self.reloader.record = self.recorder.record
+        self.ledger = Ledger(url, self.collector, lambda: self.reloader.running.snapshot)
+        self.reloader.unlisted = self.ledger.unlisted_lately
+        return State(
             self.reloader,
             self.supervisor,
             self.collector,
             self.restarter,
-            Verdicts(self.reloader.started.server.state, lambda: self.reloader.running.snapshot),
+            Verdicts(url, lambda: self.reloader.running.snapshot),
             self.recorder,
             self.ledger,
             self._one_off,
+            self.comparer,
         )
-        admin = AdminServer(state, admin_socket)
-        try:
-            with await self._listener() as listener:
-                await self._serve(admin, listener, display(admin_socket))
-        finally:
-            await self.channel.close()
 
     async def _serve(self, admin: AdminServer, listener: socket.socket, admin_address: str) -> None:
         self._start(listener)
@@ -125,11 +138,13 @@ class Instance:
             watching = tasks.create_task(Watcher(self.reloader).run())
             recording = tasks.create_task(self.recorder.run())
             keeping = tasks.create_task(self.ledger.run())
+            comparing = tasks.create_task(self.comparer.run())
             rolling = tasks.create_task(self._roll())
             restart = await self._until_stopped(tasks)
             watching.cancel()
             recording.cancel()
             keeping.cancel()
+            comparing.cancel()
             if restart is None:
                 await self._stop()
                 rolling.cancel()
@@ -184,10 +199,9 @@ class Instance:
 
     def _push(self, loaded: Loaded, generation: int) -> None:
         snapshot = loaded.snapshot
-        self.supervisor.publish(
-            Apply(snapshot.hash, generation, loaded.document, self.reloader.started.server.state),
-            snapshot.server.timeouts.drain,
-        )
+        newest = Apply(snapshot.hash, generation, loaded.document, self.reloader.started.server.state)
+        self.supervisor.publish(newest, snapshot.server.timeouts.drain)
+        self.comparer.publish(newest, snapshot)
 
     async def _until_stopped(self, tasks: asyncio.TaskGroup) -> Restart | None:
         """Until a signal ends the process, or a restart is ready to replace it."""

@@ -12,7 +12,7 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from proxy.config import ConfigError, ConfigErrors, Loaded, difference, load_text
@@ -79,12 +79,17 @@ def judge(content: bytes, source: str, running: Snapshot, started: Snapshot) -> 
     if rejected:
         return Verdict(None, tuple(rejected))
     found = difference(running, loaded.snapshot)
-    waiting = difference(started, loaded.snapshot).needs_restart
-    restart = tuple(f"{line} (takes effect {takes_effect(line)})" for line in waiting)
+    restart = _waiting(started, loaded.snapshot)
     broken = tuple(
         f"out of order, kept only because nothing was raised: {each}" for each in loaded.violations
     )
     return Verdict(loaded, (), found.lines, loaded.warnings + broken + restart)
+
+
+def _waiting(started: Snapshot, wanted: Snapshot) -> tuple[str, ...]:
+    """What the file says and only a restart brings about."""
+    lines = difference(started, wanted).needs_restart
+    return tuple(f"{line} (takes effect {takes_effect(line)})" for line in lines)
 
 
 def _judge_safely(content: bytes, source: str, running: Snapshot, started: Snapshot) -> Verdict:
@@ -132,6 +137,12 @@ class Reloader:
         self._publish = publish
         self._judged = digest(content)
         self._lock = asyncio.Lock()
+
+    def keep_state(self, state: str) -> None:
+        """Workers that are taken over know the keys of this store: until a full stop it is the instance's."""
+        if state and state != self.started.server.state:
+            self.started = replace(self.started, server=replace(self.started.server, state=state))
+            self.warnings += _waiting(self.started, self.running.snapshot)
 
     def announce(self, hash: str, author: str) -> None:
         """Somebody is about to write the configuration with this hash: for the record of who did it."""

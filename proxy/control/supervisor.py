@@ -91,6 +91,10 @@ class Supervisor(Links):
                 while not self._unclaimed.keys() >= set(pids):
                     await self._change()
 
+    def orphan_state(self) -> str:
+        """`server.state` of workers that went on serving; "" if there are none, or they do not tell."""
+        return next((link.hello.state for link in self._unclaimed.values() if link.hello.state), "")
+
     def start(self, listener: socket.socket, count: int) -> None:
         """Fills slots 0 to count - 1: with orphans on the same socket where there are any, else anew.
 

@@ -21,7 +21,10 @@ class Message(msgspec.Struct, frozen=True, tag_field="type"):
 
 
 class Hello(Message, frozen=True, tag=True):
-    """First message of every connection. `incarnation` is unique per worker process, also over restarts."""
+    """First message of every connection. `incarnation` is unique per worker process, also over restarts.
+
+    `state` is the `server.state` whose keys the worker knows; "" before the first snapshot.
+    """
 
     worker: int
     pid: int
@@ -29,6 +32,7 @@ class Hello(Message, frozen=True, tag=True):
     version: str
     hash: str = ""  # of the snapshot being served; "" before the first
     generation: int = 0
+    state: str = ""
 
 
 class Applied(Message, frozen=True, tag=True):

@@ -15,6 +15,7 @@ from proxy.config import compile_document
 from proxy.core.messages import Applied, Apply, Drain, Drained, FromControl, Hello, Refused
 from proxy.core.snapshot import Snapshot
 from proxy.core.taps import SOCKET_NAME
+from proxy.edge import tracing
 from proxy.edge.accept import Acceptor
 from proxy.edge.channel import ControlChannel
 from proxy.edge.downstream import ClientConnection
@@ -38,6 +39,7 @@ class Worker:
         self._number = number
         self._incarnation = os.urandom(8).hex()
         self._generation = 0
+        self._state = ""
         self._services: Services | None = None
         self._listener = listener
         self._acceptor = Acceptor(loop, listener, self._connection, self._count, self._cap)
@@ -56,6 +58,8 @@ class Worker:
         if self._services is not None:
             self._services.close_access_log(wait=True)
             await self._services.writes.close()
+            if self._services.tracer is not None:
+                self._services.tracer.close()
 
     def drain(self, timeout: float, patient: bool = False) -> None:
         """Stop accepting and finish what is in flight within `timeout` seconds.
@@ -101,6 +105,7 @@ class Worker:
             version=__version__,
             hash=snapshot_hash,
             generation=self._generation,
+            state=self._state,
         )
 
     def _on_message(self, message: FromControl) -> None:
@@ -129,7 +134,12 @@ class Worker:
         if ownership_off:
             log.critical("%s is set: WRITES MAY BE EXECUTED TWICE; this is for tests only", BREAK_OWNERSHIP)
         services = Services(
-            self._loop, snapshot, self._incarnation, ownership_off=ownership_off, samples=self._samples
+            self._loop,
+            snapshot,
+            self._incarnation,
+            ownership_off=ownership_off,
+            samples=self._samples,
+            tracer=tracing.start(),
         )
         if exists(snapshot.server.state):
             services.writes.claims()  # now, to find out what workers that are gone have left behind

@@ -44,7 +44,9 @@ class FakeWorker:
         self.drain = asyncio.Event()
 
     def hello(self) -> Hello:
-        return Hello(self.number, os.getpid(), self.incarnation, "test", self.hash, self.generation)
+        return Hello(
+            self.number, os.getpid(), self.incarnation, "test", self.hash, self.generation, self.state
+        )
 
     def on_message(self, message: FromControl) -> None:
         match message:

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from proxy.control.running import running_state
 from tests.control.site import Site, alive, eventually, free_port
 
 
@@ -76,6 +77,31 @@ def test_an_adopted_worker_gets_the_configuration_that_is_there_now(site: Site) 
     assert site.pids(after) == site.pids(before)
     assert after["hash"] != before["hash"]
     assert site.ask().split()[1] == after["hash"]
+
+
+def test_the_state_database_of_the_workers_is_kept_by_the_next_control_process(site: Site) -> None:
+    control = site.up()
+    before = site.ask("/state").split()[1]
+    control.kill()
+    control.wait()
+    moved = site.text(weight=7).replace("/state.db", "/other.db")
+    site.config.write_text(moved)
+    control = site.up()
+    assert any("server.state: changed (takes effect after a full stop" in line for line in warnings(site))
+    os.kill(site.pids(site.state())[0], signal.SIGKILL)  # the one in its place knows the same keys
+    eventually(lambda: site.settled(), "the worker is replaced")
+    assert {site.ask("/state").split()[1] for _ in range(10)} == {before}
+    assert running_state(site.directory / "run") == before
+    control.terminate()
+    control.wait()
+    assert running_state(site.directory / "run") == ""
+    assert not (site.directory / "run" / "other.db").exists()
+
+
+def warnings(site: Site) -> list[str]:
+    found = site.state()["warnings"]
+    assert isinstance(found, list)
+    return found
 
 
 def test_orphans_beyond_the_number_of_workers_are_drained(site: Site) -> None:

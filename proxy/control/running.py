@@ -1,0 +1,43 @@
+"""Which state database the running instance uses, for commands: the file may say something else by now.
+
+It is in a file of the runtime directory, and in force for as long as the control process holds a lock on it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+NAME = "state"
+MAX_URL = 64 * 1024
+
+
+@contextlib.contextmanager
+def announced_state(directory: Path, url: str) -> Iterator[None]:
+    """Says for the length of the block that `url` is in use. Only readers hold the lock, for a moment."""
+    fd = os.open(directory / NAME, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, url.encode(), 0)
+        yield
+    finally:
+        os.close(fd)
+
+
+def running_state(directory: Path) -> str:
+    """`server.state` of the instance with this `server.runtime_dir`; "" if none runs or we may not know."""
+    try:
+        fd = os.open(directory / NAME, os.O_RDWR)
+    except OSError:
+        return ""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return os.pread(fd, MAX_URL, 0).decode("utf-8", "replace")
+    finally:
+        os.close(fd)
+    return ""
