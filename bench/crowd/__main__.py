@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import errno
 import json
 import resource
@@ -22,7 +23,7 @@ from typing import Any
 import uvloop
 
 from bench.crowd.mix import Asker, Book
-from bench.crowd.user import Shared, Tally, User
+from bench.crowd.user import Shared, Tally, User, content_length
 
 OPENERS = 32  # connections that are being opened at a time
 PER_ADDRESS = 5_000  # connections from one source address, of about 28,000 ports that it has
@@ -62,10 +63,22 @@ class Crowd:
             user.think_anew()
         return {}
 
-    async def do_only(self, kind: str) -> dict[str, Any]:
-        """From now on ask for one kind alone, or the mix again."""
-        self.shared.asker.only = kind
-        return {}
+    async def do_ask(self, kind: str, times: int) -> dict[str, Any]:
+        """One user more asks for one kind, without a pause; answers with the statuses, when all have come."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        statuses: dict[str, int] = {}
+        with contextlib.closing(writer):
+            for _ in range(times):
+                writer.write(self.shared.asker.draw(self.process, kind)[1])
+                head = await reader.readuntil(b"\r\n\r\n")
+                match = content_length(head)
+                if match:
+                    await reader.readexactly(int(match[1]))
+                else:
+                    await reader.readuntil(b"0\r\n\r\n")
+                status = head[9:12].decode("latin-1")
+                statuses[status] = statuses.get(status, 0) + 1
+        return {"statuses": statuses}
 
     async def do_measure(self, seconds: float) -> dict[str, Any]:
         shared = self.shared

@@ -109,8 +109,11 @@ class Crowd:
     def pace(self, think: float) -> None:
         self._ask([{"do": "pace", "think": think}] * len(self.children), 30)
 
-    def only(self, kind: str) -> None:
-        self._ask([{"do": "only", "kind": kind}] * len(self.children), 30)
+    def ask(self, kind: str, times: int) -> None:
+        """One user more, who asks so often without a pause. Raises BenchError if an answer is not a 2xx."""
+        answer = self._ask([{"do": "ask", "kind": kind, "times": times}] * len(self.children), 60)[0]
+        if set(answer["statuses"]) - {"200", "201"}:
+            raise BenchError(f"{kind}: answered {answer['statuses']}")
 
     def measure(self, seconds: float) -> Window:
         answers = self._ask([{"do": "measure", "seconds": seconds}] * len(self.children), seconds + 60)

@@ -50,13 +50,15 @@ class Asker:
         self._kinds = list(SHARES)
         self._weights = list(accumulate(SHARES.values()))
         self._extra = f"accept-encoding: {accept_encoding}\r\n" if accept_encoding else ""
-        self.only = ""  # a kind that all requests are of; "": the mix
 
-    def draw(self, user: int) -> tuple[str, bytes]:
-        """Kind and whole request of the user with this number, who belongs to one merchant for good."""
+    def draw(self, user: int, kind: str = "") -> tuple[str, bytes]:
+        """Kind and whole request of the user with this number, who belongs to one merchant for good.
+
+        Without a kind, it is drawn from the mix.
+        """
         if not self._merchants:
             return PROBE, self._head("GET", f"/accounts/{user}", user, "none") + b"\r\n"
-        kind = self.only or self._random.choices(self._kinds, cum_weights=self._weights)[0]
+        kind = kind or self._random.choices(self._kinds, cum_weights=self._weights)[0]
         merchant = self._merchants[user % len(self._merchants)]
         if kind == "pay":
             return kind, self._pay(merchant, user)

@@ -135,15 +135,19 @@ class Proxy:
         self.child = _started(stack, spawn("proxy", argv, self.directory, EVERYWHERE), self.admin)
         self._everywhere(self._config()["hash"])
 
-    def route(self, legacy: Sequence[str], async_: Sequence[str], weight: int) -> None:
+    def route(
+        self, legacy: Sequence[str], async_: Sequence[str], weight: int, *, compression: bool = False
+    ) -> None:
         """Returns when every worker has it. Raises BenchError."""
-        self._write(legacy, async_, weight)
+        self._write(legacy, async_, weight, compression)
         answer = httpx2.post(self._url("/api/v1/reload"), trust_env=False, timeout=30)
         if answer.status_code != 200:
             raise BenchError(f"the proxy refused a table: {answer.text}")
         self._everywhere(answer.json()["hash"])
 
-    def _write(self, legacy: Sequence[str], async_: Sequence[str], weight: int) -> None:
+    def _write(
+        self, legacy: Sequence[str], async_: Sequence[str], weight: int, compression: bool = False
+    ) -> None:
         text = CONFIG.format(
             data=self.data,
             admin=self.admin,
@@ -152,7 +156,8 @@ class Proxy:
             legacy=json.dumps(list(legacy)),
             async_=json.dumps(list(async_)),
         )
-        lines = "".join(f"  {endpoint}: {{weight: {weight}, fallback: none}}\n" for endpoint in ENDPOINTS)
+        settings = f"weight: {weight}, fallback: none, compression: {'on' if compression else 'off'}"
+        lines = "".join(f"  {endpoint}: {{{settings}}}\n" for endpoint in ENDPOINTS)
         new = self.directory / "routing.yaml.new"
         new.write_text(text + lines)
         new.replace(self.directory / "routing.yaml")

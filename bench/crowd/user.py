@@ -9,7 +9,7 @@ from typing import cast
 
 from bench.crowd.mix import Asker
 
-_length = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE).search
+content_length = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE).search
 _chunked = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE).search
 LATE = 0.8  # seconds after which a request without an answer is told of, at the end of a window
 
@@ -128,7 +128,7 @@ class User(asyncio.Protocol):
         if end < 0:
             return
         head = self._buffer[: end + 2]
-        if match := _length(head):
+        if match := content_length(head):
             self._wanted = end + 4 + int(match[1])
         else:
             self._wanted = -1 if _chunked(head) else end + 4

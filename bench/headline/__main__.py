@@ -58,7 +58,7 @@ def headline(here: Parts, options: argparse.Namespace, plan: Plan) -> list[dict[
         trips = {}
         for target in targets:
             here.route(target)
-            trips[target.name] = waits(here, target)
+            trips[target.name] = waits(here)
         results = []
         guesses = dict.fromkeys(trips, 0)
         for wait in options.waits:

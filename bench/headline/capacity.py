@@ -14,6 +14,8 @@ from bench.headline.search import most
 
 ERRORS = 0.001  # share of requests that may fail
 CEILING = 17_000  # users: the connections that one process of users can have
+FIRST, COUNTED = 40, 10  # requests: after the first ones each process has its connection and statements
+RUSH, RUSH_THINK = 400, 0.2  # users who open connections, and their pause in seconds
 NEARLY = 4.0  # times the bound; what is beyond that is not tried again
 HOPELESS = 0.75  # a step ends early when this share of latencies is needed to be within the bound
 
@@ -48,20 +50,15 @@ class Step:
     limit: str
 
 
-def waits(parts: Parts, target: Target) -> dict[str, int]:
-    """Round trips of one request of each kind, counted by the relay for one user alone."""
+def waits(parts: Parts) -> dict[str, int]:
+    """Round trips of a request of each kind, counted by the relay for a lone user of the current target."""
     parts.relay.wait(0)
-    parts.crowd.users(1)
-    parts.crowd.pace(0.005)
     counted = {}
     for kind in SHARES:
-        parts.crowd.only(kind)
-        parts.crowd.measure(0.4)  # every process has its connections and prepared statements by now
+        parts.crowd.ask(kind, FIRST)
         before = parts.relay.trips()
-        window = parts.crowd.measure(0.5)
-        counted[kind] = round((parts.relay.trips() - before) / max(1, window.answered))
-    parts.crowd.only("")
-    parts.crowd.users(0)
+        parts.crowd.ask(kind, COUNTED)
+        counted[kind] = round((parts.relay.trips() - before) / COUNTED)
     return counted
 
 
@@ -71,8 +68,7 @@ def capacity(
     """The most users, each step on the way, and what the processes held in memory at the last one."""
     parts.route(target)
     parts.relay.wait(wait)
-    parts.crowd.pace(plan.think)
-    _warm(parts, plan, guess)
+    _warm(parts, target, plan)
     steps: list[Step] = []
     plus = target.plus_waits
 
@@ -104,10 +100,17 @@ def capacity(
     return result
 
 
-def _warm(parts: Parts, plan: Plan, users: int) -> None:
-    """Connections are opened and statements prepared, as they are in a service that has run for a while."""
-    parts.crowd.users(max(1, users))
+def _warm(parts: Parts, target: Target, plan: Plan) -> None:
+    """Connections are opened and statements prepared, as they are in a service that has run for a while.
+
+    Opening one takes four round trips, and the first use of a statement on it one more: a crowd that hardly
+    thinks opens as many as will be needed.
+    """
+    parts.crowd.users(RUSH if target.backend == "async" else target.processes)
+    parts.crowd.pace(RUSH_THINK)
     parts.crowd.measure(2 * plan.settle)
+    parts.crowd.pace(plan.think)
+    parts.crowd.users(0)
 
 
 def _less(trips: dict[str, int], wait: float, plus: bool) -> Callable[[str], float]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.crowd.document import table
+from bench.headline import arithmetic
 
 CPU = ("backend", "proxy", "postgres", "relay", "users", "others", "machine")
 HEADER = (
@@ -29,6 +30,7 @@ def render(document: Mapping[str, Any]) -> str:
     if "measures" in document:
         parts.append(_measures(document["measures"]))
     parts.append(_pydantic(document["pydantic"]))
+    parts.append(_arithmetic(document))
     return "\n\n".join(parts)
 
 
@@ -184,3 +186,28 @@ def _pydantic(found: Mapping[str, Any]) -> str:
     rows = [["", f"Pydantic {new}, us", f"{old} (pydantic.v1), us", "times"]]
     rows += [[name, f"{a:,.1f}", f"{b:,.1f}", f"{b / a:.1f}"] for name, (a, b) in found["us"].items()]
     return table(rows)
+
+
+def _arithmetic(document: Mapping[str, Any]) -> str:
+    """For the largest wait with which legacy could keep its bound."""
+    within = [one for one in document["capacities"] if not _is_legacy(one) or not one["plus_waits"]]
+    waits = [one["wait_ms"] for one in within if _is_legacy(one) and one["users"]]
+    if not waits:
+        return "No arithmetic: there is no wait with which legacy could keep its bound."
+    cores, gib = arithmetic.SERVER
+    rows = [
+        ["", "processes", "cores busy", "proxy and database, cores busy", "GiB", "servers", "USD a month"]
+    ]
+    for pause in arithmetic.PAUSES:
+        for one in document["capacities"]:
+            if one["wait_ms"] == max(waits) and one["users"]:
+                found = arithmetic.need(one, _best(one), document["plan"]["think"], pause)
+                name = f"{found.name.partition(' x ')[0]}, each asks every {pause:g} s"
+                cells = [f"{found.processes:,}", f"{found.cores:,.1f}", f"{found.others:,.1f}"]
+                rows.append([name, *cells, f"{found.gib:,.1f}", str(found.servers), f"{found.dollars:,.0f}"])
+    text = (
+        f"{arithmetic.USERS:,} users at a wait of {max(waits):g} ms, on servers of {cores} cores and "
+        f"{gib:g} GiB at {arithmetic.PRICE:.2f} USD an hour, {100 * arithmetic.BUSY:g} % busy, two at "
+        "least:"
+    )
+    return f"{text}\n\n{table(list(dict.fromkeys(map(tuple, rows))))}"

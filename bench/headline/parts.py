@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import psycopg
 from bench.crowd import lines, site
 from bench.crowd.driver import Crowd
 from bench.crowd.site import Database, Proxy
+from bench.headline import extras
 from bench.processes import Child, free_port
 
 CONNECTIONS = 900  # that PostgreSQL takes
@@ -32,6 +33,7 @@ class Target:
     urls: tuple[str, ...]
     bound: float  # milliseconds that P99 may be
     plus_waits: bool  # whether the bound is for what is left when a request's own waits are taken off
+    compression: bool = False  # by the proxy
 
 
 class Relay:
@@ -66,7 +68,6 @@ class Parts:
     proxy: Proxy
     fx: int  # pid
     crowd: Crowd
-    users: dict[str, list[int]] = field(default_factory=dict)
 
     @property
     def kinds(self) -> dict[str, list[int]]:
@@ -100,13 +101,16 @@ class Parts:
         if target.backend == "legacy":
             self.proxy.route(target.urls, others, 0)
         else:
-            self.proxy.route(others, target.urls, 100)
+            self.proxy.route(others, target.urls, 100, compression=target.compression)
 
 
 def start(stack: ExitStack, directory: Path, think: float, accounts: int = ACCOUNTS) -> Parts:
     database = site.start_database(stack, directory, CONNECTIONS, accounts)
     fx, fx_port = site.start_fx(stack, directory)
-    relay = Relay(stack, directory, {"postgres": database.socket, "fx": str(fx_port)})
+    servers = {"postgres": database.socket, "fx": str(fx_port)}
+    if (bouncer := extras.pgbouncer(stack, directory, database)) is not None:
+        servers["pgbouncer"] = str(bouncer)
+    relay = Relay(stack, directory, servers)
     proxy = Proxy(directory, PROXY_WORKERS)
     nowhere = [f"http://127.0.0.1:{free_port()}"]
     proxy.start(stack, nowhere, nowhere, 0)
@@ -144,12 +148,5 @@ def async_(
 
 def some(target: Target, name: str, processes: int) -> Target:
     """The same, but only the first `processes` of them get requests."""
-    return Target(
-        name,
-        target.backend,
-        processes,
-        target.pids[:processes],
-        target.urls[:processes],
-        target.bound,
-        target.plus_waits,
-    )
+    pids, urls = target.pids[:processes], target.urls[:processes]
+    return replace(target, name=name, processes=processes, pids=pids, urls=urls)
