@@ -10,19 +10,18 @@ import logging
 import random
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import UTC, date, datetime
 from typing import Final, TypeVar
 
 from proxy.compare import kept
 from proxy.compare.ask import Asked, Connections, Unanswered, ask
 from proxy.compare.gather import Finding, Gathering
+from proxy.compare.kept import View
 from proxy.compare.requests import Wanted, answer_of, dry_run, read_back, same
-from proxy.core.comparisons import DRY_RUN, READ_BACK, Scope, Tally, fields_of, label, settings_hash
+from proxy.core.comparisons import DRY_RUN, READ_BACK, Scope, Tally, label, settings_hash
 from proxy.core.http1.grammar import Malformed
-from proxy.core.judge import Judged, judge
 from proxy.core.noise import share_twice
-from proxy.core.redact import Redactor
 from proxy.core.snapshot import ASYNC, BACKENDS, LEGACY, Backend, BackendName, Compare, Endpoint, Snapshot
 from proxy.core.taps import Tap
 
@@ -37,6 +36,12 @@ Lookup = Callable[[Scope], Awaitable[Tally | None]]
 
 
 _T = TypeVar("_T")
+
+
+Answers = Mapping[str, Asked]
+"""By side: legacy, async, and AGAIN."""
+
+AskAll = Callable[[list[str]], Awaitable[Answers]]
 
 
 class Skipped(Exception):
@@ -145,17 +150,24 @@ class Comparer:
         await self._both(snapshot, endpoint.name + READ_BACK, shown.compare, wanted)
 
     async def _both(self, snapshot: Snapshot, name: str, settings: Compare, wanted: Wanted) -> None:
-        """Asks both backends, one after the other in random order, and legacy twice on a share of samples."""
-        order: list[str] = [*BACKENDS]
+        """Asks both backends, one after the other in random order, and legacy twice on a share of samples.
+
+        What moves meanwhile meets either side alike. Where async alone differs on a path that was quiet so
+        far, both are asked once more: a difference that does not last is told apart.
+        """
+        sides: list[str] = [*BACKENDS]
         if self._random.random() < share_twice(self._gathering.seen(name)):
-            order.append(AGAIN)
-        self._random.shuffle(order)
+            sides.append(AGAIN)
         request_id = uuid.uuid4().hex
-        asked: dict[str, Asked] = {}
-        for side in order:
-            backend = snapshot.async_ if side == ASYNC else snapshot.legacy
-            asked[side] = await self._ask(backend, wanted, request_id, settings)
-        await self._found(snapshot, name, settings, wanted, asked)
+
+        async def ask_all(sides: list[str]) -> dict[str, Asked]:
+            asked: dict[str, Asked] = {}
+            for side in self._random.sample(sides, len(sides)):
+                backend = snapshot.async_ if side == ASYNC else snapshot.legacy
+                asked[side] = await self._ask(backend, wanted, request_id, settings)
+            return asked
+
+        await self._found(snapshot, name, settings, wanted, await ask_all(sides), ask_all)
 
     async def _dry_run(self, snapshot: Snapshot, endpoint: Endpoint, tap: Tap) -> None:
         """The would-be answer of the backend that did not write, with the real one of the one that did.
@@ -202,7 +214,8 @@ class Comparer:
         name: str,
         settings: Compare,
         wanted: Wanted,
-        asked: dict[str, Asked],
+        asked: Answers,
+        once_more: AskAll | None = None,
         baseline: BackendName = LEGACY,
     ) -> None:
         """Judges and adds up; `baseline` is the side that was asked AGAIN, if any was."""
@@ -210,19 +223,18 @@ class Comparer:
         scope = _scope(snapshot, name, settings, asked, today)
         if not self._gathering.knows(scope):
             self._gathering.learn(scope, await self._lookup(scope))
-        redactor = kept.redactor_for(self._key, settings, wanted.head)
-        judged = _judge(asked[LEGACY], asked[ASYNC], settings, today)
-        differences = kept.redacted(judged.differences, redactor)
-        again = None
-        if AGAIN in asked:
-            itself = _judge(asked[baseline], asked[AGAIN], settings, today)
-            again = kept.redacted(itself.differences, redactor)
+        view = View(settings, kept.redactor_for(self._key, settings, wanted.head), today)
+        judged = view.judged(asked[LEGACY], asked[ASYNC])
+        differences = kept.redacted(judged.differences, view.redactor)
+        suspects = self._gathering.suspects(scope, differences)
+        gone = await _gone(suspects, asked, once_more, view) if suspects and once_more else set()
         finding = Finding(
             scope=scope,
             differences=differences,
-            again=again,
+            again=view.differences(asked[baseline], asked[AGAIN]) if AGAIN in asked else None,
+            gone=gone,
             status=asked[LEGACY].answer.status,
-            fields=_fields(asked[LEGACY], redactor),
+            fields=view.fields(asked[LEGACY]),
             hidden={str(rule): number for rule, number in judged.hidden},
             legacy=_seconds(asked[LEGACY]),
             async_=_seconds(asked[ASYNC]),
@@ -230,22 +242,20 @@ class Comparer:
         self._gathering.add(finding)
         if differences and self._gathering.wants_sample(scope, {each.path for each in differences}):
             place = kept.Place(uuid.uuid4().hex, scope, time.time())
-            left_out = judged.left_out
             self._gathering.keep(
-                kept.sample(place, wanted.head, asked, differences, left_out, settings, redactor)
+                kept.sample(place, wanted.head, asked, differences, judged.left_out, settings, view.redactor)
             )
 
 
-def _judge(one: Asked, other: Asked, settings: Compare, today: date) -> Judged:
-    return judge(one.answer, other.answer, settings.headers, settings.rules, today)
-
-
-def _fields(asked: Asked, redactor: Redactor) -> set[str]:
-    document = kept.document_of(asked.answer)
-    if document is None:
+async def _gone(suspects: set[str], asked: Answers, once_more: AskAll, view: View) -> set[str]:
+    """The suspects on which a backend now says something else, or both the same: no difference that lasts."""
+    try:
+        later = await once_more([*BACKENDS])
+    except Skipped:
         return set()
-    shown = redactor.json(document) if redactor.hides_fields else document
-    return set(map(redactor.text, fields_of(shown)))
+    still = view.paths(later[LEGACY], later[ASYNC])
+    moved = view.paths(asked[LEGACY], later[LEGACY]) | view.paths(asked[ASYNC], later[ASYNC])
+    return suspects - (still - moved)
 
 
 def _seconds(asked: Asked) -> float | None:
@@ -253,7 +263,7 @@ def _seconds(asked: Asked) -> float | None:
     return asked.seconds if asked.upstream else None
 
 
-def _scope(snapshot: Snapshot, name: str, settings: Compare, asked: dict[str, Asked], today: date) -> Scope:
+def _scope(snapshot: Snapshot, name: str, settings: Compare, asked: Answers, today: date) -> Scope:
     legacy, async_ = (
         label(asked[side].answer.headers.get(VERSION) or snapshot.backend(side).version) for side in BACKENDS
     )

@@ -31,12 +31,14 @@ MAX_SAMPLES: Final = 20  # between two writes
 class Finding(NamedTuple):
     """One comparison. `differences` are of async from legacy, `again` of legacy from itself, or None.
 
-    Both are redacted; `status` is legacy's; the rest as in `core.comparisons`. Times in seconds.
+    Both are redacted. On the paths in `gone`, nothing was found that lasts. `status` is legacy's; the rest as
+    in `core.comparisons`. Times in seconds.
     """
 
     scope: Scope
     differences: Collection[Difference]
     again: Collection[Difference] | None
+    gone: Collection[str]
     status: int
     fields: Collection[str]
     hidden: Mapping[str, int]
@@ -102,6 +104,10 @@ class Gathering:
         known = self._known.get(self._newest.get(endpoint, Scope("", "", "", "")))
         return Observations() if known is None else known.observations
 
+    def suspects(self, scope: Scope, differences: Collection[Difference]) -> set[str]:
+        """Paths on which both should be asked once more (`Observations.suspects`). `learn` comes before."""
+        return self._known[scope].observations.suspects(differences)
+
     def add(self, found: Finding) -> None:
         """`learn` comes before."""
         scope, now = found.scope, self._clock()
@@ -112,7 +118,7 @@ class Gathering:
         gained.n += 1
         gained.m += found.again is not None
         gained.last = now
-        for mark, counts in known.observations.add(found.differences, found.again).items():
+        for mark, counts in known.observations.add(found.differences, found.again, found.gone).items():
             before = gained.paths.get(mark, PathCount(mark, Counts(), now, now))
             gained.paths[mark] = before._replace(counts=before.counts.plus(counts), last=now)
         gained.counts["status", str(found.status)] += 1

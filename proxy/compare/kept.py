@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import date
 from typing import Final, NamedTuple
 
 from proxy.compare.ask import Asked
-from proxy.core.comparisons import Sample, Scope, Shown, Side, label
+from proxy.core.comparisons import Sample, Scope, Shown, Side, fields_of, label
 from proxy.core.differences import Answer, Difference
 from proxy.core.exactjson import Json, parse, text_of
 from proxy.core.fieldpaths import Steps
 from proxy.core.http1.request import RequestHead
+from proxy.core.judge import Judged, judge
 from proxy.core.redact import Redactor, secrets_of
 from proxy.core.snapshot import Compare
 
@@ -36,8 +38,32 @@ def redactor_for(key: bytes, settings: Compare, head: RequestHead) -> Redactor:
 
 def redacted(differences: Collection[Difference], redactor: Redactor) -> list[Difference]:
     """With paths that every database takes."""
-    hidden = map(redactor.difference, differences)
-    return [each._replace(path=label(each.path)) for each in hidden]
+    return [each._replace(path=label(each.path)) for each in map(redactor.difference, differences)]
+
+
+class View(NamedTuple):
+    """How the answers to one request are looked at."""
+
+    settings: Compare
+    redactor: Redactor
+    today: date
+
+    def judged(self, one: Asked, other: Asked) -> Judged:
+        return judge(one.answer, other.answer, self.settings.headers, self.settings.rules, self.today)
+
+    def differences(self, one: Asked, other: Asked) -> list[Difference]:
+        return redacted(self.judged(one, other).differences, self.redactor)
+
+    def paths(self, one: Asked, other: Asked) -> set[str]:
+        return {each.path for each in self.differences(one, other)}
+
+    def fields(self, asked: Asked) -> set[str]:
+        """Paths of the values in a JSON body."""
+        document = document_of(asked.answer)
+        if document is None:
+            return set()
+        shown = self.redactor.json(document) if self.redactor.hides_fields else document
+        return set(map(self.redactor.text, fields_of(shown)))
 
 
 def document_of(answer: Answer) -> Json | None:

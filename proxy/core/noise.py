@@ -1,19 +1,21 @@
 """Is a difference between the backends a fault, or noise that legacy makes with itself as well?
 
 Legacy is asked twice on a share of the samples. Where it never differs from itself on a path, every
-difference of async counts. Where it does, the samples in which just one of the two differed from the same
-first answer are held against each other: b (legacy agreed with itself, async differed) and c (the
-reverse). If async were another legacy, each such sample would fall on either side alike: the exact
-McNemar test (McNemar 1947), one-sided, with Holm's correction (Holm 1979) for the number of tests. Values
-on noisy paths have a shape as well, and shapes are judged in the same way. Bounds are Clopper and
-Pearson's (1934), one-sided, 95 %.
+difference of async counts, unless it was gone when both were asked once more: noise that is rare may well
+meet async first. Such differences count only where async has too many of them for chance.
+
+Where legacy does differ from itself, the samples in which just one of the two differed from the same first
+answer are held against each other: b (legacy agreed with itself, async differed) and c (the reverse). If
+async were another legacy, each such sample would fall on either side alike: the exact McNemar test (McNemar
+1947), one-sided, with Holm's correction (Holm 1979) for the number of tests. Values on noisy paths have a
+shape as well, and shapes are judged in the same way. Bounds are one-sided, 95 % (Clopper and Pearson 1934).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from math import exp, expm1, lgamma, log, log1p
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from math import ceil, exp, expm1, lgamma, log, log1p
 from typing import Final, Literal, NamedTuple
 
 from proxy.core.differences import Difference
@@ -24,6 +26,7 @@ MISSED: Final = 0.05  # chance of missing a fault at the rate that the evidence 
 MIN_COMPARED: Final = 30  # fewer are no evidence of anything
 MIN_TWICE: Final = 10  # samples with legacy asked twice, before a path passes for free of noise
 ENOUGH_TWICE: Final = 300  # samples with legacy asked twice, after which fewer will do
+LASTING: Final = 3  # differences on a path that were seen to last; more need not be looked at again
 SUSPECT_TWICE: Final = 1000  # the same, where something differs
 MAX_PATHS: Final = 1000  # that are told apart; what differs beyond them counts under OTHER
 OTHER: Final = "..."
@@ -92,13 +95,15 @@ class Counts(NamedTuple):
     """On one path, of the n samples: in how many async differed from legacy's first answer.
 
     Of the m with legacy asked twice: b in which async alone differed, c in which legacy's second answer
-    alone did, `both` in which both did. Counts of several replicas and runs add up.
+    alone did, `both` in which both did. `gone`: of those that differed, on how many nothing that lasts was
+    found when both were asked once more. Counts of several replicas and runs add up.
     """
 
     differed: int = 0
     b: int = 0
     c: int = 0
     both: int = 0
+    gone: int = 0
 
     @property
     def noisy(self) -> bool:
@@ -118,10 +123,20 @@ class Observations:
         self.m = m
         self.counts: dict[Mark, Counts] = dict(counts or {})
 
-    def add(self, async_: Iterable[Difference], legacy: Iterable[Difference] | None) -> dict[Mark, Counts]:
+    def suspects(self, async_: Iterable[Difference]) -> set[str]:
+        """Paths of differences that are worth another look: is it still there when both are asked again?"""
+        found = {each.path if self._known(each.path) else OTHER for each in async_}
+        return {path for path in found if self._is_suspect(self.counts.get(Mark(path, False), Counts()))}
+
+    def add(
+        self,
+        async_: Iterable[Difference],
+        legacy: Iterable[Difference] | None,
+        gone: Collection[str] = (),
+    ) -> dict[Mark, Counts]:
         """One sample: how async, and legacy's second answer if there is one, differ from legacy's first.
 
-        Returns what that added to the counts.
+        On the paths in `gone`, nothing that lasts was found. Returns what that added to the counts.
         """
         ours = self._marks(async_)
         again = self._marks(legacy) if legacy is not None else None
@@ -131,6 +146,9 @@ class Observations:
             gained = {mark: _paired(mark in ours, mark in again) for mark in ours | again}
         else:
             gained = dict.fromkeys(ours, Counts(differed=1))
+        for mark in ours:
+            if not mark.shape and mark.path in gone:
+                gained[mark] = gained[mark]._replace(gone=1)
         for mark, new in gained.items():
             self.counts[mark] = self.counts.get(mark, Counts()).plus(new)
         return gained
@@ -149,6 +167,9 @@ class Observations:
             ):
                 found.add(Mark(path, True))
         return found
+
+    def _is_suspect(self, counts: Counts) -> bool:
+        return not counts.noisy and counts.differed - counts.gone < LASTING
 
     def _known(self, path: str) -> bool:
         return (path, False) in self.counts or len(self.counts) < 2 * MAX_PATHS
@@ -197,7 +218,13 @@ def _verdict(n: int, paths: Sequence[PathEvidence]) -> Verdict:
 def _clean(mark: Mark, counts: Counts, n: int, m: int) -> PathEvidence:
     """Legacy never differed from itself here."""
     verdict: PathVerdict = "fault" if m >= MIN_TWICE else "untested"
-    return PathEvidence(*mark, counts.differed, counts.b, counts.c, None, verdict, upper_bound(0, n))
+    sees = upper_bound(0, n)
+    if counts.differed == counts.gone:
+        # Were async like legacy, each would have fallen on any of n + m comparisons, m of them legacy's own.
+        needed = ceil(log(ALPHA) / log(n / (n + m))) if m else n + 1
+        if counts.differed < needed:
+            verdict, sees = "noise", upper_bound(min(needed, n) - 1, n)
+    return PathEvidence(*mark, counts.differed, counts.b, counts.c, None, verdict, sees)
 
 
 def _noisy(mark: Mark, counts: Counts, m: int, p: float, tests: int) -> PathEvidence:

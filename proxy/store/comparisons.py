@@ -221,7 +221,7 @@ async def _tallies(connection: AsyncConnection, rows: Sequence[sa.Row[Any]]) -> 
     ids = [row.id for row in rows]
     seen: defaultdict[str, list[PathCount]] = defaultdict(list)
     for row in await connection.execute(sa.select(paths).where(paths.c.scope.in_(ids))):
-        seen[row.scope].append(PathCount(Mark(*row[1:3]), Counts(*row[3:7]), *row[7:]))
+        seen[row.scope].append(PathCount(Mark(*row[1:3]), Counts(*row[3:8]), *row[8:]))
     counted: defaultdict[str, list[Count]] = defaultdict(list)
     for row in await connection.execute(sa.select(counts).where(counts.c.scope.in_(ids))):
         counted[row.scope].append(Count(row.what, row.label, row.number))

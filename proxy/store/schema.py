@@ -130,6 +130,7 @@ comparison_paths = sa.Table(
     sa.Column("b", sa.BigInteger, nullable=False),
     sa.Column("c", sa.BigInteger, nullable=False),
     sa.Column("both", sa.BigInteger, nullable=False),
+    sa.Column("gone", sa.BigInteger, nullable=False),
     sa.Column("first", sa.Double, nullable=False),
     sa.Column("last", sa.Double, nullable=False),
 )

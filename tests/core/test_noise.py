@@ -14,8 +14,11 @@ from proxy.core.differences import walk
 from proxy.core.exactjson import Json
 from proxy.core.noise import (
     ALPHA,
+    ENOUGH_TWICE,
+    LASTING,
     MAX_PATHS,
     MIN_COMPARED,
+    MIN_TWICE,
     MISSED,
     Evidence,
     Observations,
@@ -23,6 +26,7 @@ from proxy.core.noise import (
     holm,
     mcnemar,
     shape_of,
+    share_twice,
     upper_bound,
 )
 
@@ -192,3 +196,73 @@ def test_what_can_be_seen_grows_with_samples_and_shrinks_with_noise() -> None:
 def test_shapes(value: Json, shape: str) -> None:
     assert shape_of(value, absent=False) == shape
     assert shape_of(value, absent=True) == "absent"
+
+
+def drift(rate: float, seed: int) -> Iterator[tuple[Document, Document, Document, set[str]]]:
+    """Answers with a time that moves on between two requests now and then; legacy's first, second, async's.
+
+    With the paths on which nothing lasts when both are asked once more.
+    """
+    chance = random.Random(seed)
+    while True:
+        first, again, async_ = ({"at": f"10:00:{chance.random() < rate:02d}"} for _ in range(3))
+        gone = {"at"} if first != async_ else set()  # later both say another time
+        yield first, again, async_, gone
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_rare_noise_that_met_async_first_is_not_reported_at_any_time(seed: int) -> None:
+    chance = random.Random(seed)
+    seen = Observations()
+    for number, (first, again, async_, gone) in enumerate(drift(0.005, seed)):
+        ours = list(walk(first, async_))
+        twice = chance.random() < share_twice(seen)
+        seen.add(ours, walk(first, again) if twice else None, gone & seen.suspects(ours))
+        if number % 50 == 0:
+            assert list(faults(seen.evidence())) == []
+        if number == 1500:
+            break
+
+
+def test_a_difference_that_lasts_counts_at_once_though_others_were_gone() -> None:
+    seen = Observations()
+    for _ in range(MIN_TWICE):
+        seen.add([], [])
+    one = list(walk({"a": 1}, {"a": 2}))
+    seen.add(one, None, seen.suspects(one))
+    assert seen.evidence().paths[0].verdict == "noise"
+    seen.add(one, None)
+    assert seen.evidence().paths[0].verdict == "fault"
+
+
+def test_differences_that_never_last_count_where_async_has_too_many_of_them() -> None:
+    seen = Observations()
+    one = list(walk({"a": 1}, {"a": 2}))
+    verdicts = []
+    for _ in range(10):
+        for _ in range(9):
+            seen.add([], [])
+        seen.add(one, None, {"a"})
+        verdicts.append(seen.evidence().paths[0].verdict)
+    assert verdicts[0] == "noise"
+    assert verdicts[-1] == "fault"
+    assert sorted(verdicts, reverse=True) == verdicts
+
+
+def test_what_is_known_to_last_or_to_be_noise_is_not_asked_once_more() -> None:
+    seen = Observations()
+    lasting, noisy = list(walk({"a": 1}, {"a": 2})), list(walk({"b": 1}, {"b": 2}))
+    assert seen.suspects([*lasting, *noisy]) == {"a", "b"}
+    for _ in range(LASTING):
+        seen.add(lasting, None)
+    seen.add([], noisy)
+    assert seen.suspects([*lasting, *noisy]) == set()
+
+
+def test_legacy_is_asked_twice_less_often_once_enough_is_known() -> None:
+    seen = Observations()
+    assert share_twice(seen) == 0.5
+    seen.add(walk({"a": 1}, {"a": 2}), None)
+    assert share_twice(seen) == 1.0
+    quiet = Observations(1000, ENOUGH_TWICE)
+    assert share_twice(quiet) == 0.1
