@@ -23,11 +23,12 @@ import httpx2
 
 from bench.processes import Child, free_port, spawn, wait_for_port
 from bench.soak_clients import Clients
-from bench.soak_excuses import ASYNC, LEGACY, WORKER, Disturbance, excuse
+from bench.soak_excuses import ASYNC, LEGACY, WORKER, Disturbance, Failure, excuse
 
 QUIESCENCE = 15.0  # seconds in which everything must be given back; pooled connections live for 4
 GROWTH = 24.0  # MiB per hour that a worker may grow
 JUDGED = 240.0  # seconds of samples after warm-up from which on growth is judged
+SHOWN = 10  # failures that nothing explains, one by one
 WARM_UP = 0.2  # share of the run
 CONFIG = """\
 server: {{listen: "127.0.0.1:{data}", admin: "127.0.0.1:{admin}", workers: 2, runtime_dir: {directory}/run,
@@ -182,11 +183,24 @@ def _report_failures(soak: Soak, traffic: Clients) -> list[str]:
         print(f"{killed + ' killed' if killed else 'UNEXPLAINED':>13} {count:6} {kind}: {cause}")
     if not errors:
         print("errors: 0")
+    for each in [one for one in traffic.failures if not excuse(one, soak.kills)][:SHOWN]:
+        print(f"  {each.kind}: {each.cause}: {_when(each, soak.kills)}")
     return [
         f"{count} times {kind}: {cause}, which no kill explains"
         for (kind, cause, killed), count in sorted(errors.items())
         if not killed
     ]
+
+
+def _when(failure: Failure, kills: list[Disturbance]) -> str:
+    """Where a failure stands among the kills, in seconds before it."""
+    nearest = sorted(kills, key=lambda kill: abs(kill.begun - failure.failed))[:2]
+    parts = [f"begun {failure.failed - failure.begun:.3f} s before, good {failure.failed - failure.good:.3f}"]
+    parts += [
+        f"{kill.what} killed {failure.failed - kill.begun:+.3f} to {failure.failed - kill.ended:+.3f}"
+        for kill in nearest
+    ]
+    return "; ".join(parts)
 
 
 def _report_memory(soak: Soak, seconds: float) -> list[str]:

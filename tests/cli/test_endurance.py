@@ -14,7 +14,8 @@ import pytest
 from websockets.sync.client import connect
 from websockets.sync.server import serve
 
-from tests.cli.test_serve import RealSite
+from tests.cli.conftest import MakeSite
+from tests.cli.real_site import RealSite
 from tests.control.site import eventually
 from tests.edge.harness import Script, Wire
 
@@ -53,14 +54,10 @@ def drain(wire: Wire, size: int) -> int:
 
 
 @pytest.fixture
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealSite]:
+def site(make_real_site: MakeSite) -> Iterator[RealSite]:
     script = Script(answer)
-    site = RealSite(tmp_path_factory.mktemp("s"), script.port, script.port)
-    try:
-        yield site
-    finally:
-        site.close()
-        script.close()
+    yield make_real_site(script.port, script.port)
+    script.close()
 
 
 def client(site: RealSite) -> Wire:

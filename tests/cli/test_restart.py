@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Iterator
 from typing import Any
 
 import httpx2
@@ -14,21 +13,8 @@ from click.testing import CliRunner, Result
 
 from proxy.cli import main
 from tests.cli.keepalive import KeepAlive
-from tests.cli.test_serve import RealSite, backend
+from tests.cli.real_site import RealSite
 from tests.control.site import alive, eventually, free_port
-
-
-@pytest.fixture
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealSite]:
-    servers = [backend("legacy"), backend("async")]
-    site = RealSite(tmp_path_factory.mktemp("s"), *(server.server_port for server in servers))
-    try:
-        yield site
-    finally:
-        site.close()
-        for server in servers:
-            server.shutdown()
-            server.server_close()
 
 
 def restart(site: RealSite) -> Result:
