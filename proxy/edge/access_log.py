@@ -46,6 +46,7 @@ class Entry(NamedTuple):
     reason: str
     status: int
     seconds: float
+    trace: str | None = None
 
 
 class AccessLog:
@@ -75,6 +76,7 @@ class AccessLog:
                 exchange.reason,
                 exchange.status,
                 seconds,
+                None if exchange.trace is None else exchange.trace.id,
             )
         )
 
@@ -149,6 +151,8 @@ def line(entry: Entry) -> bytes:
         "status": entry.status,
         "duration_ms": round(entry.seconds * 1000, 3),
     }
+    if entry.trace is not None:
+        fields["trace_id"] = entry.trace
     return msgspec.json.encode(fields) + b"\n"
 
 

@@ -255,6 +255,8 @@ class ClientConnection(Connection):
             exchange.keep_alive = False
         close = not exchange.keep_alive or self.services.draining
         exchange.keep_alive = not close
+        if exchange.trace is not None:
+            members = {**(members or {}), "trace_id": exchange.trace.id}
         self.write(
             replies.problem(
                 status,

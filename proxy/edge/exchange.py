@@ -17,12 +17,14 @@ from proxy.core.http1.request import RequestHead
 from proxy.core.http1.response import ResponseHead
 from proxy.core.retry import FailureKind
 from proxy.core.snapshot import ASYNC, SAFE_METHODS, BackendName, Snapshot
+from proxy.edge import compression
 from proxy.edge.attempts import Attempts
 from proxy.edge.deadlines import NEVER
 
 if TYPE_CHECKING:
     from proxy.edge.downstream import ClientConnection
     from proxy.edge.services import Services
+    from proxy.edge.tracing import Trace
     from proxy.edge.upstream import UpstreamConnection
 
 RETRY_AFTER = 1  # seconds suggested to a client that met a full pool
@@ -36,6 +38,7 @@ class Exchange(Attempts):
         "_body",
         "_buffered",
         "_buffers",
+        "_coding",
         "_encode_request",
         "_encode_response",
         "_outbound",
@@ -46,6 +49,7 @@ class Exchange(Attempts):
         "response_timeout",
         "started",
         "status",
+        "trace",
         "upgrade",
     )
 
@@ -80,6 +84,10 @@ class Exchange(Attempts):
         self._buffered = 0
         self._encode_request = False
         self._encode_response = False
+        self._coding: compression.Body | None = None
+        self.trace: Trace | None = None
+        if services.tracer is not None:
+            self.trace = services.tracer.begin(self)
 
     @property
     def peer(self) -> str:
@@ -168,6 +176,8 @@ class Exchange(Attempts):
     def _request_head(self) -> bytes:
         fields = self.head.fields
         block = self._outbound.block(self.head, self.snapshot.backend(self.backend).host)
+        if self.trace is not None:
+            block = self.trace.attempt(self, block)
         added = b""
         if self.upgrade is not None:
             added = b"connection: upgrade\r\nupgrade: %b\r\n" % self.upgrade
@@ -226,10 +236,7 @@ class Exchange(Attempts):
         client = self.client
         if client is not None:
             self._relayed = True
-            head = self._response_head(response)
-            if self._encode_response:
-                data = self._encoded_response(data, complete, [])
-            client.write(head + data)
+            client.write(self._answer_begun(response, data, complete, []))
         if complete:
             self._complete(response.status)
 
@@ -242,6 +249,15 @@ class Exchange(Attempts):
             self.client.write(self._encoded_response(data, complete, trailers))
         if complete and self._answer is not None:
             self._complete(self._answer.status)
+
+    def _answer_begun(self, response: ResponseHead, data: bytes, complete: bool, trailers: Pairs) -> bytes:
+        """The head, and what there is of the body, as the client gets them."""
+        if self.endpoint is not None and self.endpoint.compression:
+            response, data, self._coding = compression.begin(
+                self.snapshot.compression, self.head, response, data, complete
+            )
+        head = self._response_head(response)
+        return head + (encode(data, complete, trailers) if self._encode_response else data)
 
     def _capture(self, data: bytes) -> None:
         if self.captured is not None:
@@ -270,6 +286,8 @@ class Exchange(Attempts):
         return self.backend if self.snapshot.server.expose_backend else None
 
     def _encoded_response(self, data: bytes, complete: bool, trailers: Pairs) -> bytes:
+        if self._coding is not None:
+            data = self._coding.feed(data, complete)
         return encode(data, complete, trailers) if self._encode_response else data
 
     def _complete(self, status: int) -> None:
@@ -277,6 +295,11 @@ class Exchange(Attempts):
         self._end()
 
     # failures
+
+    def on_failure(self, kind: FailureKind, detail: str) -> None:
+        if self.trace is not None and not self._ended:
+            self.trace.failed(self, kind)
+        super().on_failure(kind, detail)
 
     def _give_up(self, status: int, kind: FailureKind, detail: str, *, unknown: bool, abort: bool) -> None:
         if unknown:

@@ -271,8 +271,7 @@ class KeyedExchange(Exchange):
         data = held.take()
         if client is not None:
             self._relayed = True
-            head = self._response_head(response)
-            client.write(head + self._encoded_response(data, held.whole, held.trailers))
+            client.write(self._answer_begun(response, data, held.whole, held.trailers))
         if held.whole:
             self._complete(response.status)
         elif self.upstream is not None:

@@ -23,6 +23,7 @@ from proxy.edge.downstream import ClientConnection
 from proxy.edge.exchange import Exchange
 from proxy.edge.pool import Pool
 from proxy.edge.tee import Tee
+from proxy.edge.tracing import Tracer
 from proxy.edge.writes import Writes
 
 UPSTREAM_SWEEP = 0.1  # seconds; the precision of backend timeouts. Not Final: tests shorten it
@@ -42,9 +43,11 @@ class Services:
         *,
         ownership_off: bool = False,
         samples: str = "",
+        tracer: Tracer | None = None,
     ) -> None:
         """`samples` is the path of the comparer's socket; "": nothing is compared."""
         self.loop = loop
+        self.tracer = tracer
         incarnation = incarnation or os.urandom(8).hex()
         self.writes = Writes(loop, snapshot.server.state, incarnation, ownership_off=ownership_off)
         self.snapshot = snapshot
@@ -139,6 +142,8 @@ class Services:
         if endpoint is None:
             self.counters.count_unlisted(exchange.method, exchange.head.target, exchange.backend)
         seconds = time.perf_counter() - exchange.started
+        if exchange.trace is not None:
+            exchange.trace.end(exchange)
         if self.access_log is not None:
             self.access_log.exchange(exchange, seconds)
         self.counters.observe(

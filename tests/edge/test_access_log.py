@@ -17,9 +17,12 @@ from tests.edge.harness import snapshot
 DOCS = (Path(__file__).parent.parent.parent / "docs" / "access-log.md").read_text()
 
 
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
 def entry(target: bytes = b"/accounts/42", status: int = 200) -> Entry:
     return Entry(
-        0.0, "10.0.0.7", "GET", target, "GET /accounts/{account_id}", "async", "weight", status, 0.0032
+        0.0, "10.0.0.7", "GET", target, "GET /accounts/{account_id}", "async", "weight", status, 0.0032, TRACE
     )
 
 
