@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask, Response
 
-from legacy_flask import conditional, db, errors, fx, tracing
+from legacy_flask import conditional, db, errors, fx, metrics, tracing
 from legacy_flask.config import Config
 from legacy_flask.views import accounts, health, payments, quotes
 
@@ -29,5 +29,6 @@ def create_app(config: Config | None = None) -> Flask:
         response.headers["X-Version"] = config.version
         return response
 
+    metrics.init_app(app, app.extensions["engine"], config.pool_size + config.pool_overflow)
     conditional.init_app(app)  # runs first: Flask calls these in reverse
     return app
