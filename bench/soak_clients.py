@@ -65,7 +65,7 @@ class Clients:
                 self.requests[kind] += 1
                 if not await KINDS[kind][0]((reader, writer), HOST % number) or self.stopped:
                     return
-                times.good = time.monotonic()
+                times.good = times.begun
         finally:
             writer.close()
 

@@ -28,7 +28,7 @@ class Failure(NamedTuple):
 
     kind: str
     cause: str
-    good: float  # of its connection: the last good answer, or just before it was opened
+    good: float  # when the last request on its connection that went well was begun, or it was opened
     begun: float
     failed: float
 
@@ -38,7 +38,8 @@ def excuse(failure: Failure, disturbances: Iterable[Disturbance]) -> str:
     for each in disturbances:
         if failure.cause not in allowed(each.what, failure.kind):
             continue
-        # A worker takes the connections that it had: opened before its end, and with no good answer after it.
+        # A worker takes the connections that it had: those on which nothing that was begun after its end went
+        # well. (An answer that is read after it may have waited in a buffer.)
         # A backend takes the requests that met it dying, or away.
         since = failure.good if each.what == WORKER else failure.begun
         if since <= each.ended and failure.failed >= each.begun:

@@ -28,7 +28,7 @@ def test_a_cut_of_a_connection_that_the_killed_worker_may_have_had_is_explained(
     assert excuse(failure("write", "ConnectionResetError", begun=10.2, failed=10.3), killed) == WORKER
 
 
-def test_a_cut_of_a_connection_that_worked_after_the_workers_end_is_not() -> None:
+def test_a_cut_of_a_connection_on_which_a_later_request_went_well_is_not() -> None:
     cut = failure("write", "ConnectionResetError", good=10.15, begun=10.2, failed=10.3)
     assert excuse(cut, [Disturbance(WORKER, 10.0, 10.1)]) == ""
 
