@@ -211,4 +211,7 @@ class Problem(BaseModel):
     status: Annotated[int, Field(ge=400, le=599)]
     detail: str
     errors: Annotated[list[ProblemField], Field(description="What is wrong with which field.")] = []
-    trace_id: Annotated[str, Field(pattern="^[0-9a-f]{32}$", description="Where requests are traced.")] = ""
+    trace_id: Annotated[
+        str,
+        Field(default_factory=str, pattern="^[0-9a-f]{32}$", description="Where requests are traced."),
+    ]
