@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from datetime import date
+from pathlib import Path
 from typing import Any
 
+from proxy.control.running import running_state
 from proxy.control.verdicts import NOTHING, in_force, summary
 from proxy.core.comparisons import report
 from proxy.core.snapshot import Endpoint, Snapshot
@@ -14,8 +16,10 @@ from proxy.store import StoreUnavailable, evidence
 
 def comparison(snapshot: Snapshot, endpoint: Endpoint) -> dict[str, Any] | None:
     """As in `GET /api/v1/endpoints`; None if the database cannot be asked."""
+    server = snapshot.server
     try:
-        found = asyncio.run(evidence.of_endpoint(snapshot.server.state, endpoint.name))
+        url = running_state(Path(server.runtime_dir)) or server.state
+        found = asyncio.run(evidence.of_endpoint(url, endpoint.name))
     except StoreUnavailable:
         return None
     tally = in_force(found.tallies, endpoint, endpoint.name, date.today())
