@@ -20,7 +20,7 @@ from bench.processes import BenchError, Child, free_port, spawn, wait_for_port
 from proxy.cli.demo import postgres
 
 DATABASE = "strangler_bench"
-PATIENCE = 20.0  # seconds in which a new table must have reached every worker
+PATIENCE = 60.0  # seconds in which a new table must have reached every worker
 CONFIG = """\
 server:
   listen: 127.0.0.1:{data}
@@ -169,7 +169,9 @@ class Proxy:
             if len(hashes) == self.workers and set(hashes) == {wanted}:
                 return
             time.sleep(0.05)
-        raise BenchError(f"not every worker of the proxy had the new table within {PATIENCE:g} s")
+        assert self.child is not None
+        late = f"not every worker of the proxy had the new table within {PATIENCE:g} s"
+        raise BenchError(f"{late}; {self.child.failure()}")
 
     def _config(self) -> dict[str, Any]:
         answer: dict[str, Any] = httpx2.get(self._url("/api/v1/config"), trust_env=False, timeout=30).json()

@@ -74,7 +74,7 @@ def headline(here: Parts, options: argparse.Namespace, plan: Plan) -> list[dict[
 def _guess(target: parts.Target, trips: dict[str, int], wait: float, plan: Plan) -> int:
     """Users that keep legacy's workers half busy waiting; for async, requests that its CPU may bear."""
     if target.backend == "async":
-        return max(1, round(80 * plan.think))
+        return max(1, round(200 * plan.think))
     mean = sum(trips.values()) / len(trips) * wait / 1e3 + 0.01
     return max(1, round(0.5 * target.processes / mean * plan.think))
 

@@ -42,7 +42,7 @@ def run(here: Parts, options: argparse.Namespace, plan: Plan, bound: float) -> d
     """One row for each measure; each is allowed the waits that its own requests have."""
     processes = max(1, options.processes // 2)
     rows: list[dict[str, Any]] = []
-    guess = round(60 * plan.think)
+    guess = round(100 * plan.think)
     for measure in MEASURES:
         with ExitStack() as stack:
             environment = dict(measure.environment)

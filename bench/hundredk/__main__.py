@@ -23,13 +23,14 @@ from typing import Any
 from bench import report
 from bench.crowd import site
 from bench.crowd.document import insert
-from bench.crowd.driver import Crowd
+from bench.crowd.driver import Crowd, Window
 from bench.crowd.site import Proxy
 from bench.crowd.usage import Meter, memory, sockets
 from bench.hundredk import markdown
 from bench.processes import BenchError, Child, free_port, spawn, wait_for_port
 
 RESERVED = 2_500  # descriptors of a worker that are not clients: upstreams, listener, libraries
+SLICES = 6  # of a measurement, whose P99s tell the spread
 WARM = 200  # connections that have asked before memory is first looked at
 
 
@@ -120,8 +121,12 @@ def opening(crowd: Crowd, parts: Parts, options: argparse.Namespace) -> dict[str
 
 
 def phase(crowd: Crowd, parts: Parts, seconds: float) -> dict[str, Any]:
-    meter = Meter(parts.kinds)
-    window = crowd.measure(seconds)
+    meter, window = Meter(parts.kinds), Window()
+    slices = []
+    for _ in range(SLICES):
+        piece = crowd.measure(seconds / SLICES)
+        slices.append(round(piece.percentile(0.99), 2))
+        window = window.after(piece)
     used = meter.read()
     return {
         "seconds": round(window.seconds, 1),
@@ -131,6 +136,7 @@ def phase(crowd: Crowd, parts: Parts, seconds: float) -> dict[str, Any]:
         "errors": dict(window.errors),
         "lost": window.lost,
         **{f"p{100 * share:g}_ms": window.percentile(share) for share in (0.5, 0.99, 0.999, 1.0)},
+        "p99_of_slices": slices,
         "lag_p99_ms": window.lag_ms,
         "cpu": used,
         "memory": {kind: memory(pids) for kind, pids in parts.kinds.items()},
