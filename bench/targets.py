@@ -96,15 +96,19 @@ def _naive(site: Site) -> Target:
     return _spawn("naive", port, argv, site, {"UPSTREAM": f"http://127.0.0.1:{site.upstreams[0]}"})
 
 
-def _strangler(site: Site) -> Target:
+def strangler(site: Site, name: str = "strangler", environment: dict[str, str] | None = None) -> Target:
+    """One of possibly several, each with a folder of its own."""
     port = free_port()
-    text = configs.routing(site.directory, port, free_port(), site.upstreams, site.workers)
-    config = _write(site, "routing.yaml", text)
-    return _spawn("strangler", port, [sys.executable, "-m", "proxy", "serve", "--config", config], site)
+    directory = site.directory / f"{name}-files"
+    directory.mkdir()
+    text = configs.routing(directory, port, free_port(), site.upstreams, site.workers)
+    config = _write(site, f"{name}.yaml", text)
+    argv = [sys.executable, "-m", "proxy", "serve", "--config", config]
+    return _spawn(name, port, argv, site, environment)
 
 
 STARTERS: dict[str, Callable[[Site], Target]] = {
-    "strangler": _strangler,
+    "strangler": strangler,
     "nginx": _nginx,
     "haproxy": _haproxy,
     "caddy": _caddy,

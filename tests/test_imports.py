@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -15,17 +17,19 @@ OURS = ("proxy", "legacy_flask", "async_api", "fx_provider", "bench")
 # Longest prefix wins. A part may import what it lists, itself, and nothing else of ours.
 ALLOWED: dict[str, tuple[str, ...]] = {
     "proxy": ("proxy",),  # __init__ and __main__
+    "proxy.telemetry": (),
     "proxy.core": (),
     "proxy.config": ("proxy.core",),
     "proxy.store": ("proxy.core",),
-    "proxy.edge": ("proxy.core", "proxy.config", "proxy.store"),
+    "proxy.edge": ("proxy.core", "proxy.config", "proxy.store", "proxy.telemetry"),
     "proxy.control": ("proxy.core", "proxy.config", "proxy.store"),
-    "proxy.compare": ("proxy.core", "proxy.config", "proxy.store"),
+    "proxy.compare": ("proxy.core", "proxy.config", "proxy.store", "proxy.telemetry"),
     "proxy.cli": ("proxy",),
     "legacy_flask": (),
     "async_api": (),
     "fx_provider": (),
     "bench": (),
+    "bench.compression": ("proxy.core", "proxy.edge"),
     "bench.crowd": ("bench", "proxy.cli.demo.postgres"),
     "bench.headline": ("bench", "async_api.models"),
     "bench.hundredk": ("bench",),
@@ -180,3 +184,9 @@ def test_an_allowed_import_is_not_found(tmp_path: Path, path: str, source: str) 
     file.parent.mkdir(parents=True)
     file.write_text(source)
     assert broken_rules(file, tmp_path) == []
+
+
+def test_a_worker_that_stores_nothing_starts_without_the_database_libraries() -> None:
+    code = "import sys, proxy.edge.__main__; print({'sqlalchemy', 'asyncpg'}.intersection(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import uvloop
 
+from proxy.compare import tracing
 from proxy.compare.process import Process
 
 NICE = 10  # what serves clients goes first
@@ -29,7 +30,9 @@ def main() -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; control tells us to end
     os.nice(NICE)
+    tracing.start()
     uvloop.run(_run(options.folder, socket.socket(fileno=options.fd)))
+    tracing.close()
 
 
 async def _run(folder: Path, control: socket.socket) -> None:

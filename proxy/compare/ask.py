@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 import httpx2
 
+from proxy.compare import tracing
 from proxy.core.differences import Answer, Body
 from proxy.core.headers import Hop, request_block
 from proxy.core.http1.request import RequestHead
@@ -76,6 +77,18 @@ async def ask(
     lines = request_block(head, hop, host).split(b"\r\n")
     headers = [(name, value.strip()) for name, _, value in (line.partition(b":") for line in lines if line)]
     headers += [(b"x-request-id", request_id.encode("latin-1")), *extra]
+    with tracing.shadow(head, backend.name, headers) as lines_out:
+        return await _ask_one_of(backend, head, lines_out, keep, body, connections)
+
+
+async def _ask_one_of(
+    backend: Backend,
+    head: RequestHead,
+    headers: list[tuple[bytes, bytes]],
+    keep: int,
+    body: bytes,
+    connections: Connections | None,
+) -> Asked:
     reason = ""
     for upstream in backend.upstreams:
         try:

@@ -8,17 +8,15 @@ attempt, so that a retry is seen as one.
 
 from __future__ import annotations
 
-import logging
-import os
 import re
 from typing import TYPE_CHECKING, Any, Final
+
+from proxy import telemetry
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
     from proxy.edge.exchange import Exchange
-
-log = logging.getLogger("strangler.worker")
 
 FLUSH: Final = 2000  # milliseconds for what is left when the worker ends
 
@@ -26,32 +24,10 @@ _without_context: Final = re.compile(rb"(?im)^trace(?:parent|state):[^\n]*\n").s
 _without_parent: Final = re.compile(rb"(?im)^traceparent:[^\n]*\n").sub
 
 
-def wanted() -> bool:
-    """Whether the environment names a collector."""
-    if os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
-        return False
-    if os.environ.get("OTEL_TRACES_EXPORTER", "otlp") != "otlp":
-        return False
-    names = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-    return any(os.environ.get(name) for name in names)
-
-
 def start() -> Tracer | None:
-    """None if tracing is not asked for, or cannot be had: then a line in the log says why."""
-    if not wanted():
-        return None
-    try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.resources import Resource
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
-    except ImportError as error:
-        log.error("requests are not traced: %s; install the extra: pip install 'strangler[otel]'", error)
-        return None
-    name = os.environ.get("OTEL_SERVICE_NAME") or "strangler"
-    provider = TracerProvider(resource=Resource.create({"service.name": name}), shutdown_on_exit=False)
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    return Tracer(provider)
+    """None if requests are not traced."""
+    provider = telemetry.provider("strangler")
+    return None if provider is None else Tracer(provider)
 
 
 class Tracer:

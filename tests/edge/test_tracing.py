@@ -10,6 +10,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from proxy import telemetry
 from proxy.edge import tracing
 from proxy.edge.tracing import Tracer
 from tests.edge.conftest import Stage
@@ -156,9 +157,9 @@ def _no_collector(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nothing_is_traced_unless_a_collector_is_named(monkeypatch: pytest.MonkeyPatch, stage: Stage) -> None:
     assert tracing.start() is None
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
-    assert tracing.wanted()
+    assert telemetry.wanted()
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
-    assert not tracing.wanted()
+    assert not telemetry.wanted()
     upstream: Script = stage.upstream(answering(ok()))
     stage.edge(upstream.url).ask(read(f"traceparent: 00-{TRACE}-{PARENT}-01\r\n"))
     assert f"traceparent: 00-{TRACE}-{PARENT}-01\r\n".encode() in upstream.requests[0]
