@@ -88,7 +88,8 @@ class DifferencesPage:
     async def _fragment(self, looked: Looked, path: str) -> str:
         found = await self._differences.samples_of(looked, path, SAMPLES)
         base = view.base_url(self._state.reloader.started.server.listen)
-        views = await asyncio.to_thread(lambda: [view.sample_view(each, base) for each in found])
+        noise = view.noise_paths(looked.chosen) - {path}
+        views = await asyncio.to_thread(lambda: [view.sample_view(each, base, noise, path) for each in found])
         return self._samples.render(samples=views, path=path)
 
     def _listed(self, standing: Standing) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from proxy.control.admin.view import SIGNS
@@ -48,11 +48,20 @@ class Line(NamedTuple):
     mark: str
 
 
+class Value(NamedTuple):
+    """One difference, its values cut; None: this side has none. `noise`: comparisons set this field aside."""
+
+    path: str
+    legacy: str | None
+    async_: str | None
+    noise: bool
+
+
 class Pair(NamedTuple):
     """Two answers beside each other. `sides`: backend, status, milliseconds, bytes, note on its body."""
 
     sides: tuple[tuple[str, int, str, str, str], ...]
-    differences: tuple[Shown, ...]
+    differences: tuple[Value, ...]
     more: int
     lines: tuple[Line, ...]
     diff: tuple[str, ...]
@@ -124,6 +133,13 @@ def fields(found: Report | None, *verdicts: str) -> list[Field]:
     return [_field(each, found) for each in found.evidence.paths if each.verdict in verdicts]
 
 
+def noise_paths(found: Report | None) -> frozenset[str]:
+    """Where values are noise, and their shapes no fault."""
+    paths = () if found is None else found.evidence.paths
+    faults = {each.path for each in paths if each.verdict != "noise"}
+    return frozenset(each.path for each in paths) - faults
+
+
 def scopes(tallies: Sequence[Tally], current: str) -> list[tuple[str, str, str, str]]:
     """Id, what it is, when, and how much, of the evidence under other versions and rules."""
     return [
@@ -142,15 +158,18 @@ def versions(of: Tally | Report) -> str:
     return f"legacy {legacy}, async {async_}, rules {of.scope.rules[:8]}"
 
 
-def sample_view(sample: Sample, base: str) -> SampleView:
-    """`base` is the address of the data port, for the curl line."""
-    pair = _pair(sample.legacy, sample.async_, sample.differences, sample.left_out)
+def sample_view(sample: Sample, base: str, noise: Collection[str], path: str) -> SampleView:
+    """`base` is the address of the data port, for the curl line; `noise` are paths set aside, `path` is the
+    one that is looked at.
+    """
+    order = sorted(sample.differences, key=lambda each: (each.path in noise, each.path != path))
+    pair = _pair(sample.legacy, sample.async_, order, sample.left_out, noise)
     curl = _curl(sample.method, base + sample.target, sample.headers)
     return SampleView(sample.id, timestamp(sample.time), sample.method, _printable(sample.target), curl, pair)
 
 
 def one_off_view(result: OneOff) -> Pair:
-    return _pair(result.legacy, result.async_, result.differences, result.left_out)
+    return _pair(result.legacy, result.async_, result.differences, result.left_out, ())
 
 
 def base_url(listen: str) -> str:
@@ -159,11 +178,14 @@ def base_url(listen: str) -> str:
     return f"http://{'localhost' if host in ('', '*', '0.0.0.0', '[::]') else host}:{port}"
 
 
-def _pair(legacy: Side, async_: Side, differences: Sequence[Shown], left_out: int) -> Pair:
-    found = bodies(legacy.body, async_.body, {each.steps for each in differences})
+def _pair(
+    legacy: Side, async_: Side, differences: Sequence[Shown], left_out: int, noise: Collection[str]
+) -> Pair:
+    real = {each.steps for each in differences if each.path not in noise}
+    found = bodies(legacy.body, async_.body, real)
     return Pair(
         (_side("legacy", legacy), _side("async", async_)),
-        tuple(_short(each) for each in differences[:MAX_SHOWN]),
+        tuple(_value(each, noise) for each in differences[:MAX_SHOWN] if each.kind != "text"),
         len(differences[MAX_SHOWN:]) + left_out,
         tuple(map(_line, found.rows)),
         found.diff,
@@ -176,8 +198,8 @@ def _side(name: str, side: Side) -> tuple[str, int, str, str, str]:
     return (name, side.status, f"{side.seconds * 1000:.1f} ms", f"{side.size:,} bytes", note)
 
 
-def _short(each: Shown) -> Shown:
-    return each._replace(legacy=_cut(each.legacy), async_=_cut(each.async_))
+def _value(each: Shown, noise: Collection[str]) -> Value:
+    return Value(each.path, _cut(each.legacy), _cut(each.async_), each.path in noise)
 
 
 def _cut(value: str | None) -> str | None:

@@ -73,6 +73,15 @@ def test_samples_stand_side_by_side_with_the_request_as_a_curl_line(state: State
     assert html.count('<article class="sample"') == 3
 
 
+def test_noise_in_a_sample_is_called_noise_unless_it_is_what_one_looks_at(state: State) -> None:
+    client = plant(state)
+    html = show(client, endpoint=NAME, path=planted.FAULT)
+    rows = re.findall(r'<th scope="row"><code>([^<]*)</code>( noise)?</th><td class="left">', html)
+    assert rows[:2] == [(planted.FAULT, ""), ("updated_at", " noise")]
+    assert html.count("<mark>") == 2 * 3
+    assert show(client, endpoint=NAME, path="updated_at").count("<mark>") == 4 * 3
+
+
 def test_with_a_token_samples_are_not_in_the_page(make_state: MakeState) -> None:
     html = show(plant(make_state(token="s3cret")), endpoint=NAME, path=planted.FAULT)
     assert "1250.1" not in html
