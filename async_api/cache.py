@@ -23,6 +23,7 @@ from redis.exceptions import MaxConnectionsError, RedisError
 from async_api import metrics
 from async_api.breaker import Breaker
 from async_api.config import Settings
+from async_api.deadline import Deadline
 
 FAILURES, OPEN_FOR = 3, 2.0  # in a row; seconds
 JITTER = 0.1
@@ -177,7 +178,7 @@ class Cache:
         if not self._breaker.admits():
             return None
         try:
-            async with asyncio.timeout(self._timeout):
+            async with Deadline(self._timeout):
                 reply = await command()
         except MaxConnectionsError:  # busy here, not broken there
             return None
