@@ -12,11 +12,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from bench.conformance.upstream import Upstream
 from bench.processes import BenchError, Child, free_port, spawn, wait_for_port
-from proxy import __version__
 
 LIMITS = "header_bytes: 4KiB, headers: 20, target_bytes: 1KiB, body_bytes: 64KiB"
 _STRANGLER = """\
@@ -115,7 +115,7 @@ class Proxy:
 
 def start(name: str, directory: Path) -> Proxy:
     """Raises BenchError if it does not come up."""
-    template, argv, version = PROXIES[name]
+    template, argv, release = PROXIES[name]
     upstream, port = Upstream(), free_port()
     place = directory / name
     place.mkdir()
@@ -131,7 +131,7 @@ def start(name: str, directory: Path) -> Proxy:
         )
     )
     child = spawn(name, argv(place, config), place, frozenset(os.sched_getaffinity(0)))
-    proxy = Proxy(name, version(), port, upstream, child)
+    proxy = Proxy(name, release(), port, upstream, child)
     try:
         wait_for_port(child, port)
     except BenchError:
@@ -152,7 +152,7 @@ PROXIES: dict[str, tuple[str, Argv, Callable[[], str]]] = {
     "strangler": (
         _STRANGLER,
         lambda place, config: [sys.executable, "-m", "proxy", "serve", "--config", str(config)],
-        lambda: __version__,
+        lambda: version("strangler"),
     ),
     "nginx": (
         _NGINX,

@@ -7,9 +7,6 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
-
 from proxy.core.snapshot import Upstream
 
 _HOSTNAME = re.compile(r"(?!-)[A-Za-z0-9_\-]{1,63}(?:\.[A-Za-z0-9_\-]{1,63})*\.?").fullmatch
@@ -92,6 +89,9 @@ def parse_state(value: Any) -> str:
 
 def _check_postgresql(value: str) -> None:
     """Raises ValueError, with a phrase that shows nothing of the password."""
+    from sqlalchemy.engine import make_url  # a quarter of a worker's start: only who has such a URL needs it
+    from sqlalchemy.exc import ArgumentError
+
     try:
         url = make_url(value)
     except (ArgumentError, ValueError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from proxy.store.claims import Claims
-from proxy.store.engines import StoreUnavailable, claims_file, is_sqlite
+from proxy.store.places import StoreUnavailable, claims_file, is_sqlite
 
 __all__ = ["Claims", "StoreUnavailable", "claims_file", "exists", "is_sqlite", "open_claims"]
 

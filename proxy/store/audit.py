@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from proxy.store.engines import async_engine, is_sqlite, state_file
+from proxy.store.engines import async_engine
+from proxy.store.places import is_sqlite, state_file
 from proxy.store.schema import audit, migrate
 
 

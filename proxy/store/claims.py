@@ -18,7 +18,7 @@ from typing import Final, TypeVar
 
 from proxy.core.idempotency import Record, Verdict, Wanted, release, send
 from proxy.core.idempotency import claim as first_use
-from proxy.store.engines import StoreUnavailable
+from proxy.store.places import StoreUnavailable
 
 log = logging.getLogger("strangler.store")
 

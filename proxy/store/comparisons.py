@@ -19,7 +19,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from proxy.core.comparisons import Count, PathCount, Sample, Scope, Tally, Traffic
 from proxy.core.noise import Counts, Mark
-from proxy.store.engines import async_engine, comparisons_file, is_sqlite
+from proxy.store.engines import async_engine
+from proxy.store.places import comparisons_file, is_sqlite
 from proxy.store.schema import comparison_counts as counts
 from proxy.store.schema import comparison_paths as paths
 from proxy.store.schema import comparison_sample_paths as sample_paths

@@ -8,38 +8,13 @@ from typing import Any, Final, Literal
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from proxy.store.places import is_sqlite, state_file
+
 BUSY: Final = 1.0  # seconds that SQLite waits for another process's lock
 TIMEOUT: Final = 2.0  # seconds that PostgreSQL has for a connection, and for a statement
 CONNECTIONS: Final = 8
 
 Isolation = Literal["READ COMMITTED", "AUTOCOMMIT"]
-
-
-class StoreUnavailable(Exception):
-    """The store did not answer, or not in time. Nothing is known about what was asked of it."""
-
-
-def is_sqlite(url: str) -> bool:
-    return url.startswith("sqlite:///")
-
-
-def state_file(url: str) -> Path:
-    return Path(url.removeprefix("sqlite:///"))
-
-
-def claims_file(url: str) -> Path:
-    """Beside the state's file: `state.db` -> `state.claims.db`. They are written too often to share one."""
-    return _beside(url, "claims")
-
-
-def comparisons_file(url: str) -> Path:
-    """`state.db` -> `state.comparisons.db`, for the same reason."""
-    return _beside(url, "comparisons")
-
-
-def _beside(url: str, part: str) -> Path:
-    file = state_file(url)
-    return file.with_name(f"{file.stem}.{part}{file.suffix}")
 
 
 def sqlite_engine(file: Path) -> sa.Engine:

@@ -13,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from proxy.core.comparisons import Sample, Tally
 from proxy.store import comparisons
 from proxy.store.comparisons import Found
-from proxy.store.engines import StoreUnavailable, async_engine, comparisons_file, is_sqlite
+from proxy.store.engines import async_engine
+from proxy.store.places import StoreUnavailable, comparisons_file, is_sqlite
 from proxy.store.schema import comparison_samples, comparison_scopes
 
 TIMEOUT: Final = 5.0  # seconds that one of these may take

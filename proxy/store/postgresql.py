@@ -18,7 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from proxy.core.idempotency import Record, Verdict, Wanted
 from proxy.store import statements
 from proxy.store.claims import Claims
-from proxy.store.engines import StoreUnavailable, postgresql_engine
+from proxy.store.engines import postgresql_engine
+from proxy.store.places import StoreUnavailable
 from proxy.store.schema import TooNew, incarnations, migrate
 
 LEASE: Final = 15.0  # seconds

@@ -25,7 +25,8 @@ import sqlalchemy as sa
 from proxy.core.idempotency import Record, Verdict, Wanted
 from proxy.store import statements
 from proxy.store.claims import Claims
-from proxy.store.engines import StoreUnavailable, claims_file, sqlite_engine
+from proxy.store.engines import sqlite_engine
+from proxy.store.places import StoreUnavailable, claims_file
 from proxy.store.schema import incarnations, migrate
 
 BATCH: Final = 256  # jobs per transaction

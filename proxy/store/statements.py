@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from proxy.core.idempotency import TRANSITIONS, Answer, Proceed, Record, State, Verdict, Wanted, resolve
-from proxy.store.engines import StoreUnavailable
+from proxy.store.places import StoreUnavailable
 from proxy.store.schema import claims, incarnations
 
 _CHANGING = ("state", "updated_at", "expires_at", "status", "head", "body", "note")

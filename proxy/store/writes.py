@@ -16,7 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from proxy.core import idempotency
 from proxy.core.idempotency import Record, State
 from proxy.store import audit, statements
-from proxy.store.engines import StoreUnavailable, async_engine, claims_file, is_sqlite
+from proxy.store.engines import async_engine
+from proxy.store.places import StoreUnavailable, claims_file, is_sqlite
 from proxy.store.schema import TooNew, claims, migrate
 
 TIMEOUT: Final = 10.0  # seconds that each of the two functions may take

@@ -7,7 +7,7 @@ import pytest
 from proxy.core.comparisons import Count, PathCount, Sample, Scope, Shown, Side, Tally, Traffic
 from proxy.core.noise import Counts, Mark
 from proxy.store import comparisons
-from proxy.store.engines import comparisons_file, is_sqlite
+from proxy.store.places import comparisons_file, is_sqlite
 
 pytestmark = pytest.mark.anyio
 

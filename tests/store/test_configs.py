@@ -6,7 +6,7 @@ import pytest
 
 from proxy.store import configs
 from proxy.store.configs import Accepted
-from proxy.store.engines import is_sqlite, state_file
+from proxy.store.places import is_sqlite, state_file
 
 pytestmark = pytest.mark.anyio
 
