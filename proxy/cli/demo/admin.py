@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx2
 
@@ -36,6 +37,18 @@ class Admin:
     async def endpoints(self) -> list[dict[str, Any]]:
         answer: list[dict[str, Any]] = (await self._get("/api/v1/endpoints"))["endpoints"]
         return answer
+
+    async def verdicts(self) -> dict[str, dict[str, Any]]:
+        """What comparisons say, by endpoint."""
+        found = await self._get("/api/v1/comparisons")
+        return {each["endpoint"]: each for each in found["endpoints"]}
+
+    async def samples(self, endpoint: str, path: str) -> list[dict[str, Any]]:
+        """Comparisons of this endpoint in which something differed at this path, the newest first."""
+        where = f"/api/v1/comparisons/{quote(endpoint, safe='')}/samples"
+        found = await self._get(f"{where}?path={quote(path)}")
+        samples: list[dict[str, Any]] = found["samples"]
+        return samples
 
     async def everywhere(self, before: str) -> dict[str, Any]:
         """Waits until every worker serves a table other than `before`. Raises DemoError."""

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import sqrt
+from typing import Any
 
+from proxy.cli.demo.routing import QUOTES, READS, WRITE
 from proxy.cli.demo.tally import Tally
 from proxy.core.snapshot import ASYNC, LEGACY
+
+SOUND_VERSION = "2.1"
+"""Of async without its planted fault."""
 
 SIGMAS = 4.0
 """How many standard deviations the users' split may be off: by chance once in 16,000."""
@@ -51,7 +57,7 @@ def writes_moved(tally: Tally) -> Claim:
     failed = tally.failed(read=False)
     held = 0 < served == sent and failed == 0
     return Claim(
-        "POST /payments moves once the reads are at 100",
+        "writes move once the reads are at 100",
         held,
         f"{served} of {sent} by async, {failed} failed",
     )
@@ -71,10 +77,52 @@ def fell_back(tally: Tally) -> Claim:
 
 def paid_once(total: Tally, found: int, distinct: int) -> Claim:
     """Each answered payment is in the database once; only an errored one may be there or not."""
-    failed = total.failed(read=False)
-    answered = total.count(read=False) - failed
+    sent, failed = total.of_endpoint(WRITE)
+    answered = sent - failed
     evidence = (
         f"{answered} answered 201, {failed} with an error; in the database {found}, {distinct} different"
     )
     held = found == distinct and answered <= found <= answered + failed and answered > 0
     return Claim("every payment was made at most once, every confirmed one exactly once", held, evidence)
+
+
+Verdicts = Mapping[str, Mapping[str, Any]]
+"""`GET /api/v1/comparisons`, by endpoint."""
+
+
+def fault_found(verdicts: Verdicts, weight: float, example: str) -> Claim:
+    """QA sees the planted fault, and nothing else, while at most a tenth of the users could meet it."""
+    quotes = verdicts[QUOTES]
+    wrong = differing(verdicts)
+    evidence = (
+        f"{QUOTES} at {weight:g} %: {quotes['text']}, {quotes['k']} of {quotes['n']} comparisons; {example}"
+    )
+    if wrong != [QUOTES]:
+        evidence += f"; said to differ: {', '.join(wrong) or 'nothing'}"
+    return Claim(
+        "QA finds async's fault before 10 % are passed", wrong == [QUOTES] and weight <= 10, evidence
+    )
+
+
+def fault_gone(verdicts: Verdicts) -> Claim:
+    """With the repaired version every verdict starts anew, and says how sure one may be."""
+    quotes = verdicts[QUOTES]
+    version = (quotes["evidence"] or {"versions": {"async": "?"}})["versions"]["async"]
+    evidence = f"{QUOTES} of async {version}: {quotes['text']} after {quotes['n']} comparisons"
+    held = quotes["verdict"] == "likely equal" and version == SOUND_VERSION
+    return Claim("repaired, it turns to likely equal", held, evidence)
+
+
+def all_equal(verdicts: Verdicts) -> Claim:
+    """Every read that moved was compared; timestamps, and what other clients changed meanwhile, are noise."""
+    reads = {name: each for name, each in verdicts.items() if name in READS}
+    held = len(reads) == len(READS) and all(each["verdict"] == "likely equal" for each in reads.values())
+    return Claim(
+        "every read endpoint is likely equal in the end",
+        held,
+        "; ".join(f"{name}: {each['text']}" for name, each in reads.items()),
+    )
+
+
+def differing(verdicts: Verdicts) -> list[str]:
+    return [name for name, each in verdicts.items() if each["verdict"] == "differs"]

@@ -9,9 +9,14 @@ from typing import Protocol
 READS = (
     "GET /accounts/{account_id}",
     "GET /accounts/{account_id}/transactions",
+    "GET /accounts/{account_id}/statement",
     "GET /payments/{payment_id}",
+    "GET /payments",
+    "GET /quotes",
 )
+QUOTES = "GET /quotes"
 WRITE = "POST /payments"
+WRITES = ("POST /accounts", "PUT /accounts/{account_id}", WRITE, "POST /payments/{payment_id}/refunds")
 
 _TEMPLATE = """\
 # The demo's table. It is watched: save a change and it is live.
@@ -27,12 +32,20 @@ backends:
   async: {{url: "http://127.0.0.1:{async_}"}}   # FastAPI, uvicorn
 
 sticky: {{key: [header:x-user-id]}}
+breaker: {{open_for: 3s}}
+compare: {{sample: 100%, rate: 25}}  # a process of its own asks both backends what clients read, again
 
 endpoints:  # weight: percent of the users who are answered by async
-  GET /accounts/{{account_id}}:               {{weight: 0, breaker: {{open_for: 3s}}}}
-  GET /accounts/{{account_id}}/transactions:  {{weight: 0, breaker: {{open_for: 3s}}}}
-  GET /payments/{{payment_id}}:               {{weight: 0, breaker: {{open_for: 3s}}}}
-  POST /payments:                           {{weight: 0}}  # a write: after the reads
+  GET /accounts/{{account_id}}:                {{weight: 0}}
+  GET /accounts/{{account_id}}/transactions:   {{weight: 0}}
+  GET /accounts/{{account_id}}/statement:      {{weight: 0}}
+  GET /payments/{{payment_id}}:                {{weight: 0}}
+  GET /payments:                             {{weight: 0}}
+  GET /quotes:                               {{weight: 0}}
+  POST /accounts:                            {{weight: 0}}  # writes: after the reads
+  PUT /accounts/{{account_id}}:                {{weight: 0}}
+  POST /payments:                            {{weight: 0}}
+  POST /payments/{{payment_id}}/refunds:       {{weight: 0}}
 """
 
 

@@ -60,11 +60,10 @@ class Screen:
         """Prints totals and every claim that failed; whether all held."""
         reads, writes = totals.count(read=True), totals.count(read=False)
         self.step("Summary")
-        self.say(f"  {reads + writes} requests: {reads} reads, {writes} payments")
-        self.say(f"  client-visible errors on reads: {totals.failed(read=True)}")
-        self.say(
-            f"  payments answered with an error (async was down for a while): {totals.failed(read=False)}"
-        )
+        self.say(f"  {reads + writes} requests: {reads} reads, {writes} writes")
+        examples = "".join(f"\n    {each}" for each in totals.failed_reads)
+        self.say(f"  client-visible errors on reads: {totals.failed(read=True)}{examples}")
+        self.say(f"  writes answered with an error (async was down for a while): {totals.failed(read=False)}")
         self.say(f"  percent of reads by async, weight -> achieved: {', '.join(self.splits)}")
         for backend in BACKENDS:
             p50, p99 = totals.milliseconds(backend, 0.5), totals.milliseconds(backend, 0.99)

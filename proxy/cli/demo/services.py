@@ -17,11 +17,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx2
+import psycopg
 
 from proxy.cli.demo import postgres, routing
+from proxy.cli.demo.claims import SOUND_VERSION
 
 DATABASE = "strangler_demo"
 ACCOUNTS, PAYMENTS = 900, 5_000
+FAULTY = {"APP_VERSION": "2.0", "ASYNC_FAULT": "quote-rounding"}
+SOUND = {"APP_VERSION": SOUND_VERSION, "ASYNC_FAULT": ""}
+"""Environments of async: with a real fault, rare and of one cent, and repaired."""
+
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE = 8.0
 """Seconds that a process has to end after SIGTERM."""
@@ -36,12 +42,13 @@ class Ports(NamedTuple):
     admin: int
     legacy: int
     async_: int
+    fx: int
 
     @classmethod
     def choose(cls, data: int) -> Ports:
         """The usual ports, or a free one in place of each that is taken."""
         chosen: list[int] = []
-        for wanted in (data, 9000, 5001, 5002):
+        for wanted in (data, 9000, 5001, 5002, 5003):
             chosen.append(_free_port(wanted, chosen))
         return cls(*chosen)
 
@@ -110,6 +117,7 @@ class Site:
     ports: Ports
     database_url: str
     seeded: dict[str, Any]  # what `python -m legacy_flask seed` printed
+    fx: Service
     legacy: Service
     async_: Service
     proxy: Service
@@ -132,7 +140,7 @@ class Site:
 
     def dead(self) -> str | None:
         """The name of a service that ended by itself."""
-        for service in (self.legacy, self.async_, self.proxy):
+        for service in (self.fx, self.legacy, self.async_, self.proxy):
             if not service.running:
                 return service.name
         return None
@@ -179,6 +187,7 @@ def _start(stack: ExitStack, directory: Path, ports: Ports) -> Site:
     (directory / "routing.yaml").write_text(routing.initial(directory, ports))
     site = Site(directory, ports, url, seeded, *_services(directory, ports, url, logs))
     ready = (
+        (site.fx, f"http://127.0.0.1:{ports.fx}/healthz"),
         (site.legacy, f"http://127.0.0.1:{ports.legacy}/healthz"),
         (site.async_, site.async_health),
         (site.proxy, f"{site.admin}/readyz"),
@@ -193,12 +202,17 @@ def _start(stack: ExitStack, directory: Path, ports: Ports) -> Site:
 
 def require_backends() -> None:
     """Raises DemoError if the payments API is not installed beside the proxy."""
-    missing = [name for name in ("legacy_flask", "async_api", "flask", "fastapi") if find_spec(name) is None]
+    missing = [
+        name
+        for name in ("legacy_flask", "async_api", "fx_provider", "flask", "fastapi")
+        if find_spec(name) is None
+    ]
     if missing:
         raise DemoError(f"{', '.join(missing)}: not installed; run `make demo`, or pip install '.[demo]'")
 
 
-def _services(directory: Path, ports: Ports, url: str, logs: Path) -> tuple[Service, Service, Service]:
+def _services(directory: Path, ports: Ports, url: str, logs: Path) -> tuple[Service, ...]:
+    """The FX provider, legacy, async and the proxy."""
     spec = find_spec("legacy_flask")
     assert spec is not None
     assert spec.submodule_search_locations
@@ -206,10 +220,13 @@ def _services(directory: Path, ports: Ports, url: str, logs: Path) -> tuple[Serv
         *(sys.executable, "-m", "gunicorn", "legacy_flask.app:create_app()"),
         *("-c", f"{spec.submodule_search_locations[0]}/gunicorn.conf.py"),
     ]
-    legacy = {"BIND": f"127.0.0.1:{ports.legacy}", "WEB_CONCURRENCY": "4", "DATABASE_URL": url}
-    async_ = {"HOST": "127.0.0.1", "PORT": str(ports.async_), "DATABASE_URL": url}
+    both = {"DATABASE_URL": url, "FX_URL": f"http://127.0.0.1:{ports.fx}"}
+    legacy = {**both, "BIND": f"127.0.0.1:{ports.legacy}", "WEB_CONCURRENCY": "4", "APP_VERSION": "1.0"}
+    async_ = {**both, "HOST": "127.0.0.1", "PORT": str(ports.async_), **FAULTY}
+    fx = [sys.executable, "-m", "fx_provider", "--port", str(ports.fx), "--latency", "5ms"]
     serve = [sys.executable, "-m", "proxy", "serve", "--config", str(directory / "routing.yaml")]
     return (
+        Service("fx", fx, {}, logs / "fx.log"),
         Service("legacy", gunicorn, legacy, logs / "legacy.log"),
         Service("async", [sys.executable, "-m", "async_api"], async_, logs / "async.log"),
         Service("proxy", serve, {}, logs / "proxy.log"),
@@ -223,7 +240,16 @@ def _migrate_and_seed(url: str) -> dict[str, Any]:
         if result.returncode:
             raise DemoError(f"legacy_flask {command[0]} failed:\n{result.stderr.strip()}")
     made: dict[str, Any] = json.loads(result.stdout)
+    _add_currencies(url, made)
     return made
+
+
+def _add_currencies(url: str, seeded: dict[str, Any]) -> None:
+    """Refunds need the currency of their payment: `currencies` of each merchant, by payment."""
+    query = "SELECT id::text, currency FROM payments WHERE id::text = ANY (%s)"
+    with psycopg.connect(url) as connection:
+        for merchant in seeded["merchants"]:
+            merchant["currencies"] = dict(connection.execute(query, [merchant["payments"]]).fetchall())
 
 
 def _legacy_command(arguments: Sequence[str], url: str) -> subprocess.CompletedProcess[str]:

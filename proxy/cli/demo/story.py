@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
@@ -12,9 +13,9 @@ import psycopg
 from proxy.cli.demo import claims, routing
 from proxy.cli.demo.admin import Admin
 from proxy.cli.demo.claims import Claim
-from proxy.cli.demo.routing import WRITE
+from proxy.cli.demo.routing import QUOTES, WRITE, WRITES
 from proxy.cli.demo.screen import Screen
-from proxy.cli.demo.services import Site
+from proxy.cli.demo.services import SOUND, Site
 from proxy.cli.demo.tally import Tally
 from proxy.cli.demo.traffic import Traffic
 from proxy.core.snapshot import ASYNC
@@ -22,6 +23,9 @@ from proxy.core.snapshot import ASYNC
 BROKEN = "endpoints: [this is not a table\n"
 RECOVERY = 60.0
 """Seconds in which async must have all of its reads back after a restart."""
+EVIDENCE = 60.0
+"""Seconds in which comparisons must have come to a verdict."""
+FAULTY_FIELD = "converted.amount"
 MOMENT = 0.5
 """Seconds of traffic before and after the kill that count as the moment of it."""
 
@@ -35,13 +39,20 @@ class Story:
     traffic: Traffic
     screen: Screen
     pause: float
+    on_async: set[tuple[str, str]] = field(default_factory=set)  # group and user, as seen so far
 
     async def tell(self) -> bool:
         """The whole story; whether every claim held."""
-        await self.reads()
+        await self.at_rest()
+        await self.move(10)
+        await self.differences()
+        await self.repair()
+        await self.move(50)
+        await self.move(100)
         await self.writes()
         await self.broken_file()
         await self.outage()
+        await self.equality()
         await self.reckoning()
         return self.screen.summary(self.traffic.total())
 
@@ -51,27 +62,61 @@ class Story:
         await asyncio.sleep(self.pause)
         return tally
 
-    async def reads(self) -> None:
+    async def at_rest(self) -> None:
         self.screen.step("Reads move: 0 -> 10 -> 50 -> 100 percent of the users")
         tally = await self.watch()
         self.screen.claim(claims.split(tally, 0, set()))
         self.screen.claim(claims.no_failed_reads(tally, "at 0 %"))
         await self.refused_write()
-        on_async: set[tuple[str, str]] = set()
-        for weight in (10, 50, 100):
-            before = (await self.admin.config())["hash"]
-            self.screen.say(f"  {self.site.routing}: weight: {weight} on the line of each read, saved")
-            routing.edit(self.site.routing, weight)
-            spreading = self.traffic.begin()  # meanwhile either table may decide
-            config = await self.admin.everywhere(before)
-            for line in config["last_difference"]:
-                self.screen.say(f"    {line}")
-            tally = await self.watch()
-            self.screen.split(weight, tally)
-            self.screen.claim(claims.split(tally, weight, on_async))
-            both = Tally.of(spreading, tally)
-            self.screen.claim(claims.no_failed_reads(both, f"while and after moving to {weight} %"))
-            on_async |= tally.on(ASYNC)
+
+    async def move(self, weight: int) -> None:
+        before = (await self.admin.config())["hash"]
+        self.screen.say(f"  {self.site.routing}: weight: {weight} on the line of each read, saved")
+        routing.edit(self.site.routing, weight)
+        spreading = self.traffic.begin()  # meanwhile either table may decide
+        config = await self.admin.everywhere(before)
+        for line in config["last_difference"]:
+            self.screen.say(f"    {line}")
+        tally = await self.watch()
+        self.screen.split(weight, tally)
+        self.screen.claim(claims.split(tally, weight, self.on_async))
+        both = Tally.of(spreading, tally)
+        self.screen.claim(claims.no_failed_reads(both, f"while and after moving to {weight} %"))
+        self.on_async |= tally.on(ASYNC)
+
+    async def differences(self) -> None:
+        self.screen.step("QA looks at what differs")
+        self.screen.say(f"  {self.admin.url}/differences")
+        verdicts = await self._verdicts(lambda found: bool(claims.differing(found)))
+        weight = next(each["weight"] for each in await self.admin.endpoints() if each["endpoint"] == QUOTES)
+        example = _example(await self.admin.samples(QUOTES, FAULTY_FIELD))
+        self.screen.claim(claims.fault_found(verdicts, weight, example))
+
+    async def repair(self) -> None:
+        self.screen.say(f"  async is repaired and restarted as version {SOUND['APP_VERSION']}, under traffic")
+        meanwhile = self.traffic.begin()
+        async_ = self.site.async_
+        async_.environment = {**async_.environment, **SOUND}
+        await asyncio.to_thread(async_.stop)
+        async_.start()
+        await asyncio.to_thread(async_.wait_until_ready, self.site.async_health)
+        verdicts = await self._verdicts(lambda found: claims.fault_gone(found).held)
+        self.screen.claim(claims.fault_gone(verdicts))
+        self.screen.claim(claims.no_failed_reads(meanwhile, "while async was restarted"))
+
+    async def equality(self) -> None:
+        self.screen.step("How sure one may be")
+        verdicts = await self._verdicts(lambda found: claims.all_equal(found).held)
+        self.screen.claim(claims.all_equal(verdicts))
+
+    async def _verdicts(self, enough: Callable[[claims.Verdicts], bool]) -> claims.Verdicts:
+        """What comparisons say, once it is enough or EVIDENCE is over."""
+        deadline = time.monotonic() + EVIDENCE
+        while True:
+            found = await self.admin.verdicts()
+            if enough(found) or time.monotonic() > deadline:
+                return found
+            await asyncio.sleep(0.5)
 
     async def refused_write(self) -> None:
         before = (await self.admin.config())["hash"]
@@ -90,13 +135,14 @@ class Story:
 
     async def writes(self) -> None:
         self.screen.step("Writes follow")
-        self.screen.say(
-            f"  $ strangler set '{WRITE}' 100 --config {self.site.routing} --admin {self.admin.url}"
-        )
-        ran = await self.admin.set(WRITE, 100, self.site.routing)
-        self.screen.claim(
-            Claim("the same command now works", ran.code == 0, f"exit {ran.code}: {ran.output}")
-        )
+        for endpoint in WRITES:
+            self.screen.say(
+                f"  $ strangler set '{endpoint}' 100 --config {self.site.routing} --admin {self.admin.url}"
+            )
+            ran = await self.admin.set(endpoint, 100, self.site.routing)
+            if endpoint == WRITE:
+                evidence = f"exit {ran.code}: {ran.output}"
+                self.screen.claim(Claim("the same command now works", ran.code == 0, evidence))
         tally = await self.watch()
         self.screen.claim(claims.writes_moved(tally))
         self.screen.claim(claims.no_failed_reads(tally, "meanwhile"))
@@ -165,6 +211,15 @@ def _first(config: dict[str, Any]) -> str:
     """The first of the errors for which the file on disk was refused."""
     error = config["last_error"]["errors"][0]
     return f"line {error['line']}, column {error['column']}: {error['message']}"
+
+
+def _example(samples: Sequence[dict[str, Any]]) -> str:
+    """The newest sample in which the amount differs, on one line."""
+    for sample in samples:
+        for each in sample["differences"]:
+            if each["path"] == FAULTY_FIELD:
+                return f"{sample['request']['path']}: legacy {each['legacy']}, async {each['async']}"
+    return "no example"
 
 
 def _payments_made(url: str) -> tuple[int, int]:

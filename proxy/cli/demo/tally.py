@@ -85,6 +85,11 @@ class Tally:
             count for (endpoint, _), count in self.failures.items() if endpoint.startswith("GET ") == read
         )
 
+    def of_endpoint(self, name: str) -> tuple[int, int]:
+        """Its requests, and how many of them failed."""
+        sent = sum(count for (endpoint, _), count in self.requests.items() if endpoint == name)
+        return sent, sum(count for (endpoint, _), count in self.failures.items() if endpoint == name)
+
     def share(self) -> float:
         """Percent of reads that async answered."""
         return 100 * self.count(read=True, backend=ASYNC) / max(1, self.count(read=True))

@@ -13,7 +13,7 @@ from http.client import HTTPConnection, HTTPException
 from itertools import count
 from typing import Any
 
-from proxy.cli.demo.routing import WRITE
+from proxy.cli.demo.routing import QUOTES, WRITE
 from proxy.cli.demo.tally import Seen, Tally
 
 USERS = 1_000
@@ -21,6 +21,10 @@ RATE = 150.0
 """Requests per second."""
 CLIENTS = 16
 """Requests in flight at most; a slow answer makes its client late, not the others."""
+PAIRS = (("EUR", "USD"), ("EUR", "USD"), ("USD", "EUR"), ("EUR", "GBP"))
+AMOUNTS = ("5.00", "10.00", "19.99", "25.00", "49.90", "80.00", "99.95", "125.00", "250.00", "1000.00")
+"""Of quotes; as people ask, rather round. 25.00 and 125.00 EUR in USD end exactly between two cents."""
+
 TIMEOUT = 15.0
 """Seconds for which a client waits."""
 
@@ -46,8 +50,18 @@ class Traffic:
         self.numbers = count(1)
         self.tallies = [Tally()]
         self.slots = asyncio.Semaphore(CLIENTS)  # all taken: paused
-        self._makers = (self._account, self._transactions, self._payment, self._pay)
-        self._shares = (40, 25, 25, 10)
+        self._shares = {
+            self._account: 24,
+            self._transactions: 14,
+            self._statement: 6,
+            self._payment: 14,
+            self._payments: 10,
+            self._quote: 14,
+            self._pay: 8,
+            self._open: 3,
+            self._rename: 3,
+            self._refund: 4,
+        }
 
     def begin(self) -> Tally:
         """A fresh tally for the requests from now on; the former one still gets what is in flight."""
@@ -88,7 +102,7 @@ class Traffic:
     def _next(self) -> tuple[str, Call, dict[str, str]]:
         number = self.random.randrange(USERS)
         merchant = self.merchants[number % len(self.merchants)]
-        make = self.random.choices(self._makers, self._shares)[0]
+        make = self.random.choices([*self._shares], [*self._shares.values()])[0]
         user = f"user-{number:04}"
         return user, make(merchant), {"authorization": f"Bearer {merchant['api_key']}", "x-user-id": user}
 
@@ -99,8 +113,35 @@ class Traffic:
         path = f"/accounts/{self._pick(merchant)['id']}/transactions?limit=20"
         return Call("GET /accounts/{account_id}/transactions", path)
 
+    def _statement(self, merchant: dict[str, Any]) -> Call:
+        path = f"/accounts/{self._pick(merchant)['id']}/statement?month=2026-0{self.random.randint(1, 3)}"
+        return Call("GET /accounts/{account_id}/statement", path)
+
     def _payment(self, merchant: dict[str, Any]) -> Call:
         return Call("GET /payments/{payment_id}", f"/payments/{self.random.choice(merchant['payments'])}")
+
+    def _payments(self, merchant: dict[str, Any]) -> Call:
+        return Call("GET /payments", f"/payments?account_id={self._pick(merchant)['id']}&limit=10")
+
+    def _quote(self, _merchant: dict[str, Any]) -> Call:
+        base, quote = self.random.choice(PAIRS)
+        return Call(QUOTES, f"/quotes?base={base}&quote={quote}&amount={self.random.choice(AMOUNTS)}")
+
+    def _open(self, merchant: dict[str, Any]) -> Call:
+        currency = self._pick(merchant)["currency"]
+        opening = {"amount": "10.00", "currency": currency}
+        body = {"name": f"Customer of demo {next(self.numbers)}", "currency": currency}
+        return Call("POST /accounts", "/accounts", {**body, "opening_balance": opening})
+
+    def _rename(self, merchant: dict[str, Any]) -> Call:
+        path = f"/accounts/{self._pick(merchant)['id']}"
+        body = {"name": f"Customer {next(self.numbers)}", "status": "active"}
+        return Call("PUT /accounts/{account_id}", path, body)
+
+    def _refund(self, merchant: dict[str, Any]) -> Call:
+        payment = self.random.choice(merchant["payments"])
+        body = {"amount": {"amount": "0.01", "currency": merchant["currencies"][payment]}}
+        return Call("POST /payments/{payment_id}/refunds", f"/payments/{payment}/refunds", body)
 
     def _pay(self, merchant: dict[str, Any]) -> Call:
         source = self._pick(merchant)

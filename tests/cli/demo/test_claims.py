@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from proxy.cli.demo import claims
+from proxy.cli.demo.routing import QUOTES, READS
 from proxy.cli.demo.tally import Seen, Tally
 
 READ = "GET /accounts/{account_id}"
@@ -99,3 +100,39 @@ def test_payments_in_the_database_are_held_against_what_clients_saw(
 ) -> None:
     total = Tally.of(writes(10, "async"), writes(2, "", 502))
     assert claims.paid_once(total, found, distinct).held is held
+
+
+def verdicts(quotes: str, others: str = "likely equal", version: str = "2.1") -> dict[str, dict[str, object]]:
+    def said(verdict: str) -> dict[str, object]:
+        evidence = {"versions": {"async": version}}
+        return {"verdict": verdict, "text": verdict, "n": 40, "k": 2, "evidence": evidence}
+
+    return {**dict.fromkeys(READS, said(others)), QUOTES: said(quotes)}
+
+
+@pytest.mark.parametrize(
+    ("quotes", "others", "weight", "held"),
+    [
+        ("differs", "likely equal", 10, True),
+        ("differs", "no evidence", 0, True),
+        ("differs", "likely equal", 50, False),
+        ("likely equal", "likely equal", 10, False),
+        ("differs", "differs", 10, False),  # noise was taken for a fault
+    ],
+)
+def test_the_fault_alone_is_found_in_time(quotes: str, others: str, weight: float, held: bool) -> None:
+    assert claims.fault_found(verdicts(quotes, others), weight, "example").held is held
+
+
+def test_the_repaired_version_must_be_the_one_that_is_equal() -> None:
+    assert claims.fault_gone(verdicts("likely equal")).held
+    assert not claims.fault_gone(verdicts("likely equal", version="2.0")).held
+    assert not claims.fault_gone(verdicts("no evidence")).held
+    nothing: dict[str, dict[str, object]] = {QUOTES: {**verdicts("no evidence")[QUOTES], "evidence": None}}
+    assert not claims.fault_gone(nothing).held
+
+
+def test_every_read_must_be_equal_in_the_end() -> None:
+    assert claims.all_equal(verdicts("likely equal")).held
+    assert not claims.all_equal(verdicts("likely equal", "no evidence")).held
+    assert not claims.all_equal({QUOTES: verdicts("likely equal")[QUOTES]}).held

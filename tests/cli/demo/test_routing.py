@@ -9,7 +9,8 @@ from proxy.cli.demo.services import Ports
 from proxy.config import load_file
 from proxy.core.snapshot import Snapshot
 
-PORTS = Ports(8000, 9000, 5001, 5002)
+ROOT = Path(__file__).parents[3]
+PORTS = Ports(8000, 9000, 5001, 5002, 5003)
 
 
 @pytest.fixture
@@ -25,14 +26,20 @@ def weights(path: Path) -> dict[str, int]:
 
 
 def test_the_first_table_is_valid_and_moves_nothing(path: Path) -> None:
-    assert weights(path) == {**dict.fromkeys(routing.READS, 0), routing.WRITE: 0}
+    assert weights(path) == dict.fromkeys((*routing.READS, *routing.WRITES), 0)
     assert load_file(path).warnings == ()
+
+
+def test_all_endpoints_of_the_payments_api_are_in_it_and_its_reads_are_compared(path: Path) -> None:
+    shipped = load_file(ROOT / "routing.yaml").snapshot
+    assert set(weights(path)) == {endpoint.name for endpoint in shipped.endpoints}
+    assert all(endpoint.compare.sample == 1 for endpoint in load_file(path).snapshot.endpoints)
 
 
 def test_an_edit_changes_the_reads_and_nothing_else(path: Path) -> None:
     before = path.read_text()
     routing.edit(path, 10)
     routing.edit(path, 100)
-    assert weights(path) == {**dict.fromkeys(routing.READS, 100), routing.WRITE: 0}
+    assert weights(path) == {**dict.fromkeys(routing.READS, 100), **dict.fromkeys(routing.WRITES, 0)}
     routing.edit(path, 0)
     assert path.read_text() == before
