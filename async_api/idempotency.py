@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, NamedTuple
 from uuid import UUID
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Header, Request, Response
 
 from async_api import transactions
 from async_api.auth import Merchant
@@ -62,8 +62,20 @@ class Done(NamedTuple):
 Work = Callable[[Connection], Awaitable[Done]]
 
 
-async def claim(request: Request, merchant: Merchant) -> Claim | None:
-    """What the request's Idempotency-Key stands for. Raises Problem (400)."""
+KeyHeader = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        description="1 to 255 printable ASCII characters: a repetition within a day gets the first answer.",
+    ),
+]
+
+
+async def claim(request: Request, merchant: Merchant, declared: KeyHeader = None) -> Claim | None:
+    """What the request's Idempotency-Key stands for. Raises Problem (400).
+
+    `declared` is for the document; it would hide a second header line.
+    """
     keys = request.headers.getlist("idempotency-key")
     if not keys:
         return None

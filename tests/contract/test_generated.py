@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
+import uuid
 from pathlib import Path
 from typing import Any
 
-import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis import Case
@@ -22,6 +22,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.contract.fixtures import Ledger
+from tests.contract.servers import Server
 
 CHECKS = [
     not_a_server_error,
@@ -39,8 +40,6 @@ UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 schema = schemathesis.openapi.from_path(str(Path(__file__).with_name("openapi.yaml")))
 
 
-# Generating costs far more than asking: behind the proxy only where both backends take part.
-@pytest.mark.parametrize("target", ["legacy", "async", "proxy_at_50"], indirect=True)
 @schema.parametrize()
 @settings(
     max_examples=15,
@@ -49,17 +48,22 @@ schema = schemathesis.openapi.from_path(str(Path(__file__).with_name("openapi.ya
     database=None,
     suppress_health_check=list(HealthCheck),
 )
-def test_answers_are_as_the_contract_says(case: Case[Any], target: str, ledger: Ledger) -> None:
+def test_answers_are_as_the_contract_says(
+    case: Case[Any], legacy_server: Server, async_server: Server, proxy_at_50_server: Server, ledger: Ledger
+) -> None:
+    """Generating costs far more than asking: each case is asked of all, behind the proxy where both take part."""
     _make_real(case.path_parameters, {"account_id": ledger.accounts()[0]})
     _make_real(case.path_parameters, {"payment_id": ledger.merchants[0]["payments"][0]})
     first, second = ledger.accounts()[:2]
     _make_real(case.body, {"source_account_id": first, "destination_account_id": second})
+    if case.headers and "Idempotency-Key" in case.headers:  # a used or wrong key is another test's business
+        case.headers["Idempotency-Key"] = uuid.uuid4().hex
     # Unknown query parameters are ignored, so a request that is wrong in nothing else is accepted.
     ignored = set(case.query or {}) - QUERY
     checks = [check for check in CHECKS if not (ignored and check is negative_data_rejection)]
-    case.call_and_validate(
-        base_url=target, headers={"Authorization": f"Bearer {ledger.api_key}"}, checks=checks, timeout=30
-    )
+    headers = {"Authorization": f"Bearer {ledger.api_key}"}
+    for server in (legacy_server, async_server, proxy_at_50_server):
+        case.call_and_validate(base_url=server.url, headers=headers, checks=checks, timeout=30)
 
 
 def _make_real(values: Any, ids: dict[str, str]) -> None:
