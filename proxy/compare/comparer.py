@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Final, TypeVar
 
 from proxy.compare import kept
@@ -41,6 +42,7 @@ _T = TypeVar("_T")
 Answers = Mapping[str, Asked]
 """By side: legacy, async, and AGAIN."""
 
+Work = Callable[[], Awaitable[None]]
 AskAll = Callable[[list[str]], Awaitable[Answers]]
 
 
@@ -61,7 +63,7 @@ class Comparer:
         self._connections = Connections()
         self._tasks: set[asyncio.Task[None]] = set()  # comparisons
         self._retiring: set[asyncio.Task[None]] = set()
-        self._allowed = 0.0  # comparisons that may begin now
+        self._allowed = float("inf")  # comparisons that may begin now
         self._filled_at = time.monotonic()
 
     def apply(self, snapshot: Snapshot) -> None:
@@ -70,6 +72,11 @@ class Comparer:
         self._endpoints = {endpoint.name: endpoint for endpoint in snapshot.endpoints}
         before, self._connections = self._connections, Connections()
         self._spawn(self._retire(before, list(self._tasks)), self._retiring)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a comparison is under way."""
+        return bool(self._tasks)
 
     async def close(self) -> None:
         tasks = [*self._tasks, *self._retiring]
@@ -88,18 +95,18 @@ class Comparer:
             return
         self._gathering.live(endpoint.name, tap.status)
         if endpoint.safe:
-            self._begin(endpoint.name, snapshot, self._same(snapshot, endpoint, tap))
+            self._begin(endpoint.name, snapshot, partial(self._same, snapshot, endpoint, tap))
             return
         if endpoint.compare.dry_run:
-            self._begin(endpoint.name + DRY_RUN, snapshot, self._dry_run(snapshot, endpoint, tap))
+            self._begin(endpoint.name + DRY_RUN, snapshot, partial(self._dry_run, snapshot, endpoint, tap))
         shown = self._endpoints.get(endpoint.compare.read_back or "")
         if shown is not None and tap.status < 300:
             name = endpoint.name + READ_BACK
-            self._begin(name, snapshot, self._read_back(snapshot, endpoint, shown, tap))
+            self._begin(name, snapshot, partial(self._read_back, snapshot, endpoint, shown, tap))
 
     # limits
 
-    def _begin(self, name: str, snapshot: Snapshot, work: Coroutine[None, None, None]) -> None:
+    def _begin(self, name: str, snapshot: Snapshot, work: Work) -> None:
         if len(self._tasks) >= snapshot.compare.in_flight:
             reason = "too many in flight"
         elif not self._within_rate(snapshot.compare.rate):
@@ -107,22 +114,22 @@ class Comparer:
         else:
             self._spawn(self._guarded(name, work), self._tasks)
             return
-        work.close()
         self._gathering.skip(name, reason)
 
     def _within_rate(self, rate: float) -> bool:
         """At most one second's worth may begin at once."""
         now = time.monotonic()
-        self._allowed = min(max(1.0, rate), self._allowed + (now - self._filled_at) * rate)
+        most = max(1.0, rate) if rate else 0.0
+        self._allowed = min(most, self._allowed + (now - self._filled_at) * rate)
         self._filled_at = now
         if self._allowed < 1:
             return False
         self._allowed -= 1
         return True
 
-    async def _guarded(self, name: str, work: Coroutine[None, None, None]) -> None:
+    async def _guarded(self, name: str, work: Work) -> None:
         try:
-            await work
+            await work()
         except Skipped as skipped:
             self._gathering.skip(name, str(skipped))
         except Exception:  # whatever it is, the next comparison may go well

@@ -64,8 +64,7 @@ class Process:
         try:
             await self._stopped.wait()
         finally:
-            server.close()
-            path.unlink(missing_ok=True)
+            server.close()  # the path stays: a successor may have bound it already
             await self._end(tasks)
 
     def stop(self) -> None:

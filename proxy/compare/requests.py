@@ -5,6 +5,7 @@ None carries the client's idempotency key: a key belongs to one backend, and a c
 
 from __future__ import annotations
 
+import re
 import uuid
 from typing import Final, NamedTuple
 
@@ -21,6 +22,8 @@ SHADOW: Final = (b"x-shadow", b"1")
 """On every request of the comparer, so that backends can tell them from those of clients."""
 
 Line = tuple[bytes, bytes]
+
+_is_target: Final = re.compile(rb"/[\x21-\x7e]*").fullmatch
 
 
 class Wanted(NamedTuple):
@@ -85,13 +88,13 @@ def answer_of(tap: Tap) -> Answer | None:
 
 
 def _named_by_location(snapshot: Snapshot, shown: Endpoint, tap: Tap) -> bytes | None:
-    location = b"" if tap.write is None else tap.write.location
+    location = b"" if tap.write is None else tap.write.location.partition(b"#")[0]
     if b"://" in location:
         location = b"/" + location.partition(b"://")[2].partition(b"/")[2]
-    segments = paths.split(location) if location.startswith(b"/") else None
+    segments = paths.split(location) if _is_target(location) else None
     if segments is None or snapshot.table.find(shown.method, segments) is not shown:
         return None
-    return location.partition(b"#")[0]
+    return location
 
 
 def _named_by_path(endpoint: Endpoint, shown: Endpoint, tap: Tap) -> bytes | None:

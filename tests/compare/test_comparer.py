@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Iterator
+
+import msgspec
+import pytest
+
+from proxy.compare import comparer as module
+from proxy.compare.comparer import Comparer
+from proxy.compare.gather import Gathering
+from proxy.config import load_text
+from proxy.core.comparisons import Scope, Tally, report
+from proxy.core.noise import LASTING, Counts, Mark
+from proxy.core.snapshot import Snapshot
+from proxy.core.taps import Tap
+from tests.compare.backends import Backend, Reply
+
+JSON = {"content-type": "application/json"}
+
+
+async def nothing(scope: Scope) -> Tally | None:
+    return None
+
+
+class Side:
+    """A backend whose answers are given one after the other; the last is repeated."""
+
+    def __init__(self, *bodies: object) -> None:
+        self._bodies = list(bodies)
+        self.backend = Backend({"/a": self._reply})
+
+    def _reply(self) -> Reply:
+        body = self._bodies.pop(0) if len(self._bodies) > 1 else self._bodies[0]
+        return Reply(json.dumps(body).encode(), 200, JSON)
+
+
+@pytest.fixture
+def sides() -> Iterator[Callable[..., Side]]:
+    made: list[Side] = []
+
+    def make(*bodies: object) -> Side:
+        made.append(Side(*bodies))
+        return made[-1]
+
+    yield make
+    for side in made:
+        side.backend.close()
+
+
+def snapshot(legacy: Side, async_: Side, compare: str = "") -> Snapshot:
+    text = f"""
+backends: {{legacy: {{url: '{legacy.backend.url}'}}, async: {{url: '{async_.backend.url}', version: v9}}}}
+compare: {{sample: 100%{compare}}}
+endpoints: {{GET /a: {{}}}}
+"""
+    return load_text(text, source="x", environ={}).snapshot
+
+
+TAP = Tap("GET /a", "GET", b"/a", b"h", b"Host: h\r\n", 1, b"127.0.0.1", False, "legacy", 200, b"", None, [])
+
+
+def compared(
+    snapshot: Snapshot, taps: list[Tap], then: Callable[[Comparer], Awaitable[None]] | None = None
+) -> Gathering:
+    """One tap after the other, each once the one before is done."""
+
+    async def run() -> Gathering:
+        gathering = Gathering(lambda: 1.0)
+        comparer = Comparer(gathering, nothing, b"key")
+        comparer.apply(snapshot)
+        for tap in taps:
+            comparer.offer(tap)
+            while comparer.busy and then is None:  # noqa: ASYNC110
+                await asyncio.sleep(0.002)
+        if then is not None:
+            await then(comparer)
+        await comparer.close()
+        return gathering
+
+    return asyncio.run(run())
+
+
+def counts(gathering: Gathering) -> dict[Mark, Counts]:
+    (tally,) = gathering.take().tallies
+    return {path.mark: path.counts for path in tally.paths}
+
+
+def test_a_difference_that_lasts_is_asked_for_until_it_is_known(sides: Callable[..., Side]) -> None:
+    legacy, async_ = sides({"n": 1}), sides({"n": 2})
+    found = compared(snapshot(legacy, async_), [TAP] * 6)
+    (tally,) = found.take().tallies
+    assert (tally.scope.legacy, tally.scope.async_) == ("", "v9")
+    (path,) = (each for each in tally.paths if not each.mark.shape)
+    assert (path.counts.differed, path.counts.gone) == (6, 0)
+    assert len(async_.backend.requests) == 6 + LASTING
+    assert report(tally).scope.endpoint == "GET /a"
+
+
+def test_a_difference_that_is_gone_when_asked_once_more_is_told_apart(
+    sides: Callable[..., Side], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "share_twice", lambda _: 0.0)
+    found = compared(snapshot(sides({"n": 1}, {"n": 2}), sides({"n": 2})), [TAP])
+    assert counts(found)[Mark("n", False)] == Counts(differed=1, gone=1)
+
+
+def test_legacys_own_differences_are_counted_where_it_is_asked_twice(
+    sides: Callable[..., Side], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "share_twice", lambda _: 1.0)
+    found = compared(snapshot(sides({"n": 1}, {"n": 2}), sides({"n": 1}, {"n": 2})), [TAP])
+    (noisy,) = (each for mark, each in counts(found).items() if mark == Mark("n", False))
+    assert noisy.c + noisy.both == 1
+
+
+def test_samples_beyond_what_may_be_in_flight_or_begun_are_skipped_and_counted(
+    sides: Callable[..., Side],
+) -> None:
+    legacy, async_ = sides({}), sides({})
+
+    async def leave(comparer: Comparer) -> None:
+        pass
+
+    found = compared(snapshot(legacy, async_, ", in_flight: 2"), [TAP] * 5, leave)
+    assert found.results["GET /a", "skipped: too many in flight"] == 3
+    found = compared(snapshot(legacy, async_, ", rate: 2"), [TAP] * 5)
+    assert 1 <= found.results["GET /a", "skipped: over the rate"] <= 3
+    assert sum(found.results.values()) == 5
+
+
+def test_a_backend_that_does_not_answer_in_time_is_a_reason_to_skip(
+    sides: Callable[..., Side], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ANSWER", 0.0)
+    found = compared(snapshot(sides({}), sides({})), [TAP])
+    ((endpoint, result),) = found.results
+    assert endpoint == "GET /a"
+    assert result in ("skipped: legacy did not answer in time", "skipped: async did not answer in time")
+
+
+def test_what_the_worker_dropped_and_what_came_of_live_requests_is_added_up(
+    sides: Callable[..., Side],
+) -> None:
+    dropped = [("GET /a", "comparer busy", 4)]
+    unknown = msgspec.structs.replace(TAP, endpoint="GET /x")
+    tap = msgspec.structs.replace(TAP, dropped=dropped)
+    found = compared(snapshot(sides({}), sides({})), [tap, unknown])
+    traffic = {(each.endpoint, each.what, each.label): each.number for each in found.take().traffic}
+    assert traffic == {
+        ("GET /a", "skipped", "comparer busy"): 4,
+        ("GET /a", "live", "200"): 1,
+        ("GET /x", "skipped", "endpoint gone"): 1,
+    }

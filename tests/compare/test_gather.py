@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+from proxy.compare import gather
+from proxy.compare.gather import FIRST, SPACING, Finding, Gathering
+from proxy.core.comparisons import Count, PathCount, Sample, Scope, Shown, Side, Tally, Traffic
+from proxy.core.differences import Difference
+from proxy.core.noise import OTHER, Counts, Mark
+
+SCOPE = Scope("GET /a", "1", "2", "r")
+ONE = Difference("a", "value", 1, 2, ("a",))
+SIDE = Side(200, {}, None, False, 0, 0.0)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def gathering(clock: Clock | None = None, tally: Tally | None = None) -> Gathering:
+    made = Gathering(clock or Clock())
+    made.learn(SCOPE, tally)
+    return made
+
+
+def finding(**changes: object) -> Finding:
+    plain = Finding(SCOPE, [], None, (), 200, {"a"}, {"ignore b": 2}, 0.001, None)
+    return plain._replace(**changes)  # type: ignore[arg-type]
+
+
+def sample(time: float, path: str = "a") -> Sample:
+    return Sample("id", SCOPE, time, "GET", "/a", (), SIDE, SIDE, (Shown(path, "value", "1", "2"),))
+
+
+def test_what_came_since_the_last_time_is_taken_once() -> None:
+    clock = Clock()
+    found = gathering(clock)
+    found.add(finding(differences=[ONE], again=[]))
+    clock.now = 101.0
+    found.add(finding(differences=[ONE], gone={"a"}, status=404))
+    found.skip("GET /a", "over the rate", 3)
+    found.live("GET /a", 200)
+    ((tally,), traffic, samples) = found.take()
+    assert (tally.scope, tally.n, tally.m, tally.first, tally.last) == (SCOPE, 2, 1, 100.0, 101.0)
+    assert tally.paths == (PathCount(Mark("a", False), Counts(2, 1, 0, 0, 1), 100.0, 101.0),)
+    assert {Count("status", "200", 1), Count("status", "404", 1), Count("field", "a", 2)} <= set(tally.counts)
+    assert Count("hidden", "ignore b", 4) in tally.counts
+    assert [each.number for each in tally.counts if each.what == "legacy seconds"] == [2]
+    assert not [each for each in tally.counts if each.what == "async seconds"]
+    assert set(traffic) == {
+        Traffic("GET /a", "skipped", "over the rate", 3, 101.0),
+        Traffic("GET /a", "live", "200", 1, 101.0),
+    }
+    assert samples == []
+    assert not found.take()
+
+
+def test_results_are_totals() -> None:
+    found = gathering()
+    found.add(finding())
+    found.add(finding(differences=[ONE]))
+    found.take()
+    found.add(finding())
+    found.skip("GET /a", "failed")
+    assert found.results == {
+        ("GET /a", "equal"): 2,
+        ("GET /a", "different"): 1,
+        ("GET /a", "skipped: failed"): 1,
+    }
+
+
+def test_what_the_store_knows_decides_but_is_not_added_again() -> None:
+    path = PathCount(Mark("a", False), Counts(9, 0, 4, 5), 1.0, 2.0)
+    found = gathering(tally=Tally(SCOPE, 50, 40, 1.0, 2.0, (path,), (Count("field", "x", 9),)))
+    assert found.suspects(SCOPE, [ONE]) == set()  # it is known for noise
+    found.add(finding(differences=[ONE]))
+    assert (found.seen("GET /a").n, found.seen("GET /a").m) == (51, 40)
+    assert found.take().tallies[0].n == 1
+
+
+def test_versions_are_kept_apart_and_the_newest_counts() -> None:
+    found = gathering()
+    later = SCOPE._replace(async_="3")
+    found.learn(later, None)
+    found.add(finding())
+    found.add(finding(scope=later))
+    found.add(finding(scope=later))
+    assert found.seen("GET /a").n == 2
+    assert {tally.scope.async_: tally.n for tally in found.take().tallies} == {"2": 1, "3": 2}
+
+
+def test_fields_without_end_are_one() -> None:
+    found = gathering()
+    found.add(finding(fields={f"f{number}" for number in range(600)}))
+    labels = {each.label for each in found.take().tallies[0].counts if each.what == "field"}
+    assert len(labels) == gather.MAX_FIELDS + 1
+    assert OTHER in labels
+
+
+def test_of_a_path_that_always_differs_a_few_samples_are_kept_and_then_one_now_and_then() -> None:
+    clock = Clock()
+    found = gathering(clock)
+    kept = 0
+    for _ in range(300):
+        clock.now += 1.0
+        if found.wants_sample(SCOPE, {"a"}):
+            found.keep(sample(clock.now))
+            kept += 1
+    assert FIRST + 300 // SPACING - 1 <= kept <= FIRST + 300 // SPACING
+    assert found.wants_sample(SCOPE, {"a", "new"})
+
+
+def test_samples_and_scopes_are_bounded() -> None:
+    found = gathering()
+    for number in range(gather.MAX_SAMPLES):
+        assert found.wants_sample(SCOPE, {f"p{number}"})
+        found.keep(sample(1.0, f"p{number}"))
+    assert not found.wants_sample(SCOPE, {"one more"})
+    for number in range(gather.MAX_SCOPES):
+        found.learn(SCOPE._replace(async_=f"v{number}"), None)
+    assert not found.knows(SCOPE)
