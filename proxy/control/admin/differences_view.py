@@ -17,7 +17,7 @@ from proxy.core.sidebyside import Row, bodies
 MAX_SHOWN: Final = 50  # fields, differences and the like that the page lists
 MAX_VALUE: Final = 300  # characters of one value
 SHORT: Final = 80  # characters of a line in which a value is marked as a whole
-_LEFT_OUT: Final = frozenset({"host", "content-length", "connection"})
+_LEFT_OUT: Final = frozenset({"host", "content-length", "connection", "accept-encoding"})
 
 
 class Badge(NamedTuple):
@@ -87,7 +87,7 @@ def sure(standing: Standing | None, found: Evidence, sampled: bool) -> list[str]
         return [_too_little(standing, found, sampled)]
     if found.verdict == "likely equal":
         return [
-            f"In {found.n:,} comparisons nothing differed but noise.",
+            f"In {found.n:,} comparisons nothing differed{' but noise' if found.paths else ''}.",
             f"A difference in more than {_rate(found.bound)} of such requests would have shown, with 95 % "
             "confidence. A rarer one may be there.",
         ]

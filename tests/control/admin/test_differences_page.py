@@ -59,7 +59,7 @@ def test_without_a_difference_the_bound_is_said_in_words(state: State) -> None:
     planted.plant(snapshot.server.state, [planted.equal(planted.scope_of(snapshot, NAME))])
     text = text_of(show(TestClient(build(state), base_url=LOCAL), endpoint=NAME))
     assert "= likely equal (bound 0.06 %)" in text
-    assert "In 5,000 comparisons nothing differed but noise." in text
+    assert "In 5,000 comparisons nothing differed." in text
     assert "A difference in more than 0.06 % (1 in 1,670) of such requests would have shown" in text
 
 
