@@ -109,7 +109,7 @@ def opening(crowd: Crowd, parts: Parts, options: argparse.Namespace) -> dict[str
     crowd.pace(options.every)
     before, kernel = memory(parts.kinds["proxy"]), sockets()
     meter, started = Meter(parts.kinds), time.monotonic()
-    crowd.users(options.connections, 60 + 3 * options.connections / options.rate)
+    crowd.users(options.connections, 120 + 10 * options.connections / options.rate)
     seconds = time.monotonic() - started
     return {
         "seconds": round(seconds, 1),
