@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from proxy.cli.check import load_or_exit
+from proxy.cli.check import load_or_exit, state_of
 from proxy.cli.errors import fail
 from proxy.cli.heads import request_head
 from proxy.cli.suggested import from_replay, from_state, yaml_of
@@ -69,7 +69,7 @@ def compare_command(
     if suggest or replay is not None:
         if method is not None or headers or not suggest:
             fail("--suggest [--replay FILE] takes no METHOD, TARGET or -H: it asks nothing")
-        made = from_state(snapshot) if replay is None else from_replay(replay)
+        made = from_state(snapshot, state_of(file)) if replay is None else from_replay(replay)
         click.echo(json.dumps({"suggestions": made}) if as_json else yaml_of(made))
         return
     if method is None or target is None:

@@ -9,7 +9,7 @@ from rich.text import Text
 from proxy.cli.compare import printable
 from proxy.compare.replay_found import Found
 from proxy.compare.replay_report import Finished, differing, example_text, sentence
-from proxy.core.comparisons import Report
+from proxy.core.comparisons import FEW, Report
 
 MAX_PATHS: Final = 20  # of one endpoint
 _STYLES: Final = {"differs": "bold red", "likely equal": "green", "no evidence": "yellow"}
@@ -54,6 +54,11 @@ def _endpoint(report: Report, found: Found) -> Text:
         f"{count} hidden by the rule: {printable(rule)}" for rule, count in report.hidden.items() if count
     ]
     lines.append(f"statuses: {', '.join(f'{status} ({n})' for status, n in sorted(report.statuses.items()))}")
+    if report.unseen_statuses:
+        lines.append(f"recorded, and compared fewer than {FEW} times: {', '.join(report.unseen_statuses)}")
+    if report.rare_fields and seen.n >= FEW:
+        names = ", ".join(f"{printable(path)} ({count})" for path, count in report.rare_fields[:MAX_PATHS])
+        lines.append(f"fields in fewer than {FEW} answers: {names}")
     for line in lines:
         text.append(f"  {line}\n", "dim")
     if found.unlike[scope.endpoint]:

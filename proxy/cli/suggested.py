@@ -26,18 +26,18 @@ _NOTES: Final = {
 }
 
 
-def from_state(snapshot: Snapshot) -> list[dict[str, Any]]:
-    """For every endpoint with evidence under the rules in force; exits 2 if the state cannot be read."""
+def from_state(snapshot: Snapshot, state: str) -> list[dict[str, Any]]:
+    """For every endpoint with evidence under the rules in force; exits 2 if `state` cannot be read."""
     try:
-        return asyncio.run(_from_state(snapshot))
+        return asyncio.run(_from_state(snapshot, state))
     except (SQLAlchemyError, OSError) as error:
-        fail(f"the state at {snapshot.server.state.split('@')[-1]} cannot be read: {error}")
+        fail(f"the state at {state.split('@')[-1]} cannot be read: {error}")
 
 
-async def _from_state(snapshot: Snapshot) -> list[dict[str, Any]]:
+async def _from_state(snapshot: Snapshot, state: str) -> list[dict[str, Any]]:
     today = date.today()
     made = []
-    async with comparisons.opened(snapshot.server.state) as engine, engine.connect() as connection:
+    async with comparisons.opened(state) as engine, engine.connect() as connection:
         await connection.execution_options(readonly=True)
         tallies = (await comparisons.found(connection)).tallies
         for endpoint in snapshot.endpoints:

@@ -16,11 +16,11 @@ from datetime import date
 from typing import Final, NamedTuple
 
 from proxy.compare.ask import Asked, Connections, Unanswered, ask
-from proxy.compare.kept import Place, redacted, redactor_for, sample
+from proxy.compare.kept import Place, document_of, redacted, redactor_for, sample
 from proxy.compare.once import endpoint_of
 from proxy.compare.replay_found import Compared, Found
 from proxy.compare.replay_source import Recorded
-from proxy.core.comparisons import Scope, settings_hash
+from proxy.core.comparisons import Scope, fields_of, settings_hash
 from proxy.core.http1.grammar import Malformed
 from proxy.core.http1.request import RequestHead
 from proxy.core.judge import Judged, judge
@@ -195,6 +195,8 @@ class Replay:
             differences=redacted(differences, redactor),
             again=None if again is None else redacted(again, redactor),
             hidden=[(str(rule), count) for rule, count in judged.hidden],
+            fields=_fields(legacy, redactor),
+            recorded=planned.status,
             moved=moved,
             unlike=unlike,
         )
@@ -232,3 +234,11 @@ class Replay:
     def _scope(self, endpoint: Endpoint, legacy: Asked, async_: Asked) -> Scope:
         ours, theirs = (each.answer.headers.get("x-version", "")[:100] for each in (legacy, async_))
         return Scope(endpoint.name, ours, theirs, settings_hash(endpoint.compare, self._today))
+
+
+def _fields(asked: Asked, redactor: Redactor) -> set[str]:
+    document = document_of(asked.answer)
+    if document is None:
+        return set()
+    shown = redactor.json(document) if redactor.hides_fields else document
+    return set(map(redactor.text, fields_of(shown)))

@@ -5,19 +5,30 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
 
-from proxy.core.comparisons import Count, PathCount, Report, Sample, Scope, Tally, Traffic, What, report
+from proxy.core.comparisons import (
+    MAX_FIELDS,
+    Count,
+    PathCount,
+    Report,
+    Sample,
+    Scope,
+    Seen,
+    Tally,
+    Traffic,
+    What,
+    report,
+)
 from proxy.core.differences import Difference, Kind
 from proxy.core.exactjson import Json, text_of
 from proxy.core.noise import Mark, Observations
-from proxy.core.stats import BOUNDS
+from proxy.core.stats import bucket
 
 MAX_EXAMPLES: Final = 3  # of one path
 MAX_SAMPLES: Final = 50  # of one endpoint, for proposals of rules
@@ -54,6 +65,8 @@ class Compared(NamedTuple):
     differences: Sequence[Difference]
     again: Sequence[Difference] | None
     hidden: Sequence[tuple[str, int]]
+    fields: Collection[str] = ()  # paths of the values in legacy's answer
+    recorded: int | None = None  # the status that the client got then
     moved: frozenset[str] = frozenset()
     unlike: bool = False  # legacy's status is another than was recorded
 
@@ -78,9 +91,12 @@ class _Gathered:
             self.seen[mark] = self.seen.get(mark, (now, now))[0], now
         self.counts["status", str(found.status)] += 1
         for side, seconds in zip(_SECONDS, found.seconds, strict=True):
-            self.counts[side, str(bisect_left(BOUNDS, seconds))] += 1
+            self.counts[side, str(bucket(seconds))] += 1
         for rule, count in found.hidden:
             self.counts["hidden", rule] += count
+        for path in found.fields:
+            if ("field", path) in self.counts or len(self.counts) < MAX_FIELDS:
+                self.counts["field", path] += 1
         self.first, self.last = self.first or now, now
 
     def tally(self, scope: Scope) -> Tally:
@@ -111,6 +127,7 @@ class Found:
         self.through = 0
         self.skipped: Counter[tuple[str, str]] = Counter()  # endpoint ("" if none), reason
         self.missing: Counter[str] = Counter()  # requests without an answer, by endpoint
+        self.recorded: Counter[tuple[str, str]] = Counter()  # endpoint, status that a client got
         self.unlike: Counter[str] = Counter()  # legacy's status was another than recorded, by endpoint
         self.moved: Counter[str] = Counter()  # requests with paths that moved meanwhile, by endpoint
         self.examples: dict[str, list[Example]] = {}  # by endpoint
@@ -144,6 +161,8 @@ class Found:
             scope = scope._replace(legacy=OTHER, async_=OTHER)
         self._scopes.setdefault(scope, _Gathered()).add(found, time.time())
         self.unlike[scope.endpoint] += found.unlike
+        if found.recorded is not None:
+            self.recorded[scope.endpoint, str(found.recorded)] += 1
         self.moved[scope.endpoint] += bool(found.moved)
         examples = self.examples.setdefault(scope.endpoint, [])
         for each in found.differences:
@@ -167,9 +186,12 @@ class Found:
         return [report(each.tally(scope), traffic) for scope, each in sorted(self._scopes.items())]
 
     def _traffic(self) -> list[Traffic]:
+        kinds: tuple[tuple[Seen, Counter[tuple[str, str]]], ...]
+        kinds = ("skipped", self.skipped), ("live", self.recorded)
         return [
-            Traffic(endpoint, "skipped", reason, count, 0.0)
-            for (endpoint, reason), count in self.skipped.items()
+            Traffic(endpoint, what, label, number, 0.0)
+            for what, counts in kinds
+            for (endpoint, label), number in counts.items()
         ]
 
     def save(self, path: Path, of: str) -> None:
@@ -204,7 +226,9 @@ class Found:
             raise ValueError("it is of another file, configuration or choice of options")
         found.through, found._beyond = saved.through, set(saved.beyond)
         found._scopes = {each.scope: _Gathered(each) for each in saved.tallies}
-        found.skipped = Counter({(each.endpoint, each.label): each.number for each in saved.traffic})
+        for each in saved.traffic:
+            counts = found.skipped if each.what == "skipped" else found.recorded
+            counts[each.endpoint, each.label] = each.number
         found.moved, found.unlike = Counter(dict(saved.moved)), Counter(dict(saved.unlike))
         found.missing = Counter(dict(saved.missing))
         found.examples = dict(saved.examples)

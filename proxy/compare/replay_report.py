@@ -85,6 +85,8 @@ def _endpoint(report: Report, finished: Finished) -> dict[str, Any]:
         "bound": seen.bound,
         "fields": [_field(each, examples) for each in seen.paths],
         "statuses": dict(report.statuses),
+        "unseen_statuses": list(report.unseen_statuses),
+        "rare_fields": [{"path": path, "count": count} for path, count in report.rare_fields],
         "hidden": [{"rule": rule, "count": count} for rule, count in report.hidden.items()],
         "skipped": _reasons(found, name),
         "missing": found.missing[name],

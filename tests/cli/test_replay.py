@@ -263,3 +263,21 @@ def test_proposals_need_the_json_of_a_replay(tmp_path: Path, content: str) -> No
     told = ["compare", "--suggest", "--replay", str(tmp_path / "x"), "--config", str(path)]
     result = CliRunner().invoke(main, told)
     assert (result.exit_code, str(tmp_path / "x") in result.stderr) == (2, True)
+
+
+def test_what_was_recorded_or_answered_and_hardly_compared_is_named(tmp_path: Path) -> None:
+    def value(number: int) -> object:
+        return {"v": 1, "x": 1} if number < 3 else {"v": 1}
+
+    file = log(tmp_path, ["/a"] * 40)
+    file.write_text(file.read_text() + '{"method": "GET", "target": "/a", "status": 404}\n' * 2)
+    replies = {"/a": counting(lambda n: value(n // 2))}, {"/a": counting(value)}
+    result, *_ = replayed(tmp_path, file, *replies, "--concurrency", "1", "--json")
+    (found,) = json.loads(result.stdout)["endpoints"]
+    assert (found["unseen_statuses"], found["other_status_than_recorded"]) == (["404"], 2)
+    assert found["rare_fields"] == [{"path": "x", "count": 3}]
+    replies = {"/a": counting(lambda n: value(n // 2))}, {"/a": counting(value)}
+    result, *_ = replayed(tmp_path, file, *replies, "--concurrency", "1")
+    assert "  recorded, and compared fewer than 30 times: 404\n" in result.stdout
+    assert "  fields in fewer than 30 answers: x (3)\n" in result.stdout
+    assert "  2 answered with another status than was recorded\n" in result.stdout
