@@ -1,16 +1,16 @@
 """ETags and 304 (RFC 9110, 8.8.3 and 13.1.2).
 
 Clients move between two backends whose JSON differs in spaces and order, so the tag is made from the
-canonical form (keys sorted, no spaces, ASCII) and is weak: the same content, not the same bytes. The other
+canonical form (keys sorted, no spaces) and is weak: the same content, not the same bytes. The other
 backend does the same.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 
+import msgspec
 from fastapi import Request, Response
 
 CACHE_CONTROL = "private, no-cache"  # may be kept by the client, and is asked for again each time
@@ -20,8 +20,8 @@ _TAG = re.compile(r'(?:W/)?("[!#-~\x80-\xff]*")')
 
 def etag(body: bytes) -> str:
     """The weak tag of a JSON document."""
-    canonical = json.dumps(json.loads(body), sort_keys=True, separators=(",", ":"))
-    return f'W/"{hashlib.blake2b(canonical.encode(), digest_size=12).hexdigest()}"'
+    canonical = msgspec.json.encode(msgspec.json.decode(body), order="sorted")
+    return f'W/"{hashlib.blake2b(canonical, digest_size=12).hexdigest()}"'
 
 
 def tag(response: Response) -> Response:

@@ -1,15 +1,15 @@
 """ETags and 304 for reads (RFC 9110, 8.8.3 and 13.1.2), the same as the other backend's for the same content.
 
 Clients move between two backends whose JSON differs in spaces and order, so the tag is made from the
-canonical form (keys sorted, no spaces, ASCII) and is weak: the same content, not the same bytes.
+canonical form (keys sorted, no spaces) and is weak: the same content, not the same bytes.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 
+import msgspec
 from flask import Flask, Response, g, request
 
 CACHE_CONTROL = "private, no-cache"  # may be kept by the client, and is asked for again each time
@@ -39,5 +39,5 @@ def _tag(response: Response) -> Response:
 
 
 def _opaque(body: bytes) -> str:
-    canonical = json.dumps(json.loads(body), sort_keys=True, separators=(",", ":"))
-    return f'"{hashlib.blake2b(canonical.encode(), digest_size=12).hexdigest()}"'
+    canonical = msgspec.json.encode(msgspec.json.decode(body), order="sorted")
+    return f'"{hashlib.blake2b(canonical, digest_size=12).hexdigest()}"'
