@@ -61,6 +61,7 @@ class Comparer:
         self._snapshot: Snapshot | None = None
         self._endpoints: dict[str, Endpoint] = {}
         self._connections = Connections()
+        self._unconfirmed: list[Backend] = []  # with dry runs that they do not confirm
         self._tasks: set[asyncio.Task[None]] = set()  # comparisons
         self._retiring: set[asyncio.Task[None]] = set()
         self._allowed = float("inf")  # comparisons that may begin now
@@ -183,7 +184,7 @@ class Comparer:
         """
         other: BackendName = LEGACY if tap.backend == ASYNC else ASYNC
         backend = snapshot.backend(other)
-        if not backend.dry_run:
+        if not backend.dry_run or backend in self._unconfirmed:
             raise Skipped(f"{other} offers no dry run")
         live = answer_of(tap)
         if live is None:
@@ -195,7 +196,24 @@ class Comparer:
         for side in (other, AGAIN) if twice else (other,):
             fresh = _readable(lambda: dry_run(snapshot, tap, dict(backend.dry_run)))
             asked[side] = await self._ask(backend, fresh, uuid.uuid4().hex, settings)
+            self._check_dry_run(backend, endpoint, asked[side])
         await self._found(snapshot, name, settings, wanted, asked, baseline=other)
+
+    def _check_dry_run(self, backend: Backend, endpoint: Endpoint, asked: Asked) -> None:
+        """One write that was executed after all is one too many: no second one follows."""
+        answer = asked.answer
+        confirmed = all(answer.headers.get(name) == value for name, value in backend.dry_run.items())
+        if confirmed or answer.status >= 400:
+            return
+        self._unconfirmed.append(backend)
+        log.critical(
+            "%s answered a dry run of %s with %d and without the header that says so: "
+            "IT MAY HAVE EXECUTED THE WRITE; it gets no more of them until its settings change",
+            backend.name,
+            endpoint.name,
+            answer.status,
+        )
+        raise Skipped("the dry run was not confirmed")
 
     async def _ask(self, backend: Backend, wanted: Wanted, request_id: str, settings: Compare) -> Asked:
         try:

@@ -14,7 +14,7 @@ from proxy.config import load_text
 from proxy.core.comparisons import Scope, Tally, report
 from proxy.core.noise import LASTING, Counts, Mark
 from proxy.core.snapshot import Snapshot
-from proxy.core.taps import Tap
+from proxy.core.taps import Tap, Write
 from tests.compare.backends import Backend, Reply
 
 JSON = {"content-type": "application/json"}
@@ -153,3 +153,28 @@ def test_what_the_worker_dropped_and_what_came_of_live_requests_is_added_up(
         ("GET /a", "live", "200"): 1,
         ("GET /x", "skipped", "endpoint gone"): 1,
     }
+
+
+@pytest.mark.parametrize(("confirms", "sent"), [(True, 3), (False, 1)])
+def test_a_backend_that_does_not_confirm_a_dry_run_gets_no_second_one(
+    sides: Callable[..., Side], monkeypatch: pytest.MonkeyPatch, confirms: bool, sent: int
+) -> None:
+    monkeypatch.setattr(module, "share_twice", lambda _: 0.0)
+    headers = {**JSON, "x-dry-run": "1"} if confirms else JSON
+    async_ = Backend({"/a": Reply(b'{"id":2}', 201, headers)})
+    text = f"""
+backends:
+  legacy: {{url: 'http://127.0.0.1:1'}}
+  async: {{url: '{async_.url}', dry_run: {{header: 'x-dry-run: 1'}}}}
+endpoints: {{POST /a: {{compare: {{dry_run: true}}}}}}
+"""
+    write = Write(b"", b"Content-Type: application/json\r\n", b'{"id":1}')
+    tap = msgspec.structs.replace(TAP, endpoint="POST /a", method="POST", status=201, write=write)
+    found = compared(load_text(text, source="x", environ={}).snapshot, [tap] * 3)
+    async_.close()
+    assert len(async_.requests) == sent
+    if confirms:
+        assert found.results == {("POST /a (dry run)", "different"): 3}
+    else:
+        assert found.results["POST /a (dry run)", "skipped: the dry run was not confirmed"] == 1
+        assert found.results["POST /a (dry run)", "skipped: async offers no dry run"] == 2

@@ -52,7 +52,7 @@ def backend(name: str) -> Backend:
         body |= {"total": "12.34", "owner": "x"} if name == "legacy" else {"total": "12.35"}
         return Reply(json.dumps(body).encode(), 200, JSON)
 
-    made = Reply(json.dumps({"id": "7"}).encode(), 201, {**JSON, "location": "/things/7"})
+    made = Reply(json.dumps({"id": "7"}).encode(), 201, {**JSON, "location": "/things/7", "x-dry-run": "1"})
     return Backend({"/a?token=hunter2-query": one, "/things": made, "/things/7": one})
 
 
