@@ -210,6 +210,7 @@ class Instance:
             if isinstance(event, Restart):
                 return event
             if event == signal.SIGHUP:
+                self.supervisor.reopen_logs()
                 tasks.create_task(self.reloader.reload("SIGHUP"))
             elif event == signal.SIGUSR2:
                 tasks.create_task(self._restart())

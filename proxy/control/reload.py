@@ -197,7 +197,7 @@ class Reloader:
             return ""
         return (
             f"unlisted: is 404, but {count} unlisted paths were asked for in the last day; list them "
-            "(`strangler ledger` shows them), or POST /api/v1/reload?force=true"
+            "(`strangler ledger` shows them), or take it all the same with `strangler reload --force`"
         )
 
     def _remember(self, verdict: Verdict, content: bytes | OSError, trigger: str, author: str) -> None:

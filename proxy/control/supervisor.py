@@ -23,7 +23,7 @@ from proxy.control.listener import address_of, same_socket
 from proxy.control.log import log
 from proxy.control.member import Worker
 from proxy.control.processes import Orphan
-from proxy.core.messages import Applied, Apply, Drain, Drained, FromWorker, Refused, Stats
+from proxy.core.messages import Applied, Apply, Drain, Drained, FromWorker, Refused, Reopen, Stats
 
 UNCLAIMED_GRACE = 1.0  # seconds
 START_TIMEOUT = 30.0  # seconds from start to the first snapshot served
@@ -124,6 +124,12 @@ class Supervisor(Links):
         self._drain_timeout = drain
         for worker in self._workers.values():
             self._update(worker)
+
+    def reopen_logs(self) -> None:
+        """Tells every worker to open its access log anew."""
+        for worker in self._workers.values():
+            if worker.link is not None:
+                worker.link.send(Reopen())
 
     async def settled(self, timeout: float) -> list[Worker]:
         """Waits until every connected worker serves the newest snapshot; returns those that do not."""

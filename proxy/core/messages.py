@@ -129,8 +129,12 @@ class Drain(Message, frozen=True, tag=True):
     patient: bool = False
 
 
+class Reopen(Message, frozen=True, tag=True):
+    """Open the access log's file anew."""
+
+
 FromWorker = Hello | Applied | Refused | Stats | Drained
-FromControl = Apply | Drain
+FromControl = Apply | Drain | Reopen
 
 _encoder = msgspec.json.Encoder()
 _from_worker: msgspec.json.Decoder[FromWorker] = msgspec.json.Decoder(FromWorker)

@@ -23,7 +23,9 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     listener = socket.socket(fileno=options.fd)
     listener.setblocking(False)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; control tells us to drain
+    # Ctrl-C and a closed terminal reach the whole group; control tells us to drain, and to open the log anew.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     # Requests leave no cycles behind; what was imported never becomes garbage. Look rarely.
     gc.collect()
     gc.freeze()

@@ -1,7 +1,7 @@
 """The access log: one JSON object per line and request, written by a thread of its own.
 
 The event loop only puts a tuple into a queue. A file that was moved away (logrotate) is noticed within a
-second and opened again under its name; no signal is needed. Fields: docs/access-log.md.
+second and opened again under its name; SIGHUP opens it anew in any case. Fields: docs/access-log.md.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ class AccessLog:
         self._entries: deque[Entry] = deque()
         self._stop = threading.Event()
         self._fd: int | None = None
+        self._anew = False
         self._failing = False
         self._thread = threading.Thread(target=self._run, name="access log", daemon=True)
         self._thread.start()
@@ -83,6 +84,10 @@ class AccessLog:
     def refusal(self, reason: str, status: int) -> None:
         """A request that was answered here; its head may not even have been one."""
         self._put(Entry(time.time(), "", None, b"", None, "proxy", reason, status, 0.0))
+
+    def reopen(self) -> None:
+        """Opens the file anew before the next line, whatever has its name by now."""
+        self._anew = True
 
     def close(self) -> None:
         """Lets the thread write what waits and end; `join` waits for that."""
@@ -128,7 +133,8 @@ class AccessLog:
         if self.path == "-":
             self._fd = STDOUT
             return
-        if self._fd is not None and _same(self._fd, self.path):
+        anew, self._anew = self._anew, False
+        if self._fd is not None and not anew and _same(self._fd, self.path):
             return
         if self._fd is not None:
             os.close(self._fd)

@@ -113,6 +113,8 @@ class Worker:
             self._apply(message)
         elif isinstance(message, Drain):
             self.drain(message.timeout, message.patient)
+        elif self._services is not None and self._services.access_log is not None:
+            self._services.access_log.reopen()
 
     def _apply(self, message: Apply) -> None:
         try:

@@ -82,6 +82,23 @@ def test_a_file_that_was_moved_away_is_opened_again(tmp_path: Path) -> None:
     log.join()
 
 
+def test_it_is_opened_anew_when_asked_to_whatever_the_file_system_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access_log, "_same", lambda *_: True)
+    path = tmp_path / "access.log"
+    log = AccessLog(str(path))
+    log.refusal("refused", 400)
+    eventually(lambda: len(lines(path)) == 1)
+    path.rename(tmp_path / "access.log.1")
+    log.reopen()
+    log.refusal("refused", 414)
+    eventually(lambda: len(lines(path)) == 1)
+    assert [each["status"] for each in lines(path)] == [414]
+    log.close()
+    log.join()
+
+
 def test_what_waits_is_written_at_the_end(tmp_path: Path) -> None:
     path = tmp_path / "access.log"
     log = AccessLog(str(path))

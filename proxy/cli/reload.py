@@ -1,0 +1,49 @@
+"""`strangler reload`."""
+
+from __future__ import annotations
+
+import click
+import httpx2
+
+from proxy.cli import admin as admin_port
+from proxy.cli.errors import BAD_INPUT, fail
+
+TIMEOUT = 30.0  # seconds; the proxy answers when every worker serves it, or after five
+
+
+@click.command()
+@admin_port.option
+@click.option("--force", is_flag=True, help="Take unlisted: 404 although clients use unlisted paths.")
+def reload(admin: str, force: bool) -> None:
+    """Have a running proxy judge its file now, and say what that changes.
+
+    A saved file is noticed anyway; this waits for the verdict. --force takes one thing that is refused
+    otherwise: `unlisted: 404` while `strangler ledger` shows paths that clients used in the last day. It is
+    in the audit log. The token is taken from STRANGLER_ADMIN_TOKEN. Exits 1 if the proxy does not answer, 2
+    if the file was refused.
+
+    \b
+    strangler reload
+    strangler reload --force --admin http://127.0.0.1:9000
+    """
+    try:
+        answer = httpx2.post(
+            f"{admin}/api/v1/reload",
+            params={"force": "true"} if force else {},
+            headers=admin_port.headers(),
+            timeout=TIMEOUT,
+            trust_env=False,
+        )
+        content = answer.json()
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        fail(f"{admin}: {error}", admin_port.NO)
+    except ValueError:
+        fail(f"{admin} does not answer like an admin port", admin_port.NO)
+    if answer.status_code == 422:
+        found = [f"{each['line']}:{each['column']}: {each['message']}" for each in content["errors"]]
+        fail("\n".join(["the file was refused; nothing changed", *found]), BAD_INPUT)
+    if answer.status_code != 200:
+        fail(f"{admin}: {content.get('detail', content)}", admin_port.NO)
+    for line in content["difference"]:
+        click.echo(line)
+    click.echo(f"{content['hash']} is in force{'' if content['difference'] else ', as before'}")
