@@ -6,11 +6,13 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import psycopg
 import pytest
 import yaml
 
@@ -210,6 +212,31 @@ def _others_writes_show_in_time(
             time.sleep(OWNED_TTL)  # so that reads that must show all of them are among those judged
         finally:
             done.set()
+
+
+def test_identical_reads_at_the_same_time_share_queries(made: Ledger) -> None:
+    """They are held up by a lock until all have come; other readers' and other merchants' are not shared."""
+    account, metrics = made.accounts()[0], free_port()
+    mine, other = client_keys(made)
+    calls = [(mine, 200)] * 30 + [(other, 404)] * 10
+    with servers.async_(made.url, METRICS_PORT=str(metrics), POOL_MAX="5", COLLAPSE_WAIT="60") as new:
+        with psycopg.connect(made.url) as blocker:
+            blocker.execute("LOCK TABLE accounts IN ACCESS EXCLUSIVE MODE")
+            with ThreadPoolExecutor(len(calls)) as pool:
+                answers = [pool.submit(get_as, new, key, f"/accounts/{account}") for key, _ in calls]
+                shared = 'payments_collapsed_total{what="read"}'
+                eventually(lambda: figure(metrics, shared) == 28 + 8)
+                blocker.rollback()
+        assert [answer.result() for answer in answers] == [status for _, status in calls]
+
+
+def client_keys(ledger: Ledger) -> tuple[str, str]:
+    return ledger.merchants[0]["api_key"], ledger.merchants[1]["api_key"]
+
+
+def get_as(server: Server, api_key: str, path: str) -> int:
+    with client_of(server.url, api_key) as client:
+        return client.get(path).status_code
 
 
 def test_without_redis_everything_is_answered(made: Ledger) -> None:
