@@ -13,6 +13,7 @@ from bench.headline.capacity import Plan, capacity, waits
 from bench.headline.parts import Parts
 
 WIDE = {"POOL_MAX": "200"}
+COARSE = 1.23  # there are many rows
 ALONE = {"COLLAPSE": "false"}
 
 
@@ -41,6 +42,7 @@ MEASURES = (
 def run(here: Parts, options: argparse.Namespace, plan: Plan, bound: float) -> dict[str, Any]:
     """One row for each measure; each is allowed the waits that its own requests have."""
     processes = max(1, options.processes // 2)
+    plan = replace(plan, precision=max(plan.precision, COARSE))
     rows: list[dict[str, Any]] = []
     guess = round(100 * plan.think)
     for measure in MEASURES:

@@ -48,9 +48,9 @@ def test_a_connection_that_is_closed_is_an_error(tmp_path: Path) -> None:
         crowd = Crowd(listener.getsockname()[1], 1, ["--think=60"], tmp_path)
         try:
             crowd.users(1)
-            closed = threading.Timer(0.1, listener.accept()[0].close)
+            closed = threading.Timer(0.4, listener.accept()[0].close)
             closed.start()
-            window = crowd.measure(0.5)
+            window = crowd.measure(2)
             closed.join()
         finally:
             crowd.stop()
