@@ -29,13 +29,12 @@ _SHORT = {"too little data": "?", "noise": "≈"}
 def status(admin: str, watch: bool, as_json: bool) -> None:
     """Show every endpoint with its weight and what both backends make of it over the last minute.
 
-    "async is" compares them over the last minutes: better or worse if the difference is real (99 %), ≈ if it
-    is noise, ? if there is too little data. "keys known" says for writes whether every idempotency key still
-    in use is known, or in how many hours and minutes: move none before. Exits 1 if the proxy does not answer,
-    a worker does not serve the newest configuration, or the file was refused.
-
-    "answers" is what comparisons of live traffic say: they differ, in how many of how many, or are likely
-    equal, with the rate of differences that would have shown (95 %); ? is no evidence.
+    Beneath an endpoint: how async compares over the last minutes, better or worse if the difference is real
+    (99 %), ≈ if it is noise, ? if there is too little data; whether the answers differ, in how many of how
+    many comparisons, or are likely equal, with the rate of differences that would have shown (95 %); for
+    writes, in how many hours and minutes every idempotency key in use is known, for none should move before.
+    Exits 1 if the proxy does not answer, a worker does not serve the newest configuration, or the file was
+    refused.
 
     \b
     strangler status
@@ -92,23 +91,12 @@ def _table(figures: dict[str, Any]) -> Table:
     table.add_column("weight", justify="right", no_wrap=True)
     for backend in BACKENDS:
         table.add_column(f"{backend}/s", justify="right", no_wrap=True)
-        table.add_column("errors", justify="right", no_wrap=True)
+        table.add_column("err", justify="right", no_wrap=True)
         table.add_column("p50/p99", justify="right", no_wrap=True)
-    table.add_column("async is")
-    table.add_column("keys known")
     for row in figures["endpoints"]:
-        name = escape(row["endpoint"]) + (
-            "" if row["breaker"] == "closed" else f" [red]{row['breaker']}[/red]"
-        )
-        table.add_row(
-            f"{name}\n  {_answers(row)}",
-            f"{row['weight']:g}",
-            *_cells(row["backends"]),
-            _verdicts(row["difference"]),
-            _keys(row),
-        )
+        table.add_row(_first(row), f"{row['weight']:g}", *_cells(row["backends"]))
     unlisted = figures["unlisted"]
-    table.add_row("unlisted", unlisted["policy"], *_cells(unlisted["backends"]), "", "")
+    table.add_row("unlisted", unlisted["policy"], *_cells(unlisted["backends"]))
     return table
 
 
@@ -125,31 +113,41 @@ def _cells(backends: dict[str, Any]) -> list[str]:
     return cells
 
 
+def _first(row: dict[str, Any]) -> str:
+    """The endpoint's name, and beneath it what is known: below each other, so that 80 columns are enough."""
+    breaker = "" if row["breaker"] == "closed" else f" [red]{row['breaker']}[/red]"
+    notes = (_verdicts(row["difference"]), _answers(row), _keys(row))
+    return "\n  ".join([escape(row["endpoint"]) + breaker, *filter(None, notes)])
+
+
 def _verdicts(difference: dict[str, Any]) -> str:
-    parts = []
-    for label, key in (("errors", "error_rate"), ("p50", "p50_ms"), ("p99", "p99_ms")):
-        verdict = difference[key]["verdict"]
-        parts.append(f"[{_COLOURS[verdict]}]{label} {_SHORT.get(verdict, verdict)}[/]")
-    return ", ".join(parts)
+    """How async compares; nothing while there is too little data for anything."""
+    found = [
+        (label, difference[key]["verdict"])
+        for label, key in (("errors", "error_rate"), ("p50", "p50_ms"), ("p99", "p99_ms"))
+    ]
+    if all(verdict == "too little data" for _, verdict in found):
+        return ""
+    return ", ".join(f"[{_COLOURS[word]}]{label} {_SHORT.get(word, word)}[/]" for label, word in found)
 
 
 def _answers(row: dict[str, Any]) -> str:
-    """What comparisons of the two backends' answers say."""
+    """What comparisons of the two backends' answers say, if there were any."""
     found = row.get("comparison")  # a proxy of an earlier version has none
     if found is None or found["verdict"] == "no evidence":
-        return "[dim]answers ?[/]"
+        return ""
     if found["verdict"] == "differs":
         return f"[red]answers differ ({found['k']} of {found['n']})[/]"
     return f"[green]answers likely equal ({found['bound'] * 100:.2g} %)[/]"
 
 
 def _keys(row: dict[str, Any]) -> str:
-    """Whether every idempotency key in use is known by now: before that, a write had better not move."""
+    """When every idempotency key in use is known: before that, a write had better not move."""
     keys = row.get("keys")  # a proxy of an earlier version has none
-    if keys is None:
+    if keys is None or (row["weight"] and not keys["seconds_left"]):
         return ""
     hours, minutes = divmod(-(-keys["seconds_left"] // 60), 60)
-    return f"in {hours}:{minutes:02}" if keys["seconds_left"] else "yes"
+    return f"[yellow]keys known in {hours}:{minutes:02}[/]" if keys["seconds_left"] else "[dim]keys known[/]"
 
 
 def _figure(value: float | None) -> str:

@@ -90,7 +90,25 @@ def test_differences_are_called_by_their_name() -> None:
         "50.00%",
         "3.0/90",
         "errors worse, p50 ≈, p99 ?",
-        "in 2:00",
+        "keys known in 2:00",
         "answers differ (37 of 4321)",
     ):
         assert expected in text
+
+
+def test_80_columns_are_enough() -> None:
+    seen = {"requests": 9, "requests_per_second": 1234.5, "error_rate": 0.5}
+    seen |= {"p50_ms": 80.0, "p95_ms": 900.0, "p99_ms": 977.0}
+    row = {
+        "endpoint": "GET /accounts/{account_id}/transactions",
+        "weight": 12.25,
+        "breaker": "closed",
+        "backends": {"legacy": seen, "async": seen},
+        "difference": {key: {"verdict": "worse"} for key in ("error_rate", "p50_ms", "p95_ms", "p99_ms")},
+    }
+    console = Console(width=80)
+    with console.capture() as capture:
+        console.print(screen(config(), {"endpoints": [row], "unlisted": {"policy": "legacy", **row}}))
+    text = capture.get()
+    assert text.count("80/977") == 4
+    assert "p99 worse" in " ".join(text.split())
