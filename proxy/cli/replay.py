@@ -93,8 +93,8 @@ def replay(
     strangler replay access.log --config routing.yaml --rate 100 --junit report.xml
 
     \b
-    Exit codes: 0 nothing differs but noise, 1 something differs or was not answered,
-    2 bad input (the line is named), 130 stopped.
+    Exit codes: 0 nothing differs but noise, 1 something differs, was not answered,
+    or nothing was compared, 2 bad input (the line is named), 130 stopped.
     """
     snapshot = load_or_exit(config).snapshot
     _check(snapshot, rate, concurrency, endpoints, sandboxes)

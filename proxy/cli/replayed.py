@@ -28,9 +28,7 @@ def prose(finished: Finished) -> Text:
     if finished.stopped:
         text.append(f"stopped: {printable(finished.stopped)}\n", "bold red")
     total = f"{finished.found.compared} of {finished.requests} requests compared"
-    return text.append(
-        f"{total}: {'nothing differs but noise' if finished.equal else 'something differs'}", "bold"
-    )
+    return text.append(f"{total}: {finished.conclusion}", "bold")
 
 
 def _endpoint(report: Report, found: Found) -> Text:

@@ -29,12 +29,19 @@ class Finished(NamedTuple):
 
     @property
     def equal(self) -> bool:
-        """Whether nothing differs but noise, and every request had both answers."""
-        return not any(map(differing, self.reports)) and not self.found.missing.total()
+        """Whether something was compared, nothing differs but noise, and every request had both answers."""
+        lost = self.found.missing.total()
+        return self.found.compared > 0 and not any(map(differing, self.reports)) and not lost
 
     @property
     def code(self) -> int:
         return 0 if self.equal and not self.stopped else 1
+
+    @property
+    def conclusion(self) -> str:
+        if not self.found.compared:
+            return "nothing was compared"
+        return "nothing differs but noise" if self.equal else "something differs"
 
 
 def differing(report: Report) -> list[PathEvidence]:
@@ -145,6 +152,8 @@ def junit(finished: Finished, seconds: float) -> bytes:
         ElementTree.SubElement(properties, "property", name=name, value=_xml(str(value)))
     for each in reports:
         _case_of(suite, each, found)
+    nothing = [] if found.compared else [f"{reason}: {count}" for (_, reason), count in found.skipped.items()]
+    _case(suite, "requests are compared", "nothing was compared", nothing or [""] * (not found.compared))
     lost = [f"{name}: {count}" for name, count in found.missing.items() if count]
     _case(suite, "every request has both answers", f"{found.missing.total()} have not", lost)
     _case(

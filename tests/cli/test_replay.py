@@ -73,7 +73,7 @@ def test_noise_is_set_aside_and_a_fault_is_found_with_an_example(tmp_path: Path)
     assert b["bound"] == pytest.approx(0.092, abs=0.001)
     assert all(fields["x-shadow"] == "1" for _, _, fields in ours.requests)
     suite = ElementTree.parse(report).getroot()[0]
-    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("4", "1", "0")
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("5", "1", "0")
     failed = suite.find("testcase/failure")
     assert failed is not None
     assert (failed.get("message"), "GET /a?x: legacy 1, async 2" in str(failed.text)) == ("differs: v", True)
@@ -120,11 +120,15 @@ def test_rules_hide_and_are_counted(tmp_path: Path) -> None:
 
 
 def test_refused_credentials_are_no_evidence(tmp_path: Path) -> None:
-    """The log says 200, the backends 401: nobody has seen an answer."""
-    replies = {"/a": Reply(b"{}", 401)}
-    result, *_ = replayed(tmp_path, log(tmp_path, ["/a"] * 3), replies, replies)
+    """The log says 200, the backends 401: nobody has seen an answer, and no pipeline may pass."""
+    replies, report = {"/a": Reply(b"{}", 401)}, tmp_path / "report.xml"
+    result, *_ = replayed(tmp_path, log(tmp_path, ["/a"] * 3), replies, replies, "--junit", str(report))
     assert "skipped: 3 legacy says 401: credentials? (GET /a)" in result.stdout
-    assert "0 of 3 requests compared" in result.stdout
+    assert "0 of 3 requests compared: nothing was compared" in result.stdout
+    assert result.exit_code == 1
+    failed = ElementTree.parse(report).getroot().find(".//testcase[@name='requests are compared']/failure")
+    assert failed is not None
+    assert failed.text == "legacy says 401: credentials?: 3"
 
 
 def test_headers_are_sent_and_writes_only_to_a_named_sandbox(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ class Service:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
-    def wait_until_ready(self, url: str, seconds: float = 30.0) -> None:
+    def wait_until_ready(self, url: str, seconds: float = 90.0) -> None:
         """Until `url` answers 200. Raises DemoError with the end of the log if it exits or is late."""
         deadline = time.monotonic() + seconds
         while self.running and time.monotonic() < deadline:
@@ -220,7 +220,8 @@ def _services(directory: Path, ports: Ports, url: str, logs: Path) -> tuple[Serv
         *(sys.executable, "-m", "gunicorn", "legacy_flask.app:create_app()"),
         *("-c", f"{spec.submodule_search_locations[0]}/gunicorn.conf.py"),
     ]
-    both = {"DATABASE_URL": url, "FX_URL": f"http://127.0.0.1:{ports.fx}"}
+    # A machine that is busy with all of this is no outage of the provider.
+    both = {"DATABASE_URL": url, "FX_URL": f"http://127.0.0.1:{ports.fx}", "FX_TIMEOUT": "10"}
     legacy = {**both, "BIND": f"127.0.0.1:{ports.legacy}", "WEB_CONCURRENCY": "4", "APP_VERSION": "1.0"}
     async_ = {**both, "HOST": "127.0.0.1", "PORT": str(ports.async_), **FAULTY}
     fx = [sys.executable, "-m", "fx_provider", "--port", str(ports.fx), "--latency", "5ms"]

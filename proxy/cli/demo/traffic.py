@@ -50,6 +50,7 @@ class Traffic:
         self.numbers = count(1)
         self.tallies = [Tally()]
         self.slots = asyncio.Semaphore(CLIENTS)  # all taken: paused
+        self.streams = True  # whether statements are asked for, which are streamed
         self._shares = {
             self._account: 24,
             self._transactions: 14,
@@ -103,6 +104,8 @@ class Traffic:
         number = self.random.randrange(USERS)
         merchant = self.merchants[number % len(self.merchants)]
         make = self.random.choices([*self._shares], [*self._shares.values()])[0]
+        if make == self._statement and not self.streams:
+            make = self._account
         user = f"user-{number:04}"
         return user, make(merchant), {"authorization": f"Bearer {merchant['api_key']}", "x-user-id": user}
 
