@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
@@ -38,8 +38,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         watch = asyncio.create_task(ownership.run())
         yield
         watch.cancel()
-        with suppress(asyncio.CancelledError):
-            await watch
+        await asyncio.gather(watch, return_exceptions=True)
         await rates.close()
         if cache:
             await cache.close()

@@ -7,12 +7,15 @@ scraped.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from pathlib import Path
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
     Histogram,
+    Metric,
     ProcessCollector,
     multiprocess,
     start_http_server,
@@ -77,10 +80,27 @@ INVALIDATIONS = Counter(
 )
 
 
+class _Workers(multiprocess.MultiProcessCollector):
+    """All workers' figures. Gauges of one that is gone are dropped: nobody here hears of its end."""
+
+    def collect(self) -> Iterable[Metric]:
+        forget_the_dead(Path(os.environ[MULTIPROCESS]))
+        return super().collect()  # type: ignore[no-untyped-call, no-any-return]
+
+
+def forget_the_dead(folder: Path) -> None:
+    for file in folder.glob("gauge_live*_*.db"):
+        pid = int(file.stem.rpartition("_")[2])
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            multiprocess.mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]
+
+
 def serve(host: str, port: int) -> None:
     """In a thread, until the process ends. Raises OSError if the port is taken."""
     registry = LOCAL
     if MULTIPROCESS in os.environ:
         registry = CollectorRegistry()
-        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        _Workers(registry)  # type: ignore[no-untyped-call]
     start_http_server(port, host, registry)

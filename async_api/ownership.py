@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
+import asyncpg
 import httpx2
 
 from async_api import metrics
@@ -37,6 +38,7 @@ LEASE, TRUSTED = 30.0, 25.0  # seconds: how long the triggers write, and how lon
 DRAIN = 0.05  # seconds between two looks at the outbox
 SETTLE = 5.0  # seconds that older transactions get to end
 
+FAILURES = (Problem, asyncpg.PostgresError)  # no database, or one without migration 0003
 UNREADABLE = (httpx2.HTTPError, httpx2.InvalidURL, ValueError, KeyError, TypeError, AttributeError)
 
 
@@ -67,6 +69,7 @@ class Ownership:
 
     def __init__(self, settings: Settings, outbox: Outbox | None) -> None:
         self._url = settings.proxy_admin_url.rstrip("/")
+        self._wanted = settings.cache_owned
         self._outbox = outbox if settings.cache_owned else None
         self._until = 0.0
         self._refused: str | None = None
@@ -78,12 +81,14 @@ class Ownership:
     async def settle(self) -> None:
         """After a write: nobody reads from the cache what was before it."""
         if self._outbox is not None and self.active:
-            with suppress(Problem):  # the write took place; what is cached ends by itself
+            with suppress(*FAILURES):  # the write took place; what is cached ends by itself
                 await self._outbox.drain()
 
     async def run(self) -> None:
         """Until cancelled."""
         if self._outbox is None:
+            if self._wanted:
+                logger.warning("CACHE_OWNED is refused: REDIS_URL is not set")
             return
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._watch(self._outbox))
@@ -124,14 +129,14 @@ class Ownership:
                     if time.monotonic() > began + SETTLE:
                         return "a transaction from before is still open"
                     await asyncio.sleep(DRAIN)
-        except Problem as problem:
-            return problem.detail
+        except FAILURES as error:
+            return str(error)
         self._until = began + TRUSTED
         return None
 
     async def _drain(self, outbox: Outbox) -> None:
         while True:
-            with suppress(Problem):
+            with suppress(*FAILURES):
                 if self.active:
                     await outbox.drain()
             await asyncio.sleep(DRAIN)

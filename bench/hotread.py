@@ -79,7 +79,7 @@ def measure(
     options: argparse.Namespace,
 ) -> Row:
     metrics = free_port()
-    settings = {"DATABASE_URL": database.url, "METRICS_PORT": str(metrics), **environment}
+    settings = {"DATABASE_URL": database.url, "METRICS_PORT": str(metrics), "POOL_WAIT": "30", **environment}
     with ExitStack() as stack:
         [child], [url] = site.start_async(stack, directory, 1, settings)
         port = int(url.rsplit(":", 1)[1])

@@ -2,11 +2,50 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from async_api.ownership import WRITES, objection
+from async_api.cache import Cache
+from async_api.config import Settings
+from async_api.database import Database
+from async_api.outbox import Outbox
+from async_api.ownership import WRITES, Ownership, objection
+from tests.async_api.valkey import Valkey
+from tests.contract.fixtures import Ledger
+
+
+def opened(url: str, redis: str) -> tuple[Database, Ownership]:
+    settings = Settings(database_url=url, redis_url=redis, cache_owned=True, pool_min=0)
+    database = Database(settings)
+    return database, Ownership(settings, Outbox(database, Cache(settings), "x") if redis else None)
+
+
+def test_a_database_without_the_migration_is_a_reason_to_refuse(
+    new_ledger: Callable[[], Ledger], valkey: Valkey
+) -> None:
+    made = new_ledger()
+    made.execute("DROP TABLE cache_readers CASCADE")
+
+    async def scenario() -> str | None:
+        database, ownership = opened(made.url, valkey.url)
+        await database.open()
+        try:
+            assert ownership._outbox
+            return await ownership._renew(ownership._outbox)
+        finally:
+            await database.close()
+
+    assert "cache_readers" in str(asyncio.run(scenario()))
+
+
+def test_without_redis_it_is_refused(caplog: pytest.LogCaptureFixture) -> None:
+    _, ownership = opened("postgresql://nowhere/x", "")
+    asyncio.run(ownership.run())
+    assert "CACHE_OWNED is refused: REDIS_URL is not set" in caplog.text
+    assert not ownership.active
 
 
 def ledger(**changes: dict[str, Any]) -> dict[str, Any]:
