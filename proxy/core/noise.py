@@ -30,6 +30,8 @@ LASTING: Final = 3  # differences on a path that were seen to last; more need no
 SUSPECT_TWICE: Final = 1000  # the same, where something differs
 MAX_PATHS: Final = 1000  # that are told apart; what differs beyond them counts under OTHER
 OTHER: Final = "..."
+PRECISE: Final = 1e-10  # relative error of a bound
+NEGLIGIBLE: Final = 1e-16  # share of a sum that a term may have and be left out
 
 Verdict = Literal["no evidence", "differs", "likely equal"]
 PathVerdict = Literal["fault", "noise", "untested"]
@@ -264,7 +266,7 @@ def upper_bound(k: int, n: int) -> float:
     if k == 0:
         return -expm1(log(MISSED) / n)
     low, high = k / n, 1.0
-    for _ in range(60):
+    while high - low > PRECISE * high:
         middle = (low + high) / 2
         low, high = (middle, high) if _at_most(k, n, middle) > MISSED else (low, middle)
     return high
@@ -280,12 +282,22 @@ def detectable(quiet: int, c: int, tests: int) -> float:
 
 
 def _at_most(k: int, n: int, p: float) -> float:
-    """P(X <= k) of a binomial X."""
+    """P(X <= k) of a binomial X. Takes the tail that falls away from k, so that few terms matter."""
     if k >= n or p <= 0:
         return 1.0
-    if p >= 1:
+    if k < 0 or p >= 1:
         return 0.0
-    odds, whole = log(p), log1p(-p)
-    total = lgamma(n + 1)
-    terms = (total - lgamma(i + 1) - lgamma(n - i + 1) + i * odds + (n - i) * whole for i in range(k + 1))
-    return min(1.0, sum(map(exp, terms)))
+    return _tail(k, n, p) if k <= n * p else 1.0 - _tail(n - k - 1, n, 1 - p)
+
+
+def _tail(k: int, n: int, p: float) -> float:
+    """P(X <= k) for a k that is not above the mean: each term from k down is smaller than the one before."""
+    term = exp(lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1) + k * log(p) + (n - k) * log1p(-p))
+    against = (1 - p) / p
+    total = 0.0
+    for i in range(k, -1, -1):
+        total += term
+        if term < total * NEGLIGIBLE:
+            break
+        term *= i / (n - i + 1) * against
+    return min(1.0, total)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proxy.core import noise
 from proxy.core.differences import walk
 from proxy.core.exactjson import Json
 from proxy.core.noise import (
@@ -152,6 +153,26 @@ def test_memory_is_bounded_and_what_is_beyond_still_counts() -> None:
 def test_mcnemar_is_exact(b: int, c: int) -> None:
     exact = Fraction(sum(comb(b + c, i) for i in range(b, b + c + 1)), 2 ** (b + c))
     assert mcnemar(b, c) == pytest.approx(float(exact), rel=1e-9)
+
+
+@given(st.integers(0, 400), st.integers(1, 400), st.fractions(0, 1, max_denominator=1000))
+def test_a_binomial_tail_is_that_of_exact_fractions(k: int, n: int, p: Fraction) -> None:
+    exact = sum((comb(n, i) * p**i * (1 - p) ** (n - i) for i in range(min(k, n) + 1)), Fraction(0))
+    assert noise._at_most(k, n, float(p)) == pytest.approx(float(exact), rel=1e-6, abs=1e-12)
+
+
+def test_the_work_does_not_grow_with_the_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page asks for this while people wait: it took minutes for some hundred noisy fields."""
+    terms: list[int] = []
+
+    def counted(*of: int) -> Iterator[int]:
+        for number in range(*of):
+            terms.append(number)
+            yield number
+
+    monkeypatch.setattr(noise, "range", counted, raising=False)
+    detectable(100_000, 10_000, 100)
+    assert len(terms) < 100_000
 
 
 def test_holm_corrects_by_rank_and_never_decreases() -> None:
