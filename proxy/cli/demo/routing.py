@@ -33,7 +33,7 @@ backends:
 
 sticky: {{key: [header:x-user-id]}}
 breaker: {{open_for: 3s}}
-compare: {{sample: 100%, rate: 25}}  # a process of its own asks both backends what clients read, again
+compare: {{sample: 100%, rate: 40}}  # a process of its own asks both backends what clients read, again
 
 endpoints:  # weight: percent of the users who are answered by async
   GET /accounts/{{account_id}}:                {{weight: 0}}
