@@ -1,4 +1,4 @@
-"""Every command of docs/runbook.md and docs/your-own-backends.md is one that exists; the runbook's run."""
+"""Every command of docs/runbook.md and its neighbours is one that exists; the runbook's run."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_the_commands_of_the_runbook_run_in_its_order(site: Site, monkeypatch: p
         assert result.exit_code == 0, f"strangler {shlex.join(arguments)}: {result.output}"
 
 
-@pytest.mark.parametrize("name", ["runbook.md", "your-own-backends.md"])
+@pytest.mark.parametrize("name", ["runbook.md", "your-own-backends.md", "comparing.md"])
 def test_commands_and_options_exist(name: str) -> None:
     for command in commands(name):
         assert command[0] in COMMANDS
