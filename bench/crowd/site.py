@@ -30,8 +30,8 @@ server:
   state: sqlite:///{directory}/state.db
   timeouts: {{keep_alive: 10m}}
 backends:
-  legacy: {{urls: {legacy}, connections: 1024, timeouts: {{connect: 30s, response: 60s}}}}
-  async: {{urls: {async_}, connections: 1024, timeouts: {{connect: 30s, response: 60s}}}}
+  legacy: {{urls: {legacy}, connections: {connections}, timeouts: {{connect: 30s, response: 60s}}}}
+  async: {{urls: {async_}, connections: {connections}, timeouts: {{connect: 30s, response: 60s}}}}
 sticky: {{key: [header:x-user-id]}}
 phases: {{all: {{methods: [GET, POST]}}}}
 endpoints:
@@ -125,6 +125,7 @@ class Proxy:
 
     directory: Path
     workers: int
+    connections: int  # to each backend, of each worker; all of them have to fit into its queue of new ones
     data: int = field(default_factory=free_port)
     admin: int = field(default_factory=free_port)
     child: Child | None = None
@@ -152,6 +153,7 @@ class Proxy:
             data=self.data,
             admin=self.admin,
             workers=self.workers,
+            connections=self.connections,
             directory=self.directory,
             legacy=json.dumps(list(legacy)),
             async_=json.dumps(list(async_)),

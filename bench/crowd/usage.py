@@ -59,3 +59,16 @@ def sockets() -> int:
         line.split() for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("Slab:")
     )
     return int(pages[pages.index("mem") + 1]) * 4096 + int(slab[1]) * 1024
+
+
+def overflows() -> int:
+    """Connections that this machine's listeners have turned away since boot, as their queues were full.
+
+    Their clients took them for open, and send into the void until the kernel tries again, for seconds or minutes.
+    """
+    names, values = (
+        line.split()
+        for line in Path("/proc/net/netstat").read_text().splitlines()
+        if line.startswith("TcpExt:")
+    )
+    return int(values[names.index("ListenOverflows")])

@@ -111,7 +111,7 @@ def start(stack: ExitStack, directory: Path, think: float, accounts: int = ACCOU
     if (bouncer := extras.pgbouncer(stack, directory, database)) is not None:
         servers["pgbouncer"] = str(bouncer)
     relay = Relay(stack, directory, servers)
-    proxy = Proxy(directory, PROXY_WORKERS)
+    proxy = Proxy(directory, PROXY_WORKERS, 1024)
     nowhere = [f"http://127.0.0.1:{free_port()}"]
     proxy.start(stack, nowhere, nowhere, 0)
     crowd = start_crowd(stack, directory, proxy, database, think)

@@ -25,10 +25,11 @@ from bench.crowd import site
 from bench.crowd.document import insert
 from bench.crowd.driver import Crowd, Window
 from bench.crowd.site import Proxy
-from bench.crowd.usage import Meter, memory, sockets
+from bench.crowd.usage import Meter, memory, overflows, sockets
 from bench.hundredk import markdown
 from bench.processes import BenchError, Child, free_port, spawn, wait_for_port
 
+UPSTREAMS = 256  # connections of a worker to a backend
 RESERVED = 2_500  # descriptors of a worker that are not clients: upstreams, listener, libraries
 SLICES = 6  # of a measurement, whose P99s tell the spread
 WARM = 200  # connections that have asked before memory is first looked at
@@ -58,7 +59,7 @@ def start(stack: ExitStack, directory: Path, options: argparse.Namespace) -> tup
         kinds |= {"postgres": [database.pid], "fx": [fx.process.pid]}
         book = [f"--book={database.book}"]
     stub, port = _start_stub(stack, directory)
-    proxy = Proxy(directory, processes_for(options.connections))
+    proxy = Proxy(directory, processes_for(options.connections), UPSTREAMS)
     url = f"http://127.0.0.1:{port}"
     proxy.start(stack, [url], async_ or [url], 0)
     assert proxy.child is not None
@@ -107,7 +108,7 @@ def opening(crowd: Crowd, parts: Parts, options: argparse.Namespace) -> dict[str
     crowd.pace(0.2)
     crowd.measure(2)
     crowd.pace(options.every)
-    before, kernel = memory(parts.kinds["proxy"]), sockets()
+    before, kernel, turned_away = memory(parts.kinds["proxy"]), sockets(), overflows()
     meter, started = Meter(parts.kinds), time.monotonic()
     crowd.users(options.connections, 120 + 10 * options.connections / options.rate)
     seconds = time.monotonic() - started
@@ -115,13 +116,14 @@ def opening(crowd: Crowd, parts: Parts, options: argparse.Namespace) -> dict[str
         "seconds": round(seconds, 1),
         "per_second": round((options.connections - WARM) / seconds),
         "memory_before": before,
+        "overflows": overflows() - turned_away,
         "kernel_per_connection": round((sockets() - kernel) / options.connections),
         "cpu": meter.read(),
     }
 
 
 def phase(crowd: Crowd, parts: Parts, seconds: float) -> dict[str, Any]:
-    meter, window = Meter(parts.kinds), Window()
+    meter, window, turned_away = Meter(parts.kinds), Window(), overflows()
     slices = []
     for _ in range(SLICES):
         piece = crowd.measure(seconds / SLICES)
@@ -135,6 +137,7 @@ def phase(crowd: Crowd, parts: Parts, seconds: float) -> dict[str, Any]:
         "per_second": round(window.per_second, 1),
         "errors": dict(window.errors),
         "lost": window.lost,
+        "overflows": overflows() - turned_away,
         **{f"p{100 * share:g}_ms": window.percentile(share) for share in (0.5, 0.99, 0.999, 1.0)},
         "p99_of_slices": slices,
         "lag_p99_ms": window.lag_ms,
@@ -156,7 +159,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--seconds", type=float, default=120, help="measured onto the stub (%(default)s)")
     parser.add_argument(
-        "--rate", type=float, default=2_500, help="connections opened each second (%(default)s)"
+        "--rate", type=float, default=2_000, help="connections opened each second (%(default)s)"
     )
     parser.add_argument(
         "--async-every", type=float, default=300, help="the same, onto async_api (%(default)s)"

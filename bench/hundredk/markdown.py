@@ -13,15 +13,17 @@ GOAL_P99, GOAL_KIB = 150.0, 16.0
 def render(document: Mapping[str, Any]) -> str:
     machine, opening = document["machine"], document["opening"]
     connections = int(document["settings"]["connections"])
+    phases = {name: document[name] for name in ("stub", "async") if name in document}
+    turned_away = sum(one["overflows"] for one in (opening, *phases.values()))
     text = (
         f"Measured {document['at']} on {machine['cpu']}, {machine['cores']} cores, Linux "
         f"{machine['kernel']}, Python {machine['python']}. {connections:,} connections from "
         f"{document['processes of users']} "
         f"processes of users to {document['workers']} workers of the proxy, opened in "
         f"{opening['seconds']:.0f} s ({opening['per_second']:,}/s). Kernel memory for both ends of a "
-        f"connection: {opening['kernel_per_connection'] / 1024:.1f} KiB."
+        f"connection: {opening['kernel_per_connection'] / 1024:.1f} KiB. {turned_away:,} connections were "
+        "turned away by a listener with a full queue, on the whole machine."
     )
-    phases = {name: document[name] for name in ("stub", "async") if name in document}
     return "\n\n".join(
         [text, _latencies(phases, document["settings"]), _resources(phases, opening), _goals(phases, opening)]
     )

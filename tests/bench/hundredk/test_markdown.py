@@ -4,7 +4,13 @@ from typing import Any
 
 from bench.hundredk.markdown import per_connection, render
 
-OPENING = {"seconds": 40.0, "per_second": 2500, "memory_before": 2**27, "kernel_per_connection": 8192}
+OPENING = {
+    "seconds": 40.0,
+    "per_second": 2500,
+    "memory_before": 2**27,
+    "kernel_per_connection": 8192,
+    "overflows": 0,
+}
 
 
 def phase(**changes: Any) -> dict[str, Any]:
@@ -13,6 +19,7 @@ def phase(**changes: Any) -> dict[str, Any]:
         "per_second": 17.0,
         "errors": {},
         "lost": 0,
+        "overflows": 7,
         "p50_ms": 1.0,
         "p99_ms": 9.0,
         "p99.9_ms": 20.0,
@@ -41,6 +48,7 @@ def test_memory_per_connection_is_what_the_proxy_grew_by() -> None:
 def test_goals_that_are_reached_are_told() -> None:
     assert page(phase()).count("goal reached:") == 3
     assert "| 8.0-11.0 |" in page(phase())
+    assert "7 connections were turned away" in page(phase())
 
 
 def test_each_goal_that_is_missed_is_told() -> None:
