@@ -64,11 +64,8 @@ def sockets() -> int:
 def overflows() -> int:
     """Connections that this machine's listeners have turned away since boot, as their queues were full.
 
-    Their clients took them for open, and send into the void until the kernel tries again, for seconds or minutes.
+    Their clients took them for open, and send into the void until the kernel tries again: for up to minutes.
     """
-    names, values = (
-        line.split()
-        for line in Path("/proc/net/netstat").read_text().splitlines()
-        if line.startswith("TcpExt:")
-    )
+    lines = Path("/proc/net/netstat").read_text().splitlines()
+    names, values = (line.split() for line in lines if line.startswith("TcpExt:"))
     return int(values[names.index("ListenOverflows")])
