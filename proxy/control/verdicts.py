@@ -15,7 +15,9 @@ from proxy.core.snapshot import Endpoint, Snapshot
 from proxy.store import StoreUnavailable, evidence
 from proxy.store.comparisons import Found
 
-INTERVAL: Final = 3.0  # seconds between two looks
+INTERVAL: Final = 3.0  # seconds between two looks, at least
+SHARE: Final = 0.1  # of the time may be spent on looking
+PATIENCE: Final = 5.0  # seconds that an answer waits for a look
 NOTHING: Final = Evidence("no evidence", 0, 0, 0, 1.0, ())
 
 
@@ -42,21 +44,22 @@ class Verdicts:
     def __init__(self, url: str, snapshot: Callable[[], Snapshot]) -> None:
         self._url = url
         self._snapshot = snapshot
-        self._looked = float("-inf")
+        self._next = float("-inf")
+        self._started = 0.0
         self._hash = ""
         self._looking: asyncio.Task[None] | None = None
         self.standings: dict[str, Standing] = {}
-        self.error = ""
+        self.error = "the comparisons are being read; ask again in a moment"
 
     def refresh(self) -> None:
         """Starts a look if the last one is old; what it finds is there the next time. Needs a loop."""
         self._start()
 
     async def current(self) -> None:
-        """Returns when `standings` are not old, or the store did not answer."""
+        """Returns when `standings` are not old, or that takes too long."""
         task = self._start()
         if task is not None:
-            await asyncio.shield(task)
+            await asyncio.wait({task}, timeout=PATIENCE)
 
     def summary(self, endpoint: str) -> dict[str, Any]:
         """What is said of an endpoint wherever its weight is shown."""
@@ -65,9 +68,9 @@ class Verdicts:
 
     def _start(self) -> asyncio.Task[None] | None:
         snapshot = self._snapshot()
-        old = time.monotonic() - self._looked >= INTERVAL or snapshot.hash != self._hash
-        if self._looking is None and old:
-            self._looked, self._hash = time.monotonic(), snapshot.hash
+        now = time.monotonic()
+        if self._looking is None and (now >= self._next or snapshot.hash != self._hash):
+            self._started, self._hash = now, snapshot.hash
             self._looking = asyncio.get_running_loop().create_task(self._look(snapshot))
             self._looking.add_done_callback(self._done)
         return self._looking
@@ -86,6 +89,8 @@ class Verdicts:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._looking = None
+        now = time.monotonic()
+        self._next = now + max(INTERVAL, (now - self._started) / SHARE)
 
 
 def summary(found: Evidence) -> dict[str, Any]:

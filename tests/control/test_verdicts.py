@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import asyncio
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from proxy.control import verdicts
+from proxy.control.state import State
+from proxy.store import evidence
+from proxy.store.comparisons import Found
+from tests.control.admin import planted
+
+NAME = "GET /a/{id}"
+
+
+def count_looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    looks: list[str] = []
+    real = evidence.everything
+
+    async def everything(url: str) -> Found:
+        looks.append(url)
+        return await real(url)
+
+    monkeypatch.setattr(evidence, "everything", everything)
+    return looks
+
+
+def test_many_askers_share_a_look_and_a_new_configuration_asks_for_another(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = count_looks(monkeypatch)
+
+    async def ask() -> None:
+        await asyncio.gather(*(state.verdicts.current() for _ in range(5)))
+        await state.verdicts.current()
+        assert len(looks) == 1
+        state.reloader.path.write_text(state.reloader.path.read_text().replace("12.5", "50"))
+        await state.reloader.reload("test")
+        await state.verdicts.current()
+        assert len(looks) == 2
+
+    asyncio.run(ask())
+
+
+def test_nobody_waits_long_for_a_look_and_that_none_was_done_is_said(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verdicts, "PATIENCE", 0.01)
+
+    async def everything(url: str) -> Found:
+        await free.wait()
+        return Found([], [])
+
+    async def ask() -> None:
+        await state.verdicts.current()
+        assert "being read" in state.verdicts.error
+        assert state.verdicts.standings == {}
+        free.set()
+        monkeypatch.setattr(verdicts, "PATIENCE", 60.0)
+        await state.verdicts.current()
+        assert state.verdicts.error == ""
+        assert list(state.verdicts.standings) == [NAME, "POST /b"]
+
+    free = asyncio.Event()
+    monkeypatch.setattr(evidence, "everything", everything)
+    asyncio.run(ask())
+
+
+def test_a_look_that_fails_keeps_what_was_known(state: State, tmp_path: Path) -> None:
+    snapshot = state.reloader.running.snapshot
+    planted.plant(snapshot.server.state, [planted.equal(planted.scope_of(snapshot, NAME))])
+
+    async def ask() -> None:
+        await state.verdicts.current()
+        (tmp_path / "state.comparisons.db").write_bytes(b"no database")
+        (tmp_path / "state.comparisons.db-wal").unlink(missing_ok=True)
+        state.verdicts._next = 0.0
+        await state.verdicts.current()
+
+    asyncio.run(ask())
+    assert "does not answer" in state.verdicts.error
+    assert state.verdicts.summary(NAME)["verdict"] == "likely equal"
+
+
+def test_what_is_no_longer_listed_is_shown_with_the_newest_of_all(state: State) -> None:
+    snapshot = state.reloader.running.snapshot
+    scope = planted.scope_of(snapshot, NAME)._replace(endpoint="POST /b (read-back)", rules="others")
+    found = Found([planted.equal(scope)], planted.traffic("GET /gone"))
+    standings = verdicts.standings(snapshot, found, date.today())
+    assert list(standings) == [NAME, "POST /b", "POST /b (read-back)", "GET /gone"]
+    assert standings["POST /b (read-back)"].evidence.verdict == "likely equal"
+    assert standings["GET /gone"].skipped == {"rate": 12}
