@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import psycopg
 import pytest
 
+from async_api import ownership as module
 from async_api.cache import Cache
 from async_api.config import Settings
 from async_api.database import Database
@@ -15,6 +17,7 @@ from async_api.outbox import Outbox
 from async_api.ownership import WRITES, Ownership, objection
 from tests.async_api.valkey import Valkey
 from tests.contract.fixtures import Ledger
+from tests.contract.servers import free_port
 
 
 def opened(url: str, redis: str) -> tuple[Database, Ownership]:
@@ -39,6 +42,49 @@ def test_a_database_without_the_migration_is_a_reason_to_refuse(
             await database.close()
 
     assert "cache_readers" in str(asyncio.run(scenario()))
+
+
+def test_a_lease_counts_once_all_older_transactions_have_ended(
+    new_ledger: Callable[[], Ledger], valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They may have changed rows when the triggers did not write yet."""
+    monkeypatch.setattr(module, "SETTLE", 0.1)
+    made = new_ledger()
+
+    async def scenario() -> list[str | None]:
+        database, ownership = opened(made.url, valkey.url)
+        await database.open()
+        assert ownership._outbox
+        with psycopg.connect(made.url) as older:
+            older.execute("UPDATE accounts SET name = name WHERE id = %s", [made.accounts()[0]])
+            found = [await ownership._renew(ownership._outbox)]
+            assert not ownership.active
+        found.append(await ownership._renew(ownership._outbox))
+        assert ownership.active
+        await database.close()
+        return found
+
+    assert asyncio.run(scenario()) == ["a transaction from before is still open", None]
+
+
+def test_what_redis_cannot_be_told_stays_for_two_minutes(new_ledger: Callable[[], Ledger]) -> None:
+    made = new_ledger()
+    count = "SELECT count(*) FROM cache_outbox"
+
+    async def scenario() -> None:
+        database, ownership = opened(made.url, f"redis://127.0.0.1:{free_port()}")
+        await database.open()
+        assert ownership._outbox
+        await ownership._outbox.extend(30)
+        made.execute("UPDATE accounts SET name = name WHERE id = %s", made.accounts()[0])
+        await ownership._outbox.drain()
+        assert made.execute(count) == [(1,)]
+        made.execute("UPDATE cache_outbox SET created_at = now() - interval '121 seconds'")
+        await ownership._outbox.drain()
+        assert made.execute(count) == [(0,)]
+        await database.close()
+
+    asyncio.run(scenario())
 
 
 def test_without_redis_it_is_refused(caplog: pytest.LogCaptureFixture) -> None:
