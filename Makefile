@@ -28,7 +28,7 @@ demo: $(STAMP)  ## the whole migration on real backends; ONCE=1 exits instead of
 	$(BIN)/strangler demo $(if $(ONCE),--once)
 
 test: check  ## lint, types, all tests
-	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadfile $(CHOSEN)
+	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder $(CHOSEN)
 	@$(if $(filter browser,$(LEFT_OUT)),echo "left out: the status page in a browser (Debian: apt-get install chromium chromium-driver)",:)
 	@$(if $(filter pgbouncer,$(LEFT_OUT)),echo "left out: async_api behind PgBouncer (Debian: apt-get install pgbouncer)",:)
 	@$(if $(filter prometheus,$(LEFT_OUT)),echo "left out: alert rules and a scrape by Prometheus (Debian: apt-get install prometheus)",:)

@@ -25,6 +25,7 @@ from bench.processes import Child, free_port, spawn, wait_for_port
 from bench.soak_clients import Clients
 from bench.soak_excuses import ASYNC, LEGACY, WORKER, Disturbance, Failure, excuse
 
+START = 60.0  # seconds that a process may take to come up, on a machine that is busy
 QUIESCENCE = 15.0  # seconds in which everything must be given back; pooled connections live for 4
 GROWTH = 24.0  # MiB per hour that a worker may grow
 JUDGED = 240.0  # seconds of samples after warm-up from which on growth is judged
@@ -62,12 +63,12 @@ class Soak:
         self.configure(0)
         serve = [sys.executable, "-m", "proxy", "serve", "--config", str(self.directory / "routing.yaml")]
         self.children["proxy"] = spawn("proxy", serve, self.directory, frozenset(os.sched_getaffinity(0)))
-        wait_for_port(self.children["proxy"], self.ports["admin"])
+        wait_for_port(self.children["proxy"], self.ports["admin"], START)
 
     def start_backend(self, name: str) -> None:
         argv = [sys.executable, "-m", "bench.soak_backend", "--port", str(self.ports[name])]
         self.children[name] = spawn(name, argv, self.directory, frozenset(os.sched_getaffinity(0)))
-        wait_for_port(self.children[name], self.ports[name])
+        wait_for_port(self.children[name], self.ports[name], START)
 
     def configure(self, weight: int) -> None:
         new = self.directory / "routing.yaml.new"

@@ -1,8 +1,37 @@
-"""Properties are about results, not about how long a busy machine takes to find them."""
+"""Properties are about results, not about how long a busy machine takes; and what is run first."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("project")
+
+# With `--dist loadfile --no-loadscope-reorder` files are handed out in this order. What takes longest goes
+# first, or one worker would be left alone with it at the end. The story of the demo mostly waits.
+LONGEST = (
+    "e2e/test_demo.py",
+    "contract/test_generated.py",
+    "faults",
+    "bench/test_soak.py",
+    "cli/test_restart.py",
+    "control/test_supervisor.py",
+    "contract",
+    "e2e",
+    "control",
+    "cli",
+)
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: _rank(item.path.relative_to(HERE)))
+
+
+def _rank(path: Path) -> int:
+    """Place in LONGEST of the file or its folder; behind all of them if it has none."""
+    places = [LONGEST.index(str(part)) for part in (path, *path.parents) if str(part) in LONGEST]
+    return min(places, default=len(LONGEST))

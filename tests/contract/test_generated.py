@@ -51,7 +51,7 @@ schema = schemathesis.openapi.from_path(str(Path(__file__).with_name("openapi.ya
 def test_answers_are_as_the_contract_says(
     case: Case[Any], legacy_server: Server, async_server: Server, proxy_at_50_server: Server, ledger: Ledger
 ) -> None:
-    """Generating costs far more than asking: each case is asked of all, behind the proxy where both take part."""
+    """Each case goes to all, as generating it costs more than asking; to the proxy where both take part."""
     _make_real(case.path_parameters, {"account_id": ledger.accounts()[0]})
     _make_real(case.path_parameters, {"payment_id": ledger.merchants[0]["payments"][0]})
     first, second = ledger.accounts()[:2]
