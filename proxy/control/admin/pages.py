@@ -70,7 +70,7 @@ class Pages:
             config=state.config(),
             phases=phases(state),
             unlisted=unlisted(state),
-            audit=state.audit()[:10],
+            audit=state.audit()[:5],
             unknown=self.unknown,
             metrics=METRICS,
             minutes=max(1, round(state.collector.evidence_seconds() / 60)),

@@ -38,7 +38,10 @@ class Answers(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One endpoint. `cells` are by backend: requests/s, errors, p50, p95, p99. `keys` is a sentence or ""."""
+    """One endpoint. `cells` are by backend: requests/s, errors, p50, p95, p99. `keys` is a sentence or "".
+
+    `asked`: whether there was any request since the proxy counts.
+    """
 
     name: str
     weight: float | str
@@ -49,6 +52,7 @@ class Row(NamedTuple):
     verdicts: tuple[Verdict, ...]
     charts: tuple[Sparkline, ...]
     keys: str
+    asked: bool
     answers: Answers | None = None
 
 
@@ -90,6 +94,7 @@ def _row(figures: dict[str, Any], hour: dict[str, Any]) -> Row:
         tuple(_verdict(figures["difference"].get(key), key) for key, _ in METRICS),
         _charts(hour),
         _keys(figures.get("keys"), figures["weight"]),
+        any(backends[name]["requests"] for name in BACKENDS),
         _answers(figures.get("comparison")),
     )
 

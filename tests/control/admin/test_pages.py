@@ -116,3 +116,11 @@ def test_it_is_said_when_every_idempotency_key_in_use_is_known(state: State) -> 
     ledger._claimed.take_over([KeysRow("POST /b", time.time() - 86_401)])
     assert client.get("/api/v1/endpoints").json()["endpoints"][1]["keys"]["seconds_left"] == 0
     assert "Every idempotency key in use is known: this may move." in client.get("/").text
+
+
+def test_an_endpoint_without_requests_takes_one_line(client: TestClient, state: State) -> None:
+    traffic(state)
+    asked, idle = client.get("/").text.split('data-endpoint="POST /b"')
+    assert "No request yet." not in asked
+    assert "No request yet." in idle
+    assert 'aria-label="figures of POST /b"' not in idle
