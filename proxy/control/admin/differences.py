@@ -12,12 +12,13 @@ from typing import Any, Final
 import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from proxy.config import add_rule
 from proxy.control.admin.differences_json import (
     field_json,
+    fields_csv,
     one_off_json,
     sample_json,
     scope_json,
@@ -105,15 +106,22 @@ class Differences:
         return JSONResponse({"endpoints": found, "error": verdicts.error or None})
 
     async def fields(self, request: Request) -> Response:
-        """Where something differed, most significant first; `?scope=ID` for other versions and rules."""
+        """Where something differed, most significant first; `?scope=ID` for other versions and rules.
+
+        `?format=csv` for a spreadsheet.
+        """
+        form = request.query_params.get("format", "json")
+        if form not in ("json", "csv"):
+            raise HTTPException(400, "format is not json or csv")
         looked = await self.look(request.path_params["endpoint"], request.query_params.get("scope"))
+        chosen = looked.chosen
+        found = [] if chosen is None else [field_json(each, chosen) for each in chosen.evidence.paths]
+        if form == "csv":
+            headers = {"content-disposition": 'attachment; filename="differences.csv"'}
+            return PlainTextResponse(fields_csv(found), headers=headers, media_type="text/csv")
         scopes = [scope_json(each, looked.current) for each in looked.tallies]
-        if looked.chosen is None:
-            return JSONResponse({"endpoint": looked.endpoint, "scope": None, "fields": [], "scopes": scopes})
-        found = [field_json(each, looked.chosen) for each in looked.chosen.evidence.paths]
-        return JSONResponse(
-            {"endpoint": looked.endpoint, "scope": looked.chosen.scope.id, "fields": found, "scopes": scopes}
-        )
+        scope = None if chosen is None else chosen.scope.id
+        return JSONResponse({"endpoint": looked.endpoint, "scope": scope, "fields": found, "scopes": scopes})
 
     async def samples(self, request: Request) -> Response:
         """Newest first: `?path=items[].id`, `?scope=ID`, `?limit=20`."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
+from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Any
+from typing import Any, Final
 
 from proxy.control.oneoff import OneOff
 from proxy.control.state import timestamp
@@ -11,6 +14,8 @@ from proxy.control.verdicts import Standing, summary
 from proxy.core.comparisons import Latency, Report, Sample, Shown, Side, Tally
 from proxy.core.noise import Mark, PathEvidence
 from proxy.core.snapshot import Endpoint
+
+COLUMNS: Final = ("path", "shape", "verdict", "differed", "rate", "b", "c", "p", "sees", "first", "last")
 
 
 def standing_json(standing: Standing, endpoint: Endpoint | None, today: date) -> dict[str, Any]:
@@ -80,6 +85,18 @@ def field_json(each: PathEvidence, found: Report) -> dict[str, Any]:
         "first": timestamp(first),
         "last": timestamp(last),
     }
+
+
+def fields_csv(found: Sequence[Mapping[str, Any]]) -> str:
+    """Values of `field_json` with a line of names. A spreadsheet must not take a path for a formula."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(COLUMNS)
+    for field in found:
+        path = field["path"]
+        shown = f"'{path}" if path[:1] in ("=", "+", "-", "@", "\t", "\r") else path
+        writer.writerow([shown, *(field[name] for name in COLUMNS[1:])])
+    return text.getvalue()
 
 
 def scope_json(tally: Tally, current: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -17,6 +18,7 @@ from proxy.control.admin.differences import AT_ONCE
 from proxy.control.oneoff import NotCompared, OneOff
 from proxy.control.reload import Change
 from proxy.control.state import State
+from proxy.core.noise import Mark
 from proxy.core.snapshot import Snapshot
 from tests.compare.backends import Reply, backend
 from tests.control.admin import planted
@@ -97,6 +99,23 @@ def test_fields_come_most_significant_first_and_other_versions_can_be_asked_for(
     assert (now["current"], before["current"], before["versions"]["async"]) == (True, False, "1.9")
     earlier = client.get(f"/api/v1/comparisons/{NAME}/fields?scope={before['scope']}").json()
     assert (earlier["scope"], earlier["fields"]) == (before["scope"], [])
+
+
+def test_fields_can_be_taken_into_a_spreadsheet(state: State) -> None:
+    snapshot = state.reloader.running.snapshot
+    tally = planted.differing(planted.scope_of(snapshot, NAME))
+    first = tally.paths[0]._replace(mark=Mark('=cmd("x")', False))
+    planted.plant(snapshot.server.state, [tally._replace(paths=(first, tally.paths[1]))])
+    client = TestClient(build(state), base_url=LOCAL)
+    answer = client.get(f"/api/v1/comparisons/{NAME}/fields?format=csv")
+    assert answer.headers["content-type"].startswith("text/csv")
+    names, fault, noise = csv.reader(answer.text.splitlines())
+    assert (names[0], fault[:4], noise[0]) == (
+        "path",
+        ['\'=cmd("x")', "False", "fault", "37"],
+        "updated_at",
+    )
+    assert client.get(f"/api/v1/comparisons/{NAME}/fields?format=xls").status_code == 400
 
 
 def test_samples_are_those_of_a_field_newest_first(state: State) -> None:
