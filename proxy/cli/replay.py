@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import date
 from itertools import islice
 from pathlib import Path
@@ -110,6 +111,10 @@ def _replay(snapshot: Snapshot, file: Path, about: Survey, options: Options, ask
     names = (options.headers, options.hosts, options.endpoints)  # of headers not the values: credentials
     of = identity(file, snapshot.hash, about.requests, *map(sorted, names), options.sandbox)
     found = _found(asked, of)
+    try:
+        found.save(asked.state, of)
+    except OSError as error:
+        fail(f"{asked.state}: {error.strerror}; --state names another place for it")
     started = time.monotonic()
     stopped = ""
     try:
@@ -164,7 +169,7 @@ def _run(
 
 
 class _Saver:
-    """Saves now and then."""
+    """Saves now and then; a disk that has become full ends no replay."""
 
     def __init__(self, found: Found, path: Path, of: str) -> None:
         self._found, self._path, self._of = found, path, of
@@ -172,7 +177,8 @@ class _Saver:
 
     def __call__(self) -> None:
         if time.monotonic() >= self._due:
-            self._found.save(self._path, self._of)
+            with suppress(OSError):
+                self._found.save(self._path, self._of)
             self._due = time.monotonic() + SAVE_EVERY
 
 

@@ -19,7 +19,7 @@ from proxy.compare.ask import Asked, Connections, Unanswered, ask
 from proxy.compare.kept import Place, document_of, redacted, redactor_for, sample
 from proxy.compare.once import endpoint_of
 from proxy.compare.replay_found import Compared, Found
-from proxy.compare.replay_source import Recorded
+from proxy.compare.replay_source import BadInput, Recorded
 from proxy.core.comparisons import Scope, fields_of, settings_hash
 from proxy.core.http1.grammar import Malformed
 from proxy.core.http1.request import RequestHead
@@ -110,7 +110,10 @@ class Replay:
         self._unanswered: list[tuple[int, str]] = []  # numbers and endpoints of those in a row
 
     async def run(self, recorded: Iterable[Recorded]) -> None:
-        """All that is not done yet. Raises Gone; cancelled, it leaves what was under way undone."""
+        """All that is not done yet. Cancelled, it leaves what was under way undone.
+
+        Raises Gone, and what reading the file raises.
+        """
         due = time.monotonic()
         try:
             async with asyncio.TaskGroup() as group:
@@ -125,8 +128,8 @@ class Replay:
                     await asyncio.sleep(max(0.0, due - time.monotonic()))
                     due = max(due + 1 / self._options.rate, time.monotonic() - 1)
                     await self._start(group, number, planned)
-        except* Gone as gone:
-            raise Gone(str(gone.exceptions[0])) from None
+        except* (Gone, BadInput, OSError) as errors:
+            raise errors.exceptions[0] from None
         finally:
             await self._connections.aclose()
         self._settle()

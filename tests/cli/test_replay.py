@@ -166,6 +166,7 @@ def test_headers_are_sent_and_writes_only_to_a_named_sandbox(tmp_path: Path) -> 
         ('{"method": "GET", "target": "/a"}', ("--concurrency", "0"), "--concurrency 0 is not"),
         ('{"method": "GET", "target": "/a"}', ("--endpoint", "GET /z"), "there are GET /a, GET /b"),
         ('{"method": "GET", "target": "/a"}', ("-H", "x"), "is not 'name: value'"),
+        ('{"method": "GET", "target": "/a"}', ("--state", "/nowhere/x"), "/nowhere/x: No such file"),
     ],
 )
 def test_bad_input_exits_2_and_sends_nothing(

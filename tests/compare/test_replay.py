@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
+
 import pytest
 
-from proxy.compare.replay import Options, Planned, Skip, plan
-from proxy.compare.replay_source import Recorded
+from proxy.compare.replay import Options, Planned, Replay, Skip, plan
+from proxy.compare.replay_found import Found
+from proxy.compare.replay_source import BadInput, Recorded
 from proxy.config import load_text
 
 TEXT = """
@@ -60,3 +64,15 @@ def test_a_sandbox_takes_writes_and_a_safe_post_needs_none() -> None:
     assert isinstance(found, Planned)
     assert (found.body, found.head.get(b"content-length")) == (b"{}", b"2")
     assert isinstance(plan(SNAPSHOT, OPTIONS, write._replace(target="/search")), Planned)
+
+
+@pytest.mark.parametrize("error", [BadInput("file:7: changed meanwhile"), OSError("gone")])
+def test_a_file_that_breaks_while_it_is_read_says_so(error: Exception) -> None:
+    def broken() -> Iterator[Recorded]:
+        yield recorded(skip="masked")
+        raise error
+
+    found = Found()
+    with pytest.raises(type(error), match=str(error)):
+        asyncio.run(Replay(SNAPSHOT, OPTIONS, found, lambda: None).run(broken()))
+    assert found.through == 1
