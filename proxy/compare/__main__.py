@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -15,7 +16,7 @@ import uvloop
 from proxy.compare import tracing
 from proxy.compare.process import Process
 
-NICE = 10  # what serves clients goes first
+NICE = 10
 
 
 def main() -> None:
@@ -29,10 +30,18 @@ def main() -> None:
     for noisy in ("httpx2", "httpcore2", "httpx", "httpcore"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; control tells us to end
-    os.nice(NICE)
+    _step_back()
     tracing.start()
     uvloop.run(_run(options.folder, socket.socket(fileno=options.fd)))
     tracing.close()
+
+
+def _step_back() -> None:
+    """What serves clients goes first, and is not interrupted whenever something is to be compared."""
+    os.nice(NICE)
+    if hasattr(os, "SCHED_BATCH"):
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 async def _run(folder: Path, control: socket.socket) -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from proxy.compare.gather import Batch, Gathering
@@ -25,7 +26,7 @@ LOOKUP: Final = 2.0  # seconds for one reading
 
 
 class Flusher:
-    """`url` is `server.state`. What can not be written is kept, as one batch, and tried again."""
+    """`url` is `server.state`. What can not be written is kept, as one batch, and tried again (`failing`)."""
 
     def __init__(self, url: str, gathering: Gathering, ttl: Callable[[], float]) -> None:
         self._url = url
@@ -34,18 +35,19 @@ class Flusher:
         self._engine: AsyncEngine | None = None
         self._pending: Batch | None = None
         self._forgot = 0.0
-        self._failing = False
+        self._stopping = asyncio.Event()
+        self.failing = False
 
     async def run(self) -> None:
-        """Until cancelled; what is gathered by then is written if the store lets it."""
-        try:
-            while True:
-                await self._open_and_write()
-                await asyncio.sleep(RETRY)
-        finally:
-            with contextlib.suppress(Exception):
-                async with asyncio.timeout(TIMEOUT), comparisons.opened(self._url) as engine:
-                    await self._write(engine)
+        """Until `stop`; what is gathered by then is written if the store lets it."""
+        while not self._stopping.is_set():
+            await self._open_and_write()
+            if not self._stopping.is_set():
+                await self._pause(RETRY)
+
+    def stop(self) -> None:
+        """Not by cancelling: of a write that is cut off nobody would know whether it took place."""
+        self._stopping.set()
 
     async def lookup(self, scope: Scope) -> Tally | None:
         """What the store has of a scope; None also if it does not answer."""
@@ -63,18 +65,31 @@ class Flusher:
         try:
             async with comparisons.opened(self._url) as engine:
                 self._engine = engine
-                while True:
+                while not self._stopping.is_set():
                     await self._write(engine)
-                    if self._failing:
+                    if self.failing:
                         log.info("the evidence is written again")
-                    self._failing = False
-                    await asyncio.sleep(INTERVAL)
+                    self.failing = False
+                    await self._pause(INTERVAL)
+                await self._write(engine)
         except Exception as error:  # whatever it is, comparing goes on
-            if not self._failing:
+            if not self.failing:
                 log.error("the evidence cannot be written (%s); trying again: see server.state", error)
-            self._failing = True
+            self.failing = True
         finally:
             self._engine = None
+
+    async def _add(self, engine: AsyncEngine, batch: Batch) -> None:
+        try:
+            async with asyncio.timeout(TIMEOUT), engine.begin() as connection:
+                await comparisons.add(connection, *batch)
+        except (DataError, IntegrityError) as error:  # it would be refused for ever
+            log.error("the evidence of a second is lost, the store refuses it: %s", error)
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
 
     async def _write(self, engine: AsyncEngine) -> None:
         """First what could not be written before, then what came since."""
@@ -82,8 +97,7 @@ class Flusher:
             if self._pending is None:
                 self._pending = self._gathering.take()
             if self._pending:
-                async with asyncio.timeout(TIMEOUT), engine.begin() as connection:
-                    await comparisons.add(connection, *self._pending)
+                await self._add(engine, self._pending)
             self._pending = None
         now = time.time()
         if now - self._forgot >= FORGET:

@@ -42,6 +42,7 @@ class Process:
         self._gathering = Gathering(time.time)
         self._comparer: Comparer | None = None
         self._ttl = 0.0
+        self._flusher: Flusher | None = None
         self._flushing: asyncio.Task[None] | None = None
         self._stopped = asyncio.Event()
 
@@ -73,9 +74,11 @@ class Process:
     async def _end(self, tasks: list[asyncio.Task[None]]) -> None:
         if self._comparer is not None:
             await self._comparer.close()
-        tasks += [self._flushing] if self._flushing is not None else []
         for task in tasks:
             task.cancel()
+        if self._flusher is not None and self._flushing is not None:
+            self._flusher.stop()
+            tasks.append(self._flushing)
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _on_tap(self, body: bytes) -> None:
@@ -100,9 +103,10 @@ class Process:
         snapshot = compile_document(message.config)
         self._ttl = snapshot.compare.ttl
         if self._comparer is None:
-            flusher = Flusher(message.state or snapshot.server.state, self._gathering, lambda: self._ttl)
-            self._flushing = asyncio.create_task(flusher.run())
-            self._comparer = Comparer(self._gathering, flusher.lookup, redaction_key(self._folder))
+            state = message.state or snapshot.server.state
+            self._flusher = Flusher(state, self._gathering, lambda: self._ttl)
+            self._flushing = asyncio.create_task(self._flusher.run())
+            self._comparer = Comparer(self._gathering, self._flusher.lookup, redaction_key(self._folder))
         self._comparer.apply(snapshot)
 
     async def _report(self, writer: asyncio.StreamWriter) -> None:
