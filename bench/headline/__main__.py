@@ -7,25 +7,18 @@ wait. Ends by itself, in about ten minutes. Exit 1 if a goal was missed.
 from __future__ import annotations
 
 import argparse
-import json
-import resource
-import signal
 import sys
-import tempfile
-import time
 from contextlib import ExitStack
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import report
 from bench.crowd.document import insert
+from bench.crowd.once import measure
 from bench.headline import charts, markdown, measures, parts, pydantics
 from bench.headline.capacity import Plan, capacity, waits
 from bench.headline.parts import Parts
 from bench.headline.relaycost import relay_cost
-from bench.processes import BenchError
 
 LEGACY_BOUND, ASYNC_BOUND = 800.0, 150.0
 FULL = Plan(think=10, settle=1.5, seconds=3.6, samples=150, precision=1.15)
@@ -111,28 +104,7 @@ def _numbers(text: str) -> list[float]:
 
 def main(argv: list[str] | None = None) -> int:
     options = parse(argv)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # children are stopped on the way out
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    started = time.monotonic()
-    try:
-        with ExitStack() as stack:
-            directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="headline-")))
-            found = run(stack, directory, options)
-    except BenchError as error:
-        print(f"headline: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    document = {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": report.machine(),
-        "took": round(time.monotonic() - started),
-        "settings": {name: str(value) for name, value in vars(options).items()},
-        **found,
-    }
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(document, indent=1) + "\n")
+    document = measure("headline", options, run)
     figures = markdown.render(document)
     print(f"{figures}\n\nwritten to {options.output} after {document['took']} s")
     if options.document:

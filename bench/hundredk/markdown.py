@@ -7,7 +7,8 @@ from typing import Any
 
 from bench.crowd.document import table
 
-GOAL_P99, GOAL_KIB = 150.0, 16.0
+GOAL_P99, GOAL_KIB = 150.0, 16.0  # milliseconds, and memory of the proxy per connection
+MISSED = "GOAL MISSED:"
 
 
 def render(document: Mapping[str, Any]) -> str:
@@ -75,6 +76,11 @@ def per_connection(phase: Mapping[str, Any], opening: Mapping[str, Any]) -> floa
     return grown / max(1, users) / 1024
 
 
+def reached(document: Mapping[str, Any]) -> bool:
+    """Whether no request failed, no connection was lost, and P99 and memory stayed within their goals."""
+    return MISSED not in render(document)
+
+
 def _goals(phases: Mapping[str, Any], opening: Mapping[str, Any]) -> str:
     lines = []
     for name, one in phases.items():
@@ -89,4 +95,4 @@ def _goals(phases: Mapping[str, Any], opening: Mapping[str, Any]) -> str:
 
 
 def _verdict(held: bool) -> str:
-    return "goal reached:" if held else "GOAL MISSED:"
+    return "goal reached:" if held else MISSED
