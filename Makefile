@@ -12,7 +12,7 @@ EMPTY :=
 CHOSEN = $(if $(LEFT_OUT),-m 'not ($(subst $(EMPTY) $(EMPTY), or ,$(LEFT_OUT)))')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check faults bench bench-headline bench-100k bench-conformance soak clean
+.PHONY: help setup demo test check faults compiled test-compiled bench bench-all bench-headline bench-100k bench-conformance soak clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -41,9 +41,29 @@ check: $(STAMP)  ## lint and types only
 faults: $(STAMP)  ## 20,000 writes and 200 faults, then the databases; FAULTS="--seed 2 --writes 1000"
 	$(BIN)/python -m tests.faults $(FAULTS)
 
-bench: $(STAMP)  ## cost of the data path beside nginx, HAProxy and Starlette + httpx
+# The proxy with its data path compiled by mypyc. Its sources stay as they are; `python -m proxy` runs those.
+COMPILED := build/compiled
+$(COMPILED)/.built: $(STAMP) hatch_build.py $(shell find proxy -name '*.py')
+	@command -v $(or $(CC),cc) >/dev/null || { echo "a C compiler is needed (Debian: apt-get install gcc python3-dev)"; exit 1; }
+	rm -rf build/wheel $(COMPILED)
+	HATCH_BUILD_HOOK_ENABLE_CUSTOM=true $(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation -w build/wheel .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-index --target $(COMPILED) build/wheel/*.whl
+	@touch $@
+
+compiled: $(COMPILED)/.built  ## a wheel with the data path as machine code, in build/wheel; needs a C compiler, takes about a minute
+
+test-compiled: $(COMPILED)/.built  ## the parser's and the edge's black-box tests against the compiled data path
+	PYTHONPATH=$(COMPILED) $(BIN)/pytest --import-mode=append -m 'not interpreted' -p tests.compiled \
+		tests/core/http1 tests/edge/test_smuggling.py tests/edge/test_exchange.py tests/edge/test_downstream.py \
+		tests/edge/test_upstream.py tests/edge/test_keyed.py tests/edge/test_tunnel.py tests/edge/test_fuzz.py
+
+bench: $(STAMP) $(if $(shell command -v $(or $(CC),cc)),$(COMPILED)/.built)  ## cost of the data path beside nginx, HAProxy and Starlette + httpx
 	$(BIN)/python -m bench
 	$(BIN)/python -m bench.writes
+
+bench-all: $(STAMP) $(if $(shell command -v $(or $(CC),cc)),$(COMPILED)/.built)  ## every scenario and probe; about 40 minutes; writes docs/performance.md
+	$(BIN)/python -m bench --scenario all --rounds 5 --seconds 2 --document docs/performance.md
+	-$(BIN)/python -m bench.instructions
 
 bench-headline: $(STAMP)  ## users that Flask and FastAPI bear, for I/O waits of 20 to 200 ms; about 12 minutes; writes docs/scale.md
 	$(BIN)/python -m bench.headline --document docs/scale.md

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from bench import report
+from bench import markdown, report
 from bench.measure import Round, check_answer, one_round
 from bench.probes import PROBES, Figures, Probe
 from bench.processes import BenchError, Cores, choose_cores
@@ -121,6 +121,8 @@ def run(options: argparse.Namespace) -> int:
     path = options.output or RESULTS / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
     report.write(path, {key: str(value) for key, value in vars(options).items()}, results, probed)
     print(f"\nmedian of {options.rounds} interleaved rounds of {options.seconds} s; written to {path}")
+    if options.document is not None:
+        markdown.update(options.document, path)
     for name, why in bench.missing.items():
         print(f"LEFT OUT: {name}: {why}")
     return 1 if bench.missing else 0
@@ -146,6 +148,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         metavar="NAME[,NAME]",
         help=f"of {', '.join([*SCENARIOS, *PROBES])}, or all ({','.join(DEFAULT)})",
     )
+    parser.add_argument("--document", type=Path, help="Markdown file whose figures are replaced by these")
     parser.add_argument("--output", type=Path, help="JSON file to write (bench/results/<time>.json)")
     return parser.parse_args(argv)
 

@@ -9,7 +9,7 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 from typing import Any
 
 from bench.probes import PROBES
@@ -50,13 +50,15 @@ def between(text: str, figures: str, first: str, last: str) -> str:
 
 def _scenario(name: str, results: Mapping[str, Mapping[str, Any]]) -> str:
     peers = [peer for peer in ("nginx", "haproxy") if peer in results]
-    rows = [["", *COLUMNS, "CPU min-max", "failed", *(f"CPU / {peer}" for peer in peers)]]
+    rows = [["", *COLUMNS, "CPU quartiles", "CPU min-max", "failed", *(f"CPU / {peer}" for peer in peers)]]
     for target, result in results.items():
         cells = [format(result["median"][column], spec) for column, spec in COLUMNS.items()]
         cpu = [one["user"] + one["system"] for one in result["rounds"]]
         failed = sum(one["errors"] for one in result["rounds"])
         ratios = [result["cpu_ratio"][peer] for peer in peers]
-        rows.append([target, *cells, f"{min(cpu):,.1f}-{max(cpu):,.1f}", str(failed), *ratios])
+        low, _, high = quantiles(cpu, method="inclusive") if len(cpu) > 1 else [*cpu, *cpu, *cpu]
+        spread = [f"{low:,.1f}-{high:,.1f}", f"{min(cpu):,.1f}-{max(cpu):,.1f}"]
+        rows.append([target, *cells, *spread, str(failed), *ratios])
     return f"**{SCENARIOS[name].title}** (`{name}`)\n\n{table(rows)}"
 
 
@@ -91,11 +93,16 @@ def table(rows: Iterable[Sequence[str]]) -> str:
     return "\n".join([header, "|---" + "|--:" * (columns - 1) + "|", *body])
 
 
+def update(document: Path, results: Path) -> None:
+    """Puts the figures of a run, a JSON file, between the markers of the document."""
+    document.write_text(replace(document.read_text(), render(json.loads(results.read_text()))))
+
+
 def main() -> None:
     if len(sys.argv) != 3:
         raise SystemExit("usage: python -m bench.markdown RESULTS.json DOCUMENT.md")
     results, document = map(Path, sys.argv[1:])
-    document.write_text(replace(document.read_text(), render(json.loads(results.read_text()))))
+    update(document, results)
 
 
 if __name__ == "__main__":

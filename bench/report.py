@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import sysconfig
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -86,8 +87,16 @@ def machine() -> dict[str, Any]:
         "cpu": ", ".join(sorted(models)) or platform.machine(),
         "cores": os.cpu_count(),
         "kernel": platform.release(),
-        "python": platform.python_version(),
+        "python": f"{platform.python_version()} ({optimised()})",
     }
+
+
+def optimised(options: str | None = None) -> str:
+    """How this interpreter was built, by its configure script: PGO makes it a fifth faster."""
+    if options is None:
+        options = str(sysconfig.get_config_var("CONFIG_ARGS") or "")
+    pgo = "with PGO" if "--enable-optimizations" in options else "without PGO"
+    return f"{pgo}, {'with' if '--with-lto' in options else 'without'} LTO"
 
 
 def _ratios(rounds: Sequence[Round], results: Mapping[str, Sequence[Round]]) -> list[str]:

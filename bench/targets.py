@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import configs
+from bench import compiled, configs
 from bench.processes import BenchError, Child, Cores, free_port, spawn, wait_for_port
 
 APT = {"nginx": "nginx-light", "haproxy": "haproxy", "caddy": "caddy", "wrk": "wrk", "strace": "strace"}
@@ -107,8 +107,24 @@ def strangler(site: Site, name: str = "strangler", environment: dict[str, str] |
     return _spawn(name, port, argv, site, environment)
 
 
+def _compiled(site: Site) -> Target:
+    """The proxy as `make compiled` builds it."""
+    stale = next(compiled.stale(), None)
+    if stale is not None:
+        raise BenchError(
+            f"{stale} is not in build/compiled as it is now; `make compiled` (needs a C compiler)"
+        )
+    return strangler(site, "strangler", {"PYTHONPATH": str(compiled.SITE)})
+
+
+def _pure(site: Site) -> Target:
+    """The proxy as its sources, which is what an editable install runs."""
+    return strangler(site, "pure")
+
+
 STARTERS: dict[str, Callable[[Site], Target]] = {
-    "strangler": strangler,
+    "strangler": _compiled,
+    "pure": _pure,
     "nginx": _nginx,
     "haproxy": _haproxy,
     "caddy": _caddy,

@@ -33,6 +33,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "bench.crowd": ("bench", "proxy.cli.demo.postgres"),
     "bench.headline": ("bench", "async_api.models"),
     "bench.hundredk": ("bench",),
+    "bench.instructions": ("bench", "proxy.config", "proxy.edge"),
     "bench.writes": ("bench", "proxy.cli.demo.postgres"),
 }
 

@@ -89,9 +89,8 @@ def response_block(response: ResponseHead, served_by: BackendName | None) -> byt
         block = response.raw
     else:
         bodiless = response.status == 204 or response.length == CHUNKED
-        block = response.without(
-            _response_dropped(tuple(special), response.connection, served_by is not None, bodiless)
-        )
+        dropped = _response_dropped(tuple(special), response.connection, served_by is not None, bodiless)
+        block = response.without(dropped) if dropped else response.raw
     if served_by is None:
         return b"HTTP/1.1 %b\r\n%b" % (response.line, block)
     return b"HTTP/1.1 %b\r\n%b%b" % (response.line, block, SERVED_BY[served_by])

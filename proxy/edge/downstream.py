@@ -231,6 +231,7 @@ class ClientConnection(Connection):
         if complete:
             self._body = None
             self._buffer = body.rest
+            exchange.request_trailers = body.trailers
             if self._writable:
                 self.deadline = NEVER
         else:

@@ -46,6 +46,7 @@ class Exchange(Attempts):
         "head",
         "keep_alive",
         "method",
+        "request_trailers",
         "response_timeout",
         "started",
         "status",
@@ -83,6 +84,7 @@ class Exchange(Attempts):
         self._body: list[bytes] = []
         self._buffered = 0
         self._encode_request = False
+        self.request_trailers: Pairs | None = None
         self._encode_response = False
         self._coding: compression.Body | None = None
         self.trace: Trace | None = None
@@ -191,7 +193,8 @@ class Exchange(Attempts):
         return request_head(self.head, block, added, own_id)
 
     def _encoded_request(self, data: bytes, complete: bool) -> bytes:
-        return encode(data, complete, []) if self._encode_request else data
+        """A body that was buffered whole goes with its length, and has no place for trailers."""
+        return encode(data, complete, self.request_trailers or []) if self._encode_request else data
 
     def _stream(self, data: bytes, complete: bool) -> None:
         connection = self.upstream

@@ -22,7 +22,7 @@ def document(tmp_path: Path) -> dict[str, object]:
 
 def test_figures_become_tables_and_a_chart(document: dict[str, object]) -> None:
     lines = markdown.render(document).splitlines()
-    assert "| strangler | 1,000 | 1.00 | 2.00 | 60.0 | 50.0-90.0 | 3 | 2.00 | 1.50 |" in lines
+    assert "| strangler | 1,000 | 1.00 | 2.00 | 60.0 | 55.0-75.0 | 50.0-90.0 | 3 | 2.00 | 1.50 |" in lines
     assert "| nginx | 2.00 |" in lines
     assert "  bar [60.0, 30.0, 40.0]" in lines
     header = next(line for line in lines if line.startswith("|  | req/s"))
@@ -43,3 +43,13 @@ def test_a_document_without_markers_is_refused() -> None:
 def test_the_real_document_has_the_markers() -> None:
     path = Path(__file__).parent.parent.parent / "docs/performance.md"
     assert markdown.replace(path.read_text(), "new")
+
+
+def test_one_round_has_no_spread(tmp_path: Path) -> None:
+    path, text = tmp_path / "run.json", tmp_path / "page.md"
+    text.write_text(TEXT)
+    settings = {"rounds": "1", "seconds": "4", "connections": "64"}
+    report.write(path, settings, {"keys": {"nginx": RESULTS["nginx"][:1]}}, {})
+    markdown.update(text, path)
+    assert "old" not in text.read_text()
+    assert "| nginx | " in text.read_text()

@@ -464,3 +464,22 @@ def test_an_exchange_is_observed_once_with_everything_known(stage: Stage) -> Non
     stats = edge.call(edge.services.stats)
     assert [sum(row.counts) for row in stats.latencies] == [3]
     assert eventually(lambda: edge.call(edge.services.stats).connections == 0, "clients gone")
+
+
+def test_trailers_of_a_request_that_streams_reach_the_upstream(stage: Stage) -> None:
+    seen: list[bytes] = []
+
+    def serve(wire: Wire, number: int) -> None:
+        seen.append(wire.read_until(b"\r\n\r\n"))
+        seen.append(wire.read_until(b"0\r\n") + wire.read_until(b"\r\n\r\n"))
+        wire.send(ok())
+
+    edge = stage.edge(stage.upstream(serve).url, endpoints=ON_LEGACY)
+    with contextlib.closing(edge.connect()) as client:
+        chunk = b"14000\r\n" + b"x" * 0x14000 + b"\r\n"
+        client.send(b"POST /w HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk)
+        eventually(lambda: bool(seen))  # the head: from here on it streams
+        client.send(b"0\r\nX-Sum: 1\r\nContent-Length: 9\r\nX-Forwarded-For: 1\r\n\r\n")
+        assert client.response().status == 200
+        assert b"transfer-encoding: chunked" in seen[0].lower()
+        assert seen[1] == chunk + b"0\r\nX-Sum: 1\r\n\r\n"

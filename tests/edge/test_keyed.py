@@ -386,6 +386,7 @@ def test_a_store_that_cannot_be_opened_refuses_keyed_writes(
     assert bench.post().status == 201
 
 
+@pytest.mark.interpreted
 def test_a_fault_before_the_request_was_sent_ends_the_exchange(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -401,6 +402,7 @@ def test_a_fault_before_the_request_was_sent_ends_the_exchange(
     bench.edge.errors.clear()
 
 
+@pytest.mark.interpreted
 def test_a_fault_after_the_answer_ends_the_exchange_and_the_key_is_unknown(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from proxy.core.http1.chunked import ChunkedDecoder
-from proxy.core.http1.grammar import Malformed
+from proxy.core.http1.grammar import FieldName, Malformed, Pairs
 
 
 class BodyReader:
-    """Fed with what follows the head; after `done`, `rest` holds what came behind the body."""
+    """Fed with what follows the head.
 
-    __slots__ = ("_decoder", "_left", "_limit", "_received", "done", "rest")
+    After `done`, `rest` holds what came behind the body, and `trailers` those that may be passed on: none
+    that means something to a proxy, as nobody looks at it here (RFC 9110 section 6.5.1).
+    """
+
+    __slots__ = ("_decoder", "_left", "_limit", "_received", "done", "rest", "trailers")
 
     def __init__(self, length: int, chunked: bool, limit: int) -> None:
         """`length` in bytes, if not chunked; `limit` on what may come decoded, 0 for none."""
@@ -19,6 +23,7 @@ class BodyReader:
         self._received = 0
         self.done = False
         self.rest = b""
+        self.trailers: Pairs = []
 
     def feed(self, data: bytes) -> bytes:
         """The body's bytes in `data`, decoded. Raises Malformed with status 400 or 413."""
@@ -35,4 +40,6 @@ class BodyReader:
             raise Malformed(413, "body_too_large", f"the body is over {self._limit} bytes")
         self.done = decoder.done
         self.rest = decoder.rest
+        if decoder.trailers:
+            self.trailers = [pair for pair in decoder.trailers if not FieldName(pair[0].lower()).special]
         return piece

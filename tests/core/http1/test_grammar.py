@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import contextlib
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.core.http1 import grammar
 from proxy.core.http1.grammar import FieldBlock, Malformed, split_list
 
 BLOCK = FieldBlock(b"Host: h\r\nX-A:  1 \t\r\nx-a:2,, 3\r\nHostile: x\r\nEmpty:\r\nA: Host: no\r\n")
@@ -83,3 +85,46 @@ def test_finding_and_cutting_agree_with_taking_apart(
 def test_any_bytes_are_a_block_or_malformed(data: bytes) -> None:
     with contextlib.suppress(Malformed):
         assert FieldBlock(data).raw == data
+
+
+_reference = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\r\n)*").fullmatch
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                b"A",
+                b"x-b",
+                b"a b",
+                b"",
+                b":",
+                b": ",
+                b"\t",
+                b"\r\n",
+                b"\r",
+                b"\n",
+                b"\x00",
+                b"\x7f",
+                b"\xff",
+                b"1",
+            ]
+        ),
+        max_size=12,
+    ).map(b"".join)
+)
+def test_a_block_is_accepted_exactly_if_the_grammar_of_rfc_9112_has_it(block: bytes) -> None:
+    accepted = True
+    try:
+        FieldBlock(block)
+    except Malformed:
+        accepted = False
+    assert accepted == (_reference(block) is not None)
+
+
+def test_made_up_names_do_not_fill_memory() -> None:
+    for number in range(2 * grammar.MAX_NAMES):
+        assert FieldBlock(b"X-%d: 1\r\n" % number).get(b"x-%d" % number) == b"1"
+    assert FieldBlock(b"X%b: 1\r\n" % (b"a" * 1000)).raw
+    assert len(grammar._names) <= grammar.MAX_NAMES
+    assert max(map(len, grammar._names)) <= grammar.MAX_NAME
