@@ -18,6 +18,7 @@ from pathlib import Path
 from bench.conformance.upstream import Upstream
 from bench.processes import BenchError, Child, free_port, spawn, wait_for_port
 
+START = 60.0  # seconds that a proxy may take to come up
 LIMITS = "header_bytes: 4KiB, headers: 20, target_bytes: 1KiB, body_bytes: 64KiB"
 _STRANGLER = """\
 server:
@@ -133,7 +134,7 @@ def start(name: str, directory: Path) -> Proxy:
     child = spawn(name, argv(place, config), place, frozenset(os.sched_getaffinity(0)))
     proxy = Proxy(name, release(), port, upstream, child)
     try:
-        wait_for_port(child, port)
+        wait_for_port(child, port, START)
     except BenchError:
         proxy.stop()
         raise
