@@ -18,7 +18,7 @@ from proxy.control.listener import listen
 from proxy.core.snapshot import Server
 
 VARIABLE = "STRANGLER_PREFLIGHT"
-TIMEOUT = 30.0  # seconds
+TIMEOUT = 50.0  # seconds; `strangler restart` waits 60 for the answer
 LINES = 20  # of what the new code says
 
 
