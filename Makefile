@@ -12,7 +12,7 @@ EMPTY :=
 CHOSEN = $(if $(LEFT_OUT),-m 'not ($(subst $(EMPTY) $(EMPTY), or ,$(LEFT_OUT)))')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check faults compiled test-compiled bench bench-all bench-headline bench-100k bench-conformance soak clean
+.PHONY: help setup demo test check faults compiled test-compiled bench bench-all bench-headline bench-100k bench-conformance bench-hotread soak clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -73,6 +73,9 @@ bench-100k: $(STAMP)  ## 100,000 connections open at once through the proxy; abo
 
 bench-conformance: $(STAMP)  ## odd and hostile bytes to this proxy, nginx and HAProxy; writes docs/conformance.md
 	$(BIN)/python -m bench.conformance docs/conformance.md
+
+bench-hotread: $(STAMP)  ## what collapsing and Redis bring where many ask for the same; one minute, into docs/caching.md
+	$(BIN)/python -m bench.hotread --into docs/caching.md
 
 soak: $(STAMP)  ## mixed traffic while weights flip and processes are killed; MINUTES=10 SEED=1
 	$(BIN)/python -m bench.soak --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1)

@@ -13,25 +13,16 @@ import random
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import NamedTuple, TypeVar, cast
-
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import MaxConnectionsError, RedisError
+from typing import NamedTuple
 
 from async_api import metrics
-from async_api.breaker import Breaker
+from async_api.commands import Commands
 from async_api.config import Settings
-from async_api.deadline import Deadline
 
-FAILURES, OPEN_FOR = 3, 2.0  # in a row; seconds
 JITTER = 0.1
 GENERATION_TTL = 86_400  # seconds; a generation that ran out is a new one
 LOCK_TTL = 1_000  # milliseconds
 POLL, POLLS = 0.01, 10  # seconds; how often the others look for what one of them fetches
-
-T = TypeVar("T")
 
 Reply = list[bytes | None]
 
@@ -48,19 +39,16 @@ Load = Callable[[], Awaitable[Found]]
 
 class Cache:
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
-        self._timeout = settings.cache_timeout
         self._clock = clock
-        self._breaker = Breaker(FAILURES, OPEN_FOR)
-        self._redis = Redis.from_url(
-            settings.redis_url,
-            max_connections=settings.cache_connections,
-            socket_timeout=None,  # one limit for all of a call instead, see _call
-            socket_connect_timeout=settings.cache_timeout,
-            retry=Retry(NoBackoff(), 0),
-        )
+        self._commands = Commands(settings)
+
+    @property
+    def resting(self) -> bool:
+        """Whether Redis is left alone at the moment."""
+        return self._commands.resting
 
     async def close(self) -> None:
-        await self._redis.aclose()
+        await self._commands.close()
 
     async def fetch(self, what: str, name: str, load: Load) -> bytes:
         """The value kept under `name`, else what `load` finds; for what is always kept.
@@ -80,7 +68,7 @@ class Cache:
             return await self._load(name, load) if value is None else value
         finally:
             if locked:
-                await self._call(lambda: self._redis.delete(lock))
+                await self._commands.run(("DEL", lock))
 
     async def fetch_if_kept(self, what: str, name: str, load: Load) -> bytes:
         """As `fetch`, for what may turn out not to be kept: then nobody waits for anybody."""
@@ -105,16 +93,8 @@ class Cache:
 
     async def forget(self, tags: Sequence[str]) -> bool:
         """Ends the generations of these tags; False if Redis could not be told."""
-        fresh = {tag: _generation() for tag in tags}
-
-        async def replace() -> bool:
-            async with self._redis.pipeline(transaction=False) as pipeline:
-                for tag, generation in fresh.items():
-                    pipeline.set(tag, generation, ex=GENERATION_TTL)
-                await pipeline.execute()
-            return True
-
-        return await self._call(replace) is True
+        sets = [("SET", tag, _generation(), "EX", GENERATION_TTL) for tag in tags]
+        return await self._commands.run(*sets) is not None
 
     async def _load(self, name: str, load: Load, generation: bytes = b"") -> bytes:
         began = self._clock()
@@ -122,7 +102,7 @@ class Cache:
         if found.keep > 0:
             end = began + found.keep * random.uniform(1 - JITTER, 1)
             value = generation + found.value
-            await self._call(lambda: self._redis.set(name, value, pxat=int(end * 1000)))
+            await self._commands.run(("SET", name, value, "PXAT", int(end * 1000)))
         return found.value
 
     async def _get(self, what: str, names: list[str], tagged: bool = False) -> Reply | None:
@@ -137,32 +117,20 @@ class Cache:
         return reply
 
     async def _mget(self, names: list[str]) -> Reply | None:
-        reply = await self._call(lambda: self._redis.mget(names))
-        return cast(Reply | None, reply)  # bytes, since nothing asks for them to be decoded
+        replies = await self._commands.run(("MGET", *names))
+        return None if replies is None else replies[0]
 
     async def _begin(self, tag: str) -> bytes | None:
         """A generation for a tag without one; of several that begin it at once, the first one's."""
-
-        async def begin() -> bytes | None:
-            async with self._redis.pipeline(transaction=False) as pipeline:
-                pipeline.set(tag, _generation(), nx=True, ex=GENERATION_TTL)
-                pipeline.get(tag)
-                begun: bytes | None = (await pipeline.execute())[1]
-                return begun
-
-        return await self._call(begin)
+        replies = await self._commands.run(
+            ("SET", tag, _generation(), "NX", "EX", GENERATION_TTL), ("GET", tag)
+        )
+        return None if replies is None else replies[1]
 
     async def _lock(self, name: str, lock: str) -> tuple[bool, bytes | None]:
         """Whether the lock is ours now, and the value, which may have come since it was missed."""
-
-        async def lock_and_get() -> tuple[bool, bytes | None]:
-            async with self._redis.pipeline(transaction=False) as pipeline:
-                pipeline.set(lock, b"1", nx=True, px=LOCK_TTL)
-                pipeline.get(name)
-                taken, value = await pipeline.execute()
-                return bool(taken), value
-
-        return await self._call(lock_and_get) or (False, None)
+        replies = await self._commands.run(("SET", lock, b"1", "NX", "PX", LOCK_TTL), ("GET", name))
+        return (False, None) if replies is None else (bool(replies[0]), replies[1])
 
     async def _wait(self, name: str, lock: str) -> bytes | None:
         """What the holder of the lock comes back with, if it does soon."""
@@ -172,24 +140,6 @@ class Cache:
             if reply is None or reply[0] is not None or reply[1] is None:
                 return None if reply is None else reply[0]
         return None
-
-    async def _call(self, command: Callable[[], Awaitable[T]]) -> T | None:
-        """What Redis answers; None if it did not in time, or is left alone at the moment."""
-        if not self._breaker.admits():
-            return None
-        try:
-            async with Deadline(self._timeout):
-                reply = await command()
-        except MaxConnectionsError:  # busy here, not broken there
-            return None
-        except (RedisError, OSError, TimeoutError):
-            metrics.CACHE_FAILURES.inc()
-            self._breaker.failure()
-            reply = None
-        else:
-            self._breaker.success()
-        metrics.CACHE_OPEN.set(self._breaker.is_open)
-        return reply
 
 
 def _generation() -> bytes:

@@ -43,7 +43,6 @@ class Settings(BaseSettings):
     cache_timeout: Annotated[float, Field(gt=0, le=1)] = (
         0.02  # seconds for a call to Redis, connecting included
     )
-    cache_connections: Annotated[int, Field(ge=1)] = 64  # to Redis; beyond it the cache is skipped
     cache_key_ttl: Annotated[float, Field(gt=0, le=300)] = (
         30.0  # seconds that a revoked API key may still work
     )

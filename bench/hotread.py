@@ -146,7 +146,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="bench.hotread", description=__doc__)
     parser.add_argument("--clients", type=int, default=64, help="at a time (default %(default)s)")
     parser.add_argument("--seconds", type=float, default=5.0, help="for each row (default %(default)s)")
-    print(table(run(parser.parse_args(arguments))))
+    parser.add_argument("--into", type=Path, help="a document to put the table into, such as docs/caching.md")
+    options = parser.parse_args(arguments)
+    figures = table(run(options))
+    print(figures)
+    if options.into:
+        document.insert(options.into, "bench-hotread", figures)
 
 
 if __name__ == "__main__":

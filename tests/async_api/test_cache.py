@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from async_api import cache as module
-from async_api.breaker import Breaker
+from async_api import commands
 from async_api.cache import Cache, Found
 from async_api.config import Settings
 from tests.async_api.valkey import Valkey
@@ -193,7 +193,9 @@ METHODS = {
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_dead_redis_costs_three_attempts_and_no_error(method: str) -> None:
+def test_a_dead_redis_costs_three_attempts_and_no_error(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "REST", 60)
+
     async def scenario() -> None:
         source, attempts = Source(), 0
 
@@ -208,7 +210,7 @@ def test_a_dead_redis_costs_three_attempts_and_no_error(method: str) -> None:
             for number in range(1, 51):
                 assert await METHODS[method](cache, source) == str(number).encode()
             assert await cache.forget(["tag"]) is False
-        assert attempts == module.FAILURES
+        assert attempts == commands.FAILURES
 
     run(scenario())
 
@@ -224,7 +226,7 @@ def test_a_port_where_nobody_listens_is_no_error_either() -> None:
 def test_a_hung_redis_is_left_alone_and_used_again_when_it_answers(
     valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "OPEN_FOR", 0.05)
+    monkeypatch.setattr(commands, "REST", 0.05)
 
     async def scenario() -> None:
         source = Source()
@@ -232,9 +234,9 @@ def test_a_hung_redis_is_left_alone_and_used_again_when_it_answers(
             with valkey.hung():
                 answers = [await cache.fetch("x", f"name {n}", source) for n in range(5)]
                 assert answers == [b"1", b"2", b"3", b"4", b"5"]
-                assert cache._breaker.is_open
+                assert cache.resting
             async with asyncio.timeout(10):
-                while cache._breaker.is_open:
+                while cache.resting:
                     await cache.fetch_if_kept("x", "again", source)
                     await asyncio.sleep(0.01)
             last = await cache.fetch("x", "again", source)
@@ -245,7 +247,7 @@ def test_a_hung_redis_is_left_alone_and_used_again_when_it_answers(
 
 def test_cancelled_readers_never_leave_their_reply_to_others(valkey: Valkey) -> None:
     async def scenario() -> None:
-        async with opened(valkey.url, cache_connections=2) as cache:
+        async with opened(valkey.url) as cache:
             for number in range(10):
                 valkey.client.set(str(number), f"value {number}")
             for _ in range(50):
@@ -260,30 +262,28 @@ def test_cancelled_readers_never_leave_their_reply_to_others(valkey: Valkey) -> 
     run(scenario())
 
 
-def test_more_readers_than_connections_ask_the_source(valkey: Valkey) -> None:
+def test_what_comes_at_the_same_time_travels_together(valkey: Valkey) -> None:
     async def scenario() -> None:
-        source = Source(keep=0)
-        async with opened(valkey.url, cache_connections=2) as cache:
-            answers = await asyncio.gather(*(cache.fetch_if_kept("x", "name", source) for _ in range(50)))
-            assert len(set(answers)) == 50
-            assert not cache._breaker.is_open
+        async with opened(valkey.url) as cache:
+            before = int(valkey.client.info("stats")["total_connections_received"])
+            names = [str(number) for number in range(500)]
+            sources = [Source() for _ in names]
+            for _ in range(2):
+                await asyncio.gather(*map(cache.fetch, names, names, sources))
+            assert {source.calls for source in sources} == {1}
+            assert int(valkey.client.info("stats")["total_connections_received"]) == before + 1
 
     run(scenario())
 
 
-def test_the_breaker_tries_one_call_at_a_time() -> None:
-    now = 0.0
-    breaker = Breaker(failures=2, open_for=10, clock=lambda: now)
-    for _ in range(2):
-        assert breaker.admits()
-        breaker.failure()
-    assert breaker.is_open
-    assert not breaker.admits()
-    now = 10.0
-    assert [breaker.admits() for _ in range(3)] == [True, False, False]
-    breaker.failure()
-    assert not breaker.admits()
-    now = 20.0
-    assert breaker.admits()
-    breaker.success()
-    assert [breaker.admits() for _ in range(3)] == [True] * 3
+def test_a_command_that_redis_refuses_is_a_miss_for_its_caller_alone(valkey: Valkey) -> None:
+    async def scenario() -> None:
+        valkey.client.config_set("maxmemory", "1")
+        try:
+            async with opened(valkey.url) as cache:
+                assert await cache.fetch("x", "name", Source()) == b"1"
+                assert not cache.resting
+        finally:
+            valkey.client.config_set("maxmemory", "0")
+
+    run(scenario())
