@@ -18,12 +18,13 @@ OURS = ("proxy", "legacy_flask", "async_api", "fx_provider", "bench")
 ALLOWED: dict[str, tuple[str, ...]] = {
     "proxy": ("proxy",),  # __init__ and __main__
     "proxy.telemetry": (),
+    "proxy.logs": (),
     "proxy.core": (),
     "proxy.config": ("proxy.core",),
     "proxy.store": ("proxy.core",),
-    "proxy.edge": ("proxy.core", "proxy.config", "proxy.store", "proxy.telemetry"),
-    "proxy.control": ("proxy.core", "proxy.config", "proxy.store"),
-    "proxy.compare": ("proxy.core", "proxy.config", "proxy.store", "proxy.telemetry"),
+    "proxy.edge": ("proxy.core", "proxy.config", "proxy.store", "proxy.logs", "proxy.telemetry"),
+    "proxy.control": ("proxy.core", "proxy.config", "proxy.store", "proxy.logs"),
+    "proxy.compare": ("proxy.core", "proxy.config", "proxy.store", "proxy.logs", "proxy.telemetry"),
     "proxy.cli": ("proxy",),
     "legacy_flask": (),
     "async_api": (),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from proxy import logs
 from proxy.cli.errors import fail, render
 from proxy.cli.oneoff import one_off
 from proxy.config import ConfigErrors, read_text
@@ -17,7 +18,15 @@ from proxy.control.main import run
 @click.option(
     "--config", "file", required=True, type=click.Path(path_type=Path), help="The routing.yaml to serve."
 )
-def serve(file: Path) -> None:
+@click.option(
+    "--log-format",
+    type=click.Choice(logs.FORMATS),
+    default="console",
+    show_default=True,
+    envvar=logs.VARIABLE,
+    help="Lines for people, or one JSON object per line.",
+)
+def serve(file: Path, log_format: logs.Format) -> None:
     """Run the proxy and its admin port in the foreground; the log goes to standard error.
 
     Saving the file is enough for a change to take effect; so is SIGHUP. A wrong file changes nothing and is
@@ -26,7 +35,9 @@ def serve(file: Path) -> None:
 
     \b
     strangler serve --config routing.yaml
+    strangler serve --config routing.yaml --log-format json
     """
+    logs.choose(log_format)
     try:
         run(file, one_off=one_off)
     except ConfigErrors as errors:

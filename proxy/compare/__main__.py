@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import logging
 import os
 import signal
 import socket
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import uvloop
 
+from proxy import logs
 from proxy.compare import tracing
 from proxy.compare.process import Process
 
@@ -26,9 +26,7 @@ def main() -> None:
         "--fd", type=int, required=True, help="descriptor of the socket to the control process"
     )
     options = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    for noisy in ("httpx2", "httpcore2", "httpx", "httpcore"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    logs.configure("comparer")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; control tells us to end
     _step_back()
     tracing.start()

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from proxy import logs
 from proxy.config import Loaded
-from proxy.control import log as logging
 from proxy.control import preflight
 from proxy.control.admin.server import AdminServer
 from proxy.control.channel import SOCKET_NAME, ChannelServer
@@ -46,7 +46,7 @@ def run(path: Path, worker: Sequence[str] = WORKER, one_off: OneOffCompare | Non
 
     Raises ConfigErrors and StartupError if it cannot start.
     """
-    logging.configure()
+    logs.configure("control")
     bound = preflight.requested()
     restart = announced()
     content = read(path)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
-import logging
 import signal
 import socket
 
 import uvloop
 
+from proxy import logs
 from proxy.edge.worker import Worker
 
 
@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("--channel", required=True, help="path of the control process's unix socket")
     parser.add_argument("--fd", type=int, required=True, help="descriptor of the listening socket")
     options = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logs.configure(f"worker {options.worker}")
     listener = socket.socket(fileno=options.fd)
     listener.setblocking(False)
     # Ctrl-C and a closed terminal reach the whole group; control tells us to drain, and to open the log anew.
