@@ -142,7 +142,7 @@ def _same_leaf(legacy: Json, async_: Json) -> bool:
 
 
 def _arrays(legacy: list[Json], async_: list[Json], pairing: Pairing, steps: Steps) -> Iterator[Difference]:
-    for ours, theirs in pairing(steps, legacy, async_) or _positions(len(legacy), len(async_)):
+    for ours, theirs in pairing(steps, legacy, async_) or positions(len(legacy), len(async_)):
         if ours is not None and theirs is not None:
             if _same_leaf(legacy[ours], async_[theirs]):
                 continue
@@ -155,7 +155,8 @@ def _arrays(legacy: list[Json], async_: list[Json], pairing: Pairing, steps: Ste
             yield Difference(path_text(place), "only async", None, async_[theirs], place)
 
 
-def _positions(ours: int, theirs: int) -> Pairs:
+def positions(ours: int, theirs: int) -> Pairs:
+    """Pairs of two arrays of these lengths, element by element."""
     for position in range(max(ours, theirs)):
         yield position if position < ours else None, position if position < theirs else None
 

@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from itertools import chain
 from typing import Final, NamedTuple
 
-from proxy.core.differences import Answer, Difference, Pairs, bounded, compare
+from proxy.core.differences import Answer, Difference, Pairing, Pairs, bounded, compare
 from proxy.core.exactjson import Json, text_of
 from proxy.core.fieldpaths import Steps, path_text
 from proxy.core.rules import Rule
@@ -39,6 +39,12 @@ def judge(
     left = bounded(_unexpected(found, [rule for rule in valid if rule.kind != "unordered"], hidden))
     expired = tuple(rule for rule in rules if rule.expired(today))
     return Judged(left.differences, left.left_out, tuple(hidden.items()), expired)
+
+
+def pairing(rules: Sequence[Rule], today: date) -> Pairing:
+    """How elements of arrays belong together under these rules, for who shows two bodies."""
+    unordered = [rule for rule in rules if rule.kind == "unordered" and not rule.expired(today)]
+    return _Order(unordered, dict.fromkeys(unordered, 0)).pairs
 
 
 def _unexpected(

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import islice, zip_longest
 from typing import Final, Literal, NamedTuple
 
-from proxy.core.differences import unified
+from proxy.core.differences import Pairing, by_position, positions, unified
 from proxy.core.exactjson import Json, parse, text_of
 from proxy.core.fieldpaths import Steps
 
@@ -16,8 +16,8 @@ MAX_WIDTH: Final = 300  # characters of one line
 MAX_LINES: Final = 20_000  # of a document that are walked through
 
 Mark = Literal["same", "expected", "differs", "gap"]
-"""expected: differs, and is not among the differences, since a rule hides it or an element is paired with
-another. gap: equal lines are left out, and `legacy` says how many."""
+"""expected: differs, and is not among the differences, since a rule hides it or it is noise. gap: equal lines
+are left out, and `legacy` says how many."""
 
 
 class Row(NamedTuple):
@@ -36,24 +36,31 @@ class Bodies(NamedTuple):
     left_out: int = 0
 
 
-def bodies(legacy: str | None, async_: str | None, differing: Collection[Steps]) -> Bodies:
+def bodies(
+    legacy: str | None,
+    async_: str | None,
+    differing: Collection[Steps],
+    pairing: Pairing = by_position,
+) -> Bodies:
     """`differing` are the places of the differences, in legacy's positions where it has them."""
     if legacy is None or async_ is None or legacy == async_:
         return Bodies()
     try:
         documents = parse(legacy.encode()), parse(async_.encode())
     except ValueError:
-        lines = list(islice(unified(legacy, async_), MAX_LINES))
-        shown = tuple(map(_cut, lines[:MAX_ROWS]))
-        return Bodies(diff=shown, left_out=len(lines) - len(shown))
-    walked = list(islice(rows(*documents, frozenset(differing)), MAX_LINES))
+        found = list(islice(unified(legacy, async_), MAX_LINES))
+        shown = tuple(map(_cut, found[:MAX_ROWS]))
+        return Bodies(diff=shown, left_out=len(found) - len(shown))
+    walked = list(islice(rows(*documents, frozenset(differing), pairing), MAX_LINES))
     kept = list(folded(walked))
     return Bodies(tuple(kept[:MAX_ROWS]), left_out=len(kept[MAX_ROWS:]))
 
 
-def rows(legacy: Json, async_: Json, differing: Collection[Steps]) -> Iterator[Row]:
-    """Every line; members in legacy's order, elements by position."""
-    yield from _both(legacy, async_, (), "", "", differing)
+def rows(
+    legacy: Json, async_: Json, differing: Collection[Steps], pairing: Pairing = by_position
+) -> Iterator[Row]:
+    """Every line; members in legacy's order, elements as they are paired."""
+    yield from _Walk(differing, pairing).both(legacy, async_, (), "", "")
 
 
 def folded(walked: Sequence[Row]) -> Iterator[Row]:
@@ -79,54 +86,54 @@ def _gap(lines: int) -> Row:
     return Row(f"{lines} equal line{'' if lines == 1 else 's'}", None, "gap")
 
 
-def _both(
-    legacy: Json, async_: Json, steps: Steps, indent: str, name: str, differing: Collection[Steps]
-) -> Iterator[Row]:
-    """A value that both have; `name` is what stands before it, such as `"id": `."""
-    if isinstance(legacy, dict) and isinstance(async_, dict) and (legacy or async_):
-        yield _same(f"{indent}{name}{{")
+class _Walk:
+    """`steps` lead to a value, `name` is what stands before it, such as `"id": `."""
+
+    def __init__(self, differing: Collection[Steps], pairing: Pairing) -> None:
+        self._differing = differing
+        self._pairing = pairing
+
+    def both(self, legacy: Json, async_: Json, steps: Steps, indent: str, name: str) -> Iterator[Row]:
+        """A value that both have."""
+        if isinstance(legacy, dict) and isinstance(async_, dict) and (legacy or async_):
+            yield _same(f"{indent}{name}{{")
+            yield from self._members(legacy, async_, steps, f"{indent}  ")
+            yield _same(f"{indent}}}")
+        elif isinstance(legacy, list) and isinstance(async_, list) and (legacy or async_):
+            yield _same(f"{indent}{name}[")
+            yield from self._elements(legacy, async_, steps, f"{indent}  ")
+            yield _same(f"{indent}]")
+        elif type(legacy) is type(async_) and legacy == async_:
+            yield _same(f"{indent}{name}{text_of(legacy)}")
+        else:
+            yield from self._apart(lines(legacy, indent, name), lines(async_, indent, name), steps)
+
+    def _members(
+        self, legacy: dict[str, Json], async_: dict[str, Json], steps: Steps, indent: str
+    ) -> Iterator[Row]:
         for key in dict.fromkeys([*legacy, *async_]):
-            present = key in legacy, key in async_
-            pair = legacy.get(key), async_.get(key)
-            yield from _place(present, pair, (*steps, key), indent, f"{text_of(key)}: ", differing)
-        yield _same(f"{indent}}}")
-    elif isinstance(legacy, list) and isinstance(async_, list) and (legacy or async_):
-        yield _same(f"{indent}{name}[")
-        for position in range(max(len(legacy), len(async_))):
-            present = position < len(legacy), position < len(async_)
-            element = (
-                legacy[position] if present[0] else None,
-                async_[position] if present[1] else None,
-            )
-            yield from _place(present, element, (*steps, position), indent, "", differing)
-        yield _same(f"{indent}]")
-    elif type(legacy) is type(async_) and legacy == async_:
-        yield _same(f"{indent}{name}{text_of(legacy)}")
-    else:
-        yield from _apart(lines(legacy, indent, name), lines(async_, indent, name), steps in differing)
+            place, name = (*steps, key), f"{text_of(key)}: "
+            if key not in async_:
+                yield from self._apart(lines(legacy[key], indent, name), (), place)
+            elif key not in legacy:
+                yield from self._apart((), lines(async_[key], indent, name), place)
+            else:
+                yield from self.both(legacy[key], async_[key], place, indent, name)
 
+    def _elements(self, legacy: list[Json], async_: list[Json], steps: Steps, indent: str) -> Iterator[Row]:
+        pairs = self._pairing(steps, legacy, async_) or positions(len(legacy), len(async_))
+        for ours, theirs in pairs:
+            if ours is not None and theirs is not None:
+                yield from self.both(legacy[ours], async_[theirs], (*steps, ours), indent, "")
+            elif ours is not None:
+                yield from self._apart(lines(legacy[ours], indent), (), (*steps, ours))
+            elif theirs is not None:
+                yield from self._apart((), lines(async_[theirs], indent), (*steps, theirs))
 
-def _place(
-    present: tuple[bool, bool],
-    pair: tuple[Json, Json],
-    steps: Steps,
-    indent: str,
-    name: str,
-    differing: Collection[Steps],
-) -> Iterator[Row]:
-    inner = f"{indent}  "
-    if all(present):
-        yield from _both(*pair, steps, inner, name, differing)
-        return
-    ours = lines(pair[0], inner, name) if present[0] else []
-    theirs = lines(pair[1], inner, name) if present[1] else []
-    yield from _apart(ours, theirs, steps in differing)
-
-
-def _apart(legacy: Sequence[str], async_: Sequence[str], differs: bool) -> Iterator[Row]:
-    mark: Mark = "differs" if differs else "expected"
-    for ours, theirs in zip_longest(legacy, async_):
-        yield Row(None if ours is None else _cut(ours), None if theirs is None else _cut(theirs), mark)
+    def _apart(self, legacy: Sequence[str], async_: Sequence[str], steps: Steps) -> Iterator[Row]:
+        mark: Mark = "differs" if steps in self._differing else "expected"
+        for ours, theirs in zip_longest(legacy, async_):
+            yield Row(None if ours is None else _cut(ours), None if theirs is None else _cut(theirs), mark)
 
 
 def _same(line: str) -> Row:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.differences import walk
 from proxy.core.exactjson import Json, parse
+from proxy.core.judge import pairing
+from proxy.core.rules import Rule
 from proxy.core.sidebyside import MAX_ROWS, MAX_WIDTH, Row, bodies, lines, rows
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.text(max_size=5)
@@ -47,6 +50,15 @@ def test_equal_lines_far_from_a_difference_are_one_gap() -> None:
     found = shown(json.dumps(legacy), json.dumps({**legacy, "last": 2}))
     assert [row.mark for row in found] == ["gap", "same", "same", "differs", "same"]
     assert found[0] == Row("51 equal lines", None, "gap")
+
+
+def test_elements_stand_beside_those_that_they_are_paired_with() -> None:
+    legacy, async_ = '[{"id":1,"x":1},{"id":2,"x":2}]', '[{"id":2,"x":2},{"id":1,"x":3}]'
+    pairs = pairing([Rule("unordered", "$", by="id")], date(2026, 1, 1))
+    found = bodies(legacy, async_, [(0, "x")], pairs).rows
+    assert [row for row in found if row.mark not in ("same", "gap")] == [
+        Row('    "x": 1', '    "x": 3', "differs")
+    ]
 
 
 def test_a_value_of_another_type_is_shown_whole() -> None:

@@ -76,6 +76,10 @@ class Looked:
     tallies: list[Tally]
     traffic: list[Traffic]
 
+    @property
+    def is_current(self) -> bool:
+        return self.chosen is not None and self.chosen.scope.id == self.current
+
 
 class Differences:
     """What the API and the page ask; `routes` lists the API."""

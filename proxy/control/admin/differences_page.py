@@ -17,6 +17,8 @@ from proxy.control.admin.differences_json import rules_json
 from proxy.control.admin.pages import CSP, TEMPLATES
 from proxy.control.state import State, percent
 from proxy.control.verdicts import NOTHING, Standing
+from proxy.core.differences import Pairing, by_position
+from proxy.core.judge import pairing
 from proxy.core.snapshot import Endpoint
 
 SAMPLES: Final = 5  # that one page shows
@@ -81,16 +83,26 @@ class DifferencesPage:
     async def compare(self, request: Request) -> Response:
         """A one-off comparison as a part of the page; the body is that of `POST /api/v1/compare`."""
         result = await self._differences.one_off(await self._differences.asked(request))
-        pair = await asyncio.to_thread(view.one_off_view, result)
+        pair = await asyncio.to_thread(view.one_off_view, result, self._pairing(result.endpoint))
         hidden = [(rule, count) for rule, count in result.hidden if count]
         return self._html(self._answers.render(result=result, pair=pair, hidden=hidden))
 
     async def _fragment(self, looked: Looked, path: str) -> str:
         found = await self._differences.samples_of(looked, path, SAMPLES)
-        base = view.base_url(self._state.reloader.started.server.listen)
-        noise = view.noise_paths(looked.chosen) - {path}
-        views = await asyncio.to_thread(lambda: [view.sample_view(each, base, noise, path) for each in found])
+        how = view.Looking(
+            view.base_url(self._state.reloader.started.server.listen),
+            path,
+            view.noise_paths(looked.chosen) - {path},
+            self._pairing(looked.endpoint) if looked.is_current else by_position,
+        )
+        views = await asyncio.to_thread(lambda: [view.sample_view(each, how) for each in found])
         return self._samples.render(samples=views, path=path)
+
+    def _pairing(self, name: str | None) -> Pairing:
+        """As the rules in force pair the elements of arrays."""
+        endpoint = self._endpoint(name or "")
+        settings = self._state.reloader.running.snapshot.compare if endpoint is None else endpoint.compare
+        return pairing(settings.rules, date.today())
 
     def _listed(self, standing: Standing) -> dict[str, Any]:
         endpoint = self._endpoint(standing.endpoint)
@@ -120,7 +132,7 @@ class DifferencesPage:
             "unsure": view.unsure(report, skipped),
             "report": report,
             "versions": "" if report is None else view.versions(report),
-            "is_current": report is not None and report.scope.id == looked.current,
+            "is_current": looked.is_current,
             "faults": view.fields(report, "fault", "untested")[: view.MAX_SHOWN],
             "noise": view.fields(report, "noise")[: view.MAX_SHOWN],
             "rules": rules_json(endpoint, report, date.today()),

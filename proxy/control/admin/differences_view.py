@@ -11,6 +11,7 @@ from proxy.control.oneoff import OneOff
 from proxy.control.state import timestamp
 from proxy.control.verdicts import Standing
 from proxy.core.comparisons import FEW, Report, Sample, Shown, Side, Tally
+from proxy.core.differences import Pairing
 from proxy.core.noise import MIN_COMPARED, MIN_TWICE, Evidence, Mark, PathEvidence, upper_bound
 from proxy.core.sidebyside import Row, bodies
 
@@ -158,18 +159,26 @@ def versions(of: Tally | Report) -> str:
     return f"legacy {legacy}, async {async_}, rules {of.scope.rules[:8]}"
 
 
-def sample_view(sample: Sample, base: str, noise: Collection[str], path: str) -> SampleView:
-    """`base` is the address of the data port, for the curl line; `noise` are paths set aside, `path` is the
-    one that is looked at.
+class Looking(NamedTuple):
+    """How samples are shown. `base` is the address of the data port, for the curl line; `noise` are paths set
+    aside, `path` is the one that is looked at.
     """
-    order = sorted(sample.differences, key=lambda each: (each.path in noise, each.path != path))
-    pair = _pair(sample.legacy, sample.async_, order, sample.left_out, noise)
-    curl = _curl(sample.method, base + sample.target, sample.headers)
+
+    base: str
+    path: str
+    noise: Collection[str]
+    pairing: Pairing
+
+
+def sample_view(sample: Sample, how: Looking) -> SampleView:
+    order = sorted(sample.differences, key=lambda each: (each.path in how.noise, each.path != how.path))
+    pair = _pair(sample.legacy, sample.async_, order, sample.left_out, how.noise, how.pairing)
+    curl = _curl(sample.method, how.base + sample.target, sample.headers)
     return SampleView(sample.id, timestamp(sample.time), sample.method, _printable(sample.target), curl, pair)
 
 
-def one_off_view(result: OneOff) -> Pair:
-    return _pair(result.legacy, result.async_, result.differences, result.left_out, ())
+def one_off_view(result: OneOff, pairing: Pairing) -> Pair:
+    return _pair(result.legacy, result.async_, result.differences, result.left_out, (), pairing)
 
 
 def base_url(listen: str) -> str:
@@ -179,10 +188,15 @@ def base_url(listen: str) -> str:
 
 
 def _pair(
-    legacy: Side, async_: Side, differences: Sequence[Shown], left_out: int, noise: Collection[str]
+    legacy: Side,
+    async_: Side,
+    differences: Sequence[Shown],
+    left_out: int,
+    noise: Collection[str],
+    pairing: Pairing,
 ) -> Pair:
     real = {each.steps for each in differences if each.path not in noise}
-    found = bodies(legacy.body, async_.body, real)
+    found = bodies(legacy.body, async_.body, real, pairing)
     return Pair(
         (_side("legacy", legacy), _side("async", async_)),
         tuple(_value(each, noise) for each in differences[:MAX_SHOWN] if each.kind != "text"),
