@@ -13,7 +13,7 @@ from bench.conformance.case import HOST, Case, get
 from bench.conformance.upstream import SENTINEL, Upstream, summary
 from bench.conformance.wire import counted, statuses
 
-PATIENCE = 5.0  # seconds without a byte after which a proxy is said to hang
+PATIENCE = 15.0  # seconds without a byte after which a proxy is said to hang
 PAUSE = 0.05  # seconds
 HANGS = b"HTTP/1.1 999 it hangs\r\n\r\n"
 _numbers = itertools.count()
