@@ -60,6 +60,7 @@ test-compiled: $(COMPILED)/.built  ## the parser's and the edge's black-box test
 bench: $(STAMP) $(if $(shell command -v $(or $(CC),cc)),$(COMPILED)/.built)  ## cost of the data path beside nginx, HAProxy and Starlette + httpx
 	$(BIN)/python -m bench
 	$(BIN)/python -m bench.writes
+	$(BIN)/python -m bench.access_log
 
 bench-all: $(STAMP) $(if $(shell command -v $(or $(CC),cc)),$(COMPILED)/.built)  ## every scenario and probe; about 40 minutes; writes docs/performance.md
 	$(BIN)/python -m bench --scenario all --rounds 5 --seconds 2 --document docs/performance.md
