@@ -19,7 +19,8 @@ _SETUP = """\
 from mypyc.build import mypycify
 from setuptools import setup
 
-setup(name="strangler", ext_modules=mypycify({modules!r}, group_name="strangler", opt_level="2", debug_level="0"))
+built = mypycify({modules!r}, group_name="strangler", opt_level="2", debug_level="0")
+setup(name="strangler", ext_modules=built)
 """
 # `make check` is strict; here types are only read, and of packages that are not installed they are unknown.
 _MYPY = "[mypy]\nignore_missing_imports = True\n"

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from proxy.core.http1.chunked import ChunkedDecoder
-from proxy.core.http1.grammar import FieldName, Malformed, Pairs
+from proxy.core.http1.grammar import Malformed, Pairs
+
+_OURS: Final = frozenset({b"http2-settings", b"x-request-id", b"x-served-by"})
 
 
 class BodyReader:
@@ -41,5 +45,10 @@ class BodyReader:
         self.done = decoder.done
         self.rest = decoder.rest
         if decoder.trailers:
-            self.trailers = [pair for pair in decoder.trailers if not FieldName(pair[0].lower()).special]
+            self.trailers = [pair for pair in decoder.trailers if _may_pass(pair[0].lower())]
         return piece
+
+
+def _may_pass(name: bytes) -> bool:
+    """Stricter than for answers: backends believe what a proxy says of its clients."""
+    return not (b"_" in name or name.startswith(b"x-forwarded-") or name in _OURS)

@@ -16,9 +16,12 @@ _is_line_start: Final = re.compile(rb"(?:" + TOKEN + rb"(?: [\x21-\x7e]*+(?: [HT
 _host: Final = re.compile(rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=%]++|\[[0-9A-Fa-f:.]++\])(?::[0-9]{0,5})?")
 _is_absolute: Final = re.compile(rb"https?://([^/?]*+)(.*+)", re.IGNORECASE).fullmatch
 
-_TARGET: Final = bytes([0x21, 0x22, *range(0x24, 0x7F)])  # visible, without the fragment's number sign
-_MINOR: Final = {b"HTTP/1.1": 1, b"HTTP/1.0": 0}
-
+# Fields that mean something to a proxy: those of the connection, of framing, and what it writes itself.
+_special: Final = re.compile(
+    rb"\n(connection|content-length|expect|forwarded|host|http2-settings|keep-alive|proxy-authorization"
+    rb"|proxy-connection|te|transfer-encoding|upgrade|via|x-backend|x-backend-token|x-forwarded-[^:]*"
+    rb"|x-request-id|[^:\n]*_[^:\n]*):[ \t]*+([^\r]*+)"
+).findall
 _SINGLE: Final = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect"})
 
 
@@ -42,12 +45,17 @@ class RequestFields(FieldBlock):
         "host",
         "keep_alive",
         "minor",
+        "repeated",
+        "special",
         "upgrade",
     )
 
     def __init__(self, raw: bytes, minor: int) -> None:
         super().__init__(raw)
         self.minor = minor  # HTTP/1.<minor>
+        lines = _special(self.lowered)
+        self.special: dict[bytes, bytes] = dict(lines)  # lower-case name to its last value, in lower case
+        self.repeated = len(self.special) != len(lines)
         self.host = b""
         self.connection: tuple[bytes, ...] = ()  # tokens of Connection
         self.keep_alive = minor == 1
@@ -90,31 +98,22 @@ def parse_request(head: bytes, limits: Limits, known: RequestFields | None = Non
     `known` is the connection's previous header block: if the bytes are the same, so is the meaning.
     """
     end = head.find(b"\r\n")
-    parts = head[:end].split(b" ")
-    version = _MINOR.get(parts[-1], -1)
-    if len(parts) != 3 or version < 0 or end + 4 > len(head):
+    line = _is_line(head, 0, end)
+    if line is None or end + 4 > len(head):
         raise _bad_line(head[:end])
-    target = parts[1]
-    method = _method(parts[0])
-    if method is None or not target or target.translate(None, _TARGET):
-        raise _bad_line(head[:end])
+    method, target, minor = line.groups()
     if len(target) > limits.target_bytes:
         raise Malformed(414, "target_too_long", f"the request target is over {limits.target_bytes} bytes")
     raw = head[end + 2 : -2]
+    version = 1 if minor == b"1" else 0
     if known is not None and known.raw == raw and known.minor == version:
         fields = known
     else:
         fields = parse_fields(raw, version, limits)
     if target[0] == 0x2F:  # "/": all but origin-form is rare
-        return RequestHead(method, target, fields.host, fields)
+        return RequestHead(method.decode("ascii"), target, fields.host, fields)
     target, host = _other_form(method, target, fields.host)
-    return RequestHead(method, target, host, fields)
-
-
-@lru_cache(maxsize=64)
-def _method(written: bytes) -> str | None:
-    """None: this is no token."""
-    return written.decode("ascii") if re.fullmatch(TOKEN, written) else None
+    return RequestHead(method.decode("ascii"), target, host, fields)
 
 
 def parse_fields(raw: bytes, minor: int, limits: Limits) -> RequestFields:
@@ -157,12 +156,12 @@ def _bad_line(line: bytes) -> Malformed:
     return Malformed(400, "bad_request_line", "the request line is not METHOD SP target SP HTTP/1.1")
 
 
-def _other_form(method: str, target: bytes, host: bytes) -> tuple[bytes, bytes]:
+def _other_form(method: bytes, target: bytes, host: bytes) -> tuple[bytes, bytes]:
     """Target and host of a request that is not in origin-form."""
-    if method == "CONNECT":
+    if method == b"CONNECT":
         raise Malformed(501, "connect", "CONNECT is not offered")
     if target == b"*":
-        if method == "OPTIONS":
+        if method == b"OPTIONS":
             return target, host
         raise Malformed(400, "bad_target", "only OPTIONS may ask for *")
     absolute = _is_absolute(target)
@@ -170,7 +169,7 @@ def _other_form(method: str, target: bytes, host: bytes) -> tuple[bytes, bytes]:
         raise Malformed(400, "bad_target", "the request target is neither a path nor an http URL")
     authority, path = absolute.groups()
     if not path:
-        return (b"*" if method == "OPTIONS" else b"/"), authority
+        return (b"*" if method == b"OPTIONS" else b"/"), authority
     return (path if path.startswith(b"/") else b"/" + path), authority
 
 

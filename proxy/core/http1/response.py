@@ -10,6 +10,12 @@ from proxy.core.http1.grammar import DIGITS, VALUE, FieldBlock, Malformed, split
 
 _is_line: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: " + VALUE + rb")?").fullmatch
 
+# Fields that mean something to a proxy: those of the connection, of framing, and what it writes itself.
+_special: Final = re.compile(
+    rb"\n(connection|content-length|keep-alive|proxy-connection|te|transfer-encoding|upgrade|x-served-by)"
+    rb":[ \t]*+([^\r]*+)"
+).findall
+
 UNTIL_CLOSE: Final = -1
 CHUNKED: Final = -2
 
@@ -18,9 +24,10 @@ class ResponseHead(FieldBlock):
     """One parsed response head.
 
     `length` is the body's length in bytes, or CHUNKED, or UNTIL_CLOSE; 0 where there can be no body.
+    `special` holds the lower-case names present that a proxy acts on or must not pass on.
     """
 
-    __slots__ = ("connection", "keep_alive", "length", "line", "status")
+    __slots__ = ("connection", "keep_alive", "length", "line", "repeated", "special", "status")
 
     def __init__(self, status: int, line: bytes, raw: bytes) -> None:
         super().__init__(raw)
@@ -29,6 +36,9 @@ class ResponseHead(FieldBlock):
         self.length = 0
         self.keep_alive = True
         self.connection: tuple[bytes, ...] = ()  # tokens of Connection
+        lines = _special(self.lowered)
+        self.special: dict[bytes, bytes] = dict(lines)  # lower-case name to its last value, in lower case
+        self.repeated = len(self.special) != len(lines)
 
 
 def parse_response(head: bytes, method: str, limit: int = 256) -> ResponseHead:
