@@ -26,6 +26,7 @@ from proxy.store.places import comparisons_file
 from tests.compare.backends import Backend, Reply
 from tests.control.site import alive, eventually, free_port
 
+ENOUGH = 40  # comparisons for a verdict
 SECRETS = [
     "hunter2-bearer",
     "hunter2-cookie",
@@ -163,22 +164,20 @@ def test_sampled_traffic_becomes_a_verdict_and_no_secret_is_stored(
     proxy: Proxy, backends: tuple[Backend, Backend], tmp_path: Path
 ) -> None:
     eventually(lambda: proxy.comparer, "the comparer listens")
-    for _ in range(60):
+    asked = 0
+    while proxy.compared("GET /a") < ENOUGH:  # on a busy machine a sample may be skipped
         assert get(proxy).status_code == 200
+        asked += 1
     write = httpx2.post(f"{proxy.url}/things", json={"n": 1}, headers=CREDENTIALS)
     assert write.status_code == 201
     names = [f"POST /things{kind}" for kind in (READ_BACK, DRY_RUN)]
-    eventually(lambda: proxy.compared("GET /a") == 60, "all are compared")
     eventually(lambda: all(proxy.compared(name) == 1 for name in names), "the write is compared")
     _check_evidence(proxy)
     _check_requests(*backends)
     _check_secrets(tmp_path)
-    metrics = httpx2.get(f"{proxy.admin}/metrics").text
-    assert 'strangler_compare_total{endpoint="GET /a",result="different"} 60.0' in metrics
-    assert (
-        'strangler_requests_total{backend="legacy",code="200",endpoint="GET /a",reason="weight"} 60.0'
-        in metrics
-    )
+    live = 'strangler_requests_total{backend="legacy",code="200",endpoint="GET /a",reason="weight"}'
+    eventually(lambda: counted(proxy, live) == asked, "live requests are counted, and no others")
+    assert counted(proxy, 'strangler_compare_total{endpoint="GET /a",result="different"}') >= ENOUGH
 
 
 def _check_evidence(proxy: Proxy) -> None:
@@ -187,7 +186,7 @@ def _check_evidence(proxy: Proxy) -> None:
     assert found.evidence.verdict == "differs"
     by_path = {each.path: each.verdict for each in found.evidence.paths if not each.shape}
     assert by_path == {"total": "fault", "owner": "fault", "iban": "fault", "id": "noise"}
-    assert found.statuses == {"200": 60}
+    assert found.statuses == {"200": found.evidence.n}
     assert dict(found.rare_fields) == {}
     assert found.seen[Mark("owner", False)][0] >= found.first
     assert found.legacy.p50 is not None
@@ -201,7 +200,7 @@ def _check_requests(legacy: Backend, async_: Backend) -> None:
     """What the backends got: live requests, shadow requests, one read-back, one dry run."""
     for each in (legacy, async_):
         shadows = [fields for method, _, fields in each.requests if "x-shadow" in fields and method == "GET"]
-        assert len(shadows) >= 61
+        assert len(shadows) > ENOUGH
         assert all("idempotency-key" not in fields for fields in shadows)
         assert shadows[0]["authorization"] == "Bearer hunter2-bearer"
     written = [(fields.get("x-shadow"), fields) for method, _, fields in legacy.requests if method == "POST"]
@@ -250,7 +249,7 @@ def asking(proxy: Proxy) -> Iterator[list[int]]:
     stop = threading.Event()
 
     def ask() -> None:
-        while not stop.is_set():
+        while not stop.wait(0.02):  # a low rate: the machine has other things to do
             statuses.append(get(proxy).status_code)
 
     thread = threading.Thread(target=ask)
@@ -263,6 +262,9 @@ def asking(proxy: Proxy) -> Iterator[list[int]]:
 
 
 def skipped(proxy: Proxy) -> float:
+    return counted(proxy, 'strangler_compare_total{endpoint="GET /a",result="skipped: async did not answer"}')
+
+
+def counted(proxy: Proxy, line: str) -> float:
     text = httpx2.get(f"{proxy.admin}/metrics").text
-    line = 'strangler_compare_total{endpoint="GET /a",result="skipped: async did not answer"}'
     return sum(float(each.rpartition(" ")[2]) for each in text.splitlines() if each.startswith(line))
