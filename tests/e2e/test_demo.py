@@ -70,7 +70,7 @@ def test_every_claim_of_the_story_holds(tmp_path: Path, mark: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         wanted = taken.getsockname()[1]
         demo = start(tmp_path / "demo", mark, "--once", "--pause", "1.5", "--port", str(wanted))
-        output, _ = demo.communicate(timeout=300)
+        output, _ = demo.communicate(timeout=500)
     assert demo.returncode == 0, output
     assert re.search(r"client-visible errors on reads: 0\n", output), output
     assert "ok     the ledger is exact" in output

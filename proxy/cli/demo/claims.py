@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import Any
 
-from proxy.cli.demo.routing import QUOTES, READS, WRITE
+from proxy.cli.demo.routing import DRY_RUN, QUOTES, READS, WRITE
 from proxy.cli.demo.tally import Tally
 from proxy.core.snapshot import ASYNC, LEGACY
 
@@ -111,6 +111,14 @@ def fault_gone(verdicts: Verdicts) -> Claim:
     evidence = f"{QUOTES} of async {version}: {quotes['text']} after {quotes['n']} comparisons"
     held = quotes["verdict"] == "likely equal" and version == SOUND_VERSION
     return Claim("repaired, it turns to likely equal", held, evidence)
+
+
+def rehearsed(verdicts: Verdicts) -> Claim:
+    """Legacy's real payments were asked of async as dry runs, before any is moved."""
+    found = verdicts.get(DRY_RUN)
+    held = found is not None and found["verdict"] == "likely equal"
+    evidence = f"{DRY_RUN}: {found['text']} after {found['n']}" if found else "nothing was compared"
+    return Claim("async would have answered payments as legacy did", held, evidence)
 
 
 def all_equal(verdicts: Verdicts) -> Claim:

@@ -16,6 +16,7 @@ READS = (
 )
 QUOTES = "GET /quotes"
 WRITE = "POST /payments"
+DRY_RUN = f"{WRITE} (dry run)"
 WRITES = ("POST /accounts", "PUT /accounts/{account_id}", WRITE, "POST /payments/{payment_id}/refunds")
 
 _TEMPLATE = """\
@@ -29,11 +30,13 @@ server:
 
 backends:
   legacy: {{url: "http://127.0.0.1:{legacy}"}}  # Flask, gunicorn sync workers
-  async: {{url: "http://127.0.0.1:{async_}"}}   # FastAPI, uvicorn
+  async:                                    # FastAPI, uvicorn
+    url: "http://127.0.0.1:{async_}"
+    dry_run: {{header: "x-dry-run: 1"}}       # writes with this header are answered and rolled back
 
 sticky: {{key: [header:x-user-id]}}
 breaker: {{open_for: 3s}}
-compare: {{sample: 100%, rate: 40}}  # a process of its own asks both backends what clients read, again
+compare: {{sample: 100%, rate: 30, in_flight: 8}}  # what clients read, both are asked again
 
 endpoints:  # weight: percent of the users who are answered by async
   GET /accounts/{{account_id}}:                {{weight: 0}}
@@ -44,7 +47,7 @@ endpoints:  # weight: percent of the users who are answered by async
   GET /quotes:                               {{weight: 0}}
   POST /accounts:                            {{weight: 0}}  # writes: after the reads
   PUT /accounts/{{account_id}}:                {{weight: 0}}
-  POST /payments:                            {{weight: 0}}
+  POST /payments:                            {{weight: 0, compare: {{dry_run: true}}}}
   POST /payments/{{payment_id}}/refunds:       {{weight: 0}}
 """
 

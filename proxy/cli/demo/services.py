@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -184,6 +185,7 @@ def _start(stack: ExitStack, directory: Path, ports: Ports) -> Site:
     database.drop(DATABASE)
     url = database.database(DATABASE)
     seeded = _migrate_and_seed(url)
+    shutil.rmtree(directory / "run", ignore_errors=True)  # claims and evidence of the last demo
     (directory / "routing.yaml").write_text(routing.initial(directory, ports))
     site = Site(directory, ports, url, seeded, *_services(directory, ports, url, logs))
     ready = (

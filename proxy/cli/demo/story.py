@@ -23,7 +23,7 @@ from proxy.core.snapshot import ASYNC
 BROKEN = "endpoints: [this is not a table\n"
 RECOVERY = 60.0
 """Seconds in which async must have all of its reads back after a restart."""
-EVIDENCE = 60.0
+EVIDENCE = 120.0
 """Seconds in which comparisons must have come to a verdict."""
 FAULTY_FIELD = "converted.amount"
 MOMENT = 0.5
@@ -135,6 +135,8 @@ class Story:
 
     async def writes(self) -> None:
         self.screen.step("Writes follow")
+        verdicts = await self._verdicts(lambda found: claims.rehearsed(found).held)
+        self.screen.claim(claims.rehearsed(verdicts))
         for endpoint in WRITES:
             self.screen.say(
                 f"  $ strangler set '{endpoint}' 100 --config {self.site.routing} --admin {self.admin.url}"

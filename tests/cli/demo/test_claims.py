@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from proxy.cli.demo import claims
-from proxy.cli.demo.routing import QUOTES, READS
+from proxy.cli.demo.routing import DRY_RUN, QUOTES, READS
 from proxy.cli.demo.tally import Seen, Tally
 
 READ = "GET /accounts/{account_id}"
@@ -136,3 +136,10 @@ def test_every_read_must_be_equal_in_the_end() -> None:
     assert claims.all_equal(verdicts("likely equal")).held
     assert not claims.all_equal(verdicts("likely equal", "no evidence")).held
     assert not claims.all_equal({QUOTES: verdicts("likely equal")[QUOTES]}).held
+
+
+def test_payments_must_have_been_rehearsed() -> None:
+    equal = verdicts("likely equal")
+    assert not claims.rehearsed(equal).held
+    assert claims.rehearsed({**equal, DRY_RUN: equal[QUOTES]}).held
+    assert not claims.rehearsed({**equal, DRY_RUN: verdicts("differs")[QUOTES]}).held

@@ -33,7 +33,10 @@ def test_the_first_table_is_valid_and_moves_nothing(path: Path) -> None:
 def test_all_endpoints_of_the_payments_api_are_in_it_and_its_reads_are_compared(path: Path) -> None:
     shipped = load_file(ROOT / "routing.yaml").snapshot
     assert set(weights(path)) == {endpoint.name for endpoint in shipped.endpoints}
-    assert all(endpoint.compare.sample == 1 for endpoint in load_file(path).snapshot.endpoints)
+    snapshot = load_file(path).snapshot
+    assert all(endpoint.compare.sample == 1 for endpoint in snapshot.endpoints)
+    assert [endpoint.name for endpoint in snapshot.endpoints if endpoint.compare.dry_run] == [routing.WRITE]
+    assert snapshot.async_.dry_run == {"x-dry-run": "1"}
 
 
 def test_an_edit_changes_the_reads_and_nothing_else(path: Path) -> None:
