@@ -29,7 +29,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "legacy_flask": (),
     "async_api": (),
     "fx_provider": (),
-    "bench": (),
+    "bench": ("bench",),
     "bench.compression": ("proxy.core", "proxy.edge"),
     "bench.crowd": ("bench", "proxy.cli.demo.postgres"),
     "bench.headline": ("bench", "async_api.models"),
