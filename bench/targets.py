@@ -114,7 +114,11 @@ def _compiled(site: Site) -> Target:
         raise BenchError(
             f"{stale} is not in build/compiled as it is now; `make compiled` (needs a C compiler)"
         )
-    return strangler(site, "strangler", {"PYTHONPATH": str(compiled.SITE)})
+    environment = {
+        "PYTHONPATH": str(compiled.SITE),
+        "PYTHONSAFEPATH": "1",
+    }  # or the folder we are in comes first
+    return strangler(site, "strangler", environment)
 
 
 def _pure(site: Site) -> Target:
