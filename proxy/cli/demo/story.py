@@ -17,7 +17,7 @@ from proxy.cli.demo.routing import QUOTES, WRITE, WRITES
 from proxy.cli.demo.screen import Screen
 from proxy.cli.demo.services import SOUND, Site
 from proxy.cli.demo.tally import Tally
-from proxy.cli.demo.traffic import Traffic
+from proxy.cli.demo.traffic import QUIET, RATE, Traffic
 from proxy.core.snapshot import ASYNC
 
 BROKEN = "endpoints: [this is not a table\n"
@@ -112,11 +112,13 @@ class Story:
     async def _verdicts(self, enough: Callable[[claims.Verdicts], bool]) -> claims.Verdicts:
         """What comparisons say, once it is enough or EVIDENCE is over."""
         deadline = time.monotonic() + EVIDENCE
-        while True:
-            found = await self.admin.verdicts()
-            if enough(found) or time.monotonic() > deadline:
-                return found
+        self.traffic.rate = QUIET
+        found = await self.admin.verdicts()
+        while not enough(found) and time.monotonic() < deadline:
             await asyncio.sleep(0.5)
+            found = await self.admin.verdicts()
+        self.traffic.rate = RATE
+        return found
 
     async def refused_write(self) -> None:
         before = (await self.admin.config())["hash"]

@@ -18,7 +18,8 @@ from proxy.cli.demo.tally import Seen, Tally
 
 USERS = 1_000
 RATE = 150.0
-"""Requests per second."""
+QUIET = 50.0
+"""Requests per second; fewer while one waits for comparisons, which give way to whatever clients need."""
 CLIENTS = 16
 """Requests in flight at most; a slow answer makes its client late, not the others."""
 PAIRS = (("EUR", "USD"), ("EUR", "USD"), ("USD", "EUR"), ("EUR", "GBP"))
@@ -50,6 +51,7 @@ class Traffic:
         self.numbers = count(1)
         self.tallies = [Tally()]
         self.slots = asyncio.Semaphore(CLIENTS)  # all taken: paused
+        self.rate = RATE
         self.streams = True  # whether statements are asked for, which are streamed
         self._shares = {
             self._account: 24,
@@ -80,8 +82,7 @@ class Traffic:
 
     async def _client(self, threads: Executor, number: int) -> None:
         loop = asyncio.get_running_loop()
-        gap = CLIENTS / RATE
-        due = time.monotonic() + gap * number / CLIENTS
+        due = time.monotonic() + number / self.rate
         with closing(HTTPConnection(self.host, self.port, timeout=TIMEOUT)) as connection:
             while True:
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
@@ -89,6 +90,7 @@ class Traffic:
                     user, call, headers = self._next()
                     tally = self.tallies[-1]
                     tally.record(await loop.run_in_executor(threads, _send, connection, call, headers, user))
+                gap = CLIENTS / self.rate
                 due = max(due + gap, time.monotonic() - gap)
 
     async def pause(self) -> None:
