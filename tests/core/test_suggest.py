@@ -113,9 +113,7 @@ def test_each_hides_what_it_claims_and_stands_in_a_routing_yaml(pairs: list[tupl
     left = [_left(samples, endpoint.compare.rules[:count]) for count in range(len(lines) + 1)]
     assert left[0] == found.before
     assert left[-1] == found.after
-    assert [before - after for before, after in pairwise(left)] == [
-        each.hides for each in found.rules
-    ]
+    assert [before - after for before, after in pairwise(left)] == [each.hides for each in found.rules]
 
 
 def _left(samples: list[Sample], rules: tuple[Rule, ...]) -> int:
