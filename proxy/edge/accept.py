@@ -1,8 +1,10 @@
 """Takes connections off the listening socket that all workers share.
 
-One `accept` per wake-up lets the kernel spread connections over the workers; an event loop's own server
-takes all it can get, and at EMFILE closes what it took. At the cap, or when descriptors run out, the socket
-is simply not watched: clients wait in its queue, and other workers may take them.
+Few `accept`s per wake-up let the kernel spread connections over the workers; an event loop's own server takes
+all it can get, and at EMFILE closes what it took. A worker with many connections comes round seldom, so it
+takes more each time, or new clients would wait for seconds behind the old ones. At the cap, or when
+descriptors run out, the socket is simply not watched: clients wait in its queue, and other workers may take
+them.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from typing import Final
 
 log = logging.getLogger(__name__)
 
+PER_HELD: Final = 16  # connections held for each that is taken on top of the first, per wake-up
+MOST: Final = 64  # per wake-up
 PAUSE: Final = 0.1  # seconds without accepting after descriptors ran out
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -57,22 +61,32 @@ class Acceptor:
             self._loop.remove_reader(self._listener.fileno())
 
     def _accept(self) -> None:
+        held = self._count() + len(self.adopting)
+        for _ in range(min(MOST, 1 + held // PER_HELD)):
+            if not self._accept_one():
+                return
+
+    def _accept_one(self) -> bool:
+        """Whether there may be more."""
         if self._count() + len(self.adopting) >= self._cap():
             self._pause("the connection limit is reached")
-            return
+            return False
         try:
             sock, _ = self._listener.accept()
-        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return  # another worker was faster, or the client has gone again
+        except ConnectionAbortedError:
+            return True  # the client has gone again
+        except (BlockingIOError, InterruptedError):
+            return False  # another worker was faster
         except OSError as error:
             if error.errno not in _EXHAUSTED:
                 raise
             self._pause(f"{error.strerror}: raise the limit of open files or lower server.limits.connections")
-            return
+            return False
         sock.setblocking(False)  # TCP_NODELAY it has from the listening socket
         task = self._loop.create_task(self._adopt(sock))
         self.adopting.add(task)
         task.add_done_callback(self.adopting.discard)
+        return True
 
     async def _adopt(self, sock: socket.socket) -> None:
         try:

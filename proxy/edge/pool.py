@@ -23,6 +23,7 @@ from proxy.edge.upstream import UpstreamConnection
 
 FAILURES: Final = 5
 SIT_OUT = 30.0  # not Final: tests shorten it, also where this is compiled
+WAITING: Final = 4  # requests that may wait for each connection; more would hardly have their turn in time
 WRITE_REUSE = 1.0  # a write takes a pooled connection only if it was used within this many seconds
 
 
@@ -111,7 +112,7 @@ class Pool:
                 return connection
         if self.connections < self.backend.connections or self._evict():
             self.open(address, waiter)
-        elif len(self._waiting) < self.backend.connections:
+        elif len(self._waiting) < WAITING * self.backend.connections:
             waiter.deadline = self.loop.time() + self.backend.timeouts.connect
             self._sweeper.items.add(waiter)
             self._waiting.append(waiter)

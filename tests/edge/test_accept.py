@@ -6,9 +6,12 @@ import asyncio
 import contextlib
 import errno
 import socket
+from collections.abc import Callable, Coroutine
+from typing import Any, cast
 
 import pytest
 
+from proxy.edge.accept import Acceptor
 from tests.edge.conftest import Stage
 from tests.edge.harness import Edge, Wire, eventually
 
@@ -86,6 +89,38 @@ def test_a_client_that_another_worker_took_or_that_left_is_nothing(
         eventually(lambda: broken.failed, "failed once")
         broken.code = 0
         assert client.response().status == 200
+
+
+class Turns:
+    """An event loop that turns when it is told to: one call of the reader is one wake-up."""
+
+    def __init__(self) -> None:
+        self.reader: Callable[[], None] | None = None
+
+    def add_reader(self, _: int, reader: Callable[[], None]) -> None:
+        self.reader = reader
+
+    def create_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Future[None]:
+        work.close()
+        return asyncio.Future(loop=asyncio.new_event_loop())
+
+    def wake(self) -> None:
+        assert self.reader is not None
+        self.reader()
+
+
+@pytest.mark.parametrize(("held", "taken"), [(0, 1), (15, 1), (160, 11), (10_000, 64)])
+def test_a_worker_with_many_connections_takes_more_at_once(held: int, taken: int) -> None:
+    """Its turns are long: with one each, new clients waited for seconds behind a thousand busy ones."""
+    loop = Turns()
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as listener, contextlib.ExitStack() as waiting:
+        listener.setblocking(False)
+        for _ in range(80):
+            waiting.enter_context(socket.create_connection(listener.getsockname()))
+        acceptor = Acceptor(cast(Any, loop), listener, asyncio.Protocol, lambda: held, lambda: 20_000)
+        acceptor.start()
+        loop.wake()
+        assert len(acceptor.adopting) == taken
 
 
 def test_after_stop_nothing_is_accepted_and_what_is_there_is_served(stage: Stage) -> None:

@@ -14,7 +14,7 @@ import pytest
 import trustme
 
 from proxy.core.snapshot import BackendName
-from proxy.edge.pool import FAILURES, WRITE_REUSE, Pool
+from proxy.edge.pool import FAILURES, WAITING, WRITE_REUSE, Pool
 from proxy.edge.upstream import UpstreamConnection
 from tests.edge.conftest import Stage
 from tests.edge.harness import WAIT, Edge, Wire, answering, eventually, ok, snapshot
@@ -87,17 +87,18 @@ def test_no_more_connections_are_opened_than_configured_and_all_are_served(stage
 def test_waiting_is_bounded_in_number_and_answered_503_with_retry_after(stage: Stage) -> None:
     gate = Gate()
     edge = stage.edge(stage.upstream(gate).url, backend="connections: 1")
-    first, second = edge.connect(), edge.connect()
-    first.send(READ)
+    clients = [edge.connect() for _ in range(1 + WAITING)]
+    clients[0].send(READ)
     assert gate.received.acquire(timeout=WAIT)
-    second.send(READ)
-    eventually(lambda: waiting(edge) == 1, "one waits")
+    for client in clients[1:]:
+        client.send(READ)
+    eventually(lambda: waiting(edge) == WAITING, "as many wait as may")
     response = edge.ask(READ)
     assert (response.status, response.header("retry-after")) == (503, "1")
     assert response.header("x-proxy-error") == "source=upstream; kind=no_connection"
-    gate.open.release()
-    gate.open.release()
-    for client in (first, second):
+    for _ in clients:
+        gate.open.release()
+    for client in clients:
         assert client.response().status == 200
         client.close()
 
