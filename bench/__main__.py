@@ -6,6 +6,7 @@ import argparse
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from typing import TypeVar
 from bench import markdown, report
 from bench.measure import Round, check_answer, one_round
 from bench.probes import PROBES, Figures, Probe
-from bench.processes import BenchError, Cores, choose_cores
+from bench.processes import BenchError, Cores, choose_cores, cpu_of
 from bench.scenarios import DEFAULT, SCENARIOS, Scenario
 from bench.targets import APT, STARTERS, Site, Target, require, start, start_upstream
 
@@ -72,6 +73,7 @@ class Bench:
         for _ in range(rounds):
             for target in list(self.targets):
                 measured = self._attempt(target, measure)
+                settle(target)
                 if measured is not None:
                     results.setdefault(target.name, []).append(measured)
         return results
@@ -82,6 +84,16 @@ class Bench:
         except BenchError as error:
             self.leave_out(target.name, error)
             return None
+
+
+def settle(target: Target) -> None:
+    """Waits, 10 s at most, until what the load left in a slow target is off the core of the next one."""
+    for _ in range(40):
+        before = cpu_of(target.child.process.pid)
+        time.sleep(0.25)
+        used = cpu_of(target.child.process.pid).minus(before)
+        if used.user + used.system < 0.05:
+            return
 
 
 def main(argv: list[str] | None = None) -> int:
