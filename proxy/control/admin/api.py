@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from starlette.requests import Request
@@ -13,12 +12,12 @@ from starlette.routing import Route
 
 from proxy.config import set_weight
 from proxy.control import metrics
+from proxy.control.admin.changes import carry_out, judged, refused
 from proxy.control.admin.problems import problem
-from proxy.control.admin.requests import author_of, client_of, limited_body
-from proxy.control.edits import Refusal, change, propose
-from proxy.control.reload import Verdict
+from proxy.control.admin.requests import author_of, limited_body
+from proxy.control.edits import Refusal
 from proxy.control.restart import RestartRefused
-from proxy.control.state import State, error_json
+from proxy.control.state import State
 
 
 class WeightChange(msgspec.Struct, forbid_unknown_fields=True):
@@ -100,25 +99,16 @@ class Api:
             return problem(403, "server.admin_write is false: weights are changed in the file, or by `set`")
         try:
             wanted = msgspec.json.decode(await limited_body(request), type=WeightChange)
-            if wanted.hash and wanted.hash != reloader.running.snapshot.hash:
-                raise Refusal(409, "the configuration has changed since you looked; look at it again")
-            edit = partial(_weigh, wanted)
-            if wanted.preview:
-                verdict = (await asyncio.to_thread(propose, reloader, edit)).verdict
-            else:
-                trigger = f"POST /api/v1/weights from {client_of(request)}"
-                verdict = await change(reloader, edit, trigger, author_of(request))
+            verdict = await carry_out(reloader, request, wanted, partial(_weigh, wanted))
         except msgspec.DecodeError as error:
             return problem(400, f'the body is not {{"endpoint", "weight", "hash", "preview"}}: {error}')
         except Refusal as refusal:
-            return problem(
-                refusal.status, refusal.detail, errors=[error_json(error) for error in refusal.errors]
-            )
+            return refused(refusal)
         if not wanted.preview:
-            return _verdict(verdict, applied=True)
+            return judged(verdict, applied=True)
         await self._state.verdicts.current()
         comparison = self._state.verdicts.summary(wanted.endpoint)
-        return _verdict(verdict, applied=False, comparison=comparison)
+        return judged(verdict, applied=False, comparison=comparison)
 
     async def announce(self, request: Request) -> Response:
         """`x-author` is about to save the configuration with this hash."""
@@ -140,28 +130,16 @@ class Api:
         verdict = await self._state.reloader.reload(
             "POST /api/v1/reload", author_of(request), force=force == "true"
         )
-        return _verdict(verdict)
+        return judged(verdict)
 
     async def restart(self, request: Request) -> Response:
         """Begins a rolling restart; `GET /api/v1/config` of the next process tells how it goes."""
         try:
             restart = await self._state.restarter.request("POST /api/v1/restart", author_of(request))
-        except RestartRefused as refused:
-            return problem(
-                refused.status, refused.detail, errors=[error_json(error) for error in refused.errors]
-            )
+        except RestartRefused as refusal:
+            return refused(refusal)
         return JSONResponse({"id": restart.id, "admin": restart.admin}, 202)
 
 
 def _weigh(wanted: WeightChange, text: str, source: str) -> str:
     return set_weight(text, wanted.endpoint, wanted.weight, source=source)
-
-
-def _verdict(verdict: Verdict, **more: Any) -> Response:
-    if verdict.loaded is None:
-        return problem(
-            422,
-            "the configuration file was refused; the running configuration stays",
-            errors=[error_json(error) for error in verdict.errors],
-        )
-    return JSONResponse({"hash": verdict.loaded.snapshot.hash, "difference": list(verdict.changes), **more})

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from proxy.config import add_rule
+from proxy.control.admin.changes import carry_out, judged, refused
 from proxy.control.admin.differences_json import (
     field_json,
     fields_csv,
@@ -25,11 +26,10 @@ from proxy.control.admin.differences_json import (
     standing_json,
 )
 from proxy.control.admin.problems import problem
-from proxy.control.admin.requests import author_of, client_of, limited_body
-from proxy.control.edits import Refusal, change, propose
+from proxy.control.admin.requests import limited_body
+from proxy.control.edits import Refusal
 from proxy.control.oneoff import NotCompared, OneOff
-from proxy.control.reload import Verdict
-from proxy.control.state import State, error_json
+from proxy.control.state import State
 from proxy.control.verdicts import in_force
 from proxy.core.comparisons import Report, Sample, Tally, Traffic, report
 from proxy.store import StoreUnavailable, evidence
@@ -151,20 +151,12 @@ class Differences:
             wanted = msgspec.json.decode(await limited_body(request), type=AcceptBody)
             if not wanted.reason.strip():
                 return problem(400, "reason must say something")
-            if wanted.hash and wanted.hash != reloader.running.snapshot.hash:
-                raise Refusal(409, "the configuration has changed since you looked; look at it again")
-            edit = partial(_accept, wanted)
-            if wanted.preview:
-                verdict = (await asyncio.to_thread(propose, reloader, edit)).verdict
-            else:
-                trigger = f"POST /api/v1/comparisons/accept from {client_of(request)}"
-                verdict = await change(reloader, edit, trigger, author_of(request))
+            verdict = await carry_out(reloader, request, wanted, partial(_accept, wanted))
         except msgspec.DecodeError as error:
             return problem(400, f'the body is not {{"endpoint", "kind", "path", "reason", ...}}: {error}')
         except Refusal as refusal:
-            errors = [error_json(each) for each in refusal.errors]
-            return problem(refusal.status, refusal.detail, errors=errors)
-        return _accepted(verdict, applied=not wanted.preview)
+            return refused(refusal)
+        return judged(verdict, applied=not wanted.preview)
 
     async def look(self, endpoint: str, scope: str | None = None) -> Looked:
         """HTTPException 404 for an endpoint or a scope that is not there, 503 without the store."""
@@ -232,12 +224,3 @@ def _accept(wanted: AcceptBody, text: str, source: str) -> str:
         **{k: v for k, v in given.items() if v not in (None, "")},
     }
     return add_rule(text, wanted.endpoint, rule, source=source)
-
-
-def _accepted(verdict: Verdict, applied: bool) -> Response:
-    if verdict.loaded is None:
-        errors = [error_json(error) for error in verdict.errors]
-        return problem(422, "the configuration file was refused; the running one stays", errors=errors)
-    return JSONResponse(
-        {"hash": verdict.loaded.snapshot.hash, "difference": list(verdict.changes), "applied": applied}
-    )
