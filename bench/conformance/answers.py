@@ -24,74 +24,79 @@ _WRITE: Final = post(b"Content-Length: 2\r\n" + CLOSE, b"ab")
 _CHUNKS: Final = ANSWER + CHUNKED + b"\r\n"
 _LENGTH_1: Final = b"Content-Length: 1\r\n"
 
+# Why we differ, where several cases have the same reason.
+_NOT_HTTP: Final = "what is not HTTP/1.1 is never shown to the client as an answer"
+_UNCLEAR_STATUS: Final = "the client would get a status line that it may read in another way, or not at all"
+_UNSURE_LENGTH: Final = (
+    "an answer whose length is in doubt could end in another place for the client than for us"
+)
+_TWO_FRAMINGS: Final = (
+    "an answer with two framings is how answers are smuggled into caches and kept connections"
+)
+_UNASKED_CODING: Final = "the client did not ask for that coding with TE, so it cannot be expected to undo it"
+_MANY_INTERIM: Final = "at most 16 interim answers: what goes on for ever holds the client for ever"
+_HEAD_IS_GONE: Final = (
+    "the head has left by then, as soon as it was there; a reset says that the body is not whole"
+)
+
 BAD: Final[Cases] = {
-    "garbage": bad_answer(
-        b"garbage\r\n\r\n", why="what is not HTTP/1.1 is never shown to the client as an answer"
-    ),
-    "binary garbage": bad_answer(
-        bytes(range(256)) * 4, why="what is not HTTP/1.1 is never shown to the client as an answer"
-    ),
-    "HTTP/0.9": bad_answer(b"<html>", why="what is not HTTP/1.1 is never shown to the client as an answer"),
-    "HTTP/2": bad_answer(
-        b"HTTP/2 200\r\n\r\n", why="what is not HTTP/1.1 is never shown to the client as an answer"
-    ),
+    "garbage": bad_answer(b"garbage\r\n\r\n", why=_NOT_HTTP),
+    "binary garbage": bad_answer(bytes(range(256)) * 4, why=_NOT_HTTP),
+    "HTTP/0.9": bad_answer(b"<html>", why=_NOT_HTTP),
+    "HTTP/2": bad_answer(b"HTTP/2 200\r\n\r\n", why=_NOT_HTTP),
     "HTTP/2.0": bad_answer(
         b"HTTP/2.0 200 OK\r\n\r\n",
-        why="the client would get a status line that it may read in another way, or not at all",
+        why=_UNCLEAR_STATUS,
     ),
-    "a request": bad_answer(get(HOST), why="what is not HTTP/1.1 is never shown to the client as an answer"),
-    "status of two digits": bad_answer(
-        b"HTTP/1.1 20 OK\r\n\r\n", why="what is not HTTP/1.1 is never shown to the client as an answer"
-    ),
+    "a request": bad_answer(get(HOST), why=_NOT_HTTP),
+    "status of two digits": bad_answer(b"HTTP/1.1 20 OK\r\n\r\n", why=_NOT_HTTP),
     "status of four digits": bad_answer(
         b"HTTP/1.1 2000 OK\r\n\r\n",
-        why="the client would get a status line that it may read in another way, or not at all",
+        why=_UNCLEAR_STATUS,
     ),
     "status zero": bad_answer(
         b"HTTP/1.1 000 OK\r\n\r\n",
-        why="the client would get a status line that it may read in another way, or not at all",
+        why=_UNCLEAR_STATUS,
     ),
-    "signed status": bad_answer(
-        b"HTTP/1.1 +20 OK\r\n\r\n", why="what is not HTTP/1.1 is never shown to the client as an answer"
-    ),
+    "signed status": bad_answer(b"HTTP/1.1 +20 OK\r\n\r\n", why=_NOT_HTTP),
     "control byte in the reason": bad_answer(
         b"HTTP/1.1 200 O\x00K\r\nContent-Length: 0\r\n\r\n", why="strict"
     ),
     "two lengths": bad_answer(
         ANSWER + _LENGTH_1 + b"Content-Length: 2\r\n\r\nab",
-        why="an answer whose length is in doubt could end in another place for the client than for us",
+        why=_UNSURE_LENGTH,
     ),
     "equal lengths": bad_answer(
         ANSWER + _LENGTH_1 * 2 + b"\r\na",
-        why="an answer whose length is in doubt could end in another place for the client than for us",
+        why=_UNSURE_LENGTH,
     ),
     "lengths in a list": bad_answer(
         ANSWER + b"Content-Length: 1, 1\r\n\r\na",
-        why="an answer whose length is in doubt could end in another place for the client than for us",
+        why=_UNSURE_LENGTH,
     ),
     "signed length": bad_answer(
         ANSWER + b"Content-Length: +1\r\n\r\na",
-        why="an answer whose length is in doubt could end in another place for the client than for us",
+        why=_UNSURE_LENGTH,
     ),
     "huge length": bad_answer(
         ANSWER + b"Content-Length: 99999999999999999999\r\n\r\na",
-        why="an answer whose length is in doubt could end in another place for the client than for us",
+        why=_UNSURE_LENGTH,
     ),
     "length and chunked": bad_answer(
         ANSWER + CHUNKED + b"Content-Length: 5\r\n\r\n0\r\n\r\n",
-        why="an answer with two framings is how answers are smuggled into caches and kept connections",
+        why=_TWO_FRAMINGS,
     ),
     "chunked twice": bad_answer(
         ANSWER + CHUNKED * 2 + b"\r\n0\r\n\r\n",
-        why="an answer with two framings is how answers are smuggled into caches and kept connections",
+        why=_TWO_FRAMINGS,
     ),
     "unknown coding": bad_answer(
         ANSWER + b"Transfer-Encoding: gzip\r\n\r\nabc",
-        why="the client did not ask for that coding with TE, so it cannot be expected to undo it",
+        why=_UNASKED_CODING,
     ),
     "coding before chunked": bad_answer(
         ANSWER + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
-        why="the client did not ask for that coding with TE, so it cannot be expected to undo it",
+        why=_UNASKED_CODING,
     ),
     "bad field name": bad_answer(ANSWER + b"A B: c\r\nContent-Length: 0\r\n\r\n"),
     "blank before the colon": bad_answer(ANSWER + b"Content-Length : 0\r\n\r\n"),
@@ -109,11 +114,11 @@ BAD: Final[Cases] = {
         "16 x 103 502",
         line=b"GET /g HTTP/1.1",
         answers=Answers(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 17 + OK, "close"),
-        why="at most 16 interim answers: what goes on for ever holds the client for ever",
+        why=_MANY_INTERIM,
     ),
     "100 storm": bad_answer(
         b"HTTP/1.1 100 Continue\r\n\r\n" * 1000,
-        why="at most 16 interim answers: what goes on for ever holds the client for ever",
+        why=_MANY_INTERIM,
     ),
     "101 that nobody asked for": bad_answer(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
@@ -126,13 +131,13 @@ BROKEN_CHUNKS: Final[Cases] = {
         _ASK,
         "200 cut",
         answers=Answers(_CHUNKS + b"4\r\nhalf\r\nx\r\n"),
-        why="the head has left by then, as soon as it was there; a reset says that the body is not whole",
+        why=_HEAD_IS_GONE,
     ),
     "chunk longer than its size": Case(
         _ASK,
         "200 cut",
         answers=Answers(_CHUNKS + b"4\r\nhalfX\r\n"),
-        why="the head has left by then, as soon as it was there; a reset says that the body is not whole",
+        why=_HEAD_IS_GONE,
     ),
     "bad trailer": Case(
         _ASK,
@@ -144,7 +149,7 @@ BROKEN_CHUNKS: Final[Cases] = {
         _ASK,
         "200 cut",
         answers=Answers(_CHUNKS + b"4\r\nhalf\r\nffffffffffffffffff\r\n"),
-        why="the head has left by then, as soon as it was there; a reset says that the body is not whole",
+        why=_HEAD_IS_GONE,
     ),
 }
 
