@@ -7,10 +7,7 @@ stays there while the weight rises.
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from typing import Final
 
 BUCKETS: Final = 10_000
 MAX_SALT: Final = blake2b.MAX_KEY_SIZE  # bytes
@@ -21,17 +18,18 @@ def bucket(salt: bytes, group: str, key: bytes) -> int:
 
     Raises ValueError for a salt of more than MAX_SALT bytes.
     """
-    return bucket_function(salt, group)(key)
+    return Buckets(salt, group).of(key)
 
 
-def bucket_function(salt: bytes, group: str) -> Callable[[bytes], int]:
+class Buckets:
     """`bucket` with salt and group hashed ahead, for the data path."""
-    start = blake2b(group.encode() + b"\0", key=salt, digest_size=8).copy
-    from_bytes = int.from_bytes
 
-    def of(key: bytes) -> int:
-        state = start()
+    __slots__ = ("_start",)
+
+    def __init__(self, salt: bytes, group: str) -> None:
+        self._start = blake2b(group.encode() + b"\0", key=salt, digest_size=8).copy
+
+    def of(self, key: bytes) -> int:
+        state = self._start()
         state.update(key)
-        return from_bytes(state.digest(), "big") % BUCKETS
-
-    return of
+        return int.from_bytes(state.digest(), "big") % BUCKETS

@@ -71,10 +71,10 @@ def decide(snapshot: Snapshot, head: RequestHead, context: Context) -> Decision:
     if weight == FULL_WEIGHT:
         return _tuple(Decision, (endpoint, ASYNC, "weight", None, None, False))
     rule = snapshot.rules[endpoint.index]
-    for source, extract in rule.keys:
-        key = extract(fields, segments, context.peer)
+    for source, extractor in rule.keys:
+        key = extractor.key(fields, segments, context.peer)
         if key is not None:
-            bucket = rule.bucket(key)
+            bucket = rule.buckets.of(key)
             return _tuple(
                 Decision, (endpoint, ASYNC if bucket < weight else LEGACY, "weight", source, bucket, False)
             )
@@ -89,10 +89,10 @@ def sticky_key(snapshot: Snapshot, endpoint: Endpoint, head: RequestHead, peer: 
     if segments is None:
         return None
     rule = snapshot.rules[endpoint.index]
-    for source, extract in rule.keys:
-        key = extract(head.fields, segments, peer)
+    for source, extractor in rule.keys:
+        key = extractor.key(head.fields, segments, peer)
         if key is not None:
-            return Key(source, rule.bucket(key))
+            return Key(source, rule.buckets.of(key))
     return None
 
 

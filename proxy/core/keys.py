@@ -9,92 +9,123 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from proxy.core.buckets import bucket_function
+from proxy.core.buckets import Buckets
 from proxy.core.http1.grammar import FieldBlock
 
 if TYPE_CHECKING:
     from proxy.core.snapshot import Endpoint, KeySource
 
-Extract = Callable[[FieldBlock, Sequence[str], str], "bytes | None"]
-"""(header block, path segments, peer address) -> the key, or None if the request has none here."""
-
 MAX_TOKEN = 16 * 1024
 """Bytes of a JWT that are looked at; a longer one is no key."""
+
+_URLSAFE = bytes.maketrans(b"-_", b"+/")
 
 
 class Rule:
     """What deciding about one endpoint needs, computed once per snapshot."""
 
-    __slots__ = ("bucket", "keys", "weight")
+    __slots__ = ("buckets", "keys", "weight")
 
     def __init__(self, endpoint: Endpoint, salt: bytes) -> None:
         self.weight = endpoint.weight
-        self.bucket = bucket_function(salt, endpoint.group)
-        self.keys: tuple[tuple[KeySource, Extract], ...] = tuple(
-            (source, extract)
+        self.buckets = Buckets(salt, endpoint.group)
+        self.keys: tuple[tuple[KeySource, Extractor], ...] = tuple(
+            (source, found)
             for source in endpoint.sticky
-            if (extract := extractor(source, endpoint.template)) is not None
+            if (found := extractor(source, endpoint.template)) is not None
         )
 
 
-def extractor(source: KeySource, template: str) -> Extract | None:
-    """Compiles a key source for one endpoint; None if the template has no such path parameter."""
+class Extractor:
+    """Reads a key from one place of a request."""
+
+    __slots__ = ()
+
+    def key(self, fields: FieldBlock, segments: Sequence[str], peer: str) -> bytes | None:
+        """None if there is none; `segments` are those of the path, `peer` is the client's address."""
+        raise NotImplementedError
+
+
+def extractor(source: KeySource, template: str) -> Extractor | None:
+    """For a key source of one endpoint; None if the template has no such path parameter."""
     if source.kind == "header":
-        return _header(source.name.lower().encode("latin-1"))
+        return Header(source.name.lower().encode("latin-1"))
     if source.kind == "cookie":
-        return _cookie(source.name.encode("latin-1"))
+        return Cookie(source.name.encode("latin-1"))
     if source.kind == "jwt":
-        return _jwt(source.name)
+        return JwtClaim(source.name)
     if source.kind == "path":
         return _path(source.name, template)
-    return _bearer if source.kind == "bearer" else _client_ip
+    return Bearer() if source.kind == "bearer" else ClientAddress()
 
 
-def _header(name: bytes) -> Extract:
-    def extract(fields: FieldBlock, segments: Sequence[str], peer: str) -> bytes | None:
-        return fields.get(name) or None
+class Header(Extractor):
+    __slots__ = ("_name",)
 
-    return extract
+    def __init__(self, name: bytes) -> None:
+        self._name = name
 
-
-def _bearer(fields: FieldBlock, segments: Sequence[str], peer: str) -> bytes | None:
-    value = fields.get(b"authorization")
-    if value is None or value[:7].lower() != b"bearer ":  # in any case, RFC 9110 section 11.1
-        return None
-    return value[7:].strip() or None
+    def key(self, fields: FieldBlock, segments: Sequence[str], peer: str) -> bytes | None:
+        return fields.get(self._name) or None
 
 
-def _cookie(name: bytes) -> Extract:
-    find = re.compile(rb'(?:^|;)[ \t]*%b=[ \t]*"?([^";]*)' % re.escape(name)).search
+class Bearer(Extractor):
+    __slots__ = ()
 
-    def extract(fields: FieldBlock, segments: Sequence[str], peer: str) -> bytes | None:
+    def key(self, fields: FieldBlock, segments: Sequence[str], peer: str) -> bytes | None:
+        return _bearer(fields)
+
+
+class Cookie(Extractor):
+    __slots__ = ("_find",)
+
+    def __init__(self, name: bytes) -> None:
+        self._find = re.compile(rb'(?:^|;)[ \t]*%b=[ \t]*"?([^";]*)' % re.escape(name)).search
+
+    def key(self, fields: FieldBlock, segments: Sequence[str], peer: str) -> bytes | None:
         value = fields.get(b"cookie")
         if value is None:
             return None
-        found = find(value)
+        found = self._find(value)
         return (found[1].strip() or None) if found else None
 
-    return extract
+
+class Segment(Extractor):
+    """`{name}`"""
+
+    __slots__ = ("_position",)
+
+    def __init__(self, position: int) -> None:
+        self._position = position
+
+    def key(self, fields: FieldBlock, segments: Sequence[str], peer: str) -> bytes | None:
+        return segments[self._position].encode()
 
 
-def _path(name: str, template: str) -> Extract | None:
-    parts = template.split("/")[1:]
-    if f"{{{name}...}}" in parts:
-        start = parts.index(f"{{{name}...}}")
-        return lambda fields, segments, peer: "/".join(segments[start:]).encode() or None
-    if f"{{{name}}}" not in parts:
-        return None
-    position = parts.index(f"{{{name}}}")
-    return lambda fields, segments, peer: segments[position].encode()
+class Rest(Extractor):
+    """`{name...}`"""
+
+    __slots__ = ("_start",)
+
+    def __init__(self, start: int) -> None:
+        self._start = start
+
+    def key(self, fields: FieldBlock, segments: Sequence[str], peer: str) -> bytes | None:
+        return "/".join(segments[self._start :]).encode() or None
 
 
-def _jwt(claim: str) -> Extract:
+class JwtClaim(Extractor):
     """Reads one top-level claim, text or integer, without verifying the token: it only picks a bucket."""
-    shape = msgspec.defstruct("Claim", [("value", str | int | None, msgspec.field(name=claim, default=None))])
-    decode: Callable[[bytes], Any] = msgspec.json.Decoder(shape).decode
 
-    def extract(fields: FieldBlock, segments: Sequence[str], peer: str) -> bytes | None:
-        token = _bearer(fields, segments, peer)
+    __slots__ = ("_decode",)
+
+    def __init__(self, claim: str) -> None:
+        field: Any = msgspec.field(name=claim, default=None)
+        shape = msgspec.defstruct("Claim", [("value", str | int | None, field)])
+        self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(shape).decode
+
+    def key(self, fields: FieldBlock, segments: Sequence[str], peer: str) -> bytes | None:
+        token = _bearer(fields)
         if token is None or len(token) > MAX_TOKEN:
             return None
         parts = token.split(b".")
@@ -102,16 +133,30 @@ def _jwt(claim: str) -> Extract:
             return None
         payload = parts[1].translate(_URLSAFE)
         try:
-            value = decode(binascii.a2b_base64(payload + b"=" * (-len(payload) % 4))).value
+            value = self._decode(binascii.a2b_base64(payload + b"=" * (-len(payload) % 4))).value
             return None if value is None else str(value).encode() or None
         except (ValueError, RecursionError):  # not base64, not JSON, not text: binascii's and msgspec's too
             return None
 
-    return extract
+
+class ClientAddress(Extractor):
+    __slots__ = ()
+
+    def key(self, fields: FieldBlock, segments: Sequence[str], peer: str) -> bytes | None:
+        return peer.encode() or None
 
 
-_URLSAFE = bytes.maketrans(b"-_", b"+/")
+def _bearer(fields: FieldBlock) -> bytes | None:
+    value = fields.get(b"authorization")
+    if value is None or value[:7].lower() != b"bearer ":  # in any case, RFC 9110 section 11.1
+        return None
+    return value[7:].strip() or None
 
 
-def _client_ip(fields: FieldBlock, segments: Sequence[str], peer: str) -> bytes | None:
-    return peer.encode() or None
+def _path(name: str, template: str) -> Extractor | None:
+    parts = template.split("/")[1:]
+    if f"{{{name}...}}" in parts:
+        return Rest(parts.index(f"{{{name}...}}"))
+    if f"{{{name}}}" in parts:
+        return Segment(parts.index(f"{{{name}}}"))
+    return None

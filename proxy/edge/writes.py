@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from proxy.core import idempotency
 from proxy.core.http1.request import RequestHead
 from proxy.core.idempotency import Wanted
-from proxy.core.keys import Extract, extractor
+from proxy.core.keys import Extractor, extractor
 from proxy.core.snapshot import BACKENDS, BackendName, Endpoint, KeySource, Snapshot
 from proxy.store import Claims, open_claims
 
@@ -91,10 +91,10 @@ def _credential(head: RequestHead, source: KeySource | None) -> bytes | None:
     """What tells principals apart; None: nothing was given."""
     if source is None:
         return head.get(b"authorization")
-    extract = _extractor(source)
-    return None if extract is None else extract(head.fields, (), "")
+    found = _extractor(source)
+    return None if found is None else found.key(head.fields, (), "")
 
 
 @lru_cache(maxsize=64)
-def _extractor(source: KeySource) -> Extract | None:
+def _extractor(source: KeySource) -> Extractor | None:
     return extractor(source, "")

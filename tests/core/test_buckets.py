@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.buckets import BUCKETS, MAX_SALT, bucket, bucket_function
+from proxy.core.buckets import BUCKETS, MAX_SALT, Buckets, bucket
 
 KEYS = [b"user-1", b"user-2", b"", b"\xff\x00", b"k" * 500]
 
@@ -23,7 +23,7 @@ def test_buckets_are_the_documented_hash() -> None:
 def test_bucket_is_on_the_scale_and_prepared_function_agrees(salt: bytes, group: str, key: bytes) -> None:
     found = bucket(salt, group, key)
     assert 0 <= found < BUCKETS
-    prepared = bucket_function(salt, group)
+    prepared = Buckets(salt, group).of
     assert prepared(key) == found == prepared(key)
 
 
@@ -39,14 +39,14 @@ def test_raising_a_weight_never_moves_a_key_off_async(key: bytes, one: float, ot
 def test_split_is_within_binomial_bounds(weight: int, group: str) -> None:
     """Six standard deviations: a fair hash fails one time in 500 million, and this input is fixed."""
     count, share = 20_000, weight / BUCKETS
-    of = bucket_function(b"default", group)
+    of = Buckets(b"default", group).of
     moved = sum(of(b"user-%d" % number) < weight for number in range(count))
     assert abs(moved - count * share) <= 6 * math.sqrt(count * share * (1 - share)) + 1
 
 
 def test_groups_and_salts_split_independently() -> None:
     def chosen(salt: bytes, group: str) -> set[int]:
-        of = bucket_function(salt, group)
+        of = Buckets(salt, group).of
         return {number for number in range(10_000) if of(b"%d" % number) < 5000}
 
     base = chosen(b"default", "accounts")

@@ -16,10 +16,10 @@ def key(
     source: str, headers: dict[str, str] | None = None, template: str = "/a/{x}/{r...}", path: str = "a/1/2/3"
 ) -> bytes | None:
     kind, _, name = source.partition(":")
-    extract = extractor(KeySource(kind, name), template)  # type: ignore[arg-type]
-    assert extract is not None
+    found = extractor(KeySource(kind, name), template)  # type: ignore[arg-type]
+    assert found is not None
     lines = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
-    return extract(FieldBlock(lines.encode("latin-1")), path.split("/"), "192.0.2.7")
+    return found.key(FieldBlock(lines.encode("latin-1")), path.split("/"), "192.0.2.7")
 
 
 def token(claims: object) -> dict[str, str]:

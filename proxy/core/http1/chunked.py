@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from proxy.core.http1.grammar import VALUE, FieldBlock, Malformed, Pairs
+from proxy.core.http1.grammar import FieldBlock, Malformed, Pairs
+from proxy.core.http1.patterns import VALUE
 
 _SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;" + VALUE + rb")?")
 MAX_LINE: Final = 4096

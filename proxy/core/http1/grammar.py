@@ -7,17 +7,19 @@ from collections.abc import Collection
 from functools import lru_cache
 from typing import Final
 
-TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
-VALUE: Final = rb"[\t\x20-\x7e\x80-\xff]*+"  # no control characters, so neither bare CR, LF nor NUL
+from proxy.core.http1 import patterns, scan
+from proxy.core.http1.patterns import TOKEN, VALUE
+from proxy.core.http1.wanted import Wanted
 
-_is_block: Final = re.compile(rb"(?:" + TOKEN + rb":" + VALUE + rb"\r\n)*+").fullmatch
-_lines: Final = re.compile(rb"([^:]++):[ \t]*+([^\r]*+)\r\n").findall  # of a block that _is_block accepted
+_lines: Final = re.compile(rb"([^:]++):[ \t]*+([^\r]*+)\r\n").findall  # of a block that is well-formed
 
 DIGITS: Final = re.compile(rb"[0-9]{1,18}")  # fits 64 bits, with no room for an overflow
 
 BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 
 Pairs = list[tuple[bytes, bytes]]
+
+_NOTHING: Final = Wanted(())
 
 
 class Malformed(Exception):
@@ -37,22 +39,30 @@ class FieldBlock:
     searched for, and a field that must go is cut out. Names are given in lower case.
     """
 
-    __slots__ = ("lowered", "raw")
+    __slots__ = ("lines", "lowered", "raw", "repeated", "special")
 
-    def __init__(self, raw: bytes) -> None:
+    def __init__(self, raw: bytes, wanted: Wanted = _NOTHING) -> None:
         """Raises Malformed with status 400."""
-        if _is_block(raw) is None:
-            raise Malformed(400, "bad_header", explain_fields(raw))
         self.raw = raw
-        self.lowered = b"\n" + raw.lower()  # every name stands between a line feed and a colon
+        self.lowered = lowered = b"\n" + raw.lower()  # every name stands between a line feed and a colon
+        special: dict[bytes, bytes]
+        if scan.COMPILED:
+            special, matched, lines = scan.fields(raw, lowered, wanted)
+        else:
+            special, matched, lines = patterns.fields(raw, lowered, wanted)
+        if lines < 0:
+            raise Malformed(400, "bad_header", explain_fields(raw))
+        self.lines: int = lines
+        self.special = special  # wanted names, in lower case, to their last values, in lower case
+        self.repeated = len(special) != matched
 
     def get(self, name: bytes) -> bytes | None:
         """The first value of the field, without surrounding blanks, or None."""
-        found = self.lowered.find(b"\n" + name + b":")
-        if found < 0:
-            return None
-        start = found + len(name) + 1
-        return self.raw[start : self.raw.find(b"\r", start)].strip(b" \t")
+        if scan.COMPILED:
+            start, end = scan.value(self.lowered, name)
+        else:
+            start, end = patterns.value(self.lowered, name)
+        return None if start < 0 else self.raw[start:end]
 
     def __contains__(self, name: bytes) -> bool:
         return b"\n" + name + b":" in self.lowered

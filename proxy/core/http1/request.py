@@ -7,21 +7,34 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
-from proxy.core.http1.grammar import BARE_LF, DIGITS, TOKEN, FieldBlock, Malformed, split_list
+from proxy.core.http1 import patterns, scan
+from proxy.core.http1.grammar import BARE_LF, DIGITS, FieldBlock, Malformed, split_list
+from proxy.core.http1.patterns import TOKEN
+from proxy.core.http1.wanted import Wanted
 from proxy.core.snapshot import Limits
 
-_is_line: Final = re.compile(rb"(" + TOKEN + rb") ([\x21\x22\x24-\x7e]++) HTTP/1\.([01])").fullmatch
+_LINE_END: Final = b" HTTP/1.1\r\n"
 _is_other_version: Final = re.compile(TOKEN + rb" [\x21-\x7e]++ HTTP/[0-9]\.[0-9]").fullmatch
 _is_line_start: Final = re.compile(rb"(?:" + TOKEN + rb"(?: [\x21-\x7e]*+(?: [HTP/0-9.]*+\r?)?)?)?").fullmatch
 _host: Final = re.compile(rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=%]++|\[[0-9A-Fa-f:.]++\])(?::[0-9]{0,5})?")
 _is_absolute: Final = re.compile(rb"https?://([^/?]*+)(.*+)", re.IGNORECASE).fullmatch
 
 # Fields that mean something to a proxy: those of the connection, of framing, and what it writes itself.
-_special: Final = re.compile(
-    rb"\n(connection|content-length|expect|forwarded|host|http2-settings|keep-alive|proxy-authorization"
-    rb"|proxy-connection|te|transfer-encoding|upgrade|via|x-backend|x-backend-token|x-forwarded-[^:]*"
-    rb"|x-request-id|[^:\n]*_[^:\n]*):[ \t]*+([^\r]*+)"
-).findall
+_WANTED: Final = Wanted(
+    (
+        *(b"connection", b"content-length", b"expect", b"forwarded", b"host", b"http2-settings"),
+        *(
+            b"keep-alive",
+            b"proxy-authorization",
+            b"proxy-connection",
+            b"te",
+            b"transfer-encoding",
+            b"upgrade",
+        ),
+        *(b"via", b"x-backend", b"x-backend-token", b"x-request-id"),
+    ),
+    open_ended=True,
+)
 _SINGLE: Final = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect"})
 
 
@@ -45,17 +58,12 @@ class RequestFields(FieldBlock):
         "host",
         "keep_alive",
         "minor",
-        "repeated",
-        "special",
         "upgrade",
     )
 
     def __init__(self, raw: bytes, minor: int) -> None:
-        super().__init__(raw)
+        super().__init__(raw, _WANTED)
         self.minor = minor  # HTTP/1.<minor>
-        lines = _special(self.lowered)
-        self.special: dict[bytes, bytes] = dict(lines)  # lower-case name to its last value, in lower case
-        self.repeated = len(self.special) != len(lines)
         self.host = b""
         self.connection: tuple[bytes, ...] = ()  # tokens of Connection
         self.keep_alive = minor == 1
@@ -97,29 +105,29 @@ def parse_request(head: bytes, limits: Limits, known: RequestFields | None = Non
 
     `known` is the connection's previous header block: if the bytes are the same, so is the meaning.
     """
-    end = head.find(b"\r\n")
-    line = _is_line(head, 0, end)
-    if line is None or end + 4 > len(head):
-        raise _bad_line(head[:end])
-    method, target, minor = line.groups()
-    if len(target) > limits.target_bytes:
+    if scan.COMPILED:
+        space, end, minor = scan.request_line(head)
+    else:
+        space, end, minor = patterns.request_line(head)
+    if minor < 0 or end + len(_LINE_END) + 2 > len(head):
+        raise _bad_line(head[: head.find(b"\r\n")])
+    if end - space - 1 > limits.target_bytes:
         raise Malformed(414, "target_too_long", f"the request target is over {limits.target_bytes} bytes")
-    raw = head[end + 2 : -2]
-    version = 1 if minor == b"1" else 0
-    if known is not None and known.raw == raw and known.minor == version:
+    raw = head[end + len(_LINE_END) : -2]
+    if known is not None and known.raw == raw and known.minor == minor:
         fields = known
     else:
-        fields = parse_fields(raw, version, limits)
-    if target[0] == 0x2F:  # "/": all but origin-form is rare
-        return RequestHead(method.decode("ascii"), target, fields.host, fields)
-    target, host = _other_form(method, target, fields.host)
+        fields = parse_fields(raw, minor, limits)
+    method, target, host = head[:space], head[space + 1 : end], fields.host
+    if target[0] != 0x2F:  # "/": all but origin-form is rare
+        target, host = _other_form(method, target, host)
     return RequestHead(method.decode("ascii"), target, host, fields)
 
 
 def parse_fields(raw: bytes, minor: int, limits: Limits) -> RequestFields:
     """The header block of an HTTP/1.`minor` request. Raises Malformed."""
     fields = RequestFields(raw, minor)
-    if raw.count(b"\n") > limits.headers:
+    if fields.lines > limits.headers:
         raise Malformed(431, "too_many_headers", f"more than {limits.headers} header lines")
     special = fields.special
     if b"host" in special:
@@ -144,7 +152,7 @@ def check_partial(data: bytes, limits: Limits) -> None:
         raise Malformed(400, "bad_header", "a line ends in LF without CR")
     end = data.find(b"\r\n")
     if end >= 0:
-        if _is_line(data, 0, end) is None:
+        if patterns.request_line(data)[2] < 0:
             raise _bad_line(data[:end])
     elif _is_line_start(data) is None:
         raise Malformed(400, "bad_request_line", "this is not an HTTP/1.1 request")

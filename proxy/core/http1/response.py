@@ -6,15 +6,19 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from proxy.core.http1.grammar import DIGITS, VALUE, FieldBlock, Malformed, split_list
+from proxy.core.http1.grammar import DIGITS, FieldBlock, Malformed, split_list
+from proxy.core.http1.patterns import VALUE
+from proxy.core.http1.wanted import Wanted
 
 _is_line: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: " + VALUE + rb")?").fullmatch
 
 # Fields that mean something to a proxy: those of the connection, of framing, and what it writes itself.
-_special: Final = re.compile(
-    rb"\n(connection|content-length|keep-alive|proxy-connection|te|transfer-encoding|upgrade|x-served-by)"
-    rb":[ \t]*+([^\r]*+)"
-).findall
+_WANTED: Final = Wanted(
+    (
+        *(b"connection", b"content-length", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding"),
+        *(b"upgrade", b"x-served-by"),
+    )
+)
 
 UNTIL_CLOSE: Final = -1
 CHUNKED: Final = -2
@@ -27,18 +31,15 @@ class ResponseHead(FieldBlock):
     `special` holds the lower-case names present that a proxy acts on or must not pass on.
     """
 
-    __slots__ = ("connection", "keep_alive", "length", "line", "repeated", "special", "status")
+    __slots__ = ("connection", "keep_alive", "length", "line", "status")
 
     def __init__(self, status: int, line: bytes, raw: bytes) -> None:
-        super().__init__(raw)
+        super().__init__(raw, _WANTED)
         self.status = status
         self.line = line  # "200 OK"
         self.length = 0
         self.keep_alive = True
         self.connection: tuple[bytes, ...] = ()  # tokens of Connection
-        lines = _special(self.lowered)
-        self.special: dict[bytes, bytes] = dict(lines)  # lower-case name to its last value, in lower case
-        self.repeated = len(self.special) != len(lines)
 
 
 def parse_response(head: bytes, method: str, limit: int = 256) -> ResponseHead:
@@ -52,7 +53,7 @@ def parse_response(head: bytes, method: str, limit: int = 256) -> ResponseHead:
     minor, status = _status_line(head[:end])
     line = head[9:end] if end > 12 else head[9:end] + b" "  # the blank stays when there is no reason
     response = ResponseHead(status, line, head[end + 2 : -2])
-    if response.raw.count(b"\n") > limit:
+    if response.lines > limit:
         raise Malformed(502, "too_many_headers", f"there are more than {limit} header lines")
     special = response.special
     response.keep_alive = minor == 1

@@ -1,0 +1,173 @@
+"""Heads read byte by byte. Compiled, this is machine code over machine integers, and several times as fast as
+regular expressions; interpreted it is much slower, so then `patterns` reads instead. Both accept and find
+the same, byte for byte: tests compare them.
+"""
+
+from __future__ import annotations
+
+import re
+from types import FunctionType
+from typing import Final
+
+from mypy_extensions import i64
+
+from proxy.core.http1.wanted import LONGEST, Wanted
+
+TOKEN: Final = 1  # RFC 9110 section 5.6.2
+VALUE: Final = 2  # no control characters but the tab
+TARGET: Final = 4  # what a request target may have
+PCHAR: Final = 8  # RFC 3986 section 3.3, without percent-escapes
+UNDERSCORE: Final = 16
+
+_CLASSES: Final = (
+    (TOKEN, rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"),
+    (VALUE, rb"[\t\x20-\x7e\x80-\xff]"),
+    (TARGET, rb"[\x21\x22\x24-\x7e]"),
+    (PCHAR, rb"[A-Za-z0-9\-._~!$&'()*+,;=:@]"),
+    (UNDERSCORE, rb"_"),
+)
+KINDS: Final = bytes(
+    sum(kind for kind, pattern in _CLASSES if re.match(pattern, bytes([byte]))) for byte in range(256)
+)
+
+_LF: Final = 10
+_CR: Final = 13
+_TAB: Final = 9
+_BLANK: Final = 32
+_DOT: Final = 46
+_SLASH: Final = 47
+_ZERO: Final = 48
+_COLON: Final = 58
+_QUESTION: Final = 63
+_VERSION: Final = b" HTTP/1."
+
+
+def request_line(head: bytes) -> tuple[i64, i64, i64]:
+    """Ends of method and target, and the minor version, of the head's first line; -1: malformed."""
+    kinds = KINDS
+    size: i64 = len(head)
+    at: i64 = 0
+    while at < size and kinds[head[at]] & TOKEN:
+        at += 1
+    method = at
+    if at == 0 or at == size or head[at] != _BLANK:
+        return -1, -1, -1
+    at += 1
+    while at < size and kinds[head[at]] & TARGET:
+        at += 1
+    target = at
+    if target == method + 1 or target + 11 > size:
+        return -1, -1, -1
+    version = _VERSION
+    offset: i64 = 0
+    while offset < 8:
+        if head[target + offset] != version[offset]:
+            return -1, -1, -1
+        offset += 1
+    minor: i64 = head[target + 8] - _ZERO
+    if minor < 0 or minor > 1 or head[target + 9] != _CR or head[target + 10] != _LF:
+        return -1, -1, -1
+    return method, target, minor
+
+
+def fields(raw: bytes, lowered: bytes, wanted: Wanted) -> tuple[dict[bytes, bytes], i64, i64]:
+    """The wanted fields of a block, how many lines they have, and the number of all lines; -1: malformed.
+
+    `lowered` is a line feed and the block in lower case, which is what names and values (the last of each
+    name) are cut from; trailing blanks are left.
+    """
+    found: dict[bytes, bytes] = {}
+    kinds = KINDS
+    shapes = wanted.shapes
+    underscore: i64 = UNDERSCORE if wanted.open_ended else 0
+    matched: i64 = 0
+    lines: i64 = 0
+    size: i64 = len(raw)
+    at: i64 = 0
+    while at < size:
+        start = at
+        seen: i64 = 0
+        while at < size:
+            kind: i64 = kinds[raw[at]]
+            if not kind & TOKEN:
+                break
+            seen |= kind
+            at += 1
+        colon = at
+        if colon == start or at == size or raw[at] != _COLON:
+            return found, 0, -1
+        at += 1
+        while at < size and kinds[raw[at]] & VALUE:
+            at += 1
+        if at + 1 >= size or raw[at] != _CR or raw[at + 1] != _LF:
+            return found, 0, -1
+        length: i64 = colon - start
+        if length > LONGEST:
+            length = LONGEST
+        first: i64 = raw[start]
+        if shapes[(first & 31) * 32 + length] or seen & underscore:
+            name = lowered[start + 1 : colon + 1]
+            if wanted.has(name):
+                begin: i64 = colon + 1
+                while raw[begin] == _BLANK or raw[begin] == _TAB:
+                    begin += 1
+                found[name] = lowered[begin + 1 : at + 1]
+                matched += 1
+        at += 2
+        lines += 1
+    return found, matched, lines
+
+
+def value(lowered: bytes, name: bytes) -> tuple[i64, i64]:
+    """Where the first value of the field is in the block, without surrounding blanks; -1: nowhere.
+
+    `lowered` is a line feed and a well-formed block in lower case; the places are those of the block.
+    """
+    size: i64 = len(lowered)
+    length: i64 = len(name)
+    at: i64 = 1
+    while at < size:
+        same: i64 = 0
+        while same < length and lowered[at + same] == name[same]:  # at the latest the line's end differs
+            same += 1
+        at += same
+        if same == length and lowered[at] == _COLON:
+            at += 1
+            while lowered[at] == _BLANK or lowered[at] == _TAB:
+                at += 1
+            end = at
+            while lowered[end] != _CR:
+                end += 1
+            while end > at and (lowered[end - 1] == _BLANK or lowered[end - 1] == _TAB):
+                end -= 1
+            return at - 1, end - 1
+        while lowered[at] != _LF:
+            at += 1
+        at += 1
+    return -1, -1
+
+
+def plain_path(target: bytes) -> i64:
+    """How long the path of a target is in which nothing is encoded, empty or begins with a dot; else -1."""
+    kinds = KINDS
+    size: i64 = len(target)
+    at: i64 = 0
+    empty = True  # the segment that was begun
+    while at < size:
+        byte: i64 = target[at]
+        if byte == _QUESTION:
+            break
+        if byte == _SLASH:
+            if empty and at > 0:
+                return -1
+            empty = True
+        elif at == 0 or not kinds[byte] & PCHAR or (empty and byte == _DOT):
+            return -1
+        else:
+            empty = False
+        at += 1
+    return at if at > 0 else -1
+
+
+# A compiled function is not one of Python's.
+COMPILED: Final = not isinstance(plain_path, FunctionType)
