@@ -1,4 +1,4 @@
-"""Properties are about results, not about how long a busy machine takes; and what is run first."""
+"""Properties are about results, not about how long a busy machine takes; what runs first; what is shared."""
 
 from __future__ import annotations
 
@@ -6,6 +6,32 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.contract.fixtures import (
+    async_server,
+    fx_server,
+    ledger,
+    legacy_server,
+    new_ledger,
+    postgres,
+    proxy_at_0_server,
+    proxy_at_50_server,
+    proxy_at_100_server,
+    template,
+)
+
+__all__ = [
+    "async_server",
+    "fx_server",
+    "ledger",
+    "legacy_server",
+    "new_ledger",
+    "postgres",
+    "proxy_at_0_server",
+    "proxy_at_50_server",
+    "proxy_at_100_server",
+    "template",
+]
 
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("project")

@@ -6,9 +6,6 @@ import pytest
 
 from tests.async_api import valkey as server
 from tests.async_api.valkey import Valkey
-from tests.contract.fixtures import fx_server, new_ledger, postgres, template
-
-__all__ = ["fx_server", "new_ledger", "postgres", "template"]
 
 
 @pytest.fixture(scope="session")

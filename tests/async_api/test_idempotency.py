@@ -10,10 +10,9 @@ import httpx2
 import psycopg
 import pytest
 
-from tests.contract.fixtures import Ledger, async_server, client_of, fx_server, ledger, order, problem
+from tests import plain
+from tests.contract.fixtures import Ledger, client_of, order, problem
 from tests.contract.servers import Server
-
-__all__ = ["async_server", "fx_server", "ledger"]
 
 
 @pytest.fixture
@@ -92,7 +91,7 @@ def test_while_the_first_runs_the_others_are_refused(api: httpx2.Client, ledger:
     body = pay(ledger, description=name)
 
     async def race() -> tuple[httpx2.Response, httpx2.Response]:
-        async with httpx2.AsyncClient(base_url=api.base_url, headers=api.headers, trust_env=False) as client:
+        async with plain.async_client(base_url=api.base_url, headers=api.headers) as client:
             with psycopg.connect(ledger.url) as locker:
                 locker.execute("SELECT 1 FROM accounts WHERE id = %s FOR UPDATE", [body["source_account_id"]])
                 first = asyncio.create_task(client.post("/payments", json=body, headers=headers, timeout=30))

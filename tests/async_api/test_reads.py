@@ -16,6 +16,7 @@ import psycopg
 import pytest
 import yaml
 
+from tests import plain
 from tests.async_api.valkey import Valkey
 from tests.contract import servers
 from tests.contract.fixtures import Ledger, client_of, order, problem
@@ -25,7 +26,7 @@ OWNED_TTL = 1.0
 
 
 def figure(port: int, name: str) -> float:
-    text = httpx2.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
+    text = plain.get(f"http://127.0.0.1:{port}/metrics").text
     match = re.search(rf"^{re.escape(name)} (\S+)$", text, re.M)
     return float(match[1]) if match else 0.0
 

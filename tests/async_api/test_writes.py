@@ -20,18 +20,13 @@ import pytest
 from tests.contract import servers
 from tests.contract.fixtures import (
     Ledger,
-    async_server,
     client_of,
     euros,
-    fx_server,
-    ledger,
     ledger_problems,
     order,
     problem,
 )
 from tests.contract.servers import Server
-
-__all__ = ["async_server", "fx_server", "ledger"]
 
 DRY = {"x-dry-run": "1"}
 TABLES = ("accounts", "payments", "refunds", "ledger_transactions", "entries", "idempotency_keys")

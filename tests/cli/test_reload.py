@@ -3,10 +3,10 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
-import httpx2
 from click.testing import CliRunner, Result
 
 from proxy.cli import main
+from tests import plain
 from tests.cli.real_site import RealSite
 from tests.control.site import eventually
 
@@ -23,7 +23,7 @@ def test_404_for_unlisted_paths_that_clients_use_is_refused_until_it_is_forced(s
     site.extra = f"  access_log: {access_log(site)}"
     site.write(weight=0)
     site.up()
-    httpx2.get(f"http://127.0.0.1:{site.data}/old/report")
+    plain.get(f"http://127.0.0.1:{site.data}/old/report")
     eventually(lambda: site.get("/api/v1/ledger").json()["unlisted"], "it is in the ledger")
     site.config.write_text(site.text(weight=0) + "unlisted: 404\n")
     eventually(lambda: site.state()["last_error"], "the file is refused")
@@ -33,12 +33,12 @@ def test_404_for_unlisted_paths_that_clients_use_is_refused_until_it_is_forced(s
     assert "strangler reload --force" in refused.stderr
     forced = reload(site, "--force")
     assert (forced.exit_code, forced.stdout.splitlines()[0]) == (0, "unlisted: legacy -> 404")
-    assert httpx2.get(f"http://127.0.0.1:{site.data}/old/report").status_code == 404
+    assert plain.get(f"http://127.0.0.1:{site.data}/old/report").status_code == 404
     assert "as before" in reload(site).stdout
     access_log(site).rename(site.directory / "rotated.log")
     site.processes[0].send_signal(signal.SIGHUP)
     eventually(
-        lambda: httpx2.get(f"http://127.0.0.1:{site.data}/a") and access_log(site).exists(), "a new file"
+        lambda: plain.get(f"http://127.0.0.1:{site.data}/a") and access_log(site).exists(), "a new file"
     )
 
 

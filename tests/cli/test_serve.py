@@ -12,6 +12,7 @@ import httpx2
 from click.testing import CliRunner
 
 from proxy.cli import main
+from tests import plain
 from tests.cli.real_site import RealSite
 from tests.control.site import Site, alive, eventually
 
@@ -27,7 +28,7 @@ class Load:
         self._threads = [threading.Thread(target=self._ask) for _ in range(clients)]
 
     def _ask(self) -> None:
-        with httpx2.Client(timeout=20) as client:
+        with plain.client(timeout=20) as client:
             while not self._stop.is_set():
                 try:
                     answer = client.get(self._url)
@@ -83,7 +84,7 @@ def test_the_other_workers_serve_while_a_killed_one_is_replaced(site: RealSite) 
     os.kill(first, signal.SIGKILL)
     with Load(site) as load:
         load.goes_on()
-        eventually(lambda: site.settled() and first not in site.pids(site.state()), "the new one serves")
+        eventually(lambda: first not in site.pids(site.state()) and site.settled(), "the new one serves")
     assert load.failures == []
     assert second in site.pids(site.state())
 
@@ -91,7 +92,7 @@ def test_the_other_workers_serve_while_a_killed_one_is_replaced(site: RealSite) 
 def test_sigterm_ends_every_process(site: RealSite) -> None:
     control = site.up()
     pids = site.pids(site.state())
-    assert httpx2.get(f"http://127.0.0.1:{site.data}/a").text == "legacy"
+    assert plain.get(f"http://127.0.0.1:{site.data}/a").text == "legacy"
     control.terminate()
     assert control.wait(20) == 0
     eventually(lambda: not any(alive(pid) for pid in pids), "the workers have gone")
@@ -101,7 +102,7 @@ def test_sigterm_ends_every_process(site: RealSite) -> None:
 def test_figures_of_real_traffic_reach_the_admin_port(site: RealSite) -> None:
     site.up()
     for _ in range(10):
-        httpx2.get(f"http://127.0.0.1:{site.data}/a")
+        plain.get(f"http://127.0.0.1:{site.data}/a")
     eventually(
         lambda: site.get("/api/v1/endpoints").json()["endpoints"][0]["backends"]["legacy"]["requests"] == 10,
         "ten requests are counted",

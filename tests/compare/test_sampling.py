@@ -23,6 +23,7 @@ from proxy.core.noise import Mark
 from proxy.core.taps import SOCKET_NAME
 from proxy.store import comparisons
 from proxy.store.places import comparisons_file
+from tests import plain
 from tests.compare.backends import Backend, Reply
 from tests.control.site import alive, eventually, free_port
 
@@ -86,7 +87,7 @@ endpoints:
         self._log = (folder / "log").open("wb")
         command = [sys.executable, "-m", "proxy", "serve", "--config", str(self.config)]
         self.process = subprocess.Popen(command, stderr=self._log, stdin=subprocess.DEVNULL)
-        eventually(lambda: httpx2.get(f"{self.admin}/readyz").status_code == 200, "the proxy serves")
+        eventually(lambda: plain.get(f"{self.admin}/readyz").status_code == 200, "the proxy serves")
 
     @property
     def comparer(self) -> int | None:
@@ -157,7 +158,7 @@ def proxy(tmp_path: Path, backends: tuple[Backend, Backend]) -> Iterator[Proxy]:
 
 
 def get(proxy: Proxy) -> httpx2.Response:
-    return httpx2.get(f"{proxy.url}/a?token=hunter2-query", headers=CREDENTIALS)
+    return plain.get(f"{proxy.url}/a?token=hunter2-query", headers=CREDENTIALS)
 
 
 def test_sampled_traffic_becomes_a_verdict_and_no_secret_is_stored(
@@ -168,7 +169,7 @@ def test_sampled_traffic_becomes_a_verdict_and_no_secret_is_stored(
     while proxy.compared("GET /a") < ENOUGH:  # on a busy machine a sample may be skipped
         assert get(proxy).status_code == 200
         asked += 1
-    write = httpx2.post(f"{proxy.url}/things", json={"n": 1}, headers=CREDENTIALS)
+    write = plain.post(f"{proxy.url}/things", json={"n": 1}, headers=CREDENTIALS)
     assert write.status_code == 201
     names = [f"POST /things{kind}" for kind in (READ_BACK, DRY_RUN)]
     eventually(lambda: all(proxy.compared(name) == 1 for name in names), "the write is compared")
@@ -266,5 +267,5 @@ def skipped(proxy: Proxy) -> float:
 
 
 def counted(proxy: Proxy, line: str) -> float:
-    text = httpx2.get(f"{proxy.admin}/metrics").text
+    text = plain.get(f"{proxy.admin}/metrics").text
     return sum(float(each.rpartition(" ")[2]) for each in text.splitlines() if each.startswith(line))

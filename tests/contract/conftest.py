@@ -6,39 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.contract.fixtures import (
-    api,
-    async_,
-    async_server,
-    fx_server,
-    ledger,
-    legacy,
-    legacy_server,
-    new_ledger,
-    postgres,
-    proxy_at_0_server,
-    proxy_at_50_server,
-    proxy_at_100_server,
-    target,
-    template,
-)
+from tests.contract.fixtures import api, async_, legacy, target
 
-__all__ = [
-    "api",
-    "async_",
-    "async_server",
-    "fx_server",
-    "ledger",
-    "legacy",
-    "legacy_server",
-    "new_ledger",
-    "postgres",
-    "proxy_at_0_server",
-    "proxy_at_50_server",
-    "proxy_at_100_server",
-    "target",
-    "template",
-]
+__all__ = ["api", "async_", "legacy", "target"]
 
 
 @pytest.fixture(scope="session")

@@ -1,35 +1,39 @@
-"""One PostgreSQL, one migrated and seeded template and both backends per test session (xdist worker)."""
+"""One PostgreSQL, one migrated and seeded template and both backends per test session (xdist worker).
+
+tests/conftest.py makes them known to every folder. Imported into a folder's conftest as well, they would be
+other fixtures to pytest, with another PostgreSQL. What only they need is imported in them: tests without a
+database start quickly.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
-import ssl
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx2
-import psycopg
 import pytest
-from sqlalchemy import create_engine, make_url
 
-from legacy_flask.audit import problems
-from legacy_flask.config import Config
-from legacy_flask.migrate import upgrade
-from legacy_flask.seed import seed
-from proxy.cli.demo import postgres as embedded
-from proxy.cli.demo.postgres import Postgres
 from tests.contract import servers
 from tests.contract.servers import Server
+from tests.plain import NO_TLS
+
+if TYPE_CHECKING:
+    from proxy.cli.demo.postgres import Postgres
 
 PROBLEMS = "https://payments.example/problems/"
 
 
 def ledger_problems(url: str) -> list[str]:
+    from sqlalchemy import create_engine, make_url
+
+    from legacy_flask.audit import problems
+
     engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
     with engine.connect() as connection:
         found = problems(connection)
@@ -52,6 +56,8 @@ class Ledger:
         return [a["id"] for a in self.merchants[merchant]["accounts"] if a["currency"] == currency]
 
     def execute(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        import psycopg
+
         with psycopg.connect(self.url, autocommit=True) as connection:
             cursor = connection.execute(query, values or None)
             return cursor.fetchall() if cursor.description else []
@@ -59,6 +65,9 @@ class Ledger:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
+    """In a folder of its own: other runs of pytest tidy up the one that tmp_path is in."""
+    from proxy.cli.demo import postgres as embedded
+
     folder = Path(tempfile.mkdtemp(prefix="pg"))
     with embedded.running(folder / "data", durable=False) as server:
         yield server
@@ -68,11 +77,16 @@ def postgres() -> Iterator[Postgres]:
 @pytest.fixture(scope="session")
 def template(postgres: Postgres) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """Name of a migrated and seeded database that others are copied from, and its merchants."""
+    from legacy_flask.config import Config
+    from legacy_flask.migrate import upgrade
+    from legacy_flask.seed import seed
+
     name = f"payments_template_{os.getpid()}"
     url = postgres.database(name)
     upgrade(Config(database_url=url))
     yield name, seed(url, payments=300, accounts=60, merchants=2)["merchants"]
-    postgres.drop(name)
+    if postgres.server is None:
+        postgres.drop(name)
 
 
 @pytest.fixture(scope="session")
@@ -86,8 +100,9 @@ def new_ledger(
         return Ledger(postgres.database(made[-1], template[0]), template[1])
 
     yield make
-    for name in made:
-        postgres.drop(name)
+    if postgres.server is None:  # else they go with it
+        for name in made:
+            postgres.drop(name)
 
 
 @pytest.fixture(scope="session")
@@ -114,9 +129,6 @@ def legacy_server(ledger: Ledger, fx_server: Server) -> Iterator[Server]:
 def async_server(ledger: Ledger, fx_server: Server) -> Iterator[Server]:
     with servers.async_(ledger.url, fx_server.url) as server:
         yield server
-
-
-NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # all is plain HTTP here; loading certificates takes longer
 
 
 def get(url: str, headers: Mapping[str, str | bytes] | None = None) -> httpx2.Response:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import httpx2
 
+from tests import plain
+
 HERE = Path(__file__).parent
 FAKE_WORKER = (sys.executable, str(HERE / "fake_worker.py"))
 DEADLINE = 60.0  # seconds after which waiting fails
@@ -100,7 +102,7 @@ endpoints:
         return (self.directory / "control.log").read_text()
 
     def get(self, path: str) -> httpx2.Response:
-        return httpx2.get(f"http://127.0.0.1:{self.admin}{path}", timeout=10)
+        return plain.get(f"http://127.0.0.1:{self.admin}{path}", timeout=10)
 
     def state(self) -> dict[str, object]:
         state: dict[str, object] = self.get("/api/v1/config").json()
@@ -122,7 +124,7 @@ endpoints:
 
     def ask(self, path: str = "/") -> str:
         """The body of one answer on the data port: `<pid> <hash>`."""
-        return httpx2.get(f"http://127.0.0.1:{self.data}{path}", timeout=20).text
+        return plain.get(f"http://127.0.0.1:{self.data}{path}", timeout=20).text
 
     def close(self) -> None:
         for process in self.processes:

@@ -10,11 +10,12 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests import plain
 from tests.control.site import Site, alive, eventually, free_port
 
 
 def begin(site: Site) -> httpx2.Response:
-    return httpx2.post(f"http://127.0.0.1:{site.admin}/api/v1/restart", timeout=60)
+    return plain.post(f"http://127.0.0.1:{site.admin}/api/v1/restart", timeout=60)
 
 
 def outcome(site: Site) -> dict[str, Any]:
@@ -33,11 +34,11 @@ def test_a_new_worker_that_dies_stops_the_roll_and_everything_goes_on(site: Site
     eventually(lambda: outcome(site), "the roll has ended")
     assert outcome(site)["state"] == "failed"
     assert "the new worker 0 did not come up: exit code 3" in outcome(site)["detail"]
-    eventually(lambda: site.settled() and site.pids(site.state()) == before, "the old workers are left")
+    eventually(lambda: site.pids(site.state()) == before and site.settled(), "the old workers are left")
     assert int(site.ask().split()[0]) in before
     broken.unlink()
     os.kill(before[0], signal.SIGKILL)
-    eventually(lambda: site.settled() and before[0] not in site.pids(site.state()), "it is replaced as ever")
+    eventually(lambda: before[0] not in site.pids(site.state()) and site.settled(), "it is replaced as ever")
     assert begin(site).status_code == 202
     eventually(lambda: outcome(site).get("state") == "done", "the next one succeeds")
     assert before[1] not in site.pids(site.state())
@@ -76,7 +77,7 @@ def test_another_state_database_needs_a_full_stop(site: Site) -> None:
     assert "after a full stop and start" in str(site.state()["warnings"])
     for pid in before:
         os.kill(pid, signal.SIGKILL)
-    eventually(lambda: site.settled() and not set(before) & set(site.pids(site.state())), "workers are new")
+    eventually(lambda: not set(before) & set(site.pids(site.state())) and site.settled(), "workers are new")
     assert site.ask("/state").split()[1] == given
     refused = begin(site)
     assert refused.status_code == 422

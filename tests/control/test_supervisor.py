@@ -15,7 +15,7 @@ def test_a_killed_worker_is_back_at_once_while_the_other_serves(site: Site) -> N
     first, second = site.pids(site.state())
     os.kill(first, signal.SIGKILL)
     eventually(lambda: site.ask().startswith(str(second)), "the other worker answers")
-    eventually(lambda: site.settled() and first not in site.pids(site.state()), "a new worker serves")
+    eventually(lambda: first not in site.pids(site.state()) and site.settled(), "a new worker serves")
     assert f"worker 0 (pid {first}) died" in site.log()
     assert "killed by SIGKILL; starting it again now" in site.log()
 
@@ -25,7 +25,7 @@ def test_requests_counted_by_a_killed_worker_stay_counted(site: Site) -> None:
     pid = int(site.ask().split()[0])
     eventually(lambda: "} 1.0" in _requests(site), "the request is counted")
     os.kill(pid, signal.SIGKILL)
-    eventually(lambda: site.settled() and pid not in site.pids(site.state()), "a new worker serves")
+    eventually(lambda: pid not in site.pids(site.state()) and site.settled(), "a new worker serves")
     assert _requests(site).endswith("} 1.0")
 
 
@@ -61,7 +61,7 @@ def test_workers_survive_a_killed_control_process_and_the_next_one_adopts_them(s
     assert {site.ask().split()[0] for _ in range(5)} <= {str(pid) for pid in before}
     os.kill(before[0], signal.SIGKILL)
     eventually(
-        lambda: site.settled() and before[0] not in site.pids(site.state()), "an orphan is replaced too"
+        lambda: before[0] not in site.pids(site.state()) and site.settled(), "an orphan is replaced too"
     )
     assert site.pids(site.state())[1] == before[1]
 

@@ -18,11 +18,10 @@ import yaml
 
 from async_api import metrics as async_metrics
 from legacy_flask import metrics as legacy_metrics
+from tests import plain
 from tests.contract import servers
-from tests.contract.fixtures import Ledger, client_of, new_ledger, postgres, template
+from tests.contract.fixtures import Ledger, client_of
 from tests.contract.servers import ROOT, free_port
-
-__all__ = ["new_ledger", "postgres", "template"]
 
 PROMETHEUS = ROOT / "deploy/prometheus"
 DASHBOARD = ROOT / "deploy/grafana/dashboards/migration.json"
@@ -92,7 +91,7 @@ def prometheus(config: dict[str, Any], folder: Path) -> Iterator[Callable[[str],
     def query(expression: str) -> dict[str, float]:
         try:
             url = f"http://127.0.0.1:{port}/api/v1/query"
-            answer = httpx2.get(url, params={"query": expression}, trust_env=False, timeout=5).json()
+            answer = plain.get(url, params={"query": expression}, timeout=5).json()
         except httpx2.TransportError:
             assert process.poll() is None
             return {}
@@ -135,7 +134,7 @@ def test_prometheus_scrapes_the_proxy_and_all_workers_of_both_backends(
 
 
 def _every_metric_exists(admin: int) -> None:
-    shown = httpx2.get(f"http://127.0.0.1:{admin}/metrics", trust_env=False).text
+    shown = plain.get(f"http://127.0.0.1:{admin}/metrics").text
     families = set(re.findall(r"^# TYPE (\S+)", shown, re.M)) | UNSEEN
     for registry in (async_metrics.LOCAL, legacy_metrics.LOCAL):
         for family in registry.collect():

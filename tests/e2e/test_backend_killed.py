@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests import plain
 from tests.control.site import Site, eventually, free_port
 
 BACKEND = Path(__file__).parent / "counting_backend.py"
@@ -28,7 +29,7 @@ class Backend:
 
     def start(self) -> None:
         self._process = subprocess.Popen([sys.executable, str(BACKEND), str(self.port), str(self._notes)])
-        eventually(lambda: httpx2.get(f"http://127.0.0.1:{self.port}/a").status_code == 200, "backend up")
+        eventually(lambda: plain.get(f"http://127.0.0.1:{self.port}/a").status_code == 200, "backend up")
 
     def kill(self) -> None:
         self._process.kill()
@@ -51,7 +52,7 @@ class Clients:
         self._threads = [threading.Thread(target=role, args=(n,)) for n, role in enumerate(roles)]
 
     def _read(self, number: int) -> None:
-        with httpx2.Client(timeout=20) as client:
+        with plain.client(timeout=20) as client:
             while not self._stop.is_set():
                 try:
                     answer = client.get(f"{self._url}/a")
@@ -64,7 +65,7 @@ class Clients:
 
     def _write(self, number: int) -> None:
         count = 0
-        with httpx2.Client(timeout=20) as client:
+        with plain.client(timeout=20) as client:
             while not self._stop.is_set():
                 count += 1
                 name = f"{number}-{count}"

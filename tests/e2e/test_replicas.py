@@ -12,12 +12,10 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from proxy.cli.demo import postgres
+from proxy.cli.demo.postgres import Postgres
+from tests import plain
 from tests.control.site import eventually, free_port
 from tests.e2e.test_backend_killed import Backend
-from tests.store.conftest import server
-
-__all__ = ["server"]
 
 WRITES = 20
 
@@ -47,11 +45,11 @@ endpoints:
             self.process = subprocess.Popen(argv, stderr=log)
 
     def wait(self) -> None:
-        eventually(lambda: httpx2.get(f"http://127.0.0.1:{self._admin}/readyz").status_code == 200, "ready")
+        eventually(lambda: plain.get(f"http://127.0.0.1:{self._admin}/readyz").status_code == 200, "ready")
 
     def pay(self, key: str) -> httpx2.Response:
         headers = {"idempotency-key": key}
-        return httpx2.post(f"http://127.0.0.1:{self.port}/w", content=key, headers=headers, timeout=30)
+        return plain.post(f"http://127.0.0.1:{self.port}/w", content=key, headers=headers, timeout=30)
 
 
 @pytest.fixture
@@ -64,9 +62,9 @@ def backends(tmp_path: Path) -> Iterator[tuple[Backend, Backend]]:
 
 @pytest.fixture
 def replicas(
-    tmp_path: Path, server: postgres.Postgres, backends: tuple[Backend, Backend]
+    tmp_path: Path, postgres: Postgres, backends: tuple[Backend, Backend]
 ) -> Iterator[list[Replica]]:
-    state = server.database("replicas")
+    state = postgres.database("replicas")
     made = [Replica(tmp_path / str(weight), state, *backends, weight) for weight in (0, 100)]
     try:
         for each in made:
@@ -77,7 +75,7 @@ def replicas(
             each.process.terminate()
         for each in made:
             each.process.wait()
-        server.drop("replicas")
+        postgres.drop("replicas")
 
 
 def test_a_key_that_is_sent_to_both_replicas_at_once_is_executed_once(

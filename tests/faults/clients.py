@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import httpx2
 
+from tests import plain
 from tests.faults.site import Site
 
 TRIES = 80
@@ -60,9 +61,7 @@ class Clients:
     def _session(self) -> httpx2.AsyncClient:
         headers = {"authorization": f"Bearer {self._site.merchant['api_key']}"}
         limits = httpx2.Limits(max_connections=200)
-        return httpx2.AsyncClient(
-            base_url=self._site.url, headers=headers, timeout=20, trust_env=False, limits=limits
-        )
+        return plain.async_client(base_url=self._site.url, headers=headers, timeout=20, limits=limits)
 
     async def _client(self, session: httpx2.AsyncClient, user: str, numbers: Any) -> None:
         refundable: list[str] = []

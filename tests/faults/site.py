@@ -23,6 +23,7 @@ from legacy_flask.migrate import upgrade
 from legacy_flask.seed import seed
 from proxy.cli.demo import postgres
 from proxy.store import claims_file
+from tests import plain
 from tests.contract.servers import ROOT, free_port
 from tests.faults.relay import Cuts, Relay
 
@@ -174,7 +175,7 @@ async def running(folder: Path, *, broken: bool) -> AsyncIterator[Site]:
 
 
 def _client() -> httpx2.AsyncClient:
-    return httpx2.AsyncClient(timeout=5, trust_env=False)
+    return plain.async_client(timeout=5)
 
 
 def _address() -> tuple[str, str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from proxy.cli.demo import postgres
+from proxy.cli.demo.postgres import Postgres
 from proxy.core import idempotency as idem
 from proxy.core.idempotency import Answer, Proceed, Record, Refuse, Replay, Wanted
 from proxy.core.snapshot import ASYNC, LEGACY, BackendName
@@ -219,7 +219,7 @@ async def test_a_claim_that_nobody_waited_for_is_let_go(
         assert await eventually(free)
 
 
-async def test_a_database_that_is_not_there_is_an_error_in_time(server: object) -> None:
+async def test_a_database_that_is_not_there_is_an_error_in_time() -> None:
     async with opened("postgresql://postgres@127.0.0.1:9/none") as claims:
         with pytest.raises(StoreUnavailable):
             await claims.claim(wanted("k"))
@@ -297,8 +297,8 @@ async def test_the_lease_is_renewed_while_much_is_pruned(
         assert await eventually(both)
 
 
-async def test_pruning_spares_what_is_claimed_anew_meanwhile(server: postgres.Postgres) -> None:
-    url = server.database("prune_race")
+async def test_pruning_spares_what_is_claimed_anew_meanwhile(postgres: Postgres) -> None:
+    url = postgres.database("prune_race")
     engine = async_engine(url)
     async with opened(url) as claims:
         old = {"now": time.time() - 1000, "ttl": 1.0}
@@ -316,7 +316,7 @@ async def test_pruning_spares_what_is_claimed_anew_meanwhile(server: postgres.Po
         assert await pruning == 0
         assert isinstance(await claims.claim(wanted("k", "t3")), Refuse)
     await engine.dispose()
-    server.drop("prune_race")
+    postgres.drop("prune_race")
 
 
 async def test_the_file_is_for_its_owner_only(tmp_path: Path) -> None:
