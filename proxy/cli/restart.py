@@ -12,8 +12,8 @@ from proxy.cli import admin as admin_port
 from proxy.cli.errors import fail
 
 INTERVAL = 0.2  # seconds between two looks
-TRIAL = 60.0  # seconds in which the proxy judges the file and tries the new code
-SILENCE = 30.0  # seconds without an answer after which the new process is given up
+TRIAL = 75.0  # seconds in which the proxy judges the file and tries the new code
+SILENCE = 45.0  # seconds without news of the restart after which it is given up
 
 
 @click.command()
@@ -44,16 +44,17 @@ def restart(admin: str) -> None:
 
 def _wait(admin: str, number: str) -> dict[str, Any]:
     """The restart's state once it has one."""
-    heard = time.monotonic()
+    heard, begun = time.monotonic(), False
     while True:
         config = _look(admin)
-        if config is not None:
-            heard = time.monotonic()
-            state: dict[str, Any] = config["restart"] or {}
-            if state.get("id") == number and state["state"] != "rolling":
+        state: dict[str, Any] = (config and config["restart"]) or {}
+        if state.get("id") == number:
+            heard, begun = time.monotonic(), True
+            if state["state"] != "rolling":
                 return state
-        elif time.monotonic() - heard > SILENCE:
-            fail(f"{admin}: no answer since the restart began; workers go on serving, see the log", 1)
+        elif (begun and config is not None) or time.monotonic() - heard > SILENCE:
+            who = "nobody answers" if config is None else "another process answers, which knows nothing of it"
+            fail(f"{admin}: the restart was cut short: {who}; workers go on serving, see the log", 1)
         time.sleep(INTERVAL)
 
 

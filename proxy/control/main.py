@@ -18,14 +18,15 @@ from proxy.control.channel import SOCKET_NAME, ChannelServer
 from proxy.control.collect import Collector
 from proxy.control.comparer import Comparer
 from proxy.control.errors import StartupError
+from proxy.control.handover import SIGNALS, announced, handed_socket, handed_text, replace_process
 from proxy.control.ledger import Ledger
 from proxy.control.listener import AddressTaken, RuntimeDir, display, listen, resolve
 from proxy.control.log import log
 from proxy.control.oneoff import OneOffCompare
 from proxy.control.recorder import Recorder, started
 from proxy.control.reload import Reloader, load, read
-from proxy.control.restart import SIGNALS, Restarter, RestartRefused, replace_process
-from proxy.control.roll import Restart, announced, roll
+from proxy.control.restart import Restarter, RestartRefused
+from proxy.control.roll import Restart, roll
 from proxy.control.running import announced_state
 from proxy.control.state import State
 from proxy.control.supervisor import Supervisor
@@ -37,6 +38,8 @@ WORKER = (sys.executable, "-m", "proxy.edge")
 COMPARER = (sys.executable, "-m", "proxy.compare")
 ORPHAN_TIMEOUT = 2.0  # seconds in which an orphan may offer the socket of a taken address
 ORPHAN_GRACE = 0.5  # seconds in which the other orphans follow the first
+SIGNALS_READ = 0.01  # seconds in which the event loop hears of signals that have come
+STOP = frozenset({signal.SIGTERM, signal.SIGINT})
 APPLY_TIMEOUT = 5.0  # seconds that a reload waits for the workers
 
 
@@ -49,7 +52,7 @@ def run(path: Path, worker: Sequence[str] = WORKER, one_off: OneOffCompare | Non
     logs.configure("control")
     bound = preflight.requested()
     restart = announced()
-    content = read(path)
+    content = read(path) if (handed := handed_text(restart)) is None else handed
     if isinstance(content, OSError):
         raise StartupError(f"{path}: cannot be read: {content.strerror}")
     loaded = load(content, str(path))
@@ -88,6 +91,7 @@ class Instance:
         self.comparer = Comparer(COMPARER, runtime.path)
         self.reloader = Reloader(path.absolute(), content, loaded, self._publish)
         self._events: asyncio.Queue[signal.Signals | Restart] = asyncio.Queue()
+        self._held: socket.socket | None = None  # of the workers that a roll replaces, if it moves
         self.restarter = Restarter(
             self.reloader, self.supervisor, str(runtime.path), restart, self._events.put_nowait
         )
@@ -101,7 +105,7 @@ class Instance:
         self.channel.start()
         try:
             with await self._listener() as listener:
-                self.reloader.keep_state(self.supervisor.orphan_state())
+                self.reloader.keep_state(self.supervisor.unclaimed.state())
                 url = self.reloader.started.server.state
                 with announced_state(self._runtime, url):
                     admin = AdminServer(self._state(url), admin_socket)
@@ -150,21 +154,35 @@ class Instance:
                 rolling.cancel()
             admin.stop()
         if restart is not None:
-            replace_process(restart)
+            await self._replace(restart)
+
+    async def _replace(self, restart: Restart) -> None:
+        """Gives the process up for the next one, unless it was told to stop meanwhile."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # from now on they are for the next one
+        await asyncio.sleep(SIGNALS_READ)
+        came = [self._events.get_nowait() for _ in range(self._events.qsize())]
+        if not STOP.isdisjoint(came):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+            await self._stop()
+            return
+        workers = [worker.pid for worker in self.supervisor.workers()]
+        replace_process(restart, workers, self.supervisor.listener(), self.reloader.content)
 
     async def _listener(self) -> socket.socket:
         """The data port's socket: newly opened, or that of workers that outlived their control process."""
         address = self.reloader.running.snapshot.server.listen
         restart = self.restarter.current
         if restart is not None:
-            await self.supervisor.orphans(restart.workers, ORPHAN_TIMEOUT)
-            if address == restart.listen and (kept := await self.supervisor.orphan_socket(restart.bound, 0)):
-                return kept
+            self._held = handed_socket(restart)
+            await self.supervisor.unclaimed.arrived(restart.workers, ORPHAN_TIMEOUT)
+            if address == restart.listen and self._held is not None:
+                held, self._held = self._held, None
+                return held
         try:
             return listen("server.listen", address)
         except AddressTaken:
             _, name = resolve("server.listen", address)
-            adopted = await self.supervisor.orphan_socket(name, ORPHAN_TIMEOUT)
+            adopted = await self.supervisor.unclaimed.socket_on(name, ORPHAN_TIMEOUT)
             if adopted is None:
                 raise
             await asyncio.sleep(ORPHAN_GRACE)
@@ -176,10 +194,11 @@ class Instance:
         for line in self.reloader.warnings:
             log.warning("%s", line)
         self._push(loaded, self.reloader.generation)
-        if self.restarter.current is None:
+        restart = self.restarter.current
+        if restart is None:
             self.supervisor.start(listener, loaded.snapshot.server.workers or cores())
         else:
-            self.supervisor.take_over(listener)
+            self.supervisor.take_over(listener, self._held, restart.workers)
 
     async def _roll(self) -> None:
         if self.restarter.current is not None:
@@ -205,7 +224,9 @@ class Instance:
 
     async def _until_stopped(self, tasks: asyncio.TaskGroup) -> Restart | None:
         """Until a signal ends the process, or a restart is ready to replace it."""
+        trials: list[asyncio.Task[None]] = []
         while True:
+            trials = [trial for trial in trials if not trial.done()]
             event = await self._events.get()
             if isinstance(event, Restart):
                 return event
@@ -213,9 +234,11 @@ class Instance:
                 self.supervisor.reopen_logs()
                 tasks.create_task(self.reloader.reload("SIGHUP"))
             elif event == signal.SIGUSR2:
-                tasks.create_task(self._restart())
+                trials.append(tasks.create_task(self._restart()))
             else:
                 log.info("%s: finishing what is in flight; once more to stop at once", event.name)
+                for trial in trials:
+                    trial.cancel()
                 return None
 
     async def _restart(self) -> None:
@@ -236,7 +259,7 @@ class Instance:
         log.info("stopped")
 
     async def _second_signal(self) -> None:
-        while await self._events.get() not in (signal.SIGTERM, signal.SIGINT):
+        while await self._events.get() not in STOP:
             pass
 
 

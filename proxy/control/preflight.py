@@ -1,13 +1,17 @@
 """Before a rolling restart gives up the running process: would the next one come up?
 
 The same command is started once more, with a variable that makes it look, tell and end. So the code that is
-tried is the code that would run, and the file is judged by it.
+tried is the code that would run, and the file is judged by it. One that takes too long is asked where it is
+(by SIGABRT, at which Python's fault handler prints the stack), and then killed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import resource
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +22,8 @@ from proxy.control.listener import listen
 from proxy.core.snapshot import Server
 
 VARIABLE = "STRANGLER_PREFLIGHT"
-TIMEOUT = 50.0  # seconds; `strangler restart` waits 60 for the answer
+TIMEOUT = 50.0  # seconds; `strangler restart` waits 75 for the answer
+LAST_WORDS = 2.0  # seconds in which one that takes longer may say where it is
 LINES = 20  # of what the new code says
 
 
@@ -32,26 +37,47 @@ class Bound(msgspec.Struct, frozen=True):
     state: str = ""
 
 
-async def preflight(command: Sequence[str], bound: Bound) -> str:
-    """Starts `command` as a trial; "" if it would come up, else why not."""
+async def preflight(command: Sequence[str], bound: Bound, timeout: float = TIMEOUT) -> str:
+    """Starts `command` as a trial; "" if it would come up, else why not. A cancelled one is ended."""
+    used = _used_by_children()
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, VARIABLE: msgspec.json.encode(bound).decode()},
+        env={**os.environ, VARIABLE: msgspec.json.encode(bound).decode(), "PYTHONFAULTHANDLER": "1"},
         start_new_session=True,
     )
+    talk = asyncio.create_task(process.communicate())
     try:
-        async with asyncio.timeout(TIMEOUT):
-            _, output = await process.communicate()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-        return f"the new code did not load within {TIMEOUT:g} s"
-    if process.returncode == 0:
+        await asyncio.wait((talk,), timeout=timeout)
+        if talk.done():
+            return _judged(process.returncode or 0, _lines(talk))
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGABRT)
+        await asyncio.wait((talk,), timeout=LAST_WORDS)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+    await asyncio.wait((talk,), timeout=LAST_WORDS)
+    spent = f"it used {_used_by_children() - used:.1f} s of processor time, and was here:"
+    return "\n".join((f"the new code did not load within {timeout:g} s; {spent}", *_lines(talk)[:LINES]))
+
+
+def _judged(code: int, lines: list[str]) -> str:
+    if code == 0:
         return ""
-    lines = output.decode("utf-8", "replace").strip().splitlines()[-LINES:]
-    return "\n".join(lines) or f"the new code ended with status {process.returncode}"
+    return "\n".join(lines[-LINES:]) or f"the new code ended with status {code}"
+
+
+def _lines(talk: asyncio.Task[tuple[bytes, bytes]]) -> list[str]:
+    """What it has said; nothing while something that it started holds its standard error open."""
+    return talk.result()[1].decode("utf-8", "replace").strip().splitlines() if talk.done() else []
+
+
+def _used_by_children() -> float:
+    """Seconds of processor time of the children that have ended: little in long time is a busy machine."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def requested() -> Bound | None:

@@ -108,6 +108,14 @@ def _reap(pid: int) -> None:
         os.waitpid(pid, os.WNOHANG)
 
 
+def is_child(pid: int) -> bool:
+    """Whether this is a process that this one has started, be it before an exec, and that has not ended."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == 0
+    except ChildProcessError:
+        return False
+
+
 def _exists(pid: int) -> bool:
     _reap(pid)
     try:

@@ -124,6 +124,7 @@ class Reloader:
     ) -> None:
         self.path = path
         self.running = loaded
+        self.content = content  # of what runs
         self.started = loaded.snapshot  # what only a restart changes stays as it is here
         self.generation = 1
         self.loaded_at = time.time()
@@ -180,6 +181,8 @@ class Reloader:
             )
             if verdict.loaded is not None and not force and (lost := self._lost(verdict.loaded)):
                 verdict = Verdict(None, (_problem(lost),))
+            if verdict.loaded is not None:
+                self.content = content
         if verdict.loaded is None:
             self._refuse(verdict, content, trigger)
         else:

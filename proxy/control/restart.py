@@ -1,21 +1,17 @@
-"""Who may begin a rolling restart, and how the process gives itself up for the next one."""
+"""Who may begin a rolling restart: the file is judged and the new code tried before anything is given up."""
 
 from __future__ import annotations
 
 import os
-import signal
-import sys
 from collections.abc import Callable
-from typing import NoReturn
 
 from proxy.config import ConfigError
+from proxy.control.handover import command
 from proxy.control.log import log
 from proxy.control.preflight import Bound, preflight
 from proxy.control.reload import Reloader
-from proxy.control.roll import Restart, announce
+from proxy.control.roll import Restart
 from proxy.control.supervisor import Supervisor
-
-SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2})
 
 
 class RestartRefused(Exception):
@@ -62,12 +58,19 @@ class Restarter:
         self._ready(restart)
         return restart
 
+    def _listen(self) -> str:
+        """The setting of the socket in use: that from the start, unless its roll had to go back."""
+        if self.current is not None and self._supervisor.returned:
+            return self.current.listen
+        return self._reloader.started.server.listen
+
     async def _prepare(self, trigger: str, author: str) -> Restart:
         verdict = await self._reloader.reload(trigger, author)
         if verdict.loaded is None:
             raise RestartRefused(422, "the configuration file was refused; nothing changed", verdict.errors)
         started = self._reloader.started.server
-        bound = Bound(started.listen, started.admin, self._runtime_dir, started.state)
+        listen = self._listen()
+        bound = Bound(listen, started.admin, self._runtime_dir, started.state)
         problem = await preflight(command(), bound)
         if problem:
             log.error("restart refused (%s): %s", trigger, problem)
@@ -76,24 +79,6 @@ class Restarter:
         return Restart(
             id=os.urandom(6).hex(),
             workers=tuple(worker.pid for worker in self._supervisor.workers()),
-            listen=started.listen,
-            bound=self._supervisor.address(),
+            listen=listen,
             admin="" if admin == started.admin else admin,
         )
-
-
-def command() -> tuple[str, ...]:
-    """What this process was started as."""
-    return (sys.executable, *sys.orig_argv[1:])
-
-
-def replace_process(restart: Restart) -> NoReturn:
-    """The same command anew, in this process: its pid, its place under a service manager, stay.
-
-    Signals are held back until the next one listens to them. Every descriptor but the standard ones closes;
-    the workers keep the listening socket.
-    """
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    sys.stderr.flush()
-    argv = command()
-    os.execve(argv[0], argv, announce(restart))

@@ -7,33 +7,29 @@ worker that does not come up ends the roll: it is killed, and those that were no
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
-import msgspec
-
-from proxy.control.errors import StartupError
 from proxy.control.log import log
-
-VARIABLE = "STRANGLER_RESTART"
 
 
 @dataclass(frozen=True, slots=True)
 class Restart:
     """One rolling restart; `id` tells it from others.
 
-    `workers` are the pids to be replaced; `listen` is the setting they were started with, `bound` their
-    socket's (numeric host, port); `admin` is the admin port's new address, "" if that stays.
+    `workers` are the pids of the workers at its beginning; `listen` is the setting they were started with;
+    `admin` is the admin port's new address, "" if that stays. `socket` and `text` are descriptors: the socket
+    they listen on, and the configuration in force; -1 if they could not be handed over.
     """
 
     id: str
     workers: tuple[int, ...]
     listen: str
-    bound: tuple[str, int]
     admin: str = ""
     state: Literal["rolling", "done", "failed"] = "rolling"
     detail: str = ""
+    socket: int = -1
+    text: int = -1
 
 
 class Slots(Protocol):
@@ -44,6 +40,9 @@ class Slots(Protocol):
 
     def shrink(self, count: int) -> None:
         """Drains the workers of slots that are not one of 0 to count - 1."""
+
+    def restore(self, count: int) -> None:
+        """Fills those of the slots 0 to count - 1 that nobody keeps."""
 
     async def retired(self) -> None:
         """Until every worker that was told to drain has gone."""
@@ -56,22 +55,9 @@ async def roll(restart: Restart, slots: Slots, count: int) -> Restart:
         if problem:
             detail = f"the new worker {slot} {problem}; workers that were not replaced yet go on serving"
             log.error("rolling restart stopped: %s", detail)
+            slots.restore(count)
             return replace(restart, state="failed", detail=detail)
     slots.shrink(count)
     await slots.retired()
     log.info("rolling restart done: %d workers", count)
     return replace(restart, state="done", detail=f"{count} workers")
-
-
-def announce(restart: Restart) -> dict[str, str]:
-    """The environment that tells the next control process what to do."""
-    return {**os.environ, VARIABLE: msgspec.json.encode(restart).decode()}
-
-
-def announced() -> Restart | None:
-    """The restart that this process was started for; taken out of the environment, so none inherits it."""
-    text = os.environ.pop(VARIABLE, "")
-    try:
-        return msgspec.json.decode(text, type=Restart) if text else None
-    except msgspec.DecodeError as error:
-        raise StartupError(f"{VARIABLE} is set, but not by a restart: {error}; unset it") from error

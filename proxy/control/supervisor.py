@@ -3,13 +3,12 @@
 A slot is a worker number with one task that keeps a process in it. Connections are matched to processes by
 pid. One that matches none is *unclaimed*: a child that is just being started, or an orphan of a control
 process that died. An orphan is adopted at start-up if it listens on our socket and its slot is empty; what
-nobody claimed within a second is drained.
+nobody claimed within a second is retired: it drains as one that a roll has replaced.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 import socket
 import time
@@ -17,16 +16,17 @@ from collections.abc import Collection, Sequence
 
 from proxy.control import processes
 from proxy.control.backoff import Backoff
+from proxy.control.changes import Changes
 from proxy.control.channel import Link, Links
 from proxy.control.collect import Collector
-from proxy.control.listener import address_of, same_socket
 from proxy.control.log import log
 from proxy.control.member import Worker
 from proxy.control.processes import Orphan
+from proxy.control.unclaimed import Unclaimed
 from proxy.core.messages import Applied, Apply, Drain, Drained, FromWorker, Refused, Reopen, Stats
 
 UNCLAIMED_GRACE = 1.0  # seconds
-START_TIMEOUT = 30.0  # seconds from start to the first snapshot served
+START_TIMEOUT = 50.0  # seconds from start to the first snapshot served, on a busy machine
 KILL_AFTER = 1.0  # seconds past the drain timeout
 KILL_TIMEOUT = 5.0  # seconds that the system may take to end a killed process
 
@@ -43,12 +43,13 @@ class Supervisor(Links):
         self._collector = collector
         self._drain_timeout = 0.0
         self._listener: socket.socket | None = None
+        self.returned = False  # to the socket before, as no worker of a roll came up on the new one
         self._previous: socket.socket | None = None  # of the workers that a roll replaces, if it is another
         self._workers: dict[int, Worker] = {}  # by pid
-        self._unclaimed: dict[int, Link] = {}  # by pid
         self._slots: list[asyncio.Task[None]] = []
         self._newest: Apply | None = None
-        self._changed = asyncio.Event()
+        self._changes = Changes()
+        self.unclaimed = Unclaimed(self._changes)
         self.draining = False
 
     # what others ask
@@ -57,10 +58,10 @@ class Supervisor(Links):
         """Living workers, by number."""
         return sorted(self._workers.values(), key=lambda worker: worker.slot)
 
-    def address(self) -> tuple[str, int]:
-        """(numeric host, port) that clients connect to."""
+    def listener(self) -> socket.socket:
+        """The socket that clients connect to."""
         assert self._listener is not None
-        return address_of(self._listener)
+        return self._listener
 
     def ready(self) -> bool:
         """Whether at least one worker serves the newest snapshot and we are not shutting down."""
@@ -73,28 +74,6 @@ class Supervisor(Links):
 
     # life
 
-    async def orphan_socket(self, address: tuple[str, int], timeout: float) -> socket.socket | None:
-        """A copy of the socket on `address` (numeric host, port) of the first orphan that has it, or None."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                while True:
-                    for link in self._unclaimed.values():
-                        if address_of(link.listener) == address:
-                            return link.listener.dup()
-                    await self._change()
-        return None
-
-    async def orphans(self, pids: Collection[int], timeout: float) -> None:
-        """Waits until these have connected."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                while not self._unclaimed.keys() >= set(pids):
-                    await self._change()
-
-    def orphan_state(self) -> str:
-        """`server.state` of workers that went on serving; "" if there are none, or they do not tell."""
-        return next((link.hello.state for link in self._unclaimed.values() if link.hello.state), "")
-
     def start(self, listener: socket.socket, count: int) -> None:
         """Fills slots 0 to count - 1: with orphans on the same socket where there are any, else anew.
 
@@ -103,20 +82,25 @@ class Supervisor(Links):
         self._listener = listener
         for slot in range(count):
             self._fill(slot, self._adopt(slot))
-        for link in list(self._unclaimed.values()):
+        for link in self.unclaimed:
             self._dismiss(link)
 
-    def take_over(self, listener: socket.socket) -> None:
-        """Before a roll: every orphan keeps its slot, whichever socket it has. Call `publish` before."""
-        self._listener = listener
-        for link in self._unclaimed.values():
-            if not same_socket(link.listener, listener):
-                self._previous = link.listener.dup()
-                break
-        for slot in sorted({link.hello.worker for link in self._unclaimed.values()}):
+    def take_over(
+        self, listener: socket.socket, previous: socket.socket | None, pids: Collection[int]
+    ) -> None:
+        """Before a roll: every orphan keeps its slot, whichever socket it has. Call `publish` before.
+
+        `previous` is the socket that they were started with, if it is not `listener`. Of `pids`, those that
+        have not connected go too: they had been draining, or died.
+        """
+        self._listener, self._previous = listener, previous
+        for slot in self.unclaimed.slots():
             self._fill(slot, self._adopt(slot, moved=True))
-        for link in list(self._unclaimed.values()):
+        for link in self.unclaimed:
             self._dismiss(link)
+        for pid in set(pids) - self._workers.keys():
+            if processes.is_child(pid):
+                self._slots.append(asyncio.create_task(self._see_off(Orphan(pid))))
 
     def publish(self, newest: Apply, drain: float) -> None:
         """Sends the snapshot to every worker; those that connect later get it then. `drain` in seconds."""
@@ -133,10 +117,7 @@ class Supervisor(Links):
 
     async def settled(self, timeout: float) -> list[Worker]:
         """Waits until every connected worker serves the newest snapshot; returns those that do not."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                while any(not worker.refused for worker in self._behind()):
-                    await self._change()
+        await self._changes.until(lambda: all(worker.refused for worker in self._behind()), timeout)
         return self._behind()
 
     async def drain(self) -> None:
@@ -145,17 +126,11 @@ class Supervisor(Links):
         for sock in (self._listener, self._previous):
             if sock is not None:
                 sock.close()
-        for link in list(self._unclaimed.values()):
+        for link in self.unclaimed:
             self._dismiss(link)
         for worker in self._workers.values():
-            if worker.link is not None:
-                worker.link.send(Drain(timeout=self._drain_timeout))
-            else:
-                worker.process.send_signal(signal.SIGTERM)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._drain_timeout + KILL_AFTER):
-                while self._workers:
-                    await self._change()
+            self._tell_to_drain(worker)
+        await self._changes.until(lambda: not self._workers, self._drain_timeout + KILL_AFTER)
         await self.kill()
 
     # a roll
@@ -167,19 +142,31 @@ class Supervisor(Links):
             return "could not be started"
         worker.kept = False
         self._fill(slot, worker)
-        while not (self._up(worker) or worker.ended or worker.refused or self.draining):
-            await self._change()
+        await self._changes.until(
+            lambda: self._up(worker) or worker.ended or worker.refused or self.draining, START_TIMEOUT
+        )
         if not self._up(worker) or self.draining:
             worker.process.send_signal(signal.SIGKILL)
             self._return_socket()
-            if worker.refused:
-                return f"refused the configuration: {worker.refused}"
-            return f"did not come up: {worker.ended or 'the proxy is shutting down'}"
+            return f"did not come up: {self._why_not(worker)}"
         for other in self._kept(slot):
             self._retire(other)
         worker.kept = True
         self._moved()
         return ""
+
+    def _why_not(self, worker: Worker) -> str:
+        if worker.refused:
+            return f"it refused the configuration: {worker.refused}"
+        if self.draining:
+            return "the proxy is shutting down"
+        return worker.ended or f"it does not serve after {START_TIMEOUT:g} s"
+
+    def restore(self, count: int) -> None:
+        """After a roll that stopped: fills those of the slots 0 to count - 1 that nobody keeps."""
+        for slot in range(count):
+            if not self._kept(slot):
+                self._fill(slot, None)
 
     def shrink(self, count: int) -> None:
         """Drains the workers of slots that are not one of 0 to count - 1."""
@@ -189,11 +176,10 @@ class Supervisor(Links):
 
     async def retired(self) -> None:
         """Until every worker that was told to drain has gone."""
-        while any(worker.retired for worker in self._workers.values()):
-            await self._change()
+        await self._changes.until(lambda: not any(worker.retired for worker in self._workers.values()))
 
     def _up(self, worker: Worker) -> bool:
-        return self._newest is not None and worker.serves(self._newest)
+        return self._newest is not None and worker.serves(self._newest) and not worker.ended
 
     def _kept(self, slot: int) -> list[Worker]:
         return [worker for worker in self._workers.values() if worker.kept and worker.slot == slot]
@@ -201,13 +187,20 @@ class Supervisor(Links):
     def _retire(self, worker: Worker) -> None:
         """Lets it finish, idle connections included, and puts nothing in its place."""
         log.info("draining worker %d (pid %d)", worker.slot, worker.pid)
+        self._let_go(worker)
+        self._tell_to_drain(worker)
+
+    def _let_go(self, worker: Worker) -> None:
         worker.kept = False
         worker.retired = True
-        if worker.link is None:
-            worker.process.send_signal(signal.SIGTERM)
-        else:
-            worker.link.send(Drain(timeout=self._drain_timeout, patient=True))
         asyncio.get_running_loop().call_later(self._drain_timeout + KILL_AFTER, self._end, worker)
+
+    def _tell_to_drain(self, worker: Worker) -> None:
+        """One that has lost its connection is told when it is back."""
+        if worker.link is not None:
+            worker.link.send(Drain(timeout=self._drain_timeout, patient=not self.draining))
+        elif self.draining or not worker.incarnation:
+            worker.process.send_signal(signal.SIGTERM)
 
     def _end(self, worker: Worker) -> None:
         if not worker.ended:
@@ -225,16 +218,14 @@ class Supervisor(Links):
         if self._previous is not None and self._listener is not None:
             self._listener.close()
             self._listener, self._previous = self._previous, None
+            self.returned = True
 
     async def kill(self) -> None:
         """Ends every worker at once and forgets the slots."""
         self.draining = True
         for worker in self._workers.values():
             self._end(worker)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(KILL_TIMEOUT):
-                while self._workers:
-                    await self._change()
+        await self._changes.until(lambda: not self._workers, KILL_TIMEOUT)
         for task in self._slots:
             task.cancel()
         await asyncio.gather(*self._slots, return_exceptions=True)
@@ -247,11 +238,13 @@ class Supervisor(Links):
 
     async def _keep(self, slot: int, worker: Worker | None) -> None:
         backoff = Backoff()
-        while not self.draining:
+        while worker is not None or not self.draining:
             worker = worker or await self._spawn(slot)
             if worker is None:
                 how, uptime = "could not be started", 0.0
             else:
+                if len(self._kept(slot)) > 1:
+                    self._retire(worker)  # a roll has filled the slot while it was being started
                 how = await worker.process.wait()
                 uptime = time.monotonic() - worker.started
                 self._bury(worker, how)
@@ -282,7 +275,7 @@ class Supervisor(Links):
             return None
         worker = Worker(slot, process)
         self._workers[worker.pid] = worker
-        if link := self._unclaimed.pop(worker.pid, None):
+        if link := self.unclaimed.take(worker.pid):
             self._attach(worker, link)
         asyncio.get_running_loop().call_later(START_TIMEOUT, self._check_started, worker)
         return worker
@@ -297,33 +290,35 @@ class Supervisor(Links):
         del self._workers[worker.pid]
         if worker.link is None:
             self._collector.left(worker.incarnation)
-        self._changed_now()
+        self._changes.tell()
 
     def _adopt(self, slot: int, *, moved: bool = False) -> Worker | None:
         """An orphan of this number on our socket, or, if `moved`, on any."""
-        assert self._listener is not None
-        for pid, link in self._unclaimed.items():
-            if link.hello.worker == slot and (moved or same_socket(link.listener, self._listener)):
-                del self._unclaimed[pid]
-                worker = Worker(slot, Orphan(pid))
-                self._workers[pid] = worker
-                self._attach(worker, link)
-                log.info("adopted worker %d (pid %d), which went on serving", slot, pid)
-                return worker
-        return None
+        link = self.unclaimed.take_slot(slot, None if moved else self._listener)
+        if link is None:
+            return None
+        worker = Worker(slot, Orphan(link.hello.pid))
+        self._workers[worker.pid] = worker
+        self._attach(worker, link)
+        log.info("adopted worker %d (pid %d), which went on serving", slot, worker.pid)
+        return worker
 
     def _dismiss(self, link: Link) -> None:
-        """Drains a worker that has no slot."""
-        if self._unclaimed.get(link.hello.pid) is not link:
+        """Retires a worker that has no slot, if it is still unclaimed."""
+        if not self.unclaimed.remove(link):
             return
-        del self._unclaimed[link.hello.pid]
         log.warning("draining a worker without a place here (pid %d)", link.hello.pid)
-        link.listener.close()
-        link.send(Drain(timeout=self._drain_timeout))
-        self._slots.append(asyncio.create_task(self._see_off(link.hello.pid)))
+        worker = Worker(link.hello.worker, Orphan(link.hello.pid))
+        self._workers[worker.pid] = worker
+        self._let_go(worker)
+        self._attach(worker, link)
+        self._fill(worker.slot, worker)
 
-    async def _see_off(self, pid: int) -> None:
-        await Orphan(pid).wait()
+    async def _see_off(self, orphan: Orphan) -> None:
+        """Until this child of the process before us has ended; it takes no longer than a drain."""
+        wait = self._drain_timeout + KILL_AFTER
+        asyncio.get_running_loop().call_later(wait, orphan.send_signal, signal.SIGKILL)
+        await orphan.wait()
 
     # connections
 
@@ -334,12 +329,12 @@ class Supervisor(Links):
         if worker is not None:
             self._attach(worker, link)
             return
-        self._unclaimed[hello.pid] = link
+        self.unclaimed.add(link)
         if self.draining:
             self._dismiss(link)
         elif self._listener is not None:
             asyncio.get_running_loop().call_later(UNCLAIMED_GRACE, self._dismiss, link)
-        self._changed_now()
+        self._changes.tell()
 
     def on_message(self, link: Link, message: FromWorker) -> None:
         if isinstance(message, Stats):
@@ -350,11 +345,11 @@ class Supervisor(Links):
         match message:
             case Applied():
                 worker.hash, worker.generation, worker.refused = message.hash, message.generation, ""
-                self._changed_now()
+                self._changes.tell()
             case Refused():
                 worker.refused = message.error
                 log.error("worker %d refused configuration %s: %s", worker.slot, message.hash, message.error)
-                self._changed_now()
+                self._changes.tell()
             case Stats():
                 worker.connections, worker.tasks = message.connections, message.tasks
             case Drained():
@@ -362,14 +357,13 @@ class Supervisor(Links):
 
     def on_lost(self, link: Link) -> None:
         link.listener.close()
-        if self._unclaimed.get(link.hello.pid) is link:
-            del self._unclaimed[link.hello.pid]
+        self.unclaimed.remove(link)
         worker = self._workers.get(link.hello.pid)
         if worker is None:
             self._collector.left(link.hello.incarnation)
         elif worker.link is link:
             worker.link = None
-        self._changed_now()
+        self._changes.tell()
 
     def _attach(self, worker: Worker, link: Link) -> None:
         link.listener.close()
@@ -382,7 +376,7 @@ class Supervisor(Links):
             link.send(Drain(timeout=self._drain_timeout, patient=not self.draining))
         else:
             self._update(worker)
-        self._changed_now()
+        self._changes.tell()
 
     def _update(self, worker: Worker) -> None:
         newest = self._newest
@@ -399,11 +393,3 @@ class Supervisor(Links):
             for worker in self.workers()
             if newest is not None and worker.link and not worker.serves(newest)
         ]
-
-    async def _change(self) -> None:
-        await self._changed.wait()
-
-    def _changed_now(self) -> None:
-        """Wakes everybody who waits for a change of the workers."""
-        self._changed.set()
-        self._changed = asyncio.Event()

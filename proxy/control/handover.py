@@ -1,0 +1,82 @@
+"""What a control process hands to the one that takes its place by exec.
+
+The restart itself stands in the environment; descriptors that it names stay open. The listening socket, so
+that no client is refused though all workers died in that moment. The configuration in force, because the file
+may have become another one since it was judged: that is for the next process to judge, as a change.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Collection
+from dataclasses import replace
+from typing import NoReturn
+
+import msgspec
+
+from proxy.control.errors import StartupError
+from proxy.control.roll import Restart
+
+VARIABLE = "STRANGLER_RESTART"
+SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2})
+
+
+def command() -> tuple[str, ...]:
+    """What this process was started as."""
+    return (sys.executable, *sys.orig_argv[1:])
+
+
+def replace_process(
+    restart: Restart, workers: Collection[int], listener: socket.socket, text: bytes
+) -> NoReturn:
+    """The same command anew, in this process: its pid, its place under a service manager, stay.
+
+    Signals are held back until the next one listens to them. `workers` are the pids of all that live now.
+    Other descriptors close, but for the standard ones.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    listener.set_inheritable(True)
+    handed = replace(restart, workers=tuple(workers), socket=listener.fileno(), text=_keep(text))
+    sys.stderr.flush()
+    argv = command()
+    os.execve(argv[0], argv, {**os.environ, VARIABLE: msgspec.json.encode(handed).decode()})
+
+
+def announced() -> Restart | None:
+    """The restart that this process was started for; taken out of the environment, so none inherits it."""
+    text = os.environ.pop(VARIABLE, "")
+    try:
+        return msgspec.json.decode(text, type=Restart) if text else None
+    except msgspec.DecodeError as error:
+        raise StartupError(f"{VARIABLE} is set, but not by a restart: {error}; unset it") from error
+
+
+def handed_text(restart: Restart | None) -> bytes | None:
+    """The configuration that was in force, once; None if it was not handed over."""
+    if restart is None or restart.text < 0:
+        return None
+    with os.fdopen(restart.text, "rb") as file:
+        return file.read()
+
+
+def handed_socket(restart: Restart | None) -> socket.socket | None:
+    """The socket that the workers were started with, once; None if it was not handed over."""
+    if restart is None or restart.socket < 0:
+        return None
+    sock = socket.socket(fileno=restart.socket)
+    sock.set_inheritable(False)
+    return sock
+
+
+def _keep(text: bytes) -> int:
+    """A descriptor that survives exec and reads the text from its start; -1 where there is no memfd."""
+    if not hasattr(os, "memfd_create"):
+        return -1
+    fd = os.memfd_create("configuration", 0)
+    with os.fdopen(os.dup(fd), "wb") as file:
+        file.write(text)
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
