@@ -109,7 +109,7 @@ def _named_by_path(endpoint: Endpoint, shown: Endpoint, tap: Tap) -> bytes | Non
 
 
 def _without(raw: bytes, names: list[bytes]) -> bytes:
-    return FieldBlock(raw).without(names)
+    return FieldBlock(raw).without(tuple(names))
 
 
 def _framed(raw: bytes, body: bytes) -> bytes:

@@ -65,7 +65,10 @@ def request_block(head: RequestHead, hop: Hop, host: bytes | None) -> bytes:
     """
     fields = head.fields
     wanted = head.host if host is None else host
-    dropped = _request_dropped(tuple(fields.special), fields.connection, hop.trusted)
+    special = fields.special
+    dropped: tuple[bytes, ...] = ()
+    if len(special) > 1 or b"host" not in special:
+        dropped = _request_dropped(tuple(special), fields.connection, hop.trusted)
     prefix = b""
     if wanted != fields.host or not wanted:  # HTTP/1.0 without Host: an empty one (RFC 9112 section 3.2)
         dropped = (*dropped, b"host")

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from proxy.core.keys import Rule
+from proxy.core.table import Table
 
 if TYPE_CHECKING:
     from proxy.core.rules import Rule as CompareRule
-    from proxy.core.table import Table
 
 # Plain strings, not enums: they are dictionary keys on the data path, and an Enum's hash is a Python call.
 BackendName = Literal["legacy", "async"]
@@ -46,7 +46,7 @@ class KeySource(NamedTuple):
         return f"{self.kind}:{self.name}" if self.name else self.kind
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Upstream:
     """One address of a backend. `host`/`port` for http and https, `path` for unix; `url` as configured."""
 
@@ -57,7 +57,7 @@ class Upstream:
     path: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class BackendTimeouts:
     connect: float = 2.0
     response: float = 30.0
@@ -65,13 +65,13 @@ class BackendTimeouts:
     pool_idle: float = 4.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Health:
     path: str = ""
     interval: float = 5.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Backend:
     name: BackendName
     upstreams: tuple[Upstream, ...]
@@ -85,7 +85,7 @@ class Backend:
     timeouts: BackendTimeouts = BackendTimeouts()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Breaker:
     window: float = 10.0
     min_requests: int = 20
@@ -93,13 +93,13 @@ class Breaker:
     open_for: float = 10.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Buffers:
     request: int = 64 * 1024
     response: int = 256 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Retries:
     budget: float = 0.2
     min_per_second: float = 3.0
@@ -111,7 +111,7 @@ Mode = Literal["off", "record", "optional", "required"]
 """What an endpoint does with idempotency keys; `record` claims and counts, and changes nothing."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Idempotency:
     """Keyed writes. `principal` None: the Authorization value; else a `header` or `jwt` key source."""
 
@@ -125,7 +125,7 @@ class Idempotency:
     mismatch: int = 422
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Compare:
     """What is compared, and how. `headers` in lower case; `rules`: general ones, then the endpoint's own.
 
@@ -149,7 +149,7 @@ Coding = Literal["zstd", "br", "gzip"]
 """Content-codings by their registered names (RFC 9110 section 8.4.1, RFC 7932, RFC 8878)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Compression:
     """Codings in order of preference; `types` such as `text/html`, `text/*`, `*+json`."""
 
@@ -165,7 +165,7 @@ class Compression:
     )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Endpoint:
     """One line of `endpoints:`, with every default resolved. Compared and hashed by identity."""
 
@@ -192,7 +192,7 @@ class Endpoint:
         object.__setattr__(self, "name", f"{self.method} {self.template}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Phase:
     name: str
     methods: frozenset[str]
@@ -200,7 +200,7 @@ class Phase:
     scope: Literal["all", "group"] = "all"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ServerTimeouts:
     header: float = 10.0
     body: float = 30.0
@@ -208,7 +208,7 @@ class ServerTimeouts:
     drain: float = 30.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Limits:
     header_bytes: int = 32 * 1024
     headers: int = 100
@@ -217,7 +217,7 @@ class Limits:
     connections: int = 0  # per worker; 0: from RLIMIT_NOFILE
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Server:
     listen: str = "127.0.0.1:8000"
     admin: str = "127.0.0.1:9000"
@@ -235,7 +235,7 @@ class Server:
     abort_on_eof: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Snapshot:
     """One accepted routing.yaml. `hash` is the config hash: equal hashes mean equal behaviour."""
 

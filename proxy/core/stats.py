@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+import math
 from collections.abc import Sequence
 from typing import Final
 
-BOUNDS: Final[tuple[float, ...]] = tuple(0.00005 * 1.12**step for step in range(120))
+_FACTOR: Final = 1.12
+_STEPS: Final = 1 / math.log(_FACTOR)
+BOUNDS: Final[tuple[float, ...]] = tuple(0.00005 * _FACTOR**step for step in range(120))
 """Upper bounds in seconds, 50 us to 36 s, each 12 % above the last: a quantile is off by at most 6 %."""
 
 
@@ -39,5 +41,14 @@ def add(left: Sequence[int], right: Sequence[int]) -> list[int]:
 
 
 def bucket(seconds: float) -> int:
-    """The index in a histogram over BOUNDS."""
-    return bisect_left(BOUNDS, seconds)
+    """The index in a histogram over BOUNDS; a bound belongs to the bucket below it."""
+    if seconds <= BOUNDS[0]:
+        return 0
+    if seconds > BOUNDS[-1]:
+        return len(BOUNDS)
+    index = int(math.log(seconds / BOUNDS[0]) * _STEPS)  # about, as floats go
+    while index and seconds <= BOUNDS[index - 1]:
+        index -= 1
+    while seconds > BOUNDS[index]:
+        index += 1
+    return index

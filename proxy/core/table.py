@@ -6,15 +6,10 @@ Looking up costs a step or two per segment of the request's path, however many e
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
-from proxy.core import paths
-from proxy.core.snapshot import Endpoint
-
-
-class Match(NamedTuple):
-    endpoint: Endpoint
-    params: dict[str, str]  # normalised path parameters by name; `{rest...}` as "a/b/c"
+if TYPE_CHECKING:
+    from proxy.core.snapshot import Endpoint
 
 
 class _Node:
@@ -49,16 +44,8 @@ class Table:
         _let_head_follow_get(root)
         return cls(root)
 
-    def match(self, method: str, path: str | Sequence[str]) -> Match | None:
-        """`path` is a request target ("/a/b?x") or its segments, from `paths.split`."""
-        segments = paths.split(path.encode("latin-1")) if isinstance(path, str) else path
-        endpoint = self.find(method, segments) if segments is not None else None
-        if segments is None or endpoint is None:
-            return None
-        return Match(endpoint, parameters(endpoint.template, segments))
-
     def find(self, method: str, segments: Sequence[str]) -> Endpoint | None:
-        """The endpoint alone, for the data path. At each segment: literal, then {param}, then {rest...}."""
+        """`segments` are those of `paths.split`. At each: the literal, then {param}, then {rest...}."""
         node = self._root
         depth = 0
         end = len(segments)
@@ -91,7 +78,7 @@ class Table:
 
 
 def parameters(template: str, segments: Sequence[str]) -> dict[str, str]:
-    """The path parameters of a request that the template matched."""
+    """The path parameters of a request that the template matched; `{rest...}` as "a/b/c"."""
     values: dict[str, str] = {}
     for position, part in enumerate(template.split("/")[1:]):
         if part.endswith("...}"):

@@ -2,39 +2,45 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
 from typing import Final
 
 from proxy.core.ledger import shape
 from proxy.core.messages import Labelled, Latency, Requests
-from proxy.core.stats import BOUNDS
+from proxy.core.stats import BOUNDS, bucket
 
 MAX_UNLISTED: Final = 500
 OTHER: Final = "other"
 
 
+class Series:
+    """What is counted for one endpoint and backend."""
+
+    __slots__ = ("counts", "requests", "seconds")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BOUNDS) + 1)  # a histogram over BOUNDS
+        self.seconds = 0.0
+        self.requests: dict[str, dict[int, int]] = {}  # reason, status
+
+
 class Counters:
-    """Plain dictionaries keyed by labels: an update is one hash of strings that hash once."""
+    """Plain dictionaries keyed by one label each: no tuple is made and compared for a request."""
 
     __slots__ = (
         "_reported",
-        "_reported_totals",
+        "_reported_seconds",
+        "_series",
         "dropped",
         "errors",
         "keyed",
-        "latencies",
-        "requests",
         "retries",
-        "totals",
         "unknown",
         "unlisted",
     )
 
     def __init__(self) -> None:
-        self.requests: Counter[tuple[str, str, str, int]] = Counter()
-        self.latencies: dict[tuple[str, str], list[int]] = {}
-        self.totals: dict[tuple[str, str], float] = {}  # seconds
+        self._series: dict[str, dict[str, Series]] = {}  # backend, endpoint
         self.errors: Counter[tuple[str, str]] = Counter()
         self.retries: Counter[tuple[str, str]] = Counter()
         self.unknown: Counter[tuple[str, str]] = Counter()
@@ -42,19 +48,43 @@ class Counters:
         self.keyed: Counter[tuple[str, str]] = Counter()
         self.unlisted: Counter[tuple[str, str]] = Counter()  # bounded: see count_unlisted
         self._reported: dict[tuple[str, str, str, int], int] = {}
-        self._reported_totals: dict[tuple[str, str], float] = {}
+        self._reported_seconds: dict[tuple[str, str], float] = {}
 
     def observe(self, endpoint: str, backend: str, reason: str, status: int, seconds: float) -> None:
         """One finished request; `seconds` from its complete head to its last response byte."""
-        key = (endpoint, backend, reason, status)
-        requests = self.requests
-        requests[key] = requests.get(key, 0) + 1
-        pair = (endpoint, backend)
-        counts = self.latencies.get(pair)
-        if counts is None:
-            counts = self.latencies[pair] = [0] * (len(BOUNDS) + 1)
-        counts[bisect_left(BOUNDS, seconds)] += 1
-        self.totals[pair] = self.totals.get(pair, 0.0) + seconds
+        series = self._count(endpoint, backend, reason, status)
+        series.counts[bucket(seconds)] += 1
+        series.seconds += seconds
+
+    def refused(self, endpoint: str, reason: str, status: int) -> None:
+        """A request that was answered here, and has no latency."""
+        self._count(endpoint, "proxy", reason, status)
+
+    def _count(self, endpoint: str, backend: str, reason: str, status: int) -> Series:
+        endpoints = self._series.get(backend)
+        if endpoints is None:
+            endpoints = self._series[backend] = {}
+        series = endpoints.get(endpoint)
+        if series is None:
+            series = endpoints[endpoint] = Series()
+        statuses = series.requests.get(reason)
+        if statuses is None:
+            statuses = series.requests[reason] = {}
+        statuses[status] = statuses.get(status, 0) + 1
+        return series
+
+    @property
+    def requests(self) -> Counter[tuple[str, str, str, int]]:
+        """By endpoint, backend, reason and status."""
+        return Counter(
+            {
+                (endpoint, backend, reason, status): count
+                for backend, endpoints in self._series.items()
+                for endpoint, series in endpoints.items()
+                for reason, statuses in series.requests.items()
+                for status, count in statuses.items()
+            }
+        )
 
     def count_unlisted(self, method: str, target: bytes, backend: str) -> None:
         """A request that no endpoint matched, by the endpoint that it could be."""
@@ -66,17 +96,20 @@ class Counters:
     def request_rows(self, *, changed: bool) -> list[Requests]:
         """All, or those that `changed` since they were asked for before."""
         before = self._reported if changed else {}
-        self._reported = dict(self.requests)
-        return [Requests(*key, count) for key, count in self.requests.items() if before.get(key) != count]
+        self._reported = self.requests
+        return [Requests(*key, count) for key, count in self._reported.items() if before.get(key) != count]
 
     def latency_rows(self, *, changed: bool) -> list[Latency]:
-        before = self._reported_totals if changed else {}
-        self._reported_totals = dict(self.totals)
-        return [
-            Latency(*pair, list(counts), self.totals[pair])
-            for pair, counts in self.latencies.items()
-            if before.get(pair) != self.totals[pair]
-        ]
+        before = self._reported_seconds if changed else {}
+        now: dict[tuple[str, str], float] = {}
+        found = []
+        for backend, endpoints in self._series.items():
+            for endpoint, series in endpoints.items():
+                now[endpoint, backend] = series.seconds
+                if series.seconds and before.get((endpoint, backend)) != series.seconds:
+                    found.append(Latency(endpoint, backend, list(series.counts), series.seconds))
+        self._reported_seconds = now
+        return found
 
 
 def rows(counter: Counter[tuple[str, str]]) -> list[Labelled]:

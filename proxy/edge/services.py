@@ -158,7 +158,7 @@ class Services:
 
     def observe_refusal(self, reason: str, error: Malformed) -> None:
         """A request that was answered here, before any backend was chosen."""
-        self.counters.requests[UNLISTED, "proxy", reason, error.status] += 1
+        self.counters.refused(UNLISTED, reason, error.status)
         self.counters.errors["client", error.kind] += 1
         if self.access_log is not None:
             self.access_log.refusal(reason, error.status)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.stats import BOUNDS, add, quantile, subtract
+from proxy.core.stats import BOUNDS, add, bucket, quantile, subtract
 
 SIZE = len(BOUNDS) + 1
 
@@ -31,6 +31,11 @@ def test_an_empty_histogram_has_no_quantiles() -> None:
 
 def test_beyond_the_last_bound_the_answer_is_that_bound() -> None:
     assert quantile(histogram([1000.0]), 0.99) == BOUNDS[-1]
+
+
+@given(st.floats(0) | st.sampled_from(BOUNDS) | st.floats(4e-5, 60))
+def test_a_bucket_holds_what_is_above_the_bound_below_and_not_above_its_own(seconds: float) -> None:
+    assert bucket(seconds) == bisect_left(BOUNDS, seconds)
 
 
 @given(st.lists(st.floats(1e-4, 30), min_size=1, max_size=200), st.sampled_from([0.01, 0.5, 0.95, 0.99, 1.0]))

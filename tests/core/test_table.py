@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from proxy.core.paths import split
 from proxy.core.snapshot import Endpoint
-from proxy.core.table import Table
+from proxy.core.table import Table, parameters
 from tests.core.tables import endpoint
 
 
@@ -17,8 +18,11 @@ def table(*names: str) -> Table:
 
 
 def matched(routes: Table, method: str, path: str) -> tuple[str, dict[str, str]] | None:
-    match = routes.match(method, path)
-    return (match.endpoint.name, match.params) if match else None
+    segments = split(path.encode())
+    found = None if segments is None else routes.find(method, segments)
+    if segments is None or found is None:
+        return None
+    return found.name, parameters(found.template, segments)
 
 
 MATCHES: list[tuple[list[str], str, str | None, dict[str, str]]] = [

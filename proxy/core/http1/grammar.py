@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
 from functools import lru_cache
 from typing import Final
 
@@ -12,8 +11,6 @@ from proxy.core.http1.patterns import TOKEN, VALUE
 from proxy.core.http1.wanted import Wanted
 
 _lines: Final = re.compile(rb"([^:]++):[ \t]*+([^\r]*+)\r\n").findall  # of a block that is well-formed
-
-DIGITS: Final = re.compile(rb"[0-9]{1,18}")  # fits 64 bits, with no room for an overflow
 
 BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 
@@ -82,26 +79,11 @@ class FieldBlock:
         """(name as sent, value without surrounding blanks) of every line, in order."""
         return [(name, value.rstrip(b" \t")) for name, value in _lines(self.raw)]
 
-    def without(self, names: Collection[bytes]) -> bytes:
+    def without(self, names: tuple[bytes, ...]) -> bytes:
         """The raw lines but for those with one of these names."""
-        raw, lowered = self.raw, self.lowered
-        cuts = []
-        for name in names:
-            mark = b"\n" + name + b":"
-            start = lowered.find(mark)
-            while start >= 0:
-                end = raw.index(b"\n", start) + 1
-                cuts.append((start, end))
-                start = lowered.find(mark, end)
-        if len(cuts) == 1:
-            start, end = cuts[0]
-            return raw[:start] + raw[end:]
-        kept = []
-        position = 0
-        for start, end in sorted(cuts):
-            kept.append(raw[position:start])
-            position = end
-        return b"".join([*kept, raw[position:]])
+        if scan.COMPILED:
+            return scan.without(self.raw, self.lowered, names)
+        return patterns.without(self.raw, self.lowered, names)
 
     def connection_tokens(self) -> tuple[bytes, ...]:
         """Members of the list that all Connection lines make up, in lower case."""

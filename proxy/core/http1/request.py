@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Final
 
 from proxy.core.http1 import patterns, scan
-from proxy.core.http1.grammar import BARE_LF, DIGITS, FieldBlock, Malformed, split_list
+from proxy.core.http1.grammar import BARE_LF, FieldBlock, Malformed, split_list
 from proxy.core.http1.patterns import TOKEN
 from proxy.core.http1.wanted import Wanted
 from proxy.core.snapshot import Limits
@@ -16,7 +15,6 @@ from proxy.core.snapshot import Limits
 _LINE_END: Final = b" HTTP/1.1\r\n"
 _is_other_version: Final = re.compile(TOKEN + rb" [\x21-\x7e]++ HTTP/[0-9]\.[0-9]").fullmatch
 _is_line_start: Final = re.compile(rb"(?:" + TOKEN + rb"(?: [\x21-\x7e]*+(?: [HTP/0-9.]*+\r?)?)?)?").fullmatch
-_host: Final = re.compile(rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=%]++|\[[0-9A-Fa-f:.]++\])(?::[0-9]{0,5})?")
 _is_absolute: Final = re.compile(rb"https?://([^/?]*+)(.*+)", re.IGNORECASE).fullmatch
 
 # Fields that mean something to a proxy: those of the connection, of framing, and what it writes itself.
@@ -36,11 +34,6 @@ _WANTED: Final = Wanted(
     open_ended=True,
 )
 _SINGLE: Final = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect"})
-
-
-@lru_cache(maxsize=1024)  # a service has few names, and every request has one
-def _is_host(host: bytes) -> bool:
-    return _host.fullmatch(host) is not None
 
 
 class RequestFields(FieldBlock):
@@ -141,6 +134,10 @@ def parse_fields(raw: bytes, minor: int, limits: Limits) -> RequestFields:
     return fields
 
 
+def _is_host(host: bytes) -> bool:
+    return scan.is_host(host) if scan.COMPILED else patterns.is_host(host)
+
+
 def check_partial(data: bytes, limits: Limits) -> None:
     """Refuse, as early as possible, bytes that can not become a head that is accepted. Raises Malformed."""
     if len(data) > limits.header_bytes:
@@ -209,9 +206,9 @@ def _read_framing(fields: RequestFields, coding: bytes | None, length: bytes | N
             raise Malformed(status, "bad_framing", "the only Transfer-Encoding accepted is chunked")
         fields.chunked = True
     elif length is not None:
-        if DIGITS.fullmatch(length.rstrip(b" \t")) is None:
+        fields.content_length = scan.number(length) if scan.COMPILED else patterns.number(length)
+        if fields.content_length < 0:
             raise Malformed(400, "bad_framing", "Content-Length is not a plain number of at most 18 digits")
-        fields.content_length = int(length)
 
 
 def _read_connection(fields: RequestFields) -> None:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from functools import lru_cache
 from typing import Final
 
-from proxy.core.http1.grammar import DIGITS, FieldBlock, Malformed, split_list
-from proxy.core.http1.patterns import VALUE
+from proxy.core.http1 import patterns, scan
+from proxy.core.http1.grammar import FieldBlock, Malformed, split_list
 from proxy.core.http1.wanted import Wanted
-
-_is_line: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: " + VALUE + rb")?").fullmatch
 
 # Fields that mean something to a proxy: those of the connection, of framing, and what it writes itself.
 _WANTED: Final = Wanted(
@@ -19,6 +15,8 @@ _WANTED: Final = Wanted(
         *(b"upgrade", b"x-served-by"),
     )
 )
+
+_KEEP_ALIVE: Final = (b"keep-alive",)
 
 UNTIL_CLOSE: Final = -1
 CHUNKED: Final = -2
@@ -47,10 +45,12 @@ def parse_response(head: bytes, method: str, limit: int = 256) -> ResponseHead:
 
     Raises Malformed: the upstream, not the client, is at fault.
     """
-    end = head.find(b"\r\n")
-    if end + 4 > len(head):
-        raise Malformed(502, "bad_status_line", "the head has no end")
-    minor, status = _status_line(head[:end])
+    if scan.COMPILED:
+        minor, status, end = scan.status_line(head)
+    else:
+        minor, status, end = patterns.status_line(head)
+    if status < 0 or end + 4 > len(head):
+        raise Malformed(502, "bad_status_line", "there is no valid status line")
     line = head[9:end] if end > 12 else head[9:end] + b" "  # the blank stays when there is no reason
     response = ResponseHead(status, line, head[end + 2 : -2])
     if response.lines > limit:
@@ -60,8 +60,7 @@ def parse_response(head: bytes, method: str, limit: int = 256) -> ResponseHead:
     if response.repeated:
         _check_repeated(response)
     if b"connection" in special:
-        named = split_list(special[b"connection"]) if not response.repeated else response.connection_tokens()
-        response.connection = named
+        named = response.connection = _connection(response, special[b"connection"])
         response.keep_alive = b"close" not in named and (minor == 1 or b"keep-alive" in named)
     length = special.get(b"content-length")
     coding = special.get(b"transfer-encoding")
@@ -71,13 +70,10 @@ def parse_response(head: bytes, method: str, limit: int = 256) -> ResponseHead:
     return response
 
 
-@lru_cache(maxsize=512)  # a backend has few of them
-def _status_line(line: bytes) -> tuple[int, int]:
-    """Minor version and status."""
-    found = _is_line(line)
-    if found is None:
-        raise Malformed(502, "bad_status_line", "there is no valid status line")
-    return int(found[1]), int(found[2])
+def _connection(response: ResponseHead, value: bytes) -> tuple[bytes, ...]:
+    if value == b"keep-alive":
+        return _KEEP_ALIVE
+    return response.connection_tokens() if response.repeated else split_list(value)
 
 
 def _check_repeated(response: ResponseHead) -> None:
@@ -87,12 +83,15 @@ def _check_repeated(response: ResponseHead) -> None:
 
 
 def _length(length: bytes | None, coding: bytes | None, method: str, status: int) -> int:
-    if length is not None and DIGITS.fullmatch(length.rstrip(b" \t")) is None:
-        raise Malformed(502, "bad_framing", "Content-Length is not a plain number")
+    size = UNTIL_CLOSE
+    if length is not None:
+        size = scan.number(length) if scan.COMPILED else patterns.number(length)
+        if size < 0:
+            raise Malformed(502, "bad_framing", "Content-Length is not a plain number")
     if coding is not None and (length is not None or coding.rstrip(b" \t") != b"chunked"):
         raise Malformed(502, "bad_framing", "Transfer-Encoding is not chunked alone")
     if method == "HEAD" or status < 200 or status == 204 or status == 304:
         return 0
     if coding is not None:
         return CHUNKED
-    return UNTIL_CLOSE if length is None else int(length)
+    return size

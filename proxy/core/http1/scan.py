@@ -11,13 +11,15 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from proxy.core.http1.wanted import LONGEST, Wanted
+from proxy.core.http1 import patterns
+from proxy.core.http1.wanted import EXACT, FORWARDED, LONGEST, PREFIXED, Wanted
 
 TOKEN: Final = 1  # RFC 9110 section 5.6.2
 VALUE: Final = 2  # no control characters but the tab
 TARGET: Final = 4  # what a request target may have
 PCHAR: Final = 8  # RFC 3986 section 3.3, without percent-escapes
 UNDERSCORE: Final = 16
+HOST: Final = 32  # RFC 3986 section 3.2.2, reg-name
 
 _CLASSES: Final = (
     (TOKEN, rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"),
@@ -25,20 +27,23 @@ _CLASSES: Final = (
     (TARGET, rb"[\x21\x22\x24-\x7e]"),
     (PCHAR, rb"[A-Za-z0-9\-._~!$&'()*+,;=:@]"),
     (UNDERSCORE, rb"_"),
+    (HOST, rb"[A-Za-z0-9\-._~!$&'()*+,;=%]"),
 )
 KINDS: Final = bytes(
     sum(kind for kind, pattern in _CLASSES if re.match(pattern, bytes([byte]))) for byte in range(256)
 )
 
+_TAB: Final = 9
 _LF: Final = 10
 _CR: Final = 13
-_TAB: Final = 9
 _BLANK: Final = 32
 _DOT: Final = 46
 _SLASH: Final = 47
 _ZERO: Final = 48
+_NINE: Final = 57
 _COLON: Final = 58
 _QUESTION: Final = 63
+_BRACKET: Final = 91
 _VERSION: Final = b" HTTP/1."
 
 
@@ -70,6 +75,37 @@ def request_line(head: bytes) -> tuple[i64, i64, i64]:
     return method, target, minor
 
 
+def status_line(head: bytes) -> tuple[i64, i64, i64]:
+    """The minor version, the status, and the end of the line that an answer begins with; -1: malformed."""
+    kinds = KINDS
+    version = _VERSION
+    size: i64 = len(head)
+    if size < 14:
+        return -1, -1, -1
+    at: i64 = 0
+    while at < 7:
+        if head[at] != version[at + 1]:
+            return -1, -1, -1
+        at += 1
+    minor: i64 = head[7] - _ZERO
+    if minor < 0 or minor > 1 or head[8] != _BLANK or head[9] == _ZERO:
+        return -1, -1, -1
+    status: i64 = 0
+    at = 9
+    while at < 12:
+        digit: i64 = head[at]
+        if digit < _ZERO or digit > _NINE:
+            return -1, -1, -1
+        status = status * 10 + digit - _ZERO
+        at += 1
+    if head[at] == _BLANK:
+        while at < size and kinds[head[at]] & VALUE:
+            at += 1
+    if at + 1 >= size or head[at] != _CR or head[at + 1] != _LF:
+        return -1, -1, -1
+    return minor, status, at
+
+
 def fields(raw: bytes, lowered: bytes, wanted: Wanted) -> tuple[dict[bytes, bytes], i64, i64]:
     """The wanted fields of a block, how many lines they have, and the number of all lines; -1: malformed.
 
@@ -78,7 +114,7 @@ def fields(raw: bytes, lowered: bytes, wanted: Wanted) -> tuple[dict[bytes, byte
     """
     found: dict[bytes, bytes] = {}
     kinds = KINDS
-    shapes = wanted.shapes
+    shapes, names = wanted.shapes, wanted.names
     underscore: i64 = UNDERSCORE if wanted.open_ended else 0
     matched: i64 = 0
     lines: i64 = 0
@@ -105,9 +141,14 @@ def fields(raw: bytes, lowered: bytes, wanted: Wanted) -> tuple[dict[bytes, byte
         if length > LONGEST:
             length = LONGEST
         first: i64 = raw[start]
-        if shapes[(first & 31) * 32 + length] or seen & underscore:
+        shape: i64 = shapes[(first & 31) * 32 + length]
+        if shape or seen & underscore:
             name = lowered[start + 1 : colon + 1]
-            if wanted.has(name):
+            if (
+                seen & underscore
+                or (shape & EXACT and name in names)
+                or (shape & PREFIXED and _forwarded(name))
+            ):
                 begin: i64 = colon + 1
                 while raw[begin] == _BLANK or raw[begin] == _TAB:
                     begin += 1
@@ -116,6 +157,17 @@ def fields(raw: bytes, lowered: bytes, wanted: Wanted) -> tuple[dict[bytes, byte
         at += 2
         lines += 1
     return found, matched, lines
+
+
+def _forwarded(name: bytes) -> bool:
+    """`name` has at least as many bytes as the prefix."""
+    prefix = FORWARDED
+    at: i64 = 0
+    while at < 12:
+        if name[at] != prefix[at]:
+            return False
+        at += 1
+    return True
 
 
 def value(lowered: bytes, name: bytes) -> tuple[i64, i64]:
@@ -145,6 +197,71 @@ def value(lowered: bytes, name: bytes) -> tuple[i64, i64]:
             at += 1
         at += 1
     return -1, -1
+
+
+def without(raw: bytes, lowered: bytes, names: tuple[bytes, ...]) -> bytes:
+    """The lines of a well-formed block but for those with one of `names`; `lowered` as for `fields`."""
+    size: i64 = len(raw)
+    at: i64 = 0
+    kept: i64 = 0  # where the lines begin that are kept and not yet in `result`
+    result = b""
+    while at < size:
+        start = at
+        drop = False
+        for name in names:
+            length: i64 = len(name)
+            same: i64 = 0
+            while same < length and lowered[start + 1 + same] == name[same]:
+                same += 1
+            if same == length and raw[start + same] == _COLON:
+                drop = True
+                break
+        while raw[at] != _LF:
+            at += 1
+        at += 1
+        if drop:
+            result += raw[kept:start]
+            kept = at
+    return result + raw[kept:] if kept else raw
+
+
+def number(value: bytes) -> i64:
+    """A plain number of at most 18 digits (which fits), blanks may follow; -1: it is something else."""
+    size: i64 = len(value)
+    result: i64 = 0
+    at: i64 = 0
+    while at < size:
+        digit: i64 = value[at]
+        if digit < _ZERO or digit > _NINE:
+            break
+        result = result * 10 + digit - _ZERO
+        at += 1
+        if at > 18:
+            return -1
+    if at == 0:
+        return -1
+    while at < size and (value[at] == _BLANK or value[at] == _TAB):
+        at += 1
+    return result if at == size else -1
+
+
+def is_host(host: bytes) -> bool:
+    """A name or an address, with an optional port (RFC 9110 section 7.2)."""
+    kinds = KINDS
+    size: i64 = len(host)
+    if size and host[0] == _BRACKET:
+        return patterns.is_host(host)
+    at: i64 = 0
+    while at < size and kinds[host[at]] & HOST:
+        at += 1
+    if at == 0 or at == size:
+        return at > 0
+    if host[at] != _COLON or size - at > 6:
+        return False
+    at += 1
+    while at < size and host[at] >= _ZERO and host[at] <= _NINE:
+        at += 1
+    return at == size
 
 
 def plain_path(target: bytes) -> i64:

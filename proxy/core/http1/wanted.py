@@ -7,33 +7,35 @@ from collections.abc import Collection
 from typing import Final
 
 LONGEST: Final = 31  # lengths of names that `shapes` tells apart
+EXACT: Final = 1
+PREFIXED: Final = 2
+FORWARDED: Final = b"x-forwarded-"
 
 
 class Wanted:
     """Fields by their names in lower case; `open_ended`: also x-forwarded-*, and names with an underscore.
 
     `find` is a regular expression's findall over lines in lower case, each after a line feed: (name, value
-    with trailing blanks). `shapes[low five bits of the first letter * 32 + length]` is 1 where a name may be
-    one of these, so that most lines are passed over without a look at their name.
+    with trailing blanks). `shapes[low five bits of the first letter * 32 + length]` has EXACT where a name
+    may be one of these, PREFIXED where it may be x-forwarded-*: most lines are passed over by that alone.
     """
 
-    __slots__ = ("_names", "find", "open_ended", "shapes")
+    __slots__ = ("find", "names", "open_ended", "shapes")
 
     def __init__(self, names: Collection[bytes], *, open_ended: bool = False) -> None:
-        self._names = frozenset(names)
+        self.names: dict[bytes, bool] = dict.fromkeys(names, True)
         self.open_ended = open_ended
         parts = [re.escape(name) for name in sorted(names)]
         shapes = bytearray(32 * (LONGEST + 1))
         for name in names:
-            shapes[(name[0] & 31) * 32 + min(len(name), LONGEST)] = 1
+            shapes[_shape(name, len(name))] |= EXACT
         if open_ended:
-            parts += [b"x-forwarded-[^:]*", rb"[^:\n]*_[^:\n]*"]
-            for length in range(len(b"x-forwarded-"), LONGEST + 1):
-                shapes[(b"x"[0] & 31) * 32 + length] = 1
+            parts += [FORWARDED + b"[^:]*", rb"[^:\n]*_[^:\n]*"]
+            for length in range(len(FORWARDED), LONGEST + 1):
+                shapes[_shape(FORWARDED, length)] |= PREFIXED
         self.shapes = bytes(shapes)
         self.find = re.compile(rb"\n(%b):[ \t]*+([^\r]*+)" % b"|".join(parts)).findall
 
-    def has(self, name: bytes) -> bool:
-        if name in self._names:
-            return True
-        return self.open_ended and (b"_" in name or name.startswith(b"x-forwarded-"))
+
+def _shape(name: bytes, length: int) -> int:
+    return (name[0] & 31) * 32 + min(length, LONGEST)

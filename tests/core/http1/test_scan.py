@@ -83,14 +83,59 @@ def test_each_byte_is_accepted_at_the_same_places(byte: int) -> None:
         assert scan.fields(block, lowered, OPEN)[2] == patterns.fields(block, lowered, OPEN)[2]
     for head in (b"G" + each + b" /a HTTP/1.1\r\n", b"GET /" + each + b" HTTP/1.1\r\n"):
         assert scan.request_line(head) == patterns.request_line(head)
+    for head in (b"HTTP/1.1 200 a" + each + b"\r\n", b"HTTP/1.1 200" + each + b"\r\n"):
+        assert scan.status_line(head) == patterns.status_line(head)
+    for host in (each, b"h" + each, b"h:8" + each):
+        assert scan.is_host(host) == patterns.is_host(host)
     for target in (b"/" + each, b"/a" + each):
         assert scan.plain_path(target) == patterns.plain_path(target)
 
 
 def test_a_field_is_wanted_by_its_name_its_beginning_or_an_underscore() -> None:
     names = [b"via", b"x-forwarded-", b"x-forwarded-for", b"a_b", b"viax", b"x-forwarded", b"a"]
-    assert [OPEN.has(name) for name in names] == [True, True, True, True, False, False, False]
-    assert not CLOSED.has(b"a_b")
+    block = b"".join(b"%b: 1\r\n" % name for name in names)
+    for wanted, expected in ((OPEN, names[:4]), (CLOSED, [])):
+        found, matched, count = scan.fields(block, b"\n" + block, wanted)
+        assert (list(found), matched, count) == (expected, len(expected), len(names))
+
+
+@given(block=well_formed, names=st.lists(st.sampled_from([b"host", b"x-a", b"x_a", b"_", b"te", b"hos"])))
+def test_both_cut_out_the_same_lines(block: bytes, names: list[bytes]) -> None:
+    lowered = b"\n" + block.lower()
+    assert scan.without(block, lowered, tuple(names)) == patterns.without(block, lowered, tuple({*names}))
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            (
+                *(b"HTTP/1.1 200", b"HTTP/1.", b"0", b"1", b"2", b" ", b"HTTP/1.0 404 Not Found", b"\r\n"),
+                *(b"\r", b"\n", b"\x00", b"\xff", b"\t", b"OK", b"099", b"HTTP/1.1 999 "),
+            )
+        ),
+        max_size=6,
+    ).map(b"".join)
+)
+@example(b"HTTP/1.1 200 OK\r\n\r\n")
+@example(b"HTTP/1.1 200\r\n\r\n")
+@example(b"HTTP/1.1 200 \r\n")
+def test_both_read_the_same_status_line(head: bytes) -> None:
+    assert scan.status_line(head) == patterns.status_line(head)
+
+
+@given(st.text("0159 \t+-x", max_size=20).map(str.encode))
+@example(b"1" * 18)
+@example(b"1" * 19)
+def test_both_read_the_same_number(value: bytes) -> None:
+    assert scan.number(value) == patterns.number(value)
+
+
+@given(st.text("az09-._:[]%@/ \xe9", max_size=9).map(lambda text: text.encode("latin-1")))
+@example(b"[::1]:80")
+@example(b"h:123456")
+@example(b"h:")
+def test_both_accept_the_same_hosts(host: bytes) -> None:
+    assert scan.is_host(host) == patterns.is_host(host)
 
 
 def test_a_malformed_block_has_no_meaning() -> None:
