@@ -37,6 +37,8 @@ _DROPPED: Final = frozenset(
 )
 _FRAMING: Final = frozenset({b"content-length", b"host", b"transfer-encoding"})
 
+_ALWAYS_KEPT: Final = frozenset({b"content-length", b"host", b"x-request-id"})  # unless Connection names them
+
 # Connection may not name away the framing; its usual options are no fields, or go anyway.
 _NOT_NAMED: Final = _FRAMING | {b"close", b"keep-alive", b"upgrade"}
 
@@ -65,10 +67,11 @@ def request_block(head: RequestHead, hop: Hop, host: bytes | None) -> bytes:
     """
     fields = head.fields
     wanted = head.host if host is None else host
-    special = fields.special
     dropped: tuple[bytes, ...] = ()
-    if len(special) > 1 or b"host" not in special:
-        dropped = _request_dropped(tuple(special), fields.connection, hop.trusted)
+    for name in fields.special:
+        if name not in _ALWAYS_KEPT:
+            dropped = _request_dropped(tuple(fields.special), fields.connection, hop.trusted)
+            break
     prefix = b""
     if wanted != fields.host or not wanted:  # HTTP/1.0 without Host: an empty one (RFC 9112 section 3.2)
         dropped = (*dropped, b"host")

@@ -44,11 +44,13 @@ def test_a_new_worker_that_dies_stops_the_roll_and_everything_goes_on(site: Site
     assert before[1] not in site.pids(site.state())
 
 
-def test_a_roll_that_stops_at_its_start_leaves_the_old_address_served(site: Site) -> None:
+def test_a_roll_that_stops_at_its_start_leaves_the_old_address_served_and_the_next_moves_it(
+    site: Site,
+) -> None:
     site.up()
     before, old_port = site.pids(site.state()), site.data
     site.gate.with_name("gate.die").touch()
-    site.data = free_port()
+    new_port = site.data = free_port()
     site.write(weight=0)
     assert begin(site).status_code == 202
     eventually(lambda: outcome(site).get("state") == "failed", "the roll has stopped")
@@ -56,6 +58,11 @@ def test_a_roll_that_stops_at_its_start_leaves_the_old_address_served(site: Site
         socket.create_connection(("127.0.0.1", site.data)).close()
     site.data = old_port
     assert int(site.ask().split()[0]) in before
+    site.gate.with_name("gate.die").unlink()
+    assert begin(site).status_code == 202
+    eventually(lambda: outcome(site).get("state") == "done", "the next one succeeds")
+    site.data = new_port
+    assert int(site.ask().split()[0]) not in before
 
 
 def test_a_worker_that_does_not_drain_is_killed_after_the_timeout(site: Site) -> None:
@@ -109,3 +116,38 @@ def test_an_announcement_that_is_not_ours_ends_the_start(site: Site) -> None:
     process = site.start({"STRANGLER_RESTART": "1"})
     assert process.wait(20) == 2
     assert "STRANGLER_RESTART is set, but not by a restart" in site.log()
+
+
+def test_a_file_that_breaks_when_the_process_is_given_up_is_refused_as_any(site: Site) -> None:
+    site.up()
+    before = site.pids(site.state())
+    assert begin(site).status_code == 202
+    site.write(weight=200)
+    eventually(lambda: outcome(site).get("state") == "done", "the next process serves what was judged")
+    eventually(lambda: site.state()["last_error"], "the file is judged as a change")
+    assert "200 is not between 0 and 100" in str(site.state()["last_error"])
+    assert site.settled()
+    assert not set(before) & set(site.pids(site.state()))
+
+
+def test_a_worker_that_dies_when_the_process_is_given_up_is_replaced_though_the_roll_fails(
+    site: Site,
+) -> None:
+    site.up()
+    before = site.pids(site.state())
+    broken = site.gate.with_name("gate.die")
+    broken.touch()
+    assert begin(site).status_code == 202
+    os.kill(before[1], signal.SIGKILL)
+    eventually(lambda: outcome(site).get("state") == "failed", "the roll has stopped")
+    broken.unlink()
+    eventually(lambda: site.settled(), "two workers serve")
+    assert site.pids(site.state())[0] == before[0]
+
+
+def test_told_to_stop_when_the_process_is_given_up_it_stops(site: Site) -> None:
+    control = site.up()
+    assert begin(site).status_code == 202
+    control.send_signal(signal.SIGTERM)
+    assert control.wait(20) == 0
+    eventually(lambda: not any(alive(pid) for pid in site.seen_pids), "nothing is left")
