@@ -13,7 +13,7 @@ from proxy.cli.errors import fail
 
 INTERVAL = 0.2  # seconds between two looks
 TRIAL = 75.0  # seconds in which the proxy judges the file and tries the new code
-SILENCE = 45.0  # seconds without news of the restart after which it is given up
+SILENCE = 120.0  # seconds without news of the restart after which it is given up
 
 
 @click.command()
@@ -44,9 +44,14 @@ def restart(admin: str) -> None:
 
 def _wait(admin: str, number: str) -> dict[str, Any]:
     """The restart's state once it has one."""
+    with httpx2.Client(timeout=10.0, trust_env=False) as client:  # one: to make it costs more than to ask
+        return _follow(client, admin, number)
+
+
+def _follow(client: httpx2.Client, admin: str, number: str) -> dict[str, Any]:
     heard, begun = time.monotonic(), False
     while True:
-        config = _look(admin)
+        config = _look(client, admin)
         state: dict[str, Any] = (config and config["restart"]) or {}
         if state.get("id") == number:
             heard, begun = time.monotonic(), True
@@ -75,10 +80,10 @@ def _begin(admin: str) -> dict[str, Any]:
     return content
 
 
-def _look(admin: str) -> Any:
+def _look(client: httpx2.Client, admin: str) -> Any:
     """`GET /api/v1/config`, or None while nobody answers."""
     try:
-        answer = httpx2.get(f"{admin}/api/v1/config", timeout=10.0, trust_env=False)
+        answer = client.get(f"{admin}/api/v1/config")
         return answer.raise_for_status().json()
     except (httpx2.HTTPError, ValueError):
         return None

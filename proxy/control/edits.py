@@ -6,22 +6,13 @@ import asyncio
 from collections.abc import Callable
 from typing import NamedTuple
 
-from proxy.config import ConfigError, ConfigErrors
+from proxy.config import ConfigErrors
 from proxy.config.files import Changed, replace
+from proxy.control.errors import Refusal
 from proxy.control.reload import Reloader, Verdict, judge, read
 
 Edit = Callable[[str, str], str]
 """From the file's text and its name to the edited text. Raises ConfigErrors."""
-
-
-class Refusal(Exception):
-    """The change cannot be made; `status` is that of the problem that says so."""
-
-    def __init__(self, status: int, detail: str, errors: tuple[ConfigError, ...] = ()) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.detail = detail
-        self.errors = errors
 
 
 class Proposal(NamedTuple):

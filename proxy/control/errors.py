@@ -1,7 +1,19 @@
-"""Errors that end `strangler serve` before it serves."""
+"""Why `strangler serve` does not start, and why what was asked of it is not done."""
 
 from __future__ import annotations
+
+from proxy.config import ConfigError
 
 
 class StartupError(Exception):
     """The process cannot start; the message names the setting and what to do. Exit code 2."""
+
+
+class Refusal(Exception):
+    """A change or a restart is not made, nor anything else; `status` is that of the problem that says so."""
+
+    def __init__(self, status: int, detail: str, errors: tuple[ConfigError, ...] = ()) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.errors = errors

@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Collection
 from dataclasses import replace
 from typing import NoReturn
@@ -39,7 +40,14 @@ def replace_process(
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     listener.set_inheritable(True)
-    handed = replace(restart, workers=tuple(workers), socket=listener.fileno(), text=_keep(text))
+    handed = replace(
+        restart,
+        workers=tuple(workers),
+        socket=listener.fileno(),
+        text=_keep(text),
+        begun=time.monotonic(),
+        used=time.process_time(),
+    )
     sys.stderr.flush()
     argv = command()
     os.execve(argv[0], argv, {**os.environ, VARIABLE: msgspec.json.encode(handed).decode()})
@@ -69,6 +77,12 @@ def handed_socket(restart: Restart | None) -> socket.socket | None:
     sock = socket.socket(fileno=restart.socket)
     sock.set_inheritable(False)
     return sock
+
+
+def took(restart: Restart) -> str:
+    """How long the exchange took, for the log: much time with little work is a busy machine, not a fault."""
+    elapsed, used = time.monotonic() - restart.begun, time.process_time() - restart.used
+    return f"{elapsed:.1f} s, {used:.1f} s of them on a processor"
 
 
 def _keep(text: bytes) -> int:

@@ -17,15 +17,15 @@ from proxy.control.admin.server import AdminServer
 from proxy.control.channel import SOCKET_NAME, ChannelServer
 from proxy.control.collect import Collector
 from proxy.control.comparer import Comparer
-from proxy.control.errors import StartupError
-from proxy.control.handover import SIGNALS, announced, handed_socket, handed_text, replace_process
+from proxy.control.errors import Refusal, StartupError
+from proxy.control.handover import SIGNALS, announced, handed_socket, handed_text, replace_process, took
 from proxy.control.ledger import Ledger
 from proxy.control.listener import AddressTaken, RuntimeDir, display, listen, resolve
 from proxy.control.log import log
 from proxy.control.oneoff import OneOffCompare
 from proxy.control.recorder import Recorder, started
 from proxy.control.reload import Reloader, load, read
-from proxy.control.restart import Restarter, RestartRefused
+from proxy.control.restart import Restarter
 from proxy.control.roll import Restart, roll
 from proxy.control.running import announced_state
 from proxy.control.state import State
@@ -198,6 +198,7 @@ class Instance:
         if restart is None:
             self.supervisor.start(listener, loaded.snapshot.server.workers or cores())
         else:
+            log.info("the next control process is up after %s", took(restart))
             self.supervisor.take_over(listener, self._held, restart.workers)
 
     async def _roll(self) -> None:
@@ -244,8 +245,8 @@ class Instance:
     async def _restart(self) -> None:
         try:
             await self.restarter.request("SIGUSR2")
-        except RestartRefused as refused:
-            log.error("SIGUSR2: %s", refused)
+        except Refusal as refusal:
+            log.error("SIGUSR2: %s", refusal)
 
     async def _stop(self) -> None:
         drain = asyncio.create_task(self.supervisor.drain())

@@ -5,23 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from proxy.config import ConfigError
+from proxy.control.errors import Refusal
 from proxy.control.handover import command
 from proxy.control.log import log
 from proxy.control.preflight import Bound, preflight
 from proxy.control.reload import Reloader
 from proxy.control.roll import Restart
 from proxy.control.supervisor import Supervisor
-
-
-class RestartRefused(Exception):
-    """Nothing was changed. `status` is the one of the admin port's answer."""
-
-    def __init__(self, status: int, detail: str, errors: tuple[ConfigError, ...] = ()) -> None:
-        self.status = status
-        self.detail = detail
-        self.errors = errors
-        super().__init__(detail)
 
 
 class Restarter:
@@ -43,9 +33,9 @@ class Restarter:
         self._preparing = False
 
     async def request(self, trigger: str, author: str = "") -> Restart:
-        """Judges the file, tries the new code, and lets the process be replaced. Raises RestartRefused."""
+        """Judges the file, tries the new code, and lets the process be replaced. Raises Refusal."""
         if self._preparing or (self.current is not None and self.current.state == "rolling"):
-            raise RestartRefused(409, "a restart is under way")
+            raise Refusal(409, "a restart is under way")
         self._preparing = True
         try:
             restart = await self._prepare(trigger, author)
@@ -67,14 +57,14 @@ class Restarter:
     async def _prepare(self, trigger: str, author: str) -> Restart:
         verdict = await self._reloader.reload(trigger, author)
         if verdict.loaded is None:
-            raise RestartRefused(422, "the configuration file was refused; nothing changed", verdict.errors)
+            raise Refusal(422, "the configuration file was refused; nothing changed", verdict.errors)
         started = self._reloader.started.server
         listen = self._listen()
         bound = Bound(listen, started.admin, self._runtime_dir, started.state)
         problem = await preflight(command(), bound)
         if problem:
             log.error("restart refused (%s): %s", trigger, problem)
-            raise RestartRefused(422, f"the next process would not come up; nothing changed: {problem}")
+            raise Refusal(422, f"the next process would not come up; nothing changed: {problem}")
         admin = self._reloader.running.snapshot.server.admin
         return Restart(
             id=os.urandom(6).hex(),

@@ -19,7 +19,8 @@ class Restart:
 
     `workers` are the pids of the workers at its beginning; `listen` is the setting they were started with;
     `admin` is the admin port's new address, "" if that stays. `socket` and `text` are descriptors: the socket
-    they listen on, and the configuration in force; -1 if they could not be handed over.
+    they listen on, and the configuration in force; -1 if they could not be handed over. `begun` (monotonic)
+    and `used` (processor time) are the process's seconds when it gave itself up.
     """
 
     id: str
@@ -30,6 +31,8 @@ class Restart:
     detail: str = ""
     socket: int = -1
     text: int = -1
+    begun: float = 0.0
+    used: float = 0.0
 
 
 class Slots(Protocol):

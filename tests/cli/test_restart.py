@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx2
@@ -111,6 +114,40 @@ def test_a_restart_that_would_not_come_up_changes_nothing(site: RealSite) -> Non
         assert httpx2.get(f"http://127.0.0.1:{site.data}/a").text == "legacy"
         if old == "weight: 0":
             assert loaded_at(site) == began
+
+
+class Admin(BaseHTTPRequestHandler):
+    """An admin port whose process is killed after it was seen rolling: the next one knows of no restart."""
+
+    looks = 0
+
+    def do_POST(self) -> None:
+        self._answer(202, {"id": "x", "admin": ""})
+
+    def do_GET(self) -> None:
+        Admin.looks += 1
+        restart = {"id": "x", "state": "rolling", "detail": ""} if Admin.looks == 1 else None
+        self._answer(200, {"restart": restart})
+
+    def _answer(self, status: int, content: object) -> None:
+        body = json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Says nothing."""
+
+
+def test_a_restart_whose_process_was_killed_ends_the_command() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Admin) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        result = CliRunner().invoke(main, ["restart", "--admin", url])
+        server.shutdown()
+    assert result.exit_code == 1
+    assert "the restart was cut short: another process answers, which knows nothing of it" in result.stderr
 
 
 def test_nobody_to_restart_exits_1() -> None:

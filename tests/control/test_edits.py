@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from proxy.config import files, set_weight
-from proxy.control.edits import Edit, Refusal, change, propose
+from proxy.control.edits import Edit, change, propose
+from proxy.control.errors import Refusal
 from proxy.control.state import State
 
 

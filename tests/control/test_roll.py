@@ -44,7 +44,7 @@ def test_a_new_worker_that_dies_stops_the_roll_and_everything_goes_on(site: Site
     assert before[1] not in site.pids(site.state())
 
 
-def test_a_roll_that_stops_at_its_start_leaves_the_old_address_served_and_the_next_moves_it(
+def test_a_roll_that_stops_at_its_start_keeps_the_old_address_and_the_next_one_moves_it(
     site: Site,
 ) -> None:
     site.up()

@@ -15,8 +15,7 @@ from proxy.control import metrics
 from proxy.control.admin.changes import carry_out, judged, refused
 from proxy.control.admin.problems import problem
 from proxy.control.admin.requests import author_of, limited_body
-from proxy.control.edits import Refusal
-from proxy.control.restart import RestartRefused
+from proxy.control.errors import Refusal
 from proxy.control.state import State
 
 
@@ -136,7 +135,7 @@ class Api:
         """Begins a rolling restart; `GET /api/v1/config` of the next process tells how it goes."""
         try:
             restart = await self._state.restarter.request("POST /api/v1/restart", author_of(request))
-        except RestartRefused as refusal:
+        except Refusal as refusal:
             return refused(refusal)
         return JSONResponse({"id": restart.id, "admin": restart.admin}, 202)
 

@@ -8,10 +8,10 @@ from typing import Any, Protocol
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from proxy.config import ConfigError
 from proxy.control.admin.problems import problem
 from proxy.control.admin.requests import author_of, client_of
-from proxy.control.edits import Edit, Refusal, change, propose
+from proxy.control.edits import Edit, change, propose
+from proxy.control.errors import Refusal
 from proxy.control.reload import Reloader, Verdict
 from proxy.control.state import error_json
 
@@ -26,14 +26,6 @@ class Wanted(Protocol):
     def preview(self) -> bool: ...
 
 
-class Refused(Protocol):
-    """Why something was not done; `status` is that of the problem that says so."""
-
-    status: int
-    detail: str
-    errors: tuple[ConfigError, ...]
-
-
 async def carry_out(reloader: Reloader, request: Request, wanted: Wanted, edit: Edit) -> Verdict:
     """Makes the edit in the file, or with `preview` says what it would do. Raises Refusal."""
     if wanted.hash and wanted.hash != reloader.running.snapshot.hash:
@@ -44,7 +36,7 @@ async def carry_out(reloader: Reloader, request: Request, wanted: Wanted, edit: 
     return await change(reloader, edit, trigger, author_of(request))
 
 
-def refused(refusal: Refused) -> Response:
+def refused(refusal: Refusal) -> Response:
     return problem(refusal.status, refusal.detail, errors=[error_json(error) for error in refusal.errors])
 
 

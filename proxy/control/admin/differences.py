@@ -27,7 +27,7 @@ from proxy.control.admin.differences_json import (
 )
 from proxy.control.admin.problems import problem
 from proxy.control.admin.requests import limited_body
-from proxy.control.edits import Refusal
+from proxy.control.errors import Refusal
 from proxy.control.oneoff import NotCompared, OneOff
 from proxy.control.state import State
 from proxy.control.verdicts import in_force
