@@ -77,7 +77,7 @@ def run(scenario: str, count: int) -> None:
         pool.addresses[0].outstanding += 1
         pool.release(upstream)
         upstreams.append(upstream)
-    client = ClientConnection(services)
+    client = ClientConnection(services, "127.0.0.1")
     client.connection_made(Sink())  # type: ignore[arg-type]
     first, second = upstreams
     for data in [request(number if scenario == "keys" else 7) for number in range(MOST)][:count]:

@@ -5,16 +5,21 @@ all it can get, and at EMFILE closes what it took. A worker with many connection
 takes more each time, or new clients would wait for seconds behind the old ones. At the cap, or when
 descriptors run out, the socket is simply not watched: clients wait in its queue, and other workers may take
 them.
+
+Neither a task nor a socket object is made for a connection: with both, letting it in cost as much as serving
+a request.
 """
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import functools
 import logging
+import os
 import socket
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Generator
+from typing import Any, ClassVar, Final, cast
 
 log = logging.getLogger(__name__)
 
@@ -24,26 +29,52 @@ PAUSE: Final = 0.1  # seconds without accepting after descriptors ran out
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
+class Accepted:
+    """What uvloop's `connect_accepted_socket` asks of a socket. A real one costs two system calls to make."""
+
+    __slots__ = ("_descriptor", "family")
+
+    type: ClassVar[int] = int(socket.SOCK_STREAM)  # not the enum: uvloop computes with it
+
+    def __init__(self, descriptor: int, family: int) -> None:
+        self._descriptor = descriptor
+        self.family = family
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def close(self) -> None:
+        """Called when the transport has closed the descriptor itself."""
+
+
+Adoption = Generator[Any, Any, object]
+
+
 class Acceptor:
-    """Accepts on `listener` while fewer than `cap()` connections are open (`count()` tells)."""
+    """Accepts on `listener` while fewer than `cap()` connections are open (`count()` tells).
+
+    `factory` makes a protocol, given the client's numeric address. `loop` is uvloop's: it takes an `Accepted`
+    for a socket.
+    """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         listener: socket.socket,
-        factory: Callable[[], asyncio.Protocol],
+        factory: Callable[[str], asyncio.Protocol],
         count: Callable[[], int],
         cap: Callable[[], int],
     ) -> None:
         self._loop = loop
         self._listener = listener
+        self._family = int(listener.family)
         self._factory = factory
         self._count = count
         self._cap = cap
         self._watching = False
         self._stopped = False
         self._warned = False
-        self.adopting: set[asyncio.Task[None]] = set()  # accepted, not yet counted by `count`
+        self.adopting = 0  # accepted, not yet counted by `count`
 
     def start(self) -> None:
         if not self._watching and not self._stopped:
@@ -61,18 +92,26 @@ class Acceptor:
             self._loop.remove_reader(self._listener.fileno())
 
     def _accept(self) -> None:
-        held = self._count() + len(self.adopting)
-        for _ in range(min(MOST, 1 + held // PER_HELD)):
-            if not self._accept_one():
-                return
-
-    def _accept_one(self) -> bool:
-        """Whether there may be more."""
-        if self._count() + len(self.adopting) >= self._cap():
-            self._pause("the connection limit is reached")
-            return False
+        held = self._count() + self.adopting
+        room = self._cap() - held
+        adoptions: list[Adoption] = []
         try:
-            sock, _ = self._listener.accept()
+            for _ in range(min(MOST, 1 + held // PER_HELD)):
+                if len(adoptions) >= room:
+                    self._pause("the connection limit is reached")
+                    break
+                if not self._accept_one(adoptions):
+                    break
+        finally:
+            if adoptions:
+                self.adopting += len(adoptions)
+                self._loop.call_soon(self._adopted, adoptions)
+
+    def _accept_one(self, adoptions: list[Adoption]) -> bool:
+        """Whether there may be more."""
+        try:
+            # What `accept` makes its socket object from. TCP_NODELAY it has from the listening socket.
+            descriptor, address = self._listener._accept()  # type: ignore[attr-defined]
         except ConnectionAbortedError:
             return True  # the client has gone again
         except (BlockingIOError, InterruptedError):
@@ -82,17 +121,28 @@ class Acceptor:
                 raise
             self._pause(f"{error.strerror}: raise the limit of open files or lower server.limits.connections")
             return False
-        sock.setblocking(False)  # TCP_NODELAY it has from the listening socket
-        task = self._loop.create_task(self._adopt(sock))
-        self.adopting.add(task)
-        task.add_done_callback(self.adopting.discard)
+        sock = cast(socket.socket, Accepted(descriptor, self._family))
+        factory = functools.partial(self._factory, address[0])
+        adoption = self._loop.connect_accepted_socket(factory, sock).__await__()
+        try:
+            next(adoption)  # up to its wait for `connection_made`, which it has scheduled
+        except OSError:
+            os.close(descriptor)  # gone before it could be served
+        except BaseException:
+            os.close(descriptor)
+            raise
+        else:
+            adoptions.append(adoption)
         return True
 
-    async def _adopt(self, sock: socket.socket) -> None:
-        try:
-            await self._loop.connect_accepted_socket(self._factory, sock)
-        except OSError:
-            sock.close()  # gone before it could be served
+    def _adopted(self, adoptions: list[Adoption]) -> None:
+        """Scheduled after each `connection_made`, so that nothing is left to wait for."""
+        self.adopting -= len(adoptions)
+        for adoption in adoptions:
+            try:
+                next(adoption, None)
+            except Exception:
+                log.exception("a connection was accepted and lost")
 
     def _pause(self, why: str) -> None:
         self._unwatch()

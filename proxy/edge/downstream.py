@@ -52,13 +52,14 @@ class ClientConnection(Connection):
         "outbound",
     )
 
-    outbound: Outbound
-
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, peer: str) -> None:
+        """`peer` is the client's numeric address."""
         super().__init__(services)
+        trusted = is_trusted(peer, services.trusted)
+        self._context = Context(peer, services.random, trusted)
+        self.outbound = Outbound(Hop(peer.encode("ascii"), trusted))
         self.exchange: Exchange | None = None
         self._buffer = b""
-        self._context = Context("", services.random, False)
         self._body: BodyReader | None = None
         self._fields: RequestFields | None = None
         self._parsing = False
@@ -69,11 +70,6 @@ class ClientConnection(Connection):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         services = self.services
-        peer = self.transport.get_extra_info("peername")
-        address = peer[0] if isinstance(peer, tuple) else ""
-        trusted = is_trusted(address, services.trusted)
-        self._context = Context(address, services.random, trusted)
-        self.outbound = Outbound(Hop(address.encode("ascii") or b"unknown", trusted))
         self.transport.set_write_buffer_limits(high=services.snapshot.buffers.response)
         self.deadline = services.loop.time() + services.snapshot.server.timeouts.keep_alive
         services.connected(self)

@@ -42,7 +42,8 @@ class Worker:
         self._state = ""
         self._services: Services | None = None
         self._listener = listener
-        self._acceptor = Acceptor(loop, listener, self._connection, self._count, self._cap)
+        self._cap = 0  # connections that may be open
+        self._acceptor = Acceptor(loop, listener, self._connection, self._count, lambda: self._cap)
         self._samples = os.path.join(os.path.dirname(channel_path), SOCKET_NAME)
         self._channel = ControlChannel(channel_path, self._hello, listener, self._on_message)
         self._stopped = asyncio.Event()
@@ -121,9 +122,10 @@ class Worker:
             snapshot = compile_document(message.config)
             if self._services is None:
                 self._services = self._first(_with_state(snapshot, message.state))
-                self._acceptor.start()
             else:
                 self._services.apply(snapshot)
+            self._cap = _cap(snapshot)
+            self._acceptor.start()
         except Exception as error:  # whatever it is, the worker goes on with what it has
             log.exception("worker %d can not apply snapshot %s", self._number, message.hash)
             self._channel.send(Refused(hash=message.hash, generation=message.generation, error=str(error)))
@@ -156,21 +158,21 @@ class Worker:
 
     # accepting
 
-    def _connection(self) -> asyncio.Protocol:
+    def _connection(self, peer: str) -> asyncio.Protocol:
         assert self._services is not None
-        return cast(asyncio.Protocol, ClientConnection(self._services))
+        return cast(asyncio.Protocol, ClientConnection(self._services, peer))
 
     def _count(self) -> int:
         return 0 if self._services is None else len(self._services.clients.items)
 
-    def _cap(self) -> int:
-        assert self._services is not None
-        snapshot = self._services.snapshot
-        if snapshot.server.limits.connections:
-            return snapshot.server.limits.connections
-        upstreams = snapshot.legacy.connections + snapshot.async_.connections
-        descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        return max(descriptors - upstreams - RESERVED_DESCRIPTORS, descriptors // 2)
+
+def _cap(snapshot: Snapshot) -> int:
+    """Connections that clients may have open."""
+    if snapshot.server.limits.connections:
+        return snapshot.server.limits.connections
+    upstreams = snapshot.legacy.connections + snapshot.async_.connections
+    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return max(descriptors - upstreams - RESERVED_DESCRIPTORS, descriptors // 2)
 
 
 def _with_state(snapshot: Snapshot, state: str) -> Snapshot:

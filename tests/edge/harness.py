@@ -239,7 +239,7 @@ class Edge:
         self.acceptor = Acceptor(
             self._loop,
             listener,
-            lambda: ClientConnection(self.services),
+            lambda peer: ClientConnection(self.services, peer),
             lambda: len(self.services.clients.items),
             lambda: self.services.snapshot.server.limits.connections or 10_000,
         )

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
+import os
 import socket
-from collections.abc import Callable, Coroutine
+import types
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, cast
 
 import pytest
 
 from proxy.edge.accept import Acceptor
+from proxy.edge.downstream import ClientConnection
 from tests.edge.conftest import Stage
-from tests.edge.harness import Edge, Wire, eventually
+from tests.edge.harness import WAIT, Edge, Wire, eventually
 
 READ = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
 
@@ -70,11 +74,12 @@ class Broken:
     def fileno(self) -> int:
         return self._listener.fileno()
 
-    def accept(self) -> tuple[socket.socket, object]:
+    def _accept(self) -> tuple[int, object]:
         if self.code:
             self.failed += 1
             raise OSError(self.code, "no more")
-        return self._listener.accept()
+        descriptor, address = cast(Any, self._listener)._accept()
+        return descriptor, address
 
 
 @pytest.mark.parametrize("error", [BlockingIOError, InterruptedError, ConnectionAbortedError])
@@ -94,33 +99,92 @@ def test_a_client_that_another_worker_took_or_that_left_is_nothing(
 class Turns:
     """An event loop that turns when it is told to: one call of the reader is one wake-up."""
 
-    def __init__(self) -> None:
+    def __init__(self, *failures: str) -> None:
+        """The first connections fail when they are "opened" or when they are "made", as `failures` says."""
         self.reader: Callable[[], None] | None = None
+        self.soon: list[Callable[[], None]] = []
+        self.opened: list[int] = []  # descriptors that now belong to transports
+        self._failures = list(failures)
 
     def add_reader(self, _: int, reader: Callable[[], None]) -> None:
         self.reader = reader
 
-    def create_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Future[None]:
-        work.close()
-        return asyncio.Future(loop=asyncio.new_event_loop())
+    def call_soon(self, callback: Callable[..., None], *arguments: object) -> None:
+        self.soon.append(functools.partial(callback, *arguments))
+
+    async def connect_accepted_socket(self, _: object, sock: socket.socket) -> None:
+        failure = self._failures.pop(0) if self._failures else ""
+        if failure == "opened":
+            raise OSError(errno.EINVAL, "gone")
+        self.opened.append(sock.fileno())
+        await made()
+        if failure == "made":
+            raise RuntimeError("closed before it was made")
 
     def wake(self) -> None:
         assert self.reader is not None
         self.reader()
+
+    def turn(self) -> None:
+        while self.soon:
+            self.soon.pop(0)()
+
+
+@types.coroutine
+def made() -> Generator[None, None, None]:
+    yield
+
+
+@contextlib.contextmanager
+def queue_of(loop: Turns, clients: int, held: int = 0) -> Iterator[tuple[Acceptor, list[socket.socket]]]:
+    """An acceptor on `loop` that holds connections already, and `clients` more in its socket's queue."""
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as listener, contextlib.ExitStack() as stack:
+        listener.setblocking(False)
+        address = listener.getsockname()
+        waiting = [stack.enter_context(socket.create_connection(address, WAIT)) for _ in range(clients)]
+        acceptor = Acceptor(
+            cast(Any, loop), listener, lambda _: asyncio.Protocol(), lambda: held, lambda: 20_000
+        )
+        acceptor.start()
+        try:
+            yield acceptor, waiting
+        finally:
+            for descriptor in loop.opened:
+                os.close(descriptor)
 
 
 @pytest.mark.parametrize(("held", "taken"), [(0, 1), (15, 1), (160, 11), (10_000, 64)])
 def test_a_worker_with_many_connections_takes_more_at_once(held: int, taken: int) -> None:
     """Its turns are long: with one each, new clients waited for seconds behind a thousand busy ones."""
     loop = Turns()
-    with socket.create_server(("127.0.0.1", 0), backlog=128) as listener, contextlib.ExitStack() as waiting:
-        listener.setblocking(False)
-        for _ in range(80):
-            waiting.enter_context(socket.create_connection(listener.getsockname()))
-        acceptor = Acceptor(cast(Any, loop), listener, asyncio.Protocol, lambda: held, lambda: 20_000)
-        acceptor.start()
+    with queue_of(loop, 80, held) as (acceptor, _):
         loop.wake()
-        assert len(acceptor.adopting) == taken
+        assert acceptor.adopting == taken
+        loop.turn()
+        assert acceptor.adopting == 0
+        assert len(loop.opened) == taken
+
+
+def test_a_connection_that_can_not_be_opened_is_closed_and_the_next_is_taken() -> None:
+    loop = Turns("opened")
+    with queue_of(loop, 2, 100) as (acceptor, waiting):
+        loop.wake()
+        assert acceptor.adopting == 1
+        assert waiting[0].recv(1) == b""
+        loop.turn()
+        assert acceptor.adopting == 0
+
+
+def test_a_connection_that_is_lost_while_it_is_made_does_not_take_others_along(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    loop = Turns("made")
+    with queue_of(loop, 2, 100) as (acceptor, _):
+        loop.wake()
+        loop.turn()
+        assert acceptor.adopting == 0
+        assert "accepted and lost" in caplog.text
+        assert len(loop.opened) == 2
 
 
 def test_after_stop_nothing_is_accepted_and_what_is_there_is_served(stage: Stage) -> None:
@@ -140,7 +204,31 @@ def test_clients_that_reset_at_once_leave_nothing_behind(stage: Stage) -> None:
         edge.connect().reset()
     assert edge.ask(READ).status == 200
     eventually(lambda: clients(edge) == 0, "clients gone")
-    assert edge.call(lambda: len(edge.acceptor.adopting)) == 0
+    assert edge.call(lambda: edge.acceptor.adopting) == 0
+
+
+def test_every_descriptor_is_closed_once_with_its_connection(stage: Stage) -> None:
+    edge = stage.edge(stage.upstream().url)
+    assert edge.ask(READ).status == 200  # opens a connection to the upstream, which stays
+    eventually(lambda: clients(edge) == 0, "client gone")
+    before = edge.call(lambda: len(os.listdir("/proc/self/fd")))
+    for _ in range(20):
+        assert edge.ask(READ).status == 200
+    eventually(lambda: edge.call(lambda: len(os.listdir("/proc/self/fd"))) == before, "descriptors closed")
+
+
+def test_a_client_over_ipv6_is_served(stage: Stage) -> None:
+    upstream = stage.upstream()
+    edge = stage.edge(upstream.url)
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as listener:
+        listener.setblocking(False)
+        client = functools.partial(ClientConnection, edge.services)
+        acceptor = Acceptor(edge.services.loop, listener, cast(Any, client), lambda: 0, lambda: 1)
+        edge.call(acceptor.start)
+        with contextlib.closing(Wire(socket.create_connection(listener.getsockname()[:2], WAIT))) as known:
+            assert answered(known)
+        edge.call(acceptor.stop)
+    assert b"\r\nx-forwarded-for: ::1\r\n" in upstream.requests[0]
 
 
 def test_a_connection_leaves_no_task_behind(stage: Stage) -> None:
