@@ -1,7 +1,8 @@
-"""Mixed traffic for a long time, while weights flip, backends and workers are killed: `python -m bench.soak`.
+"""Mixed traffic for a long time, while weights flip and processes are killed and restarted: `bench.soak`.
 
-Ends by itself with a table. Exit 1 if something failed that no kill explains, if a worker holds connections,
-tasks or descriptors after the clients have gone, or if memory grows (judged from five minutes on).
+Ends by itself with a table. Exit 1 if something failed that no kill explains, if a rolling restart stalls,
+if a worker holds connections, tasks or descriptors after the clients have gone, or if memory grows (judged
+from five minutes on).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from bench.soak_excuses import ASYNC, LEGACY, WORKER, Disturbance, Failure, excu
 
 START = 60.0  # seconds that a process may take to come up, on a machine that is busy
 QUIESCENCE = 15.0  # seconds in which everything must be given back; pooled connections live for 4
+ROLL = 120.0  # seconds in which a rolling restart must have replaced every worker
 GROWTH = 24.0  # MiB per hour that a worker may grow
 JUDGED = 240.0  # seconds of samples after warm-up from which on growth is judged
 SHOWN = 10  # failures that nothing explains, one by one
@@ -53,6 +55,8 @@ class Soak:
     )
     children: dict[str, Child] = field(default_factory=dict)
     kills: list[Disturbance] = field(default_factory=list)
+    restarts: int = 0
+    stalls: list[str] = field(default_factory=list)
     memory: dict[int, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
     descriptors: int = 0  # of a worker that has not served yet
     tasks: int = 0
@@ -88,12 +92,38 @@ class Soak:
         self.tasks = max(worker["tasks"] for worker in workers)
 
     def kill_worker(self) -> None:
-        pid = self.workers()[0]["pid"]
+        self._kill(self.workers()[0]["pid"])
+
+    def _kill(self, pid: int) -> None:
         begun = time.monotonic()
         os.kill(pid, signal.SIGKILL)
         while running(pid):  # its connections are there until it is gone
             time.sleep(0.002)
         self.kills.append(Disturbance(WORKER, begun, time.monotonic()))
+
+    def restart(self, after: float) -> None:
+        """A rolling restart, of which one worker is killed that many seconds after its begin. Excuses no more
+        than that kill does."""
+        before = [worker["pid"] for worker in self.workers()]
+        self.children["proxy"].process.send_signal(signal.SIGUSR2)
+        time.sleep(after)
+        if running(before[-1]):
+            self._kill(before[-1])
+        self.restarts += 1
+        until = time.monotonic() + ROLL
+        while not self._rolled(before):
+            if time.monotonic() > until:
+                self.stalls.append(f"rolling restart {self.restarts} was not over after {ROLL:g} s")
+                return
+            time.sleep(0.2)
+
+    def _rolled(self, before: list[int]) -> bool:
+        """False also while the next control process is not there yet."""
+        try:
+            now = {worker["pid"] for worker in self.workers()}
+        except httpx2.HTTPError:
+            return False
+        return len(now) == 2 and not now & set(before)
 
     def kill_backend(self, name: str) -> None:
         begun = time.monotonic()
@@ -122,6 +152,7 @@ async def run(soak: Soak, seconds: float, seed: int, clients: int) -> Clients:
     actions = [
         *(lambda: soak.configure(100), lambda: soak.kill_backend(ASYNC), lambda: soak.configure(30)),
         *(soak.kill_worker, lambda: soak.kill_backend(LEGACY), lambda: soak.configure(0)),
+        lambda: soak.restart(chance.uniform(0, 4)),
     ]
     end, number = time.monotonic() + seconds, 0
     pause = min(10.0, seconds / 8)
@@ -172,7 +203,8 @@ def report(soak: Soak, traffic: Clients, leaked: list[str], seconds: float) -> l
     """Prints the table; returns what is wrong."""
     print(f"requests: {traffic.requests.total()}  " + _listed(traffic.requests))
     print(f"kills: {len(soak.kills)}  " + _listed(Counter(each.what for each in soak.kills)))
-    wrong = _report_failures(soak, traffic)
+    print(f"rolling restarts: {soak.restarts}, stalled: {len(soak.stalls)}")
+    wrong = soak.stalls + _report_failures(soak, traffic)
     print("\n".join(leaked) or "leaks: 0 connections, 0 tasks, 0 descriptors")
     wrong += [f"leak: {line}" for line in leaked]
     return wrong + _report_memory(soak, seconds)
