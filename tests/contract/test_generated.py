@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+import requests
 import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis import Case
@@ -40,6 +43,14 @@ UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 schema = schemathesis.openapi.from_path(str(Path(__file__).with_name("openapi.yaml")))
 
 
+@pytest.fixture(scope="module")
+def session() -> Iterator[requests.Session]:
+    """Connections that are kept; making one for each of thousands of requests costs more than asking."""
+    with requests.Session() as session:
+        session.trust_env = False
+        yield session
+
+
 @schema.parametrize()
 @settings(
     max_examples=15,
@@ -49,7 +60,12 @@ schema = schemathesis.openapi.from_path(str(Path(__file__).with_name("openapi.ya
     suppress_health_check=list(HealthCheck),
 )
 def test_answers_are_as_the_contract_says(
-    case: Case[Any], legacy_server: Server, async_server: Server, proxy_at_50_server: Server, ledger: Ledger
+    case: Case[Any],
+    session: requests.Session,
+    legacy_server: Server,
+    async_server: Server,
+    proxy_at_50_server: Server,
+    ledger: Ledger,
 ) -> None:
     """Each case goes to all, as generating it costs more than asking; to the proxy where both take part."""
     _make_real(case.path_parameters, {"account_id": ledger.accounts()[0]})
@@ -63,7 +79,9 @@ def test_answers_are_as_the_contract_says(
     checks = [check for check in CHECKS if not (ignored and check is negative_data_rejection)]
     headers = {"Authorization": f"Bearer {ledger.api_key}"}
     for server in (legacy_server, async_server, proxy_at_50_server):
-        case.call_and_validate(base_url=server.url, headers=headers, checks=checks, timeout=30)
+        case.call_and_validate(
+            base_url=server.url, session=session, headers=headers, checks=checks, timeout=30
+        )
 
 
 def _make_real(values: Any, ids: dict[str, str]) -> None:
