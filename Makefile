@@ -27,6 +27,8 @@ setup: $(STAMP)  ## virtual environment with everything in it
 demo: $(STAMP)  ## the whole migration on real backends; ONCE=1 exits instead of staying up
 	$(BIN)/strangler demo $(if $(ONCE),--once)
 
+# Tests start hundreds of Python processes: without bytecode on disk each would compile what it imports.
+test: export PYTHONDONTWRITEBYTECODE =
 test: check  ## lint, types, all tests
 	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder $(CHOSEN)
 	@$(if $(filter browser,$(LEFT_OUT)),echo "left out: the status page in a browser (Debian: apt-get install chromium chromium-driver)",:)
