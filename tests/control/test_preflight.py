@@ -17,7 +17,7 @@ def test_new_code_that_hangs_tells_where_and_how_much_it_has_done(tmp_path: Path
     code.write_text("import time\n\ntime.sleep(60)\n")
 
     async def main() -> str:
-        return await preflight((sys.executable, "-I", "-S", str(code)), BOUND, timeout=2.0)
+        return await preflight((sys.executable, "-S", str(code)), BOUND, timeout=2.0)
 
     problem = asyncio.run(main())
     assert "the new code did not load within 2 s; it used 0." in problem
