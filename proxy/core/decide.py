@@ -8,38 +8,49 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from proxy.core import paths
 from proxy.core.http1.request import RequestFields, RequestHead
 from proxy.core.snapshot import ASYNC, FULL_WEIGHT, LEGACY, BackendName, Endpoint, KeySource, Reason, Snapshot
 
 
-class Context(NamedTuple):
+class Context:
     """What is not pure: `peer` is the client's address after `server.trusted_proxies`, "" if there is none;
     `random` returns a number in [0, 1); `trusted` says whether the connection came from a trusted proxy."""
 
-    peer: str
-    random: Callable[[], float]
-    trusted: bool
+    __slots__ = ("peer", "random", "trusted")
+
+    def __init__(self, peer: str, random: Callable[[], float], trusted: bool) -> None:
+        self.peer: Final = peer
+        self.random: Final = random
+        self.trusted: Final = trusted
 
 
-class Decision(NamedTuple):
+class Decision:
     """`backend` None: the proxy answers itself, 400 if `ambiguous`, else 404.
 
     `source` and `bucket` tell which sticky key decided; None where no key was needed (weight 0 or 100).
+    Never changed. Not a named tuple: compiled, those are slower to make and to read.
     """
 
-    endpoint: Endpoint | None
-    backend: BackendName | None
-    reason: Reason
-    source: KeySource | None
-    bucket: int | None
-    ambiguous: bool
+    __slots__ = ("ambiguous", "backend", "bucket", "endpoint", "reason", "source")
 
-
-# A NamedTuple's own constructor is a Python call that costs more than filling the tuple.
-_tuple = tuple.__new__
+    def __init__(
+        self,
+        endpoint: Endpoint | None,
+        backend: BackendName | None,
+        reason: Reason,
+        source: KeySource | None = None,
+        bucket: int | None = None,
+        ambiguous: bool = False,
+    ) -> None:
+        self.endpoint: Final = endpoint
+        self.backend: Final = backend
+        self.reason: Final = reason
+        self.source: Final = source
+        self.bucket: Final = bucket
+        self.ambiguous: Final = ambiguous
 
 
 class Key(NamedTuple):
@@ -58,29 +69,27 @@ def decide(snapshot: Snapshot, head: RequestHead, context: Context) -> Decision:
         asked_for = _preflight(snapshot, fields, segments)
         if asked_for is not None:
             backend: BackendName = ASYNC if asked_for.weight == FULL_WEIGHT else LEGACY
-            return Decision(asked_for, backend, "preflight", None, None, False)
+            return Decision(asked_for, backend, "preflight")
     if endpoint is None:
         return _unlisted(snapshot)
     if b"x-backend" in fields.special:
         chosen = _override(snapshot, fields)
         if chosen is not None:
-            return _tuple(Decision, (endpoint, chosen, "override", None, None, False))
+            return Decision(endpoint, chosen, "override")
     weight = endpoint.weight
     if weight == 0:
-        return _tuple(Decision, (endpoint, LEGACY, "weight", None, None, False))
+        return Decision(endpoint, LEGACY, "weight")
     if weight == FULL_WEIGHT:
-        return _tuple(Decision, (endpoint, ASYNC, "weight", None, None, False))
+        return Decision(endpoint, ASYNC, "weight")
     rule = snapshot.rules[endpoint.index]
     for source, extractor in rule.keys:
         key = extractor.key(fields, segments, context.peer)
         if key is not None:
             bucket = rule.buckets.of(key)
-            return _tuple(
-                Decision, (endpoint, ASYNC if bucket < weight else LEGACY, "weight", source, bucket, False)
-            )
+            return Decision(endpoint, ASYNC if bucket < weight else LEGACY, "weight", source, bucket)
     if endpoint.safe and snapshot.unkeyed == "random" and context.random() * FULL_WEIGHT < weight:
-        return _tuple(Decision, (endpoint, ASYNC, "unkeyed", None, None, False))
-    return _tuple(Decision, (endpoint, LEGACY, "unkeyed", None, None, False))
+        return Decision(endpoint, ASYNC, "unkeyed")
+    return Decision(endpoint, LEGACY, "unkeyed")
 
 
 def sticky_key(snapshot: Snapshot, endpoint: Endpoint, head: RequestHead, peer: str) -> Key | None:
@@ -99,12 +108,12 @@ def sticky_key(snapshot: Snapshot, endpoint: Endpoint, head: RequestHead, peer: 
 def _ambiguous(snapshot: Snapshot) -> Decision:
     """To where it always went: moving it would let the backends' different readings decide."""
     backend: BackendName | None = None if snapshot.server.ambiguous_paths == "reject" else LEGACY
-    return Decision(None, backend, "unlisted", None, None, True)
+    return Decision(None, backend, "unlisted", ambiguous=True)
 
 
 def _unlisted(snapshot: Snapshot) -> Decision:
     backend: BackendName | None = None if snapshot.unlisted == "404" else snapshot.unlisted
-    return Decision(None, backend, "unlisted", None, None, False)
+    return Decision(None, backend, "unlisted")
 
 
 def _preflight(snapshot: Snapshot, fields: RequestFields, segments: Sequence[str]) -> Endpoint | None:

@@ -182,7 +182,7 @@ class ClientConnection(Connection):
         limit = snapshot.server.limits.body_bytes
         context = self._context
         if context.trusted:
-            context = context._replace(peer=self._forwarded_client(fields))
+            context = Context(self._forwarded_client(fields), services.random, True)
         decision = decide(snapshot, head, context)
         backend = decision.backend
         if backend is None:
@@ -194,7 +194,7 @@ class ClientConnection(Connection):
         endpoint = decision.endpoint
         if backend == ASYNC and endpoint is not None and services.must_fall_back(endpoint):
             backend = LEGACY
-            decision = decision._replace(backend=LEGACY, reason="breaker")
+            decision = Decision(endpoint, LEGACY, "breaker", decision.source, decision.bucket)
         if endpoint is None or endpoint.idempotency == "off":
             exchange = Exchange(self, services, snapshot, head, decision, backend)
         else:

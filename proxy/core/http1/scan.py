@@ -44,6 +44,7 @@ _NINE: Final = 57
 _COLON: Final = 58
 _QUESTION: Final = 63
 _BRACKET: Final = 91
+_DELETE: Final = 127
 _VERSION: Final = b" HTTP/1."
 
 
@@ -133,9 +134,13 @@ def fields(raw: bytes, lowered: bytes, wanted: Wanted) -> tuple[dict[bytes, byte
         if colon == start or at == size or raw[at] != _COLON:
             return found, 0, -1
         at += 1
-        while at < size and kinds[raw[at]] & VALUE:
+        byte: i64 = 0
+        while at < size:
+            byte = raw[at]
+            if byte == _DELETE or (byte < _BLANK and byte != _TAB):
+                break
             at += 1
-        if at + 1 >= size or raw[at] != _CR or raw[at + 1] != _LF:
+        if at + 1 >= size or byte != _CR or raw[at + 1] != _LF:
             return found, 0, -1
         length: i64 = colon - start
         if length > LONGEST:
