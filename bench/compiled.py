@@ -15,3 +15,12 @@ def stale(sources: Path = ROOT / "proxy", built: Path = SITE / "proxy") -> Itera
         copy = built / source.relative_to(sources)
         if not copy.is_file() or copy.read_bytes() != source.read_bytes():
             yield source
+
+
+def is_current() -> bool:
+    return next(stale(), None) is None
+
+
+def environment() -> dict[str, str]:
+    """With it, `python -m proxy` runs the compiled build and not the sources."""
+    return {"PYTHONPATH": str(SITE), "PYTHONSAFEPATH": "1"}  # or the folder we are in comes first

@@ -119,7 +119,7 @@ def main() -> int:
         print("valgrind not found; on Debian: apt-get install valgrind", file=sys.stderr)
         return 2
     builds = {"sources": str(compiled.ROOT)}
-    if next(compiled.stale(), None) is None:
+    if compiled.is_current():
         builds["compiled"] = f"{compiled.SITE}:{compiled.ROOT}"
     else:
         print("compiled: not built, or not from these sources; `make compiled`", file=sys.stderr)

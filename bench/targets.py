@@ -114,11 +114,7 @@ def _compiled(site: Site) -> Target:
         raise BenchError(
             f"{stale} is not in build/compiled as it is now; `make compiled` (needs a C compiler)"
         )
-    environment = {
-        "PYTHONPATH": str(compiled.SITE),
-        "PYTHONSAFEPATH": "1",
-    }  # or the folder we are in comes first
-    return strangler(site, "strangler", environment)
+    return strangler(site, "strangler", compiled.environment())
 
 
 def _pure(site: Site) -> Target:

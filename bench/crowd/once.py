@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import report
+from bench import compiled, report
 from bench.processes import BenchError
 
 Run = Callable[[ExitStack, Path, argparse.Namespace], dict[str, Any]]
@@ -42,6 +42,7 @@ def measure(name: str, options: argparse.Namespace, run: Run) -> dict[str, Any]:
     document = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": report.machine(),
+        "data_path": "compiled" if compiled.is_current() else "interpreted",
         "took": round(time.monotonic() - started),
         "settings": {name: str(value) for name, value in vars(options).items()},
         **found,

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from bench import compiled
 from bench.processes import BenchError, Child, free_port, spawn, wait_for_port
 from proxy.cli.demo import postgres
 
@@ -133,7 +134,8 @@ class Proxy:
     def start(self, stack: ExitStack, legacy: Sequence[str], async_: Sequence[str], weight: int) -> None:
         self._write(legacy, async_, weight)
         argv = [sys.executable, "-m", "proxy", "serve", "--config", str(self.directory / "routing.yaml")]
-        self.child = _started(stack, spawn("proxy", argv, self.directory, EVERYWHERE), self.admin)
+        build = compiled.environment() if compiled.is_current() else None
+        self.child = _started(stack, spawn("proxy", argv, self.directory, EVERYWHERE, build), self.admin)
         self._everywhere(self._config()["hash"])
 
     def route(

@@ -60,7 +60,8 @@ def _setting(document: Mapping[str, Any]) -> str:
     machine, plan = document["machine"], document["plan"]
     return (
         f"Measured {document['at']} on {machine['cpu']}, {machine['cores']} cores, Linux "
-        f"{machine['kernel']}, Python {machine['python']}, in {document['took']} s. Users think for "
+        f"{machine['kernel']}, Python {machine['python']}, the proxy's data path {document['data_path']}, in "
+        f"{document['took']} s. Users think for "
         f"{plan['think']:g} s on average. Each number of users is watched for {plan['seconds']:g} s after "
         f"{plan['settle']:g} s, up to twice as long where requests are few, and a second time if it nearly "
         f"held. The most users are found to within a factor of {plan['precision']:g}: that is the spread to "

@@ -18,7 +18,8 @@ def render(document: Mapping[str, Any]) -> str:
     turned_away = sum(one["overflows"] for one in (opening, *phases.values()))
     text = (
         f"Measured {document['at']} on {machine['cpu']}, {machine['cores']} cores, Linux "
-        f"{machine['kernel']}, Python {machine['python']}. {connections:,} connections from "
+        f"{machine['kernel']}, Python {machine['python']}, the proxy's data path {document['data_path']}. "
+        f"{connections:,} connections from "
         f"{document['processes of users']} "
         f"processes of users to {document['workers']} workers of the proxy, opened in "
         f"{opening['seconds']:.0f} s ({opening['per_second']:,}/s). Kernel memory for both ends of a "

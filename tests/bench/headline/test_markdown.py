@@ -60,6 +60,7 @@ def document(legacy: int, half: int, *, plus: bool = False) -> dict[str, Any]:
     return {
         "at": "2026-01-01",
         "took": 600,
+        "data_path": "compiled",
         "machine": {"cpu": "a CPU", "cores": 2, "kernel": "6", "python": "3.11"},
         "plan": {"think": 10.0, "settle": 1.0, "seconds": 3.0, "samples": 1, "precision": 1.15},
         "relay": {"straight": {"p50": 0.1, "p99": 0.2}},

@@ -38,7 +38,8 @@ def document(stub: dict[str, Any]) -> dict[str, Any]:
     machine = {"cpu": "a CPU", "cores": 2, "kernel": "6", "python": "3.11"}
     settings = {"connections": "1024", "every": "60", "async_every": "300"}
     counts = {"processes of users": 2, "workers": 2}
-    return {"at": "now", "machine": machine, "settings": settings, **counts, "opening": OPENING, "stub": stub}
+    how = {"at": "now", "machine": machine, "data_path": "compiled", "settings": settings}
+    return {**how, **counts, "opening": OPENING, "stub": stub}
 
 
 def test_memory_per_connection_is_what_the_proxy_grew_by() -> None:
