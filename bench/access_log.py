@@ -72,7 +72,7 @@ def _proxy(directory: Path, cores: Cores, ports: tuple[int, int], access_log: st
     except BenchError:
         child.stop()
         raise
-    return Target("strangler", port, child)
+    return Target("strangler", port, child, ports[0])
 
 
 if __name__ == "__main__":

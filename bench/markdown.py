@@ -9,10 +9,11 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import quantiles
 from typing import Any
 
 from bench.probes import PROBES
+from bench.report import probe_rows
 from bench.scenarios import SCENARIOS
 
 BEGIN, END = "<!-- figures: python -m bench.markdown -->", "<!-- end of figures -->"
@@ -63,12 +64,7 @@ def _scenario(name: str, results: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _probe(name: str, results: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
-    columns = list(dict.fromkeys(column for rounds in results.values() for one in rounds for column in one))
-    rows = [["", *columns]]
-    for target, rounds in results.items():
-        values = [[one[column] for one in rounds if column in one] for column in columns]
-        rows.append([target, *(format(median(found), ",.2f") if found else "" for found in values)])
-    return f"**{PROBES[name].title}** (`{name}`)\n\n{table(rows)}"
+    return f"**{PROBES[name].title}** (`{name}`)\n\n{table(probe_rows(results, ''))}"
 
 
 def _chart(name: str, results: Mapping[str, Mapping[str, Any]]) -> str:

@@ -38,32 +38,37 @@ class Probe:
 
 
 def open_loop(rate: int) -> Probe:
+    """The same load goes to the upstream itself right before, so that it is plain what the proxy adds."""
+
     def measure(target: Target, cores: Cores, seconds: int) -> Figures:
+        straight = _due(rate, target.name, target.upstream, cores, seconds)
         before = cpu_of(target.child.process.pid)
-        argv = [
-            *(
-                "taskset",
-                "--cpu-list",
-                ",".join(map(str, cores.load)),
-                sys.executable,
-                "-m",
-                "bench.openloop",
-            ),
-            *("--port", str(target.port), "--rate", str(rate), "--connections", str(CONNECTIONS)),
-            *("--seconds", str(seconds)),
-        ]
-        result = subprocess.run(argv, capture_output=True, text=True, timeout=seconds + 60, check=False)
-        if result.returncode:
-            raise BenchError(f"{target.name}: open-loop load failed: {result.stderr.strip()}")
+        figures = _due(rate, target.name, target.port, cores, seconds)
         used = cpu_of(target.child.process.pid).minus(before)
-        figures: Figures = json.loads(result.stdout)
-        return {**figures, "core %": 100 * (used.user + used.system) / seconds}
+        return {
+            **figures,
+            "straight p99 ms": straight["p99 ms"],
+            "added p99 ms": figures["p99 ms"] - straight["p99 ms"],
+            "core %": 100 * (used.user + used.system) / seconds,
+        }
 
     return Probe(
         f"rate-{rate}",
         f"open loop, {rate:,} requests/s over {CONNECTIONS} connections, waiting counted",
         measure,
     )
+
+
+def _due(rate: int, name: str, port: int, cores: Cores, seconds: int) -> Figures:
+    """Requests at times that do not depend on the answers, from a process of its own on the load's cores."""
+    pinned = ["taskset", "--cpu-list", ",".join(map(str, cores.load)), sys.executable, "-m", "bench.openloop"]
+    options = {"port": port, "rate": rate, "connections": CONNECTIONS, "seconds": seconds}
+    argv = [*pinned, *(f"--{option}={value}" for option, value in options.items())]
+    result = subprocess.run(argv, capture_output=True, text=True, timeout=seconds + 60, check=False)
+    if result.returncode:
+        raise BenchError(f"{name}: open-loop load failed: {result.stderr.strip()}")
+    figures: Figures = json.loads(result.stdout)
+    return figures
 
 
 def syscalls(target: Target, cores: Cores, seconds: int) -> Figures:
@@ -131,7 +136,7 @@ def _status(pid: int) -> str:
 PROBES: dict[str, Probe] = {
     probe.name: probe
     for probe in (
-        *(open_loop(rate) for rate in (500, 1000, 2000, 4000)),
+        *(open_loop(rate) for rate in (500, 1000, 2000, 4000, 8000)),
         Probe("syscalls", "system calls per request, 64 connections", syscalls, once=True),
         Probe("idle", f"memory of {IDLE:,} idle connections", idle_memory, once=True),
     )

@@ -28,6 +28,9 @@ COLUMNS: tuple[tuple[str, Callable[[Round], float], str], ...] = (
 PEERS = ("nginx", "haproxy")
 
 
+ADDED = "added p99 ms"
+
+
 def table(results: Mapping[str, Sequence[Round]]) -> str:
     """One line per target: the median of its rounds, the spread of its CPU time, ratios to the peers."""
     header = ["", *(title for title, _, _ in COLUMNS), "CPU min-max", "errors"]
@@ -40,14 +43,38 @@ def table(results: Mapping[str, Sequence[Round]]) -> str:
     return _aligned(rows)
 
 
-def probe_table(results: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
-    """One line per target: the median of each of its figures."""
-    names = list(dict.fromkeys(name for rounds in results.values() for one in rounds for name in one))
+def probe_medians(results: Mapping[str, Sequence[Mapping[str, float]]]) -> dict[str, dict[str, float]]:
+    """By target: the median of each of its figures, and what it adds to the P99 in relation to nginx."""
+    found = {
+        target: {
+            name: median(one[name] for one in rounds if name in one)
+            for name in dict.fromkeys(name for one in rounds for name in one)
+        }
+        for target, rounds in results.items()
+    }
+    base = found.get("nginx", {}).get(ADDED, 0.0)
+    if base > 0:
+        for figures in found.values():
+            figures["added / nginx"] = figures[ADDED] / base
+    return found
+
+
+def probe_rows(
+    results: Mapping[str, Sequence[Mapping[str, float]]], missing: str, spec: str = ",.2f"
+) -> list[list[str]]:
+    """A header, and one row per target."""
+    found = probe_medians(results)
+    names = list(dict.fromkeys(name for figures in found.values() for name in figures))
     rows = [["", *names]]
-    for target, rounds in results.items():
-        values = [[one[name] for one in rounds if name in one] for name in names]
-        rows.append([target, *(format(median(value), ",.2f") if value else "-" for value in values)])
-    return _aligned(rows)
+    for target, figures in found.items():
+        rows.append(
+            [target, *(format(figures[name], spec) if name in figures else missing for name in names)]
+        )
+    return rows
+
+
+def probe_table(results: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
+    return _aligned(probe_rows(results, "-"))
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:

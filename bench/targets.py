@@ -29,6 +29,7 @@ class Target:
     name: str
     port: int
     child: Child
+    upstream: int  # its port
 
 
 def require(*programs: str) -> None:
@@ -141,4 +142,5 @@ def _write(site: Site, name: str, text: str) -> str:
 def _spawn(
     name: str, port: int, argv: list[str], site: Site, environment: dict[str, str] | None = None
 ) -> Target:
-    return Target(name, port, spawn(name, argv, site.directory, site.cores.proxy, environment))
+    child = spawn(name, argv, site.directory, site.cores.proxy, environment)
+    return Target(name, port, child, site.upstreams[0])

@@ -131,7 +131,7 @@ def _proxy(directory: Path, cores: Cores, ports: tuple[int, int], workers: int, 
     except BenchError:
         child.stop()
         raise
-    return Target("strangler", port, child)
+    return Target("strangler", port, child, ports[0])
 
 
 def render(results: Results, rounds: int, seconds: int) -> str:

@@ -62,3 +62,13 @@ def test_a_probe_s_figures_are_columns() -> None:
     assert header.split() == ["x", "y"]
     assert first.split() == ["a", "2.00", "-"]
     assert second.split() == ["b", "-", "2.50"]
+
+
+def test_what_a_proxy_adds_is_told_in_relation_to_nginx() -> None:
+    found = report.probe_medians(
+        {"ours": [{"added p99 ms": 3.0}, {"added p99 ms": 1.0}], "nginx": [{"added p99 ms": 0.5}]}
+    )
+    assert found["ours"]["added / nginx"] == 4.0
+    assert found["nginx"]["added / nginx"] == 1.0
+    alone = report.probe_medians({"ours": [{"added p99 ms": 3.0}], "nginx": [{"added p99 ms": -0.5}]})
+    assert "added / nginx" not in alone["ours"]
