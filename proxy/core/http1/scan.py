@@ -15,15 +15,13 @@ from proxy.core.http1 import patterns
 from proxy.core.http1.wanted import EXACT, FORWARDED, LONGEST, PREFIXED, Wanted
 
 TOKEN: Final = 1  # RFC 9110 section 5.6.2
-VALUE: Final = 2  # no control characters but the tab
-TARGET: Final = 4  # what a request target may have
-PCHAR: Final = 8  # RFC 3986 section 3.3, without percent-escapes
-UNDERSCORE: Final = 16
-HOST: Final = 32  # RFC 3986 section 3.2.2, reg-name
+TARGET: Final = 2  # what a request target may have
+PCHAR: Final = 4  # RFC 3986 section 3.3, without percent-escapes
+UNDERSCORE: Final = 8
+HOST: Final = 16  # RFC 3986 section 3.2.2, reg-name
 
 _CLASSES: Final = (
     (TOKEN, rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"),
-    (VALUE, rb"[\t\x20-\x7e\x80-\xff]"),
     (TARGET, rb"[\x21\x22\x24-\x7e]"),
     (PCHAR, rb"[A-Za-z0-9\-._~!$&'()*+,;=:@]"),
     (UNDERSCORE, rb"_"),
@@ -78,7 +76,6 @@ def request_line(head: bytes) -> tuple[i64, i64, i64]:
 
 def status_line(head: bytes) -> tuple[i64, i64, i64]:
     """The minor version, the status, and the end of the line that an answer begins with; -1: malformed."""
-    kinds = KINDS
     version = _VERSION
     size: i64 = len(head)
     if size < 14:
@@ -99,12 +96,10 @@ def status_line(head: bytes) -> tuple[i64, i64, i64]:
             return -1, -1, -1
         status = status * 10 + digit - _ZERO
         at += 1
-    if head[at] == _BLANK:
-        while at < size and kinds[head[at]] & VALUE:
-            at += 1
-    if at + 1 >= size or head[at] != _CR or head[at + 1] != _LF:
+    if head[at] != _BLANK and head[at] != _CR:
         return -1, -1, -1
-    return minor, status, at
+    at = _value_end(head, at)
+    return (minor, status, at) if at > 0 else (-1, -1, -1)
 
 
 def fields(raw: bytes, lowered: bytes, wanted: Wanted) -> tuple[dict[bytes, bytes], i64, i64]:
@@ -133,14 +128,8 @@ def fields(raw: bytes, lowered: bytes, wanted: Wanted) -> tuple[dict[bytes, byte
         colon = at
         if colon == start or at == size or raw[at] != _COLON:
             return found, 0, -1
-        at += 1
-        byte: i64 = 0
-        while at < size:
-            byte = raw[at]
-            if byte == _DELETE or (byte < _BLANK and byte != _TAB):
-                break
-            at += 1
-        if at + 1 >= size or byte != _CR or raw[at + 1] != _LF:
+        at = _value_end(raw, colon + 1)
+        if at < 0:
             return found, 0, -1
         length: i64 = colon - start
         if length > LONGEST:
@@ -162,6 +151,20 @@ def fields(raw: bytes, lowered: bytes, wanted: Wanted) -> tuple[dict[bytes, byte
         at += 2
         lines += 1
     return found, matched, lines
+
+
+def _value_end(data: bytes, at: i64) -> i64:
+    """Where the line's CR LF is; -1: nowhere, or a byte before it may not be in a value.
+
+    Allowed are all but control characters, and the tab (RFC 9110 section 5.5).
+    """
+    size: i64 = len(data)
+    while at < size:
+        byte: i64 = data[at]
+        if byte == _DELETE or (byte < _BLANK and byte != _TAB):
+            return at if byte == _CR and at + 1 < size and data[at + 1] == _LF else -1
+        at += 1
+    return -1
 
 
 def _forwarded(name: bytes) -> bool:
