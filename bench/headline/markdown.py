@@ -203,7 +203,7 @@ def _arithmetic(document: Mapping[str, Any]) -> str:
         for one in document["capacities"]:
             if one["wait_ms"] == max(waits) and one["users"]:
                 found = arithmetic.need(one, _best(one), document["plan"]["think"], pause)
-                name = f"{found.name.partition(' x ')[0]}, each asks every {pause:g} s"
+                name = f"each asks every {pause:g} s; as {found.name} did"
                 cells = [f"{found.processes:,}", f"{found.cores:,.1f}", f"{found.others:,.1f}"]
                 rows.append([name, *cells, f"{found.gib:,.1f}", str(found.servers), f"{found.dollars:,.0f}"])
     text = (
