@@ -87,8 +87,8 @@ class Bench:
 
 
 def settle(target: Target) -> None:
-    """Waits, 10 s at most, until what the load left in a slow target is off the core of the next one."""
-    for _ in range(40):
+    """Waits, a minute at most, until what the load left in a slow target is off the core of the next one."""
+    for _ in range(240):
         before = cpu_of(target.child.process.pid)
         time.sleep(0.25)
         used = cpu_of(target.child.process.pid).minus(before)
