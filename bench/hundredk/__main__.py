@@ -28,6 +28,7 @@ from bench.processes import Child, free_port, spawn, wait_for_port
 UPSTREAMS = 256  # connections of a worker to a backend
 RESERVED = 2_500  # descriptors of a worker that are not clients: upstreams, listener, libraries
 SLICES = 6  # of a measurement, whose P99s tell the spread
+SETTLE = 10.0  # seconds
 WARM = 200  # connections that have asked before memory is first looked at
 
 
@@ -91,9 +92,10 @@ def run(stack: ExitStack, directory: Path, options: argparse.Namespace) -> dict[
     found["stub"] = phase(crowd, parts, options.seconds)
     print(f"stub: {found['stub']}", flush=True)
     if options.async_seconds:
+        crowd.pace(options.async_every)  # first, or async would begin with a queue of what the stub bore
+        crowd.measure(SETTLE)
         parts.proxy.route([parts.stub], parts.async_, 100)
-        crowd.pace(options.async_every)
-        crowd.measure(2)  # what was on its way to the stub
+        crowd.measure(SETTLE)  # the service opens its connections and fills its cache
         found["async"] = phase(crowd, parts, options.async_seconds)
         print(f"async: {found['async']}", flush=True)
     return found
