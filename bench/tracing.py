@@ -13,6 +13,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from bench import __main__ as bench
+from bench import compiled
 from bench.targets import STARTERS, Site, Target, strangler
 
 RATIOS = {"traced-1": "0.01", "traced-100": "1"}
@@ -38,6 +39,7 @@ def traced(name: str, site: Site) -> Target:
     collector = ThreadingHTTPServer(("127.0.0.1", 0), Collector)
     threading.Thread(target=_serve, args=(collector, site), daemon=True).start()
     environment = {
+        **compiled.environment(),  # as the untraced one is
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.server_port}",
         "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
         "OTEL_TRACES_SAMPLER_ARG": RATIOS[name],
