@@ -68,7 +68,7 @@ bench-all: $(STAMP) $(if $(shell command -v $(or $(CC),cc)),$(COMPILED)/.built) 
 	$(BIN)/python -m bench --scenario all --rounds 5 --seconds 2 --document docs/performance.md
 	-$(BIN)/python -m bench.instructions
 
-bench-headline: $(STAMP) $(if $(shell command -v $(or $(CC),cc)),$(COMPILED)/.built)  ## users that Flask and FastAPI bear, for I/O waits of 20 to 200 ms; about 15 minutes; writes docs/scale.md
+bench-headline: $(STAMP) $(if $(shell command -v $(or $(CC),cc)),$(COMPILED)/.built)  ## users that Flask and FastAPI bear, for I/O waits of 20 to 200 ms; about 20 minutes; writes docs/scale.md
 	$(BIN)/python -m bench.headline --document docs/scale.md
 
 bench-100k: $(STAMP) $(if $(shell command -v $(or $(CC),cc)),$(COMPILED)/.built)  ## 100,000 connections open at once through the proxy; about 7 minutes; writes docs/scale.md

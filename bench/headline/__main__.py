@@ -1,7 +1,7 @@
 """`python -m bench.headline`: the most users that legacy and async bear, for several I/O waits.
 
 Users ask, read, think and ask again, through the proxy; the database and the FX provider answer with a stated
-wait. Ends by itself, in about 15 minutes. Exit 1 if a goal was missed.
+wait. Ends by itself, in about 20 minutes. Exit 1 if a goal was missed.
 """
 
 from __future__ import annotations
