@@ -71,9 +71,9 @@ def parse_response(head: bytes, method: str, limit: int = 256) -> ResponseHead:
 
 
 def _connection(response: ResponseHead, value: bytes) -> tuple[bytes, ...]:
-    if value == b"keep-alive":
-        return _KEEP_ALIVE
-    return response.connection_tokens() if response.repeated else split_list(value)
+    if response.repeated:
+        return response.connection_tokens()
+    return _KEEP_ALIVE if value == b"keep-alive" else split_list(value)
 
 
 def _check_repeated(response: ResponseHead) -> None:

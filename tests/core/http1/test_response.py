@@ -155,3 +155,10 @@ def test_oracle_h11_accepts_what_we_accept_and_finds_the_same_body(data: bytes, 
 def test_any_bytes_are_parsed_or_malformed(data: bytes) -> None:
     with contextlib.suppress(Malformed):
         assert 100 <= parse_response(data, "GET").status <= 999
+
+
+def test_every_connection_line_counts_also_where_the_last_one_says_keep_alive() -> None:
+    lines = b"Connection: close\r\nConnection: X-Hop\r\nConnection: keep-alive\r\nContent-Length: 0\r\n"
+    response = parse_response(b"HTTP/1.1 200 OK\r\n" + lines + b"\r\n", "GET")
+    assert response.connection == (b"close", b"x-hop", b"keep-alive")
+    assert not response.keep_alive
