@@ -14,12 +14,14 @@ import sys
 import time
 from collections.abc import Collection
 from dataclasses import replace
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import msgspec
 
 from proxy.control.errors import StartupError
 from proxy.control.roll import Restart
+
+T = TypeVar("T")
 
 VARIABLE = "STRANGLER_RESTART"
 SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2})
@@ -54,12 +56,17 @@ def replace_process(
 
 
 def announced() -> Restart | None:
-    """The restart that this process was started for; taken out of the environment, so none inherits it."""
-    text = os.environ.pop(VARIABLE, "")
+    """The restart that this process was started for."""
+    return taken(VARIABLE, Restart)
+
+
+def taken(variable: str, kind: type[T]) -> T | None:
+    """What a control process put into the environment of this one; taken out of it, so none inherits it."""
+    text = os.environ.pop(variable, "")
     try:
-        return msgspec.json.decode(text, type=Restart) if text else None
+        return msgspec.json.decode(text, type=kind) if text else None
     except msgspec.DecodeError as error:
-        raise StartupError(f"{VARIABLE} is set, but not by a restart: {error}; unset it") from error
+        raise StartupError(f"{variable} is set, but not by a restart: {error}; unset it") from error
 
 
 def handed_text(restart: Restart | None) -> bytes | None:

@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from proxy.control.errors import StartupError
+from proxy.control.handover import taken
 from proxy.control.listener import listen
 from proxy.core.snapshot import Server
 
@@ -82,11 +83,7 @@ def _used_by_children() -> float:
 
 def requested() -> Bound | None:
     """What a trial is to be held against, if this process is one."""
-    text = os.environ.pop(VARIABLE, "")
-    try:
-        return msgspec.json.decode(text, type=Bound) if text else None
-    except msgspec.DecodeError as error:
-        raise StartupError(f"{VARIABLE} is set, but not by a restart: {error}; unset it") from error
+    return taken(VARIABLE, Bound)
 
 
 def check(server: Server, bound: Bound) -> None:

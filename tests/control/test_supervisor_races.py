@@ -86,6 +86,11 @@ class Stage:
         link = self.says_hello(slot, process.pid)
         self.supervisor.on_message(cast(Link, link), Applied("hash", 1))
 
+    async def one_serves(self, listener: socket.socket) -> None:
+        self.supervisor.start(listener, 1)
+        await self.asked_for(1)
+        await self.up(0)
+
 
 @pytest.fixture
 def sleeper() -> Iterator[subprocess.Popen[bytes]]:
@@ -109,9 +114,7 @@ def test_a_slot_that_a_roll_fills_while_its_dead_worker_is_started_again_has_one
     async def play() -> None:
         stage = Stage(monkeypatch)
         with socket.socket() as listener:
-            stage.supervisor.start(listener, 1)
-            await stage.asked_for(1)
-            await stage.up(0)
+            await stage.one_serves(listener)
             stage.made[0].ended.set()
             await stage.asked_for(2)  # in its place, and slow to start
             rolling = asyncio.create_task(stage.supervisor.replace(0))
@@ -149,9 +152,7 @@ def test_a_worker_without_connection_is_told_to_drain_patiently_when_it_is_back(
     async def play() -> None:
         stage = Stage(monkeypatch)
         with socket.socket() as listener:
-            stage.supervisor.start(listener, 1)
-            await stage.asked_for(1)
-            await stage.up(0)
+            await stage.one_serves(listener)
             link = stage.supervisor.workers()[0].link
             assert link is not None
             stage.supervisor.on_lost(link)
