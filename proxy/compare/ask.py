@@ -52,9 +52,9 @@ class Connections:
         return found
 
     async def aclose(self) -> None:
-        for transport in self._transports.values():
+        transports, self._transports = self._transports, {}
+        for transport in transports.values():
             await transport.aclose()
-        self._transports.clear()
 
 
 async def ask(

@@ -59,6 +59,12 @@ class _Metrics(PrometheusCollector):
             "strangler_keyed_writes", "Requests with an idempotency key", ("endpoint", "result"), totals.keyed
         )
         yield _counter("strangler_dropped", "Work given up by reason", ("what", "reason"), totals.dropped)
+        yield _counter(
+            "strangler_invariant_violations",
+            "Faults of the proxy that were stopped before they reached anybody else",
+            ("what",),
+            totals.violations,
+        )
         comparer = self._state.comparer
         results = () if comparer is None else comparer.results()
         yield _counter("strangler_compare", "Comparisons by result", ("endpoint", "result"), results)

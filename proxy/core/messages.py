@@ -96,6 +96,7 @@ class Stats(Message, frozen=True, tag=True):
     partial: bool = False
     unlisted: list[Labelled] = []  # "GET /old/{id}", backend; bounded
     tasks: int = 0  # asyncio tasks that are not done; an idle worker has the same few for ever
+    violations: list[Labelled] = []  # what, "": rules of our own that did not hold
 
 
 class Drained(Message, frozen=True, tag=True):

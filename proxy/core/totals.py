@@ -51,6 +51,7 @@ def merge(parts: Sequence[Stats]) -> Stats:
         breakers=list(breakers.values()),
         keyed=_merge_labelled(line for part in parts for line in part.keyed),
         unlisted=_merge_labelled(line for part in parts for line in part.unlisted),
+        violations=_merge_labelled(line for part in parts for line in part.violations),
     )
 
 

@@ -6,7 +6,7 @@ What to do is decided by `core.retry`; how a request is sent and relayed is the 
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from proxy.core.http1.response import ResponseHead
 from proxy.core.retry import STATUS, UNSENT, Again, Attempt, FailureKind, after_failure, backoff
@@ -20,6 +20,17 @@ if TYPE_CHECKING:
     from proxy.edge.upstream import UpstreamConnection
 
 
+# The states of an exchange. Each event is taken only in the states that it belongs to, and every change is
+# made at once, before anything is awaited: an exchange that is over can neither take a connection nor write.
+IDLE: Final = 0  # before the first attempt, or between two
+WAITING: Final = 1  # for a connection from `_pool`
+SENT: Final = 2  # the request is on its way or sent; nothing of the answer is here
+ANSWERED: Final = 3  # the head of the answer is here
+SETTLING: Final = 4  # the outcome is known; it is stored, then the client hears of it
+ENDED: Final = 5
+STATES: Final = ("idle", "waiting", "sent", "answered", "settling", "ended")
+
+
 class Attempts:
     """`backend` and `reason` follow the attempts: a fallback changes them."""
 
@@ -27,13 +38,12 @@ class Attempts:
         "_answer",
         "_attempts",
         "_body_complete",
-        "_ended",
         "_fallback_used",
         "_fresh",
         "_pool",
         "_relayed",
         "_retries",
-        "_sent",
+        "_state",
         "_streaming",
         "backend",
         "client",
@@ -71,13 +81,16 @@ class Attempts:
         self._answer: ResponseHead | None = None
         self._body_complete = True
         self._streaming = False  # part of the body was sent and is no longer held
-        self._sent = False
+        self._state = IDLE
         self._relayed = False
         self._attempts = 0
         self._retries = 0
         self._fallback_used = False
         self._fresh = False  # an attempt died: the next must not meet another dead connection
-        self._ended = False
+
+    def __repr__(self) -> str:
+        name = "unlisted" if self.endpoint is None else self.endpoint.name
+        return f"<{type(self).__name__} {name} to {self.backend}: {STATES[self._state]}>"
 
     # what an exchange adds
 
@@ -93,27 +106,54 @@ class Attempts:
 
     def _attempt(self) -> None:
         self._attempts += 1
-        self._sent = False
+        self._state = WAITING
         self._answer = None
         pool = self._pool = self.services.pools[self.backend]
         connection = pool.acquire(self, write=not self.safe, fresh=self._fresh)
         if connection is not None:
             self.on_connection(connection)
 
-    def wants_connection(self) -> bool:
-        return not self._ended
+    def wants_connection(self, pool: Pool) -> bool:
+        return self._state == WAITING and self._pool is pool
 
     def on_deadline(self, now: float) -> None:
         """Waited too long for the pool."""
         self.deadline = NEVER
+        if self._state != WAITING:
+            self._violated("deadline_unset")
+            return
         if self._pool is not None:
             self._pool.stop_waiting(self)
         self.on_failure("no_connection", f"no connection to the {self.backend} backend became free in time")
 
+    def _leave_pool(self) -> None:
+        """No connection is wanted any more, if one was."""
+        if self._state == WAITING:
+            self._state = IDLE
+            if self._pool is not None and self.deadline != NEVER:
+                self.deadline = NEVER
+                self._pool.stop_waiting(self)
+
+    def _violated(self, what: str) -> None:
+        """An event came in a state that it does not belong to: a fault of ours, confined to this client."""
+        self.services.violated(what, repr(self))
+        upstream, self.upstream = self.upstream, None
+        if upstream is not None:
+            upstream.abort()
+        if self.client is not None:
+            self.client.abort()
+
+    def _sent(self) -> bool:
+        """Whether bytes of the request may have left, and its outcome is open."""
+        return self._state == SENT or self._state == ANSWERED
+
     def on_failure(self, kind: FailureKind, detail: str) -> None:
         """An attempt came to nothing; the failure table says what now."""
-        if self._ended:
+        if self._state >= SETTLING or self._state == IDLE:
             return
+        sent = self._sent()
+        self._state = IDLE
+        self._fresh = self._fresh or sent
         upstream, self.upstream = self.upstream, None
         reused = upstream is not None and upstream.used
         answered = upstream is not None and upstream.answered
@@ -124,7 +164,7 @@ class Attempts:
             Attempt(
                 failure=kind,
                 safe=self.safe,
-                sent=self._sent and kind not in UNSENT,
+                sent=sent and kind not in UNSENT,
                 reused=reused,
                 answered=answered,
                 relayed=self._relayed,
@@ -157,7 +197,6 @@ class Attempts:
 
     def _again(self, verdict: Again) -> None:
         self.services.count_retry(self.endpoint, verdict.why)
-        self._fresh = self._fresh or self._sent
         if verdict.budgeted:  # the fresh try after a stale connection comes on top
             self._retries += 1
         if verdict.on_fallback:
@@ -168,10 +207,10 @@ class Attempts:
             self.tried = ()
         if verdict.budgeted:
             delay = backoff(self.snapshot.retries, max(1, self._retries), random.random())
-            self.services.loop.call_later(delay, self._attempt_unless_ended)
+            self.services.loop.call_later(delay, self._attempt_after_backoff)
         else:
             self._attempt()
 
-    def _attempt_unless_ended(self) -> None:
-        if not self._ended:
+    def _attempt_after_backoff(self) -> None:
+        if self._state == IDLE:
             self._attempt()

@@ -37,6 +37,7 @@ class Counters:
         "retries",
         "unknown",
         "unlisted",
+        "violations",
     )
 
     def __init__(self) -> None:
@@ -47,6 +48,7 @@ class Counters:
         self.dropped: Counter[tuple[str, str]] = Counter()
         self.keyed: Counter[tuple[str, str]] = Counter()
         self.unlisted: Counter[tuple[str, str]] = Counter()  # bounded: see count_unlisted
+        self.violations: Counter[tuple[str, str]] = Counter()  # what, ""
         self._reported: dict[tuple[str, str, str, int], int] = {}
         self._reported_seconds: dict[tuple[str, str], float] = {}
 

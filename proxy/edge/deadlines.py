@@ -38,4 +38,5 @@ class Sweeper:
         self._handle = self._loop.call_later(self._interval, self._sweep)
         now = self._loop.time()
         for item in [item for item in self.items if item.deadline <= now]:
-            item.on_deadline(now)
+            if item.deadline <= now and item in self.items:  # one that is called may reset or remove others
+                item.on_deadline(now)

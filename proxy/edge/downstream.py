@@ -237,6 +237,18 @@ class ClientConnection(Connection):
 
     # called by the exchange
 
+    def send(self, exchange: Exchange, data: bytes) -> None:
+        """A part of the answer of `exchange`: only the request that is under way is answered."""
+        if self.exchange is exchange:
+            self.write(data)
+        else:
+            self._violated(exchange)
+
+    def _violated(self, exchange: Exchange) -> None:
+        """Another's answer must not reach this client; nor can it tell what is missing."""
+        self.services.violated("foreign_answer", repr(exchange))
+        self.abort()
+
     def reply(
         self,
         exchange: Exchange,
@@ -248,6 +260,9 @@ class ClientConnection(Connection):
         members: Mapping[str, str] | None = None,
     ) -> None:
         """The proxy's own answer in place of a backend's."""
+        if self.exchange is not exchange:
+            self._violated(exchange)
+            return
         if self._body is not None:
             exchange.keep_alive = False
         close = not exchange.keep_alive or self.services.draining
@@ -268,6 +283,9 @@ class ClientConnection(Connection):
         )
 
     def on_exchange_end(self, exchange: Exchange) -> None:
+        if self.exchange is not exchange:
+            self._violated(exchange)
+            return
         self.exchange = None
         if self._body is not None:  # the rest of it is of no use any more
             self._body = None
@@ -283,8 +301,12 @@ class ClientConnection(Connection):
             elif self._eof or (self.services.draining and not self.services.patient):
                 self._close()
 
-    def switch(self, data: bytes, upstream: UpstreamConnection) -> None:
+    def switch(self, exchange: Exchange, data: bytes, upstream: UpstreamConnection) -> None:
         """Become a tunnel: `data` is the end of HTTP on this connection."""
+        if self.exchange is not exchange:
+            upstream.abort()
+            self._violated(exchange)
+            return
         self.transport.write(data)
         if self._buffer:
             upstream.transport.write(self._buffer)

@@ -18,8 +18,7 @@ from proxy.core.http1.response import ResponseHead
 from proxy.core.retry import FailureKind
 from proxy.core.snapshot import ASYNC, SAFE_METHODS, BackendName, Snapshot
 from proxy.edge import compression
-from proxy.edge.attempts import Attempts
-from proxy.edge.deadlines import NEVER
+from proxy.edge.attempts import ANSWERED, ENDED, SENT, SETTLING, WAITING, Attempts
 
 if TYPE_CHECKING:
     from proxy.edge.downstream import ClientConnection
@@ -121,7 +120,7 @@ class Exchange(Attempts):
     def on_request_body(self, data: bytes, complete: bool) -> None:
         """The next piece of the body, already decoded."""
         self._body_complete = complete
-        if self._sent and self.upstream is not None:
+        if self.upstream is not None:
             self._stream(data, complete)
             return
         if data:
@@ -138,16 +137,14 @@ class Exchange(Attempts):
     def on_client_gone(self) -> None:
         """The client disconnected. Safe work is cancelled; a write that may have begun is finished."""
         self.client = None
-        if self._ended:
+        if self._state >= SETTLING:
             return
-        if not self.safe and self._body_complete and self._sent:
-            if self.upstream is not None:
-                self.upstream.resume()  # it may have waited for the client to read
-            return
-        if self._sent and not self.safe:
+        if not self.safe and self._sent():
+            if self._body_complete:
+                if self.upstream is not None:
+                    self.upstream.resume()  # it may have waited for the client to read
+                return
             self.services.count_unknown(self.endpoint)
-        if self._pool is not None and self.deadline != NEVER:
-            self._pool.stop_waiting(self)
         self._drop_upstream()
         self._end()
 
@@ -162,8 +159,13 @@ class Exchange(Attempts):
     # an attempt
 
     def on_connection(self, connection: UpstreamConnection) -> None:
+        if self._state != WAITING or connection.exchange is not None:
+            self._violated("connection_unasked")
+            connection.connection_lost(None)
+            self.on_failure("connect_failed", "the connection is in use")
+            return
         self.upstream = connection
-        self._sent = True
+        self._state = SENT
         data = self._request_head()
         body = self._body
         if body:
@@ -211,11 +213,16 @@ class Exchange(Attempts):
     # the response, from the upstream's connection
 
     def on_informational(self, response: ResponseHead) -> None:
-        if self.client is not None and self.head.fields.minor == 1:
-            self.client.write(response_block(response, None) + b"\r\n")
+        if self._state != SENT:
+            self._violated("answer_unasked")
+        elif self.client is not None and self.head.fields.minor == 1:
+            self.client.send(self, response_block(response, None) + b"\r\n")
 
     def on_upgrade(self, response: ResponseHead, rest: bytes) -> None:
         """101: from here on the two connections are one tunnel, and `rest` is its first bytes."""
+        if self._state != SENT:
+            self._violated("answer_unasked")
+            return
         client, upstream = self.client, self.upstream
         self.client = self.upstream = None
         self.status = response.status
@@ -223,12 +230,16 @@ class Exchange(Attempts):
             upgrade = response.get(b"upgrade") or b""
             head = response_block(response, self._served_by())
             head += b"connection: upgrade\r\nupgrade: %b\r\n\r\n" % upgrade
-            client.switch(head + rest, upstream)
+            client.switch(self, head + rest, upstream)
         elif upstream is not None:
             upstream.abort()
         self._end()
 
     def on_response(self, response: ResponseHead, data: bytes, complete: bool) -> None:
+        if self._state != SENT:
+            self._violated("answer_unasked")
+            return
+        self._state = ANSWERED
         self._answer = response
         if self.backend == ASYNC:
             self.services.record_breaker(self.endpoint, failed=response.status >= 500)
@@ -239,17 +250,20 @@ class Exchange(Attempts):
         client = self.client
         if client is not None:
             self._relayed = True
-            client.write(self._answer_begun(response, data, complete, []))
+            client.send(self, self._answer_begun(response, data, complete, []))
         if complete:
             self._complete(response.status)
 
     def on_data(self, data: bytes, complete: bool, trailers: Pairs) -> None:
+        if self._state != ANSWERED:
+            self._violated("answer_unasked")
+            return
         if self.captured is not None:
             self._capture(data)
         if complete:
             self.upstream = None
         if self.client is not None:
-            self.client.write(self._encoded_response(data, complete, trailers))
+            self.client.send(self, self._encoded_response(data, complete, trailers))
         if complete and self._answer is not None:
             self._complete(self._answer.status)
 
@@ -300,7 +314,7 @@ class Exchange(Attempts):
     # failures
 
     def on_failure(self, kind: FailureKind, detail: str) -> None:
-        if self.trace is not None and not self._ended:
+        if self.trace is not None and self._state < SETTLING:
             self.trace.failed(self, kind)
         super().on_failure(kind, detail)
 
@@ -325,7 +339,7 @@ class Exchange(Attempts):
     def refuse(self, status: int, kind: str, detail: str) -> None:
         """The client broke the rules in the middle of its body: nothing more is taken from it."""
         self.services.count_error("client", kind)
-        if not self.safe and self._sent:
+        if not self.safe and self._sent():
             self.services.count_unknown(self.endpoint)
         self._drop_upstream()
         client = self.client
@@ -343,8 +357,13 @@ class Exchange(Attempts):
             upstream.abort()
 
     def _end(self) -> None:
-        self._ended = True
-        client = self.client
+        """From here on nothing can be sent, and nothing be written to the client."""
+        if self._state == ENDED:
+            self._violated("ended_twice")
+            return
+        self._leave_pool()
+        self._state = ENDED
+        client, self.client = self.client, None
         self.services.observe(self)
         self._body = []
         if client is not None:

@@ -63,7 +63,7 @@ class _Probe:
         self.response_timeout: float | None = pool.backend.health.interval
         self.tried: tuple[Address, ...] = ()
 
-    def wants_connection(self) -> bool:
+    def wants_connection(self, pool: Pool) -> bool:
         return True
 
     def on_connection(self, connection: UpstreamConnection) -> None:

@@ -20,6 +20,7 @@ from proxy.core.http1.response import ResponseHead
 from proxy.core.idempotency import Proceed, Record, Refuse, Replay, Verdict, Wanted
 from proxy.core.retry import Again, FailureKind
 from proxy.core.snapshot import ASYNC, LEGACY, BackendName, Endpoint, Snapshot
+from proxy.edge.attempts import ANSWERED, ENDED, SENT, SETTLING
 from proxy.edge.exchange import RETRY_AFTER, Exchange
 from proxy.edge.held import HeldAnswer, replay
 from proxy.store import StoreUnavailable
@@ -214,7 +215,7 @@ class KeyedExchange(Exchange):
             self._relayed = True
             if self.services.draining:
                 self.keep_alive = False
-            client.write(replay(answer, self.keep_alive, self.head.fields.minor))
+            client.send(self, replay(answer, self.keep_alive, self.head.fields.minor))
         self._complete(answer.status)
 
     def _follow(self, owner: BackendName) -> None:
@@ -234,13 +235,18 @@ class KeyedExchange(Exchange):
     def on_response(self, response: ResponseHead, data: bytes, complete: bool) -> None:
         if self._record is None:
             super().on_response(response, data, complete)
-            return
-        self._answer = response
-        self._hold(data, complete, [])
+        elif self._state != SENT:
+            self._violated("answer_unasked")
+        else:
+            self._state = ANSWERED
+            self._answer = response
+            self._hold(data, complete, [])
 
     def on_data(self, data: bytes, complete: bool, trailers: Pairs) -> None:
         if self._record is None:
             super().on_data(data, complete, trailers)
+        elif self._state != ANSWERED:
+            self._violated("answer_unasked")
         else:
             self._hold(data, complete, trailers)
 
@@ -249,6 +255,7 @@ class KeyedExchange(Exchange):
             self._capture(data)
         if complete:
             self.upstream = None  # it is in the pool again
+            self._state = SETTLING
         if self._held.add(data, complete, trailers):
             if self.upstream is not None:
                 self.upstream.pause()
@@ -271,12 +278,12 @@ class KeyedExchange(Exchange):
         data = held.take()
         if client is not None:
             self._relayed = True
-            client.write(self._answer_begun(response, data, held.whole, held.trailers))
+            client.send(self, self._answer_begun(response, data, held.whole, held.trailers))
         if held.whole:
             self._complete(response.status)
         elif self.upstream is not None:
             self.upstream.resume()
-        elif not self._ended:
+        else:
             self._abort_relay()
 
     def _abort_relay(self) -> None:
@@ -291,7 +298,9 @@ class KeyedExchange(Exchange):
         record = self._record
         if record is None:
             super()._give_up(status, kind, detail, unknown=unknown, abort=abort)
-        elif self._held.too_large:
+            return
+        self._state = SETTLING
+        if self._held.too_large:
             self.services.count_error("upstream", kind)  # `_relay` goes on when the store has answered
         else:
             work = self._store_failure(record, status, kind, detail, unknown, abort)
@@ -336,7 +345,7 @@ class KeyedExchange(Exchange):
         if record is not None:
             self.services.count_unknown(self.endpoint)
             self._writes.claims().owe(idempotency.lose(record, time.time()))
-        if self._ended:
+        if self._state == ENDED:
             return
         self._drop_upstream()
         if self._relayed:

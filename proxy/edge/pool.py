@@ -39,7 +39,7 @@ class Waiter(Protocol):
     def on_connection(self, connection: UpstreamConnection) -> None: ...
     def on_failure(self, kind: FailureKind, detail: str) -> None: ...
     def on_deadline(self, now: float) -> None: ...
-    def wants_connection(self) -> bool: ...
+    def wants_connection(self, pool: Pool) -> bool: ...
 
 
 class Address:
@@ -222,7 +222,7 @@ class Pool:
             self._not_connected(address, waiter, "connect_failed")
             return
         self._sweeper.items.add(connection)
-        if waiter.wants_connection():
+        if waiter.wants_connection(self):
             waiter.on_connection(connection)
         else:
             self.release(connection)
@@ -230,7 +230,7 @@ class Pool:
     def _not_connected(self, address: Address, waiter: Waiter, kind: FailureKind) -> None:
         self.note_failure(address)
         waiter.tried += (address,)
-        if waiter.wants_connection():
+        if waiter.wants_connection(self):
             waiter.on_failure(kind, f"the {self.backend.name} backend can not be reached")
         self._serve_waiting()
 
@@ -272,7 +272,7 @@ class Pool:
             waiter = self._waiting.popleft()
             self._sweeper.items.discard(waiter)
             waiter.deadline = NEVER
-            if waiter.wants_connection():
+            if waiter.wants_connection(self):
                 return waiter
         return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import os
 import random
 import time
@@ -26,10 +27,13 @@ from proxy.edge.tee import Tee
 from proxy.edge.tracing import Tracer
 from proxy.edge.writes import Writes
 
+log = logging.getLogger("strangler.worker")
+
 UPSTREAM_SWEEP = 0.1  # seconds; the precision of backend timeouts. Not Final: tests shorten it
 CLIENT_SWEEP = 0.5
 
 UNLISTED: Final = "unlisted"
+LOUD: Final = 10  # violations of a kind that get a line each; then every thousandth
 
 
 class Services:
@@ -182,6 +186,13 @@ class Services:
     def count_keyed(self, endpoint: Endpoint, result: str) -> None:
         self.counters.keyed[endpoint.name, result] += 1
 
+    def violated(self, what: str, where: str) -> None:
+        """A rule that holds by construction did not: whoever calls ends the connection concerned."""
+        self.counters.violations[what, ""] += 1
+        count = self.counters.violations[what, ""]
+        if count <= LOUD or count % 1000 == 0:
+            log.critical("fault in the proxy, please report it: %s (number %d) at %s", what, count, where)
+
     def _count_dropped_lines(self) -> None:
         log = self.access_log
         if log is not None and log.dropped:
@@ -209,6 +220,7 @@ class Services:
             partial=partial,
             unlisted=rows(self.counters.unlisted),
             tasks=len(asyncio.all_tasks(self.loop)),
+            violations=rows(self.counters.violations),
         )
 
 

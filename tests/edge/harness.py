@@ -223,6 +223,7 @@ class Edge:
 
     def __init__(self, snapshot: Snapshot, samples: str = "") -> None:
         self._samples = samples
+        self.expected: dict[tuple[str, str], int] = {}  # violations of the edge's own rules
         self._ready: Future[int] = Future()
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._run, args=(snapshot,), daemon=True)
@@ -266,9 +267,11 @@ class Edge:
 
     def close(self) -> None:
         self.call(self._abort_all)
+        violations = self.call(lambda: dict(self.services.counters.violations))
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(WAIT)
         assert not self.errors, self.errors
+        assert violations == self.expected
 
     def _abort_all(self) -> None:
         self.acceptor.stop()
