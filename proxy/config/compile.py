@@ -127,6 +127,8 @@ def _backend(name: BackendName, backend: model.Backend) -> Backend:
         upstreams=tuple(upstream(url) for url in backend.addresses),
         host=None if backend.host == "preserve" else backend.host,
         connections=backend.connections,
+        tunnels=_auto(backend.tunnels) or backend.connections,
+        stalled=backend.stalled,
         idempotent=backend.idempotent,
         not_executed=frozenset(backend.not_executed),
         health=Health(**backend.health.model_dump()),

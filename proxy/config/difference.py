@@ -20,7 +20,15 @@ _AT_START: Final = (
 _SECRETS: Final = frozenset({"server.admin_token", "server.state", "override.token", "sticky.salt"})
 _DURATIONS: Final = ("timeouts.", "response_timeout", "interval", "window", "open_for", "backoff", ".ttl")
 _SIZES: Final = frozenset(
-    {"header_bytes", "target_bytes", "body_bytes", "request", "max_body", "max_response", "min_bytes"}
+    {
+        "header_bytes",
+        "target_bytes",
+        "body_bytes",
+        "request",
+        "max_body",
+        "max_response",
+        "min_bytes",
+    }
 )
 
 
@@ -114,6 +122,8 @@ def _change(key: str, before: Any, after: Any) -> str:
 
 def _text(key: str, value: Any) -> str:
     last = key.rpartition(".")[2]
+    if last == "min_rate":
+        return f"{value} bytes per second"
     if _auto(key, value):
         return "auto"
     if value is None or value == "":

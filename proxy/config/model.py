@@ -54,6 +54,7 @@ class Limits(Section):
     target_bytes: Annotated[int, PlainValidator(t.sized(64, 2**20))] = 8 * KIB
     body_bytes: t.Size = 0
     connections: Annotated[int | str, PlainValidator(t.whole(1, 1_000_000, "auto"))] = "auto"
+    min_rate: t.Size = 0
 
 
 class Buffers(Section):
@@ -100,6 +101,8 @@ class Backend(Section):
     urls: tuple[t.Url, ...] | None = None
     host: t.Host = "preserve"
     connections: Positive = 256
+    tunnels: Annotated[int | str, PlainValidator(t.whole(1, 1_000_000, "auto"))] = "auto"
+    stalled: t.Share = 0.5
     idempotent: t.Flag = False
     not_executed: tuple[t.Status, ...] = (429,)
     health: Health = Health()

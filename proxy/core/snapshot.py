@@ -77,6 +77,8 @@ class Backend:
     upstreams: tuple[Upstream, ...]
     host: str | None = None  # None: the client's Host is preserved
     connections: int = 256
+    tunnels: int = 256  # connections that were switched to another protocol; they come on top
+    stalled: float = 0.5  # share of `connections` that slow clients may hold up while others wait
     idempotent: bool = False
     not_executed: frozenset[int] = frozenset({429})
     health: Health = Health()
@@ -215,6 +217,7 @@ class Limits:
     target_bytes: int = 8 * 1024
     body_bytes: int = 0  # 0: no limit
     connections: int = 0  # per worker; 0: from RLIMIT_NOFILE
+    min_rate: int = 0  # bytes per second of a body that a client must send or take; 0: any
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from proxy.edge.deadlines import NEVER
 if TYPE_CHECKING:
     from proxy.edge.services import Services
 
+# Seconds over which `limits.min_rate` is judged. Not Final: tests shorten it, also where this is compiled.
+RATE_WINDOW = 10.0
 # Seconds and bytes in which a client may still send what will be thrown away (RFC 9112 section 9.6).
 # Not Final: tests shorten them, also where this is compiled.
 LINGER = 2.0
@@ -24,6 +26,8 @@ class Connection:
 
     __slots__ = (
         "_discarding",
+        "_looked_at",
+        "_moved",
         "_paused",
         "_stalled",
         "_writable",
@@ -43,6 +47,8 @@ class Connection:
         self._paused = False
         self._writable = True
         self._stalled = 0  # bytes unsent when the client was last looked at
+        self._looked_at = 0.0
+        self._moved = 0  # bytes of a body that came since then
 
     def write(self, data: bytes) -> None:
         if not self.closed:
@@ -55,20 +61,45 @@ class Connection:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             self.transport.abort()
 
+    def _time_unsent(self) -> None:
+        """From now on the client is timed for taking what is written."""
+        self._stalled = self.transport.get_write_buffer_size()
+        self._begin_window(self.services.loop.time())
+
     def _on_unsent(self, now: float) -> None:
         """A deadline has passed while the client has not taken all that was written."""
-        unsent = self.transport.get_write_buffer_size()
-        if unsent != self._stalled:  # slow, but it reads
-            self._stalled = unsent
-            self.deadline = now + self.services.snapshot.server.timeouts.body
+        taken = self._stalled - self.transport.get_write_buffer_size()
+        if taken and not self._too_slow(taken, now):
+            self._time_unsent()
         else:
             self.services.count_error("client", "slow_reader")
             self.abort()
 
+    def _too_slow(self, moved: int, now: float) -> bool:
+        """Whether `moved` bytes since the window began are less than `limits.min_rate` asks for."""
+        rate = self.services.snapshot.server.limits.min_rate
+        return rate > 0 and moved < rate * (now - self._looked_at)
+
+    def _begin_window(self, now: float) -> None:
+        server = self.services.snapshot.server
+        self._looked_at = now
+        self._moved = 0
+        self.deadline = now + server.timeouts.body
+        if server.limits.min_rate:
+            self.deadline = min(self.deadline, now + RATE_WINDOW)
+
+    def _time_body(self, size: int) -> None:
+        """Some of the body came: more has to come within `timeouts.body`, and enough in each window."""
+        server = self.services.snapshot.server
+        if not server.limits.min_rate:
+            self.deadline = self.services.loop.time() + server.timeouts.body
+            return
+        self._moved += size
+        self.deadline = min(self.services.loop.time() + server.timeouts.body, self._looked_at + RATE_WINDOW)
+
     def _close(self) -> None:
         """Close when all is sent, for which the client has as long as for any other answer."""
-        self._stalled = 0
-        self.deadline = self.services.loop.time() + self.services.snapshot.server.timeouts.body
+        self._time_unsent()
         self.transport.close()
 
     def _linger(self) -> None:

@@ -110,8 +110,7 @@ class ClientConnection(Connection):
 
     def pause_writing(self) -> None:
         self._writable = False
-        self._stalled = 0
-        self.deadline = self.services.loop.time() + self.services.snapshot.server.timeouts.body
+        self._time_unsent()
         if self.exchange is not None:
             self.exchange.on_client_writable(False)
 
@@ -129,11 +128,26 @@ class ClientConnection(Connection):
         if not self._writable or self.transport.is_closing():
             self._on_unsent(now)
         elif exchange is not None:
-            exchange.refuse(408, "body_timeout", f"no body data came for {timeouts.body:g} s")
+            self._on_slow_body(exchange, now)
         elif self._buffer:
             self._refuse(Malformed(408, "header_timeout", f"the head took over {timeouts.header:g} s"))
         else:
             self._close()
+
+    def _on_slow_body(self, exchange: Exchange, now: float) -> None:
+        """No more of the body has come in time, or a window of `limits.min_rate` is over."""
+        server = self.services.snapshot.server
+        if self._moved and not self._too_slow(self._moved, now):
+            self._begin_window(now)
+        elif self._moved:
+            rate = server.limits.min_rate
+            exchange.refuse(408, "body_too_slow", f"the body came at less than {rate} bytes per second")
+        else:
+            exchange.refuse(
+                408,
+                "body_timeout",
+                f"no body data came for {min(server.timeouts.body, now - self._looked_at):.3g} s",
+            )
 
     # requests
 
@@ -205,7 +219,7 @@ class ClientConnection(Connection):
             exchange.begin(False)
             return
         body = self._body = BodyReader(fields.content_length, fields.chunked, limit)
-        self.deadline = services.loop.time() + snapshot.server.timeouts.body
+        self._begin_window(services.loop.time())
         exchange.begin(True)
         rest, self._buffer = self._buffer, b""
         if rest:
@@ -231,7 +245,7 @@ class ClientConnection(Connection):
             if self._writable:
                 self.deadline = NEVER
         else:
-            self.deadline = self.services.loop.time() + exchange.snapshot.server.timeouts.body
+            self._time_body(len(data))
         if piece or complete:
             exchange.on_request_body(piece, complete)
 
@@ -324,7 +338,7 @@ class ClientConnection(Connection):
 
     def resume_body(self) -> None:
         if self._body is not None:
-            self.deadline = self.services.loop.time() + self.services.snapshot.server.timeouts.body
+            self._begin_window(self.services.loop.time())
         self._resume()
 
     def close_if_idle(self) -> None:

@@ -17,7 +17,7 @@ from proxy.core.http1.request import RequestHead
 from proxy.core.http1.response import ResponseHead
 from proxy.core.retry import FailureKind
 from proxy.core.snapshot import ASYNC, SAFE_METHODS, BackendName, Snapshot
-from proxy.edge import compression
+from proxy.edge import compression, upgrade
 from proxy.edge.attempts import ANSWERED, ENDED, SENT, SETTLING, WAITING, Attempts
 
 if TYPE_CHECKING:
@@ -112,7 +112,10 @@ class Exchange(Attempts):
 
     def begin(self, has_body: bool) -> None:
         """The head is in. With a body, the first attempt waits until enough of it is buffered."""
-        if has_body:
+        if self.upgrade is not None and not upgrade.has_room(self.services.pools[self.backend]):
+            self._body_complete = not has_body
+            self._no_tunnel()
+        elif has_body:
             self._body_complete = False
         else:
             self._attempt()
@@ -141,8 +144,9 @@ class Exchange(Attempts):
             return
         if not self.safe and self._sent():
             if self._body_complete:
-                if self.upstream is not None:
-                    self.upstream.resume()  # it may have waited for the client to read
+                if self.upstream is not None:  # it may have waited for the client to read
+                    self.upstream.go_on()
+                    self.upstream.resume()
                 return
             self.services.count_unknown(self.endpoint)
         self._drop_upstream()
@@ -152,9 +156,16 @@ class Exchange(Attempts):
         """The client's connection is full beyond `buffers.response`, or has room again."""
         if self.upstream is not None and self._answer is not None:
             if writable:
+                self.upstream.go_on()
                 self.upstream.resume()
             else:
+                self.upstream.stall()
                 self.upstream.pause()
+
+    def give_way(self) -> None:
+        """Others wait for the connection that this client holds up."""
+        if self.client is not None:
+            self.refuse(408, "slow_client", "it was too slow while others waited for a connection")
 
     # an attempt
 
@@ -176,6 +187,8 @@ class Exchange(Attempts):
         if not self._body_complete:
             self._resume_client()
         connection.start(self, data, self._body_complete)
+        if not self._body_complete:
+            connection.stall()
 
     def _request_head(self) -> bytes:
         fields = self.head.fields
@@ -202,13 +215,19 @@ class Exchange(Attempts):
         connection = self.upstream
         if connection is not None and not connection.closed:
             self._streaming = True
+            connection.advance(len(data), complete)
             connection.write(self._encoded_request(data, complete), complete)
 
     def on_upstream_writable(self, writable: bool) -> None:
+        upstream = self.upstream
         if writable:
             self._resume_client()
+            if upstream is not None and not self._body_complete:
+                upstream.stall()
         else:
             self._pause_client()
+            if upstream is not None and self._answer is None:
+                upstream.go_on()  # the backend is the slow one
 
     # the response, from the upstream's connection
 
@@ -222,17 +241,16 @@ class Exchange(Attempts):
         """101: from here on the two connections are one tunnel, and `rest` is its first bytes."""
         if self._state != SENT:
             self._violated("answer_unasked")
-            return
-        client, upstream = self.client, self.upstream
-        self.client = self.upstream = None
-        self.status = response.status
-        if client is not None and upstream is not None:
-            upgrade = response.get(b"upgrade") or b""
-            head = response_block(response, self._served_by())
-            head += b"connection: upgrade\r\nupgrade: %b\r\n\r\n" % upgrade
-            client.switch(self, head + rest, upstream)
-        elif upstream is not None:
-            upstream.abort()
+        elif upgrade.switch(self, response, rest):
+            self.status = response.status
+            self.client = self.upstream = None
+            self._end()
+        else:
+            self._drop_upstream()
+            self._no_tunnel()
+
+    def _no_tunnel(self) -> None:
+        upgrade.refuse(self)
         self._end()
 
     def on_response(self, response: ResponseHead, data: bytes, complete: bool) -> None:
@@ -297,9 +315,9 @@ class Exchange(Attempts):
             framing += b"connection: close\r\n"
         elif minor == 0:
             framing += b"connection: keep-alive\r\n"
-        return response_block(response, self._served_by()) + framing + b"\r\n"
+        return response_block(response, self.served_by()) + framing + b"\r\n"
 
-    def _served_by(self) -> BackendName | None:
+    def served_by(self) -> BackendName | None:
         return self.backend if self.snapshot.server.expose_backend else None
 
     def _encoded_response(self, data: bytes, complete: bool, trailers: Pairs) -> bytes:

@@ -99,6 +99,9 @@ class _Probe:
     def on_upstream_writable(self, writable: bool) -> None:
         pass
 
+    def give_way(self) -> None:
+        """Never asked: a probe has no client that could be slow."""
+
     def _conclude(self, good: bool, why: str) -> None:
         if self._answered:
             return

@@ -266,7 +266,7 @@ class KeyedExchange(Exchange):
         assert record is not None
         assert response is not None
         backend = self.snapshot.backend(self.backend)
-        outcome = self._held.outcome(record, response, backend, self._served_by(), time.time())
+        outcome = self._held.outcome(record, response, backend, self.served_by(), time.time())
         if outcome.state == "unknown":
             self.services.count_unknown(self.endpoint)
         await self._save(outcome)

@@ -16,9 +16,11 @@ from typing import Final, Protocol, cast
 
 from proxy.core.retry import FailureKind
 from proxy.core.snapshot import Backend, Upstream
+from proxy.edge import stalled
 from proxy.edge.deadlines import NEVER, Sweeper
 from proxy.edge.health import HealthCheck
 from proxy.edge.resolver import Resolver
+from proxy.edge.stalled import Stalled
 from proxy.edge.upstream import UpstreamConnection
 
 FAILURES: Final = 5
@@ -75,6 +77,7 @@ class Pool:
     __slots__ = (
         "_connecting",
         "_health",
+        "_relieving",
         "_resolver",
         "_retired",
         "_sweeper",
@@ -83,13 +86,18 @@ class Pool:
         "backend",
         "connections",
         "loop",
+        "stalled",
+        "tunnels",
     )
 
     def __init__(self, backend: Backend, loop: asyncio.AbstractEventLoop, sweeper: Sweeper) -> None:
         self.backend = backend
         self.loop = loop
         self.addresses = [Address(upstream) for upstream in backend.upstreams]
-        self.connections = 0  # open or being opened
+        self.connections = 0  # open or being opened, without tunnels
+        self.tunnels = 0
+        self.stalled = Stalled()
+        self._relieving = False  # a look at what is stalled is due
         self._sweeper = sweeper
         self._resolver = Resolver(loop)
         self._waiting: deque[Waiter] = deque()
@@ -116,6 +124,8 @@ class Pool:
             waiter.deadline = self.loop.time() + self.backend.timeouts.connect
             self._sweeper.items.add(waiter)
             self._waiting.append(waiter)
+            if not self._relieving:
+                self._relieve()
         else:
             waiter.on_failure("no_connection", "too many requests already wait for this backend")
         return None
@@ -125,6 +135,19 @@ class Pool:
         self._sweeper.items.discard(waiter)
         if waiter in self._waiting:
             self._waiting.remove(waiter)
+
+    def _relieve(self) -> None:
+        """While requests wait, clients give way that hold up more than their share of the connections."""
+        share = int(self.backend.connections * self.backend.stalled)
+        for _ in range(len(self._waiting)):
+            slow = self.stalled.over(share, self.loop.time())
+            if slow is None or slow.exchange is None:
+                break
+            slow.go_on()
+            slow.exchange.give_way()  # its place goes to one that waits
+        self._relieving = bool(self._waiting)
+        if self._relieving:
+            self.loop.call_later(stalled.PATIENCE / 4, self._relieve)
 
     def release(self, connection: UpstreamConnection) -> None:
         """A complete exchange leaves `connection` reusable."""
@@ -146,15 +169,29 @@ class Pool:
         connection.deadline = now + self.backend.timeouts.pool_idle
         address.idle.append(connection)
 
+    def switch(self, connection: UpstreamConnection) -> None:
+        """`connection` is a tunnel from now on: it may last for hours, and leaves its place to requests."""
+        connection.tunnel = True
+        self.tunnels += 1
+        self._leave(connection.address)
+
     def forget(self, connection: UpstreamConnection) -> None:
         """`connection` is closed, from whatever state."""
         address = connection.address
-        self.connections -= 1
         self._sweeper.items.discard(connection)
+        if connection.tunnel:
+            self.tunnels -= 1
+            return
+        self.connections -= 1
         if connection in address.idle:
             address.idle.remove(connection)
         elif address.outstanding:
             address.outstanding -= 1
+        self._serve_waiting()
+
+    def _leave(self, address: Address) -> None:
+        self.connections -= 1
+        address.outstanding -= 1
         self._serve_waiting()
 
     def retire(self) -> None:

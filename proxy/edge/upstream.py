@@ -11,6 +11,7 @@ from proxy.core.http1.grammar import Malformed, Pairs
 from proxy.core.http1.response import CHUNKED, UNTIL_CLOSE, ResponseHead, parse_response
 from proxy.core.retry import FailureKind
 from proxy.edge.deadlines import NEVER
+from proxy.edge.stalled import PROGRESS
 
 if TYPE_CHECKING:
     from proxy.edge.pool import Address, Pool
@@ -33,6 +34,7 @@ class Receiver(Protocol):
     def on_data(self, data: bytes, complete: bool, trailers: Pairs) -> None: ...
     def on_failure(self, kind: FailureKind, detail: str) -> None: ...
     def on_upstream_writable(self, writable: bool) -> None: ...
+    def give_way(self) -> None: ...
 
 
 class UpstreamConnection:
@@ -49,6 +51,7 @@ class UpstreamConnection:
         "_left",
         "_paused",
         "_poll",
+        "_progress",
         "_response",
         "address",
         "answered",
@@ -58,7 +61,9 @@ class UpstreamConnection:
         "idle_since",
         "pool",
         "request_sent",
+        "stalled",
         "transport",
+        "tunnel",
         "used",
     )
 
@@ -70,6 +75,8 @@ class UpstreamConnection:
         self.exchange: Receiver | None = None
         self.deadline = NEVER
         self.idle_since = 0.0
+        self.stalled = False  # held up by a slow client
+        self.tunnel = False
         self.used = False  # has served an exchange before this one
         self.closed = False
         self.answered = False  # a byte of the response came in
@@ -81,6 +88,7 @@ class UpstreamConnection:
         self._held = False
         self._informational = 0
         self._paused = False
+        self._progress = 0  # bytes of a streamed body since it was last called stalled
         self._poll: select.poll | None = None
 
     # called by the exchange
@@ -117,6 +125,27 @@ class UpstreamConnection:
         if not self.closed:
             self.transport.abort()
         self._lost()
+
+    def stall(self) -> None:
+        """It waits for the client that it serves, anew if it did before."""
+        if not self.closed:
+            self.stalled = True
+            self.pool.stalled.add(self, self.pool.loop.time())
+
+    def advance(self, size: int, last: bool) -> None:
+        """The client has sent `size` bytes more of a streamed body."""
+        self._progress += size
+        if last:
+            self.go_on()
+        elif self._progress >= PROGRESS:
+            self._progress = 0
+            self.stall()
+
+    def go_on(self) -> None:
+        """It does not wait for its client any more."""
+        if self.stalled:
+            self.stalled = False
+            self.pool.stalled.discard(self)
 
     def is_quiet(self) -> bool:
         """Whether the idle connection has neither been closed by the upstream nor been sent unasked bytes.
@@ -301,6 +330,7 @@ class UpstreamConnection:
         self.exchange = None
         self._response = None
         self._decoder = None
+        self.go_on()
         if clean and response.keep_alive and self.request_sent and not self.closed:
             self.used = True
             if self._paused:
@@ -332,4 +362,5 @@ class UpstreamConnection:
         if not self.closed:
             self.closed = True
             self.deadline = NEVER
+            self.go_on()
             self.pool.forget(self)
