@@ -33,11 +33,11 @@ class Outbox:
         self._database = database
         self._cache = cache
         self._prefix = prefix
-        self._flights: Flights[None] = Flights(1.0, metrics.COLLAPSED.labels("outbox").inc)
+        self._flights: Flights[bool] = Flights(1.0, metrics.COLLAPSED.labels("outbox").inc)
 
-    async def drain(self) -> None:
-        """Raises Problem (503). What Redis could not be told stays, for two minutes."""
-        await self._flights.join("drain", self._drain)
+    async def drain(self) -> bool:
+        """Whether Redis was told of all; what it was not told of stays, for two minutes. Raises Problem (503)."""
+        return await self._flights.join("drain", self._drain)
 
     async def extend(self, seconds: float) -> None:
         """Keeps the triggers writing for that long. Raises Problem (503)."""
@@ -50,13 +50,14 @@ class Outbox:
         """Whether every transaction before this one has ended."""
         return bool(await self._database.fetchval(ALL_BEFORE_ENDED, xid))
 
-    async def _drain(self) -> None:
+    async def _drain(self) -> bool:
         while await self._database.fetchval(ANY):
             async with self._database.connection() as connection:
                 told = await self._take(connection)
             if not told:
                 await self._database.fetchval(PRUNE)
-                return
+                return False
+        return True
 
     async def _take(self, connection: Connection) -> bool:
         transaction = connection.transaction()

@@ -65,7 +65,7 @@ def _reasons(hits: Mapping[str, int]) -> str:
 
 
 class Ownership:
-    """`active` is what readers ask. Without an outbox it is never true."""
+    """`trusted` is what readers ask. Without an outbox it is never true."""
 
     def __init__(self, settings: Settings, outbox: Outbox | None) -> None:
         self._url = settings.proxy_admin_url.rstrip("/")
@@ -73,16 +73,29 @@ class Ownership:
         self._outbox = outbox if settings.cache_owned else None
         self._until = 0.0
         self._refused: str | None = None
+        self._lapses = self._mended = 0  # times that Redis may not know of a write; as of the last full drain
 
     @property
     def active(self) -> bool:
+        """Whether this service is the only writer, as far as is known."""
         return time.monotonic() < self._until
 
+    @property
+    def trusted(self) -> bool:
+        """Whether balances and lists in the cache are as new as this process's last answer to a write."""
+        return self.active and self._mended == self._lapses
+
     async def settle(self) -> None:
-        """After a write: nobody reads from the cache what was before it."""
+        """After a write: nobody reads from the cache what was before it.
+
+        If Redis could not be told, readers of this process go past it until it was.
+        """
         if self._outbox is not None and self.active:
-            with suppress(*FAILURES):  # the write took place; what is cached ends by itself
-                await self._outbox.drain()
+            told = False
+            try:
+                told = await self._tell(self._outbox)
+            finally:  # cancelled, too: the write took place
+                self._lapses += not told
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -124,6 +137,7 @@ class Ownership:
         try:
             await outbox.extend(LEASE)
             if not self.active:
+                self._lapses += 1  # what was cached before has not been told of what was written since
                 xid = await outbox.next_transaction()
                 while not await outbox.ended_before(xid):
                     if time.monotonic() > began + SETTLE:
@@ -136,7 +150,15 @@ class Ownership:
 
     async def _drain(self, outbox: Outbox) -> None:
         while True:
-            with suppress(*FAILURES):
-                if self.active:
-                    await outbox.drain()
+            if self.active:
+                await self._tell(outbox)
             await asyncio.sleep(DRAIN)
+
+    async def _tell(self, outbox: Outbox) -> bool:
+        """Whether Redis knows of all that was committed before. Lapses from before are mended by that."""
+        before = self._lapses
+        with suppress(*FAILURES):
+            if await outbox.drain():
+                self._mended = max(self._mended, before)
+                return True
+        return False

@@ -76,7 +76,7 @@ class Reads:
     async def _read(self, request: Request, handler: Handler) -> Response:
         route = request.scope["route"].name
         target = f"{request.url.path}?{request.url.query}"
-        owned = self._ownership.active
+        owned = self._ownership.trusted
         if (
             self._cache is None
             or route == "get_quote"

@@ -121,7 +121,9 @@ def test_a_revoked_key_ends_and_a_new_one_works_at_once(made: Ledger, valkey: Va
 
 
 @contextmanager
-def migrated(made: Ledger, valkey: Valkey, folder: Path, weight: int) -> Iterator[tuple[Server, int]]:
+def migrated(
+    made: Ledger, valkey: Valkey, folder: Path, weight: int, timeout: float = 1
+) -> Iterator[tuple[Server, int]]:
     """async behind a proxy with every endpoint at one weight; the port of its metrics."""
     port, admin, metrics = free_port(), free_port(), free_port()
     config: dict[str, Any] = yaml.safe_load((ROOT / "routing.yaml").read_text())
@@ -142,7 +144,7 @@ def migrated(made: Ledger, valkey: Valkey, folder: Path, weight: int) -> Iterato
             "PORT": str(port),
             "DATABASE_URL": made.url,
             "REDIS_URL": valkey.url,
-            "CACHE_TIMEOUT": "1",  # whether a busy machine is quick enough is not the subject
+            "CACHE_TIMEOUT": str(timeout),  # whether a busy machine is quick enough is not the subject
             "CACHE_OWNED": "true",
             "CACHE_OWNED_TTL": str(OWNED_TTL),
             "PROXY_ADMIN_URL": f"http://127.0.0.1:{admin}",
@@ -179,6 +181,54 @@ def test_as_only_writer_balances_are_cached_and_never_older_than_promised(
         _others_writes_show_in_time(legacy, new, made, source, destination)
         assert figure(metrics, "payments_cache_invalidations_total") > 0
         eventually(lambda: made.execute("SELECT count(*) FROM cache_outbox") == [(0,)])
+
+
+def test_own_writes_show_at_once_though_redis_could_not_be_told(
+    made: Ledger, valkey: Valkey, tmp_path: Path
+) -> None:
+    source, destination = made.accounts()[:2]
+    with migrated(made, valkey, tmp_path, 100, timeout=0.2) as (new, metrics):
+        with client_of(new.url, made.api_key) as client:
+            _until_cached(client, source, metrics)
+            with valkey.deaf():
+                _own_writes_show_at_once(client, source, destination)
+            assert made.execute("SELECT count(*) > 0 FROM cache_outbox") == [(True,)]
+            _until_cached(client, source, metrics)
+            _own_writes_show_at_once(client, source, destination)
+
+
+def test_own_writes_show_at_once_while_redis_stalls_again_and_again(
+    made: Ledger, valkey: Valkey, tmp_path: Path
+) -> None:
+    source, destination = made.accounts()[:2]
+    done = threading.Event()
+
+    def stall() -> None:
+        while not done.is_set():
+            with valkey.hung():
+                done.wait(0.04)
+            done.wait(0.1)
+
+    with migrated(made, valkey, tmp_path, 100, timeout=0.02) as (new, metrics):
+        with client_of(new.url, made.api_key) as client:
+            _until_cached(client, source, metrics)
+            with concurrently(stall, times=1):
+                try:
+                    for _ in range(20):
+                        _own_writes_show_at_once(client, source, destination)
+                finally:
+                    done.set()
+
+
+def _until_cached(client: httpx2.Client, account: str, metrics: int) -> None:
+    hits = 'payments_cache_total{result="hit",what="get_account"}'
+    before = figure(metrics, hits)
+
+    def cached() -> bool:
+        assert client.get(f"/accounts/{account}").status_code == 200
+        return figure(metrics, hits) > before
+
+    eventually(cached)
 
 
 def _balance(client: httpx2.Client, account: str) -> float:

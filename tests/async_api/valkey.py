@@ -26,6 +26,15 @@ class Valkey:
         finally:
             os.kill(self._pid, signal.SIGCONT)
 
+    @contextmanager
+    def deaf(self) -> Iterator[None]:
+        """It answers whoever reads; whoever writes waits until this ends."""
+        self.client.execute_command("CLIENT", "PAUSE", 60_000, "WRITE")
+        try:
+            yield
+        finally:
+            self.client.execute_command("CLIENT", "UNPAUSE")
+
 
 @contextmanager
 def running() -> Iterator[Valkey]:
