@@ -14,6 +14,7 @@ import uvicorn
 from pydantic import ValidationError
 
 from async_api.config import Settings
+from async_api.protocol import Protocol
 
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -56,7 +57,8 @@ def _serve(settings: Settings) -> None:
         port=settings.port,
         workers=settings.workers,
         loop="uvloop",
-        http="httptools",
+        http=Protocol,
+        ws="none",  # a request to change to a protocol that is not offered is a request without it
         log_level=settings.log_level,
         access_log=False,
         timeout_keep_alive=settings.keep_alive,

@@ -20,6 +20,7 @@ from async_api.rates import SharedRates
 from async_api.reads import Reads
 from async_api.routes import accounts, health, payments, quotes
 from async_api.transactions import Retry
+from async_api.wire import OneReading
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -62,6 +63,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.keys = Keys(database, cache, settings)
     app.state.ownership = ownership
     app.state.reads = Reads(settings, app.state.keys, cache, ownership)
+    app.add_middleware(OneReading)
     app.add_middleware(Envelope, version=settings.app_version)
     if settings.metrics_port:
         app.add_middleware(Measured)

@@ -27,7 +27,8 @@ def digest(key: str) -> bytes:
 
 def credential(request: Request) -> bytes:
     """Digest of the request's key. Raises Problem (401)."""
-    kind, _, key = request.headers.get("authorization", "").partition(" ")
+    lines = ",".join(request.headers.getlist("authorization"))  # several are one that nobody has, as in WSGI
+    kind, _, key = lines.partition(" ")
     if kind.lower() != "bearer" or not key.strip():
         raise Problem("unauthorized", "Send Authorization: Bearer <api key>.")
     return digest(key.strip())

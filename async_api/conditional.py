@@ -33,8 +33,8 @@ def tag(response: Response) -> Response:
 
 def answer(request: Request, tagged: Response) -> Response:
     """304 if the client has it already, else the response as it is."""
-    asked = request.headers.get("if-none-match")
-    if asked is None or tagged.status_code != 200:
+    asked = ",".join(request.headers.getlist("if-none-match"))  # several lines are one list
+    if not asked or tagged.status_code != 200:
         return tagged
     current = tagged.headers["etag"]
     if asked.strip() != "*" and current.removeprefix("W/") not in _TAG.findall(asked):

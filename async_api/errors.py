@@ -28,6 +28,7 @@ class Kind(NamedTuple):
 
 
 KINDS = {
+    "malformed-request": Kind(400, "The request cannot be read in one way only"),
     "malformed-body": Kind(400, "The body is not usable JSON"),
     "idempotency-key-invalid": Kind(400, "The idempotency key is not usable"),
     "unauthorized": Kind(401, "A valid API key is needed"),
@@ -35,7 +36,9 @@ KINDS = {
     "method-not-allowed": Kind(405, "This method is not allowed here"),
     "idempotency-key-in-use": Kind(409, "The first request with this key is still running"),
     "body-too-large": Kind(413, "The body is too large"),
+    "target-too-long": Kind(414, "The request line is too long"),
     "unsupported-media-type": Kind(415, "The body must be application/json"),
+    "expectation-failed": Kind(417, "This expectation cannot be met"),
     "invalid-request": Kind(422, "Some values are not allowed"),
     "idempotency-key-reused": Kind(422, "The idempotency key belongs to another request"),
     "insufficient-funds": Kind(422, "The account does not hold enough"),
@@ -43,6 +46,7 @@ KINDS = {
     "currency-mismatch": Kind(422, "The currencies differ"),
     "no-settlement-account": Kind(422, "There is no settlement account in this currency"),
     "refund-exceeds-payment": Kind(422, "More than what is left of the payment"),
+    "headers-too-large": Kind(431, "The header is too large"),
     "internal": Kind(500, "Something went wrong on our side"),
     "outcome-unknown": Kind(500, "Whether this was done is not known"),
     "unavailable": Kind(503, "Try again later"),

@@ -1,12 +1,15 @@
-"""How requests are read, in this order: API key (401), body (400, 413, 415), then fields (422) by FastAPI."""
+"""How requests are read, in this order: API key (401), repeated parameters (422), body (415, 413, 400), then
+ids (404) and fields (422) by FastAPI."""
 
 from __future__ import annotations
 
 import json
 import re
+from codecs import register_error
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
+from urllib.parse import parse_qsl, quote_from_bytes
 from uuid import UUID
 
 from fastapi import Request, Response
@@ -20,6 +23,9 @@ from async_api.reads import SHARED, Reads
 
 MAX_BODY = 16 * 1024
 MAX_DEPTH = 32
+
+KEEP_ESCAPED = "async_api.keep_escaped"
+"""For bytes that are not UTF-8: they stay escaped, as in Werkzeug, so that different names stay different."""
 
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
@@ -54,8 +60,9 @@ class AuthenticatedRoute(APIRoute):
             request.state.merchant_id = await authenticate(request)
             if not has_body:
                 return await answer(request)
+            _refuse_repeated(request)
             raw = await _read(request)
-            response = await answer(ReadRequest(request, raw, load(raw)))
+            response = await handler(ReadRequest(request, raw, load(raw)))
             ownership: Ownership = request.app.state.ownership
             await ownership.settle()
             return response
@@ -71,7 +78,7 @@ def path_id(text: str, what: str) -> UUID:
 
 
 async def _read(request: Request) -> bytes:
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+    if request.headers.get("content-type", "").partition(";")[0].strip(" \t").lower() != "application/json":
         raise Problem("unsupported-media-type", "Send the body with Content-Type: application/json.")
     raw = b""
     async for chunk in request.stream():
@@ -98,13 +105,22 @@ def load(raw: bytes) -> object:
     return value
 
 
+def _keep_escaped(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeDecodeError)
+    return quote_from_bytes(error.object[error.start : error.end], safe=""), error.end
+
+
+register_error(KEEP_ESCAPED, _keep_escaped)
+
+
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
 def _refuse_repeated(request: Request) -> None:
     """Frameworks differ in which of two values they take, so none may be given twice."""
-    counts = Counter(name for name, _ in request.query_params.multi_items())
+    query = request.scope["query_string"].decode("latin-1")
+    counts = Counter(name for name, _ in parse_qsl(query, keep_blank_values=True, errors=KEEP_ESCAPED))
     errors = [FieldError(name[:MAX_FIELD], "must be given once") for name in counts if counts[name] > 1]
     if errors:
         raise Problem("invalid-request", "Some parameters are given more than once.", errors)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask, Response
 
-from legacy_flask import conditional, db, errors, fx, metrics, tracing
+from legacy_flask import conditional, db, errors, fx, metrics, tracing, wire
 from legacy_flask.config import Config
 from legacy_flask.views import accounts, health, payments, quotes
 
@@ -19,6 +19,7 @@ def create_app(config: Config | None = None) -> Flask:
     db.init_app(app, config)
     fx.init_app(app, config)
     errors.init_app(app)
+    wire.init_app(app)
     tracing.init_app(app, app.extensions["engine"])
     for blueprint in (accounts.blueprint, payments.blueprint, quotes.blueprint, health.blueprint):
         app.register_blueprint(blueprint)

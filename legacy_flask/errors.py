@@ -23,6 +23,7 @@ class Kind(NamedTuple):
 
 
 KINDS = {
+    "malformed-request": Kind(400, "The request cannot be read in one way only"),
     "malformed-body": Kind(400, "The body is not usable JSON"),
     "unauthorized": Kind(401, "A valid API key is needed"),
     "not-found": Kind(404, "There is no such thing"),

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from uuid import UUID
 
 from flask import request
+from gunicorn.http.errors import ParseException
 
 from legacy_flask import cursors
 from legacy_flask.errors import FieldError, Problem, not_found
@@ -154,9 +155,18 @@ def refuse_repeated() -> None:
 
 def body(allowed: Collection[str]) -> Fields:
     """The fields of the JSON object in the body. Raises Problem."""
+    return fields(document(), allowed)
+
+
+def document() -> object:
+    """The JSON in the body. Raises Problem."""
     if request.mimetype != "application/json":
         raise Problem("unsupported-media-type", "Send the body with Content-Type: application/json.")
-    value = _load(_read())
+    return _load(_read())
+
+
+def fields(value: object, allowed: Collection[str]) -> Fields:
+    """Those of a document, which must be an object. Raises Problem."""
     if not isinstance(value, dict):
         raise Problem("invalid-request", "The body must be an object.", [FieldError("", "must be an object")])
     return Fields(value, allowed)
@@ -172,8 +182,11 @@ def path_id(text: str, what: str) -> UUID:
 def _read() -> bytes:
     """The body, up to its limit; Werkzeug's MAX_CONTENT_LENGTH cuts a chunked one short without a word."""
     raw = b""
-    while len(raw) <= MAX_BODY and (block := request.stream.read(MAX_BODY + 1 - len(raw))):
-        raw += block
+    try:
+        while len(raw) <= MAX_BODY and (block := request.stream.read(MAX_BODY + 1 - len(raw))):
+            raw += block
+    except (ParseException, OSError) as error:  # gunicorn's: broken chunks, or an end before the end
+        raise Problem("malformed-body", "The body ends early, or its chunks are broken.") from error
     if len(raw) > MAX_BODY:
         raise Problem("body-too-large", f"The body may have {MAX_BODY} bytes.")
     return raw

@@ -119,8 +119,9 @@ def _fund(account: Account, amount: int) -> None:
 
 @blueprint.put("/<account_id>")
 def replace_account(account_id: str) -> ResponseReturnValue:
-    fields = parsing.body({"name", "status"})
+    document = parsing.document()
     key = parsing.path_id(account_id, "account")
+    fields = parsing.fields(document, {"name", "status"})
     name, status = fields.text("name", MAX_NAME), fields.choice("status", {"active", "frozen"})
     fields.check()
     [account] = ledger.lock_accounts(session(), merchant(), [key])

@@ -97,8 +97,9 @@ def _pay(payment: Payment, source: Account, destination: Account) -> None:
 
 @blueprint.post("/<payment_id>/refunds")
 def create_refund(payment_id: str) -> ResponseReturnValue:
-    fields = parsing.body({"amount", "reason"})
+    document = parsing.document()
     key = parsing.path_id(payment_id, "payment")
+    fields = parsing.fields(document, {"amount", "reason"})
     amount = fields.money("amount", required=False)
     reason = fields.text("reason", MAX_TEXT, required=False)
     fields.check()
