@@ -36,7 +36,7 @@ class Outbox:
         self._flights: Flights[bool] = Flights(1.0, metrics.COLLAPSED.labels("outbox").inc)
 
     async def drain(self) -> bool:
-        """Whether Redis was told of all; what it was not told of stays, for two minutes. Raises Problem (503)."""
+        """Whether Redis was told of all; what it was not stays, for two minutes. Raises Problem (503)."""
         return await self._flights.join("drain", self._drain)
 
     async def extend(self, seconds: float) -> None:

@@ -187,14 +187,16 @@ def test_own_writes_show_at_once_though_redis_could_not_be_told(
     made: Ledger, valkey: Valkey, tmp_path: Path
 ) -> None:
     source, destination = made.accounts()[:2]
-    with migrated(made, valkey, tmp_path, 100, timeout=0.2) as (new, metrics):
-        with client_of(new.url, made.api_key) as client:
-            _until_cached(client, source, metrics)
-            with valkey.deaf():
-                _own_writes_show_at_once(client, source, destination)
-            assert made.execute("SELECT count(*) > 0 FROM cache_outbox") == [(True,)]
-            _until_cached(client, source, metrics)
+    with (
+        migrated(made, valkey, tmp_path, 100, timeout=0.2) as (new, metrics),
+        client_of(new.url, made.api_key) as client,
+    ):
+        _until_cached(client, source, metrics)
+        with valkey.deaf():
             _own_writes_show_at_once(client, source, destination)
+            assert made.execute("SELECT count(*) > 0 FROM cache_outbox") == [(True,)]
+        _until_cached(client, source, metrics)
+        _own_writes_show_at_once(client, source, destination)
 
 
 def test_own_writes_show_at_once_while_redis_stalls_again_and_again(
@@ -209,15 +211,17 @@ def test_own_writes_show_at_once_while_redis_stalls_again_and_again(
                 done.wait(0.04)
             done.wait(0.1)
 
-    with migrated(made, valkey, tmp_path, 100, timeout=0.02) as (new, metrics):
-        with client_of(new.url, made.api_key) as client:
-            _until_cached(client, source, metrics)
-            with concurrently(stall, times=1):
-                try:
-                    for _ in range(20):
-                        _own_writes_show_at_once(client, source, destination)
-                finally:
-                    done.set()
+    with (
+        migrated(made, valkey, tmp_path, 100, timeout=0.02) as (new, metrics),
+        client_of(new.url, made.api_key) as client,
+    ):
+        _until_cached(client, source, metrics)
+        with concurrently(stall, times=1):
+            try:
+                for _ in range(20):
+                    _own_writes_show_at_once(client, source, destination)
+            finally:
+                done.set()
 
 
 def _until_cached(client: httpx2.Client, account: str, metrics: int) -> None:
