@@ -13,8 +13,8 @@ from proxy.cli.check import state_of
 from proxy.cli.errors import fail
 from proxy.store import configs
 from proxy.store.configs import Accepted
+from proxy.store.migrations import TooNew
 from proxy.store.places import is_sqlite, state_file
-from proxy.store.schema import TooNew
 
 NO = 1
 

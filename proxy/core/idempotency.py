@@ -79,6 +79,9 @@ class Record:
     answer: Answer | None = None
     note: Note = ""
     doubtful: bool = False  # sent again while the outcome of an earlier attempt was open
+    fingerprint_version: int | None = None  # None: as version 0.1 made it
+    unsent: str | None = None  # `token` itself, if nothing left before that attempt, nor by it once released
+    failed: bool = False  # an attempt ended with a 5xx: only what its owner remembers makes another one safe
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,9 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from proxy.store.engines import async_engine
+from proxy.store.migrations import migrate
 from proxy.store.places import is_sqlite, state_file
-from proxy.store.schema import audit, migrate
+from proxy.store.schema import audit
 
 
 class Entry(NamedTuple):

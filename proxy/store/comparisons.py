@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from proxy.core.comparisons import Count, PathCount, Sample, Scope, Tally, Traffic
 from proxy.core.noise import Counts, Mark
 from proxy.store.engines import async_engine
+from proxy.store.migrations import migrate
 from proxy.store.places import comparisons_file, is_sqlite
 from proxy.store.schema import comparison_counts as counts
 from proxy.store.schema import comparison_paths as paths
@@ -27,7 +28,6 @@ from proxy.store.schema import comparison_sample_paths as sample_paths
 from proxy.store.schema import comparison_samples as samples_table
 from proxy.store.schema import comparison_scopes as scopes
 from proxy.store.schema import comparison_traffic as traffic_table
-from proxy.store.schema import migrate
 
 PER_PATH: Final = 10  # samples kept of one path of a scope, the newest
 PER_ENDPOINT: Final = 200

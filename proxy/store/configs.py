@@ -14,8 +14,9 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from proxy.store.engines import async_engine
+from proxy.store.migrations import migrate
 from proxy.store.places import is_sqlite, state_file
-from proxy.store.schema import configs, migrate
+from proxy.store.schema import configs
 
 KEPT: Final = 200
 

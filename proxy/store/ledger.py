@@ -14,7 +14,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from proxy.store import configs
-from proxy.store.schema import ledger_hits, ledger_keys, ledger_weights, migrate
+from proxy.store.migrations import migrate
+from proxy.store.schema import ledger_hits, ledger_keys, ledger_weights
 
 
 class HitRow(NamedTuple):

@@ -19,8 +19,9 @@ from proxy.core.idempotency import Record, Verdict, Wanted
 from proxy.store import statements
 from proxy.store.claims import Claims
 from proxy.store.engines import postgresql_engine
+from proxy.store.migrations import TooNew, migrate
 from proxy.store.places import StoreUnavailable
-from proxy.store.schema import TooNew, incarnations, migrate
+from proxy.store.schema import incarnations
 
 LEASE: Final = 15.0  # seconds
 OWN_LEASE: Final = 8.0  # seconds after which we ourselves stop; the rest is for what is just being sent

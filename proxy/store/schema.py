@@ -1,13 +1,6 @@
-"""Tables, in parts, and how each part of a database gets from one version to the next.
-
-A part is migrated by itself: with SQLite the claims have a file of their own, with PostgreSQL all parts share
-one database. Times are Unix seconds.
-"""
+"""The tables as this program sees them, for its statements. `steps` makes them. Times are Unix seconds."""
 
 from __future__ import annotations
-
-from collections.abc import Callable, Sequence
-from typing import Final
 
 import sqlalchemy as sa
 
@@ -40,6 +33,10 @@ claims = sa.Table(
     sa.Column("body", sa.LargeBinary),
     sa.Column("note", sa.Text, nullable=False),
     sa.Column("doubtful", sa.Boolean, nullable=False),
+    # What follows is NULL in rows of programs that do not know it.
+    sa.Column("fingerprint_version", sa.Integer),
+    sa.Column("unsent", sa.Text),
+    sa.Column("failed", sa.Boolean),
     # Only open states are looked for: the index holds few rows, and a completed write costs little.
     sa.Index(
         "claims_open",
@@ -175,53 +172,3 @@ comparison_sample_paths = sa.Table(
     sa.Column("time", sa.Double, nullable=False),
     sa.Index("comparison_sample_paths_place", "scope", "path", "time"),
 )
-
-Step = Callable[[sa.Connection], None]
-
-
-def _create(*tables: sa.Table) -> Step:
-    return lambda connection: metadata.create_all(connection, tables)
-
-
-PARTS: Final[dict[str, Sequence[Step]]] = {
-    "claims": [_create(claims, incarnations)],
-    "audit": [_create(audit)],
-    "configs": [_create(configs)],
-    "ledger": [_create(ledger_hits, ledger_weights), _create(ledger_keys)],
-    "comparisons": [
-        _create(
-            comparison_scopes,
-            comparison_paths,
-            comparison_counts,
-            comparison_traffic,
-            comparison_samples,
-            comparison_sample_paths,
-        )
-    ],
-}
-"""The steps of each part, in order: version n is reached by the first n. Steps are only ever added."""
-
-_LOCK: Final = 0x5354524E  # of pg_advisory_xact_lock: two processes must not migrate at once
-
-
-class TooNew(Exception):
-    """The database was written by a later version of the program."""
-
-
-def migrate(connection: sa.Connection, part: str) -> None:
-    """Brings one part up to date, in the transaction that `connection` is in. Raises TooNew."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
-    metadata.create_all(connection, [versions])
-    steps = PARTS[part]
-    version = connection.scalar(sa.select(versions.c.version).where(versions.c.part == part))
-    if version is not None and version > len(steps):
-        raise TooNew(
-            f"the {part} in the database have version {version}, and this program knows {len(steps)}"
-        )
-    for step in steps[version or 0 :]:
-        step(connection)
-    if version is None:
-        connection.execute(versions.insert().values(part=part, version=len(steps)))
-    elif version < len(steps):
-        connection.execute(versions.update().where(versions.c.part == part).values(version=len(steps)))

@@ -26,8 +26,9 @@ from proxy.core.idempotency import Record, Verdict, Wanted
 from proxy.store import statements
 from proxy.store.claims import Claims
 from proxy.store.engines import sqlite_engine
+from proxy.store.migrations import migrate
 from proxy.store.places import StoreUnavailable, claims_file
-from proxy.store.schema import incarnations, migrate
+from proxy.store.schema import incarnations
 
 BATCH: Final = 256  # jobs per transaction
 

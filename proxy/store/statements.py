@@ -19,7 +19,7 @@ from proxy.core.idempotency import TRANSITIONS, Answer, Proceed, Record, State, 
 from proxy.store.places import StoreUnavailable
 from proxy.store.schema import claims, incarnations
 
-_CHANGING = ("state", "updated_at", "expires_at", "status", "head", "body", "note")
+_CHANGING = ("state", "updated_at", "expires_at", "status", "head", "body", "note", "unsent", "failed")
 
 TRIES = 5  # of a claim that others keep changing
 PRUNE = 500  # rows per transaction, so that nobody waits long for it
@@ -146,10 +146,14 @@ def to_row(record: Record) -> dict[str, Any]:
         "body": answer.body if answer else None,
         "note": record.note,
         "doubtful": record.doubtful,
+        "fingerprint_version": record.fingerprint_version,
+        "unsent": record.unsent,
+        "failed": record.failed,
     }
 
 
 def to_record(row: sa.Row[*tuple[Any, ...]]) -> Record:
     values = dict(row._mapping)
     status, head, body = values.pop("status"), values.pop("head"), values.pop("body")
+    values["failed"] = bool(values["failed"])  # NULL in rows of version 0.1
     return Record(**values, answer=None if status is None else Answer(status, bytes(head), bytes(body)))

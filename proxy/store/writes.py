@@ -17,8 +17,9 @@ from proxy.core import idempotency
 from proxy.core.idempotency import Record, State
 from proxy.store import audit, statements
 from proxy.store.engines import async_engine
+from proxy.store.migrations import TooNew, migrate
 from proxy.store.places import StoreUnavailable, claims_file, is_sqlite
-from proxy.store.schema import TooNew, claims, migrate
+from proxy.store.schema import claims
 
 TIMEOUT: Final = 10.0  # seconds that each of the two functions may take
 STATES: Final[tuple[State, ...]] = ("sent", "completed", "unknown", "released")
@@ -32,16 +33,32 @@ async def listing(url: str, state: State | None = None, limit: int = 100) -> lis
     """The writes in `state`, or all, that changed last; without their answers. Raises StoreUnavailable."""
     if is_sqlite(url) and not claims_file(url).exists():
         return []
-    columns = [column for column in claims.c if column.name not in ("head", "body")]
-    query = sa.select(*columns, sa.literal(b"").label("head"), sa.literal(b"").label("body"))
-    query = query.order_by(claims.c.updated_at.desc()).limit(limit)
-    if state is not None:
-        query = query.where(claims.c.state == state)
     async with _opened(url) as engine, engine.connect() as connection:
         await connection.execution_options(readonly=True)
-        if not await connection.run_sync(lambda sync: sa.inspect(sync).has_table(claims.name)):
+        columns = await connection.run_sync(_columns)
+        if not columns:
             return []
+        query = sa.select(*columns).order_by(claims.c.updated_at.desc()).limit(limit)
+        if state is not None:
+            query = query.where(claims.c.state == state)
         return [statements.to_record(row) for row in await connection.execute(query)]
+
+
+def _columns(connection: sa.Connection) -> list[sa.ColumnElement[Any]]:
+    """Without the answers. What the database does not have, for it was not upgraded yet, is NULL."""
+    inspector = sa.inspect(connection)
+    if not inspector.has_table(claims.name):
+        return []
+    there = {column["name"] for column in inspector.get_columns(claims.name)}
+    empty = {"head", "body"}
+    return [
+        sa.literal(b"").label(column.name)
+        if column.name in empty
+        else column
+        if column.name in there
+        else sa.null().label(column.name)
+        for column in claims.c
+    ]
 
 
 async def settle(url: str, id: str, *, done: bool, reason: str, author: str) -> Record:
