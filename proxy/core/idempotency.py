@@ -4,15 +4,19 @@ A key belongs to one backend, its *owner*, from its first use until it expires. 
 it changes only through the functions below, along TRANSITIONS:
 
     claimed -> sent -> completed | unknown | released        claimed -> released
-    unknown -> completed | released | sent                   released -> sent
+    unknown -> completed | released | sent                   released -> sent | unknown
 
 `unknown` leaves by the owner's late answer, by an operator, or by being sent again to an owner that dedupes
-keys itself. The store saves `claimed` and `sent` as one step, for one durable write is enough. Times are Unix
-seconds. A key expires one TTL after its last change: `expires_at - updated_at` is the TTL in every state.
+keys itself. `released` becomes unknown when only its owner's memory of keys made another attempt safe, and
+that may have ended. A key of which nothing ever left belongs to nobody: its next try goes by weight.
+
+The store saves `claimed` and `sent` as one step, for one durable write is enough. Times are Unix seconds by
+its clock. A key expires one TTL after its last change: `expires_at - updated_at` is the TTL in every state.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, replace
 from hashlib import blake2b
@@ -29,7 +33,7 @@ TRANSITIONS: Final[dict[State, frozenset[State]]] = {
     "claimed": frozenset({"sent", "released"}),
     "sent": frozenset({"sent", "completed", "unknown", "released"}),  # sent -> sent: to another owner, unsent
     "unknown": frozenset({"sent", "completed", "unknown", "released"}),
-    "released": frozenset({"sent"}),
+    "released": frozenset({"sent", "unknown"}),
     "completed": frozenset(),
 }
 
@@ -37,6 +41,7 @@ MAX_KEY: Final = 255  # characters, as at Stripe
 REMEMBERED: Final = (
     0.9  # share of the TTL, from a first use, for which an owner that dedupes surely knows a key
 )
+IN_USE: Final = frozenset({409, 423, 425})  # how a backend may say that an attempt of the key still runs
 ANONYMOUS: Final = "anonymous"
 
 _quoted: Final = re.compile(
@@ -96,12 +101,13 @@ class Wanted:
     backend: BackendName
     incarnation: str
     token: str
-    now: float
+    now: float  # the store puts its own clock's in place of it
     ttl: float
     idempotent: frozenset[BackendName]  # backends that dedupe keys themselves
     in_flight: int = 409
     mismatch: int = 422
     records_only: bool = False  # it goes where the weight says, whatever is known
+    not_after: float = math.inf  # nothing has expired by a clock that is beyond this
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +126,17 @@ class Replay:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """Nothing is sent. `kind` is the cause in x-proxy-error; `unknown`: the outcome is open until settled."""
+    """Nothing is sent. `kind` is the cause in x-proxy-error; `unknown`: the outcome is open until settled.
+
+    `record` is what the claim becomes by it, if it changes.
+    """
 
     owner: BackendName
     status: int
     kind: str
     detail: str
     unknown: bool = False
+    record: Record | None = None
 
 
 Verdict = Proceed | Replay | Refuse
@@ -183,7 +193,7 @@ def _digest(*parts: bytes) -> str:
 
 def resolve(record: Record | None, wanted: Wanted) -> Verdict:
     """What happens to a request, by what is known about its key."""
-    if record is None or expired(record, wanted.now):
+    if record is None or expired(record, min(wanted.now, wanted.not_after)):
         return Proceed(send(claim(wanted)), existing=False)
     if record.fingerprint != wanted.fingerprint:
         detail = "this idempotency key was used for another request"
@@ -193,18 +203,27 @@ def resolve(record: Record | None, wanted: Wanted) -> Verdict:
         return Refuse(record.owner, wanted.in_flight, "idempotency_in_flight", detail)
     if record.state == "completed":
         return _repeat(record)
-    if record.state == "unknown" and not _may_go_again(record, wanted):
-        detail = (
-            "whether the first request with this idempotency key was executed is not known; ask the operator"
-        )
-        return Refuse(record.owner, 409, "outcome_unknown", detail, unknown=True)
-    if wanted.records_only:
+    if (record.state == "unknown" or record.failed) and not _may_go_again(record, wanted):
+        return _refuse_unknown(record, wanted)
+    if wanted.records_only or never_left(record):
         return Proceed(replace(rerun(record, wanted), owner=wanted.backend), existing=False)
     return Proceed(rerun(record, wanted), existing=True)
 
 
+def _refuse_unknown(record: Record, wanted: Wanted) -> Refuse:
+    detail = "whether the first request with this idempotency key was executed is not known; ask the operator"
+    lost = lose(record, wanted.now) if record.state == "released" and not wanted.records_only else None
+    return Refuse(record.owner, 409, "outcome_unknown", detail, unknown=True, record=lost)
+
+
+def never_left(record: Record) -> bool:
+    """Not a byte of any attempt was sent. `unsent` counts only for the token that it names: version 0.1 sends
+    again without touching it."""
+    return record.state == "released" and record.unsent == record.token
+
+
 def _may_go_again(record: Record, wanted: Wanted) -> bool:
-    """An unknown outcome: only its owner may get it again, if that dedupes keys and still knows this one."""
+    """An open outcome: only its owner may get it again, if that dedupes keys and still knows this one."""
     if wanted.records_only and wanted.backend != record.owner:
         return False
     remembered = wanted.now - record.created_at < REMEMBERED * wanted.ttl
@@ -221,16 +240,28 @@ def _repeat(record: Record) -> Replay | Refuse:
     return Refuse(record.owner, 409, "idempotency_response_too_large", detail)
 
 
-def after_response(status: int, backend: Backend) -> Literal["store", "release", "unknown"]:
-    """What a backend's whole answer says about a write.
+def after_response(
+    record: Record, status: int, backend: Backend
+) -> Literal["store", "release", "failed", "in_use", "unknown"]:
+    """What a backend's whole answer says about a write, of which `record` is known.
 
     A 5xx of a backend that dedupes keys itself frees the key: the next try is safe there, and may go better.
     """
+    if in_use(record, status):
+        return "in_use"
     if status in (401, 403) or status in backend.not_executed:
         return "release"
     if status < 500:
         return "store"
-    return "release" if backend.idempotent else "unknown"
+    return "failed" if backend.idempotent else "unknown"
+
+
+def in_use(record: Record, status: int) -> bool:
+    """Whether this refuses one attempt as an earlier one, whose outcome is open, still runs at the owner.
+
+    That is no answer to the write. On a first attempt it is one: a business conflict.
+    """
+    return status in IN_USE and (record.doubtful or record.failed)
 
 
 def expired(record: Record, now: float) -> bool:
@@ -256,6 +287,7 @@ def claim(wanted: Wanted) -> Record:
         created_at=wanted.now,
         updated_at=wanted.now,
         expires_at=wanted.now + wanted.ttl,
+        unsent=wanted.token,
     )
 
 
@@ -274,6 +306,7 @@ def rerun(record: Record, wanted: Wanted) -> Record:
         token=wanted.token,
         expires_at=wanted.now + wanted.ttl,
         doubtful=record.doubtful or record.state == "unknown",
+        unsent=wanted.token if never_left(record) else None,
     )
 
 
@@ -285,17 +318,27 @@ def move(record: Record, owner: BackendName, now: float) -> Record:
 def complete(record: Record, answer: Answer | None, now: float) -> Record:
     """The owner executed it; `answer` None: too large to be stored."""
     done = _to(record, "completed", now)
-    return replace(done, answer=answer, note="" if answer else "too_large", doubtful=False)
+    note: Note = "" if answer else "too_large"
+    return replace(done, answer=answer, note=note, doubtful=False, unsent=None, failed=False)
 
 
-def release(record: Record, now: float) -> Record:
-    """It was not executed; an earlier attempt that nobody knows about may have been all the same."""
+def release(record: Record, now: float, *, failed: bool = False) -> Record:
+    """It was not executed; an earlier attempt that nobody knows about may have been all the same.
+
+    `failed`: by a 5xx; another attempt is safe only as long as the owner remembers the key.
+    """
+    released = _to(record, "unknown" if record.doubtful else "released", now)
+    return replace(released, unsent=None, failed=record.failed or failed)
+
+
+def withdraw(record: Record, now: float) -> Record:
+    """Provably nothing of this attempt was sent."""
     return _to(record, "unknown" if record.doubtful else "released", now)
 
 
 def lose(record: Record, now: float) -> Record:
     """Nobody knows whether it was executed."""
-    return _to(record, "unknown", now)
+    return replace(_to(record, "unknown", now), unsent=None)
 
 
 def settle(record: Record, done: bool, token: str, now: float) -> Record:
@@ -303,7 +346,9 @@ def settle(record: Record, done: bool, token: str, now: float) -> Record:
     if record.state != "unknown":
         raise IllegalTransition(f"{record.id}: is {record.state}, and only an unknown outcome can be settled")
     settled = _to(record, "completed" if done else "released", now)
-    return replace(settled, token=token, note="settled" if done else "", doubtful=False)
+    return replace(
+        settled, token=token, note="settled" if done else "", doubtful=False, unsent=None, failed=False
+    )
 
 
 def _to(record: Record, state: State, now: float) -> Record:

@@ -53,10 +53,10 @@ class HeldAnswer:
         now: float,
     ) -> Record:
         """What the store is to know of the claim `record` after `response`."""
-        verdict = idempotency.after_response(response.status, backend)
-        if verdict == "release":
-            return idempotency.release(record, now)
-        if verdict == "unknown":
+        verdict = idempotency.after_response(record, response.status, backend)
+        if verdict in ("release", "failed"):
+            return idempotency.release(record, now, failed=verdict == "failed")
+        if verdict in ("unknown", "in_use"):
             return idempotency.lose(record, now)
         return idempotency.complete(record, self._to_store(response, served_by), now)
 

@@ -10,27 +10,26 @@ comes. Endpoints that only record claim in the same way; what goes wrong with th
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from proxy.core import idempotency, replies
+from proxy.core import idempotency
 from proxy.core.decide import Decision
 from proxy.core.http1.grammar import Malformed, Pairs
 from proxy.core.http1.request import RequestHead
 from proxy.core.http1.response import ResponseHead
 from proxy.core.idempotency import Proceed, Record, Refuse, Replay, Verdict, Wanted
 from proxy.core.retry import Again, FailureKind
-from proxy.core.snapshot import ASYNC, LEGACY, BackendName, Endpoint, Snapshot
+from proxy.core.snapshot import ASYNC, LEGACY, BackendName, Snapshot
 from proxy.edge.attempts import ANSWERED, ENDED, SENT, SETTLING
+from proxy.edge.claimed import ClaimedExchange
 from proxy.edge.exchange import RETRY_AFTER, Exchange
 from proxy.edge.held import HeldAnswer, replay
 from proxy.store import StoreUnavailable
+from proxy.store.clock import elapsed
 
 if TYPE_CHECKING:
     from proxy.edge.downstream import ClientConnection
     from proxy.edge.services import Services
-    from proxy.edge.writes import Writes
-
-_OUTCOMES: Final = frozenset({"completed", "too_large", "released", "unknown", "unavailable", "unstored"})
 
 
 def exchange_for(
@@ -50,7 +49,7 @@ def exchange_for(
     return KeyedExchange(client, services, snapshot, head, decision, backend, keys)
 
 
-class KeyedExchange(Exchange):
+class KeyedExchange(ClaimedExchange):
     """`_record` is the claim that this exchange holds, from the store's yes until the outcome is stored."""
 
     __slots__ = (
@@ -59,7 +58,6 @@ class KeyedExchange(Exchange):
         "_held",
         "_keys",
         "_plain",
-        "_record",
     )
 
     def __init__(
@@ -78,22 +76,8 @@ class KeyedExchange(Exchange):
         self._keys = keys
         self._plain = False  # goes on like any other request
         self._claiming = False
-        self._record: Record | None = None
         self._existing = False
         self._held = HeldAnswer(snapshot.idempotency.max_response)
-
-    @property
-    def _listed(self) -> Endpoint:
-        assert self.endpoint is not None
-        return self.endpoint
-
-    @property
-    def _writes(self) -> Writes:
-        return self.services.writes
-
-    @property
-    def _records_only(self) -> bool:
-        return self._listed.idempotency == "record"
 
     # the request
 
@@ -161,6 +145,8 @@ class KeyedExchange(Exchange):
         except Malformed as error:
             self._refuse_key(error.status, error.kind, error.detail)
             return
+        self.token = wanted.token
+        self._asked = elapsed()
         self._claiming = True
         self._writes.under_way.add(self)
         self._writes.spawn(self._ask_store(wanted), self._on_fault)
@@ -270,7 +256,20 @@ class KeyedExchange(Exchange):
         if outcome.state == "unknown":
             self.services.count_unknown(self.endpoint)
         await self._save(outcome)
-        self._relay(response)
+        if not self._records_only and idempotency.in_use(record, response.status):
+            self._answer_in_use()
+        else:
+            self._relay(response)
+
+    def _answer_in_use(self) -> None:
+        """An earlier attempt still runs: the backend's refusal must not pass for the answer to the write."""
+        self._drop_upstream()
+        self._held.take()
+        status = self.snapshot.idempotency.in_flight
+        detail = (
+            "an earlier request with this idempotency key may still be running; try again with the same key"
+        )
+        self._answer_here(status, "client", "idempotency_in_flight", detail, retry_after=RETRY_AFTER)
 
     def _relay(self, response: ResponseHead) -> None:
         """What was held goes to the client, and the rest follows by itself."""
@@ -310,7 +309,7 @@ class KeyedExchange(Exchange):
         self, record: Record, status: int, kind: FailureKind, detail: str, unknown: bool, abort: bool
     ) -> None:
         now = time.time()
-        await self._save(idempotency.lose(record, now) if unknown else idempotency.release(record, now))
+        await self._save(idempotency.lose(record, now) if unknown else idempotency.withdraw(record, now))
         super()._give_up(status, kind, detail, unknown=unknown, abort=abort)
 
     def _fallback_available(self) -> bool:
@@ -334,7 +333,7 @@ class KeyedExchange(Exchange):
             self._record = moved
             super()._again(verdict)
         else:
-            self._writes.claims().owe(idempotency.release(record, time.time()))
+            self._writes.claims().owe(idempotency.withdraw(record, time.time()))
             self._record = None
             self._on_no_store()
 
@@ -372,26 +371,6 @@ class KeyedExchange(Exchange):
 
     # endings
 
-    def _answer_here(
-        self,
-        status: int,
-        source: replies.Source,
-        kind: str,
-        detail: str,
-        retry_after: int | None = None,
-        members: dict[str, str] | None = None,
-    ) -> None:
-        self.services.count_error(source, kind)
-        if self.client is not None:
-            self.status = status
-            self.client.reply(self, status, source, kind, detail, retry_after=retry_after, members=members)
-        self._end()
-
     def _end(self) -> None:
         self._writes.under_way.discard(self)
         super()._end()
-
-    def _count(self, result: str) -> None:
-        if self._records_only and result not in _OUTCOMES:
-            result = f"would_{result}"
-        self.services.count_keyed(self._listed, result)

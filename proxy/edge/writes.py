@@ -37,6 +37,7 @@ class Writes:
         """The store, opened with the first use."""
         if self._claims is None:
             self._claims = open_claims(self._state, self._incarnation)
+            self._claims.held = self._tokens
         return self._claims
 
     def spawn(self, work: Coroutine[Any, Any, None], failed: Callable[[], None]) -> None:
@@ -75,6 +76,9 @@ class Writes:
             mismatch=settings.mismatch,
             records_only=endpoint.idempotency == "record",
         )
+
+    def _tokens(self) -> set[str]:
+        return {exchange.token for exchange in self.under_way}
 
     async def close(self) -> None:
         if self._claims is not None:

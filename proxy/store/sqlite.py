@@ -3,32 +3,29 @@
 One thread of each worker writes. What has gathered while it was busy goes into one transaction (group
 commit), for a commit is a write to disk and costs as much for forty claims as for one.
 
-An incarnation holds a lock (flock) on a file of its own for as long as it lives: the kernel drops it when the
-process ends, however it ends. Whoever can take the lock of another incarnation knows that it is dead.
+After each commit the file must still be the one under its name (`life`): otherwise others do not see what was
+written, nor do we see what they write.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import queue
 import threading
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
 from proxy.core.idempotency import Record, Verdict, Wanted
-from proxy.store import statements
-from proxy.store.claims import Claims
+from proxy.store import now, statements
+from proxy.store.claims import UNHELD, Claims, Sent
 from proxy.store.engines import sqlite_engine
+from proxy.store.life import Life, OpenFile
 from proxy.store.migrations import migrate
 from proxy.store.places import StoreUnavailable, claims_file
-from proxy.store.schema import incarnations
 
 BATCH: Final = 256  # jobs per transaction
 
@@ -47,7 +44,8 @@ class SqliteClaims(Claims):
         self._loop = asyncio.get_running_loop()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._file = claims_file(url)
-        self._life = _Life(self._file.with_suffix(".incarnations"), incarnation)
+        self._open_file = OpenFile(self._file)
+        self._life = Life(self._file.with_suffix(".incarnations"), incarnation)
         self._thread = threading.Thread(target=self._run, name="claims", daemon=True)
         self._thread.start()
         super().__init__(incarnation)
@@ -59,12 +57,32 @@ class SqliteClaims(Claims):
     async def _change(self, record: Record) -> bool:
         return bool(await self._submit(lambda connection: statements.change(connection, record)))
 
+    async def _confirm(self, record: Record) -> bool:
+        return bool(await self._submit(lambda connection: statements.confirm(connection, record)))
+
+    async def _sent(self) -> list[Sent]:
+        me, after = self.incarnation, self._compared
+        page: list[Sent] = await self._submit(
+            lambda connection: statements.sent_by(connection, me, UNHELD, after)
+        )
+        return page
+
+    async def _lose(self, tokens: list[str]) -> int:
+        return int(
+            await self._submit(lambda connection: statements.lose(connection, self.incarnation, tokens))
+        )
+
     async def _keep_alive(self) -> int:
-        return int(await self._submit(self._life.bury_the_dead))
+        def work(connection: sa.Connection) -> tuple[int, float]:
+            return self._life.bury_the_dead(connection), now.read(connection)
+
+        lost, seen = await self._submit(work)
+        self._clock.see(seen)
+        return int(lost)
 
     async def _prune(self) -> int:
-        now = time.time()
-        return int(await self._submit(lambda connection: statements.prune(connection, now)))
+        latest = self._clock.latest()
+        return int(await self._submit(lambda connection: statements.prune(connection, latest)))
 
     async def _close(self) -> None:
         self._jobs.put(None)
@@ -85,16 +103,20 @@ class SqliteClaims(Claims):
                     engine = self._open()
                 with engine.begin() as connection:
                     answers = [None if job.result.cancelled() else job.work(connection) for job in batch]
+                self._open_file.check()
+            except StoreUnavailable as error:  # what is open stays so: the file may be put back
+                self._deliver(batch, [error] * len(batch))
             except Exception as error:  # whatever it is, the thread goes on, with a new connection
                 failure = StoreUnavailable(f"{self._file}: {getattr(error, 'orig', None) or error}")
                 self._deliver(batch, [failure] * len(batch))
                 if engine is not None:
-                    engine.dispose()
+                    self._close_engine(engine)
                     engine = None
             else:
                 self._deliver(batch, answers)
         if engine is not None:
-            engine.dispose()
+            self._close_engine(engine)
+        self._open_file.close()
         self._life.end()
 
     def _gather(self) -> list[_Job] | None:
@@ -119,65 +141,29 @@ class SqliteClaims(Claims):
 
     def _open(self) -> sa.Engine:
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(self._file, os.O_RDWR | os.O_CREAT, 0o600))  # it holds clients' responses
+        self._life.agree(self._open_file.found())  # before there is a file that others might take for theirs
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))  # it holds responses
+        self._open_file.keep()
         self._life.begin()
         engine = sqlite_engine(self._file)
         try:
             with engine.begin() as connection:
                 migrate(connection, "claims")
+            opened = self._open_file.opened()
+            self._life.say(opened)
+            self._life.agree(opened)
+            with engine.begin() as connection:
                 self._life.bury_the_dead(connection)
         except BaseException:
-            engine.dispose()
+            self._close_engine(engine)
             raise
         return engine
 
-
-class _Life:
-    """This incarnation's lock, and a look at those of the others."""
-
-    def __init__(self, directory: Path, incarnation: str) -> None:
-        self._directory = directory
-        self._incarnation = incarnation
-        self._lock: int | None = None
-
-    def begin(self) -> None:
-        """Takes the lock; only then is the incarnation registered, so nobody finds it without."""
-        if self._lock is None:
-            self._directory.mkdir(exist_ok=True)
-            lock = os.open(self._directory / self._incarnation, os.O_RDWR | os.O_CREAT, 0o600)
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._lock = lock
-
-    def bury_the_dead(self, connection: sa.Connection) -> int:
-        """Returns how many claims have become unknown."""
-        others = list(connection.scalars(sa.select(incarnations.c.id)))
-        if self._incarnation not in others:
-            connection.execute(incarnations.insert().values(id=self._incarnation, expires_at=0.0))
-        dead = [each for each in others if each != self._incarnation and self._is_dead(each)]
-        if not dead:
-            return 0
-        connection.execute(incarnations.delete().where(incarnations.c.id.in_(dead)))
-        lost = statements.lose_orphans(connection, time.time())
-        for each in dead:  # a row that comes back because this transaction fails has no file: dead as well
-            (self._directory / each).unlink(missing_ok=True)
-        return lost
-
-    def end(self) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-
-    def _is_dead(self, incarnation: str) -> bool:
-        try:
-            lock = os.open(self._directory / incarnation, os.O_RDWR)
-        except FileNotFoundError:
-            return True
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        finally:
-            os.close(lock)
-        return True
+    def _close_engine(self, engine: sa.Engine) -> None:
+        """The last one to close it removes what SQLite keeps beside the file."""
+        self._life.say(())
+        engine.dispose()
 
 
 def _deliver(batch: list[_Job], answers: list[Any]) -> None:

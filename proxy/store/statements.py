@@ -2,24 +2,40 @@
 
 A first use is one statement: the row is inserted, or, if there is one, locked and left as it is. A change
 names the attempt (`token`) and the states that it may start from, so of two that race one finds nothing.
+All times are the database's (`now`); those of a record that a worker holds are not looked at.
 
 The two that each write needs are compiled once: to build and look up a statement costs more than to run it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from proxy.core.idempotency import TRANSITIONS, Answer, Proceed, Record, State, Verdict, Wanted, resolve
+from proxy.core.idempotency import (
+    TRANSITIONS,
+    Answer,
+    Proceed,
+    Record,
+    Replay,
+    State,
+    Verdict,
+    Wanted,
+    resolve,
+)
+from proxy.store.claims import PAGE, Sent
+from proxy.store.now import database_now
 from proxy.store.places import StoreUnavailable
 from proxy.store.schema import claims, incarnations
 
-_CHANGING = ("state", "updated_at", "expires_at", "status", "head", "body", "note", "unsent", "failed")
+_CHANGING = ("state", "status", "head", "body", "note")
+_AGE = database_now() - claims.c.updated_at
+_TOUCHED = {"updated_at": database_now(), "expires_at": claims.c.expires_at + _AGE}  # the TTL stays
 
 TRIES = 5  # of a claim that others keep changing
 PRUNE = 500  # rows per transaction, so that nobody waits long for it
@@ -29,18 +45,25 @@ def claim(connection: sa.Connection, wanted: Wanted) -> Verdict:
     """Raises StoreUnavailable if the row never stays as it was read."""
     fresh = resolve(None, wanted)
     assert isinstance(fresh, Proceed)
-    statement, row = _first_use(connection.dialect), to_row(fresh.record)
+    statement, row = _first_use(connection.dialect), {**to_row(fresh.record), "ttl": wanted.ttl}
     for _ in range(TRIES):
         if statement.run(connection, row).scalar_one() == wanted.token:
             return fresh
-        found = connection.execute(sa.select(claims).where(claims.c.id == wanted.id)).one_or_none()
+        found = find(connection, wanted.id)
         if found is None:
             continue  # it was pruned meanwhile
-        record = to_record(found)
-        verdict = resolve(record, wanted)
-        if not isinstance(verdict, Proceed) or replace(connection, record, verdict.record):
+        record, now = found
+        verdict = resolve(record, dataclasses.replace(wanted, now=now))
+        changed = None if isinstance(verdict, Replay) else verdict.record
+        if changed is None or replace(connection, record, changed):
             return verdict
     raise StoreUnavailable("others keep changing this claim")
+
+
+def find(connection: sa.Connection, id: str) -> tuple[Record, float] | None:
+    """The row, and what the database's clock showed when it was read."""
+    row = connection.execute(sa.select(claims, database_now().label("now")).where(claims.c.id == id)).first()
+    return None if row is None else (to_record(row), row.now)
 
 
 def replace(connection: sa.Connection, old: Record, new: Record) -> bool:
@@ -54,29 +77,54 @@ def replace(connection: sa.Connection, old: Record, new: Record) -> bool:
 def change(connection: sa.Connection, record: Record) -> bool:
     """Makes the row `record`; False if it is not in the hands of this attempt (`record.token`) any more.
 
-    The owner stays, unless the record is to be sent, which only a move asks for. What was doubtful when it
-    was claimed does not become `released`, whatever the caller knows.
+    The owner stays, unless the record is to be sent, which only a move asks for. What earlier attempts left
+    open stays so, whatever the caller knows of them: a doubtful key does not become `released`.
     """
     return _change(connection.dialect, record.state).run(connection, to_row(record)).rowcount == 1
 
 
-def prune(connection: sa.Connection, now: float) -> int:
+def confirm(connection: sa.Connection, record: Record) -> bool:
+    """Whether this attempt still holds the claim, by a change to it: others wait for that, or have been."""
+    held = sa.and_(claims.c.id == record.id, claims.c.token == record.token, claims.c.state == "sent")
+    return connection.execute(claims.update().where(held).values(_TOUCHED)).rowcount == 1
+
+
+def prune(connection: sa.Connection, not_after: float) -> int:
     """Deletes some of what has expired; returns how many. What is sent or unknown stays."""
-    over = sa.and_(claims.c.expires_at < now, claims.c.state.in_(("completed", "released")))
+    expires_at = claims.c.expires_at
+    over = sa.and_(
+        expires_at < database_now(), expires_at < not_after, claims.c.state.in_(("completed", "released"))
+    )
     some = sa.select(claims.c.id).where(over).limit(PRUNE)
     # `over` again: PostgreSQL checks it anew on a row that was claimed while the deletion waited for it.
     return connection.execute(claims.delete().where(claims.c.id.in_(some), over)).rowcount
 
 
-def lose_orphans(connection: sa.Connection, now: float) -> int:
+def lose_orphans(connection: sa.Connection) -> int:
     """What an incarnation that is not registered any more had sent becomes unknown; returns how many."""
     alive = sa.select(incarnations.c.id)
-    statement = (
-        claims.update()
-        .where(claims.c.state == "sent", claims.c.incarnation.not_in(alive))
-        .values(state="unknown", updated_at=now, expires_at=claims.c.expires_at + (now - claims.c.updated_at))
+    orphaned = sa.and_(claims.c.state == "sent", claims.c.incarnation.not_in(alive))
+    return connection.execute(claims.update().where(orphaned).values(_LOST)).rowcount
+
+
+def sent_by(connection: sa.Connection, incarnation: str, age: float, after: float) -> list[Sent]:
+    """What `incarnation` has under way for `age` seconds or more: at most PAGE, changed after `after`."""
+    changed = claims.c.updated_at
+    query = sa.select(claims.c.token, changed).where(
+        claims.c.state == "sent",
+        changed < database_now() - age,
+        changed > after,
+        claims.c.incarnation == incarnation,
     )
-    return connection.execute(statement).rowcount
+    return [Sent(*row) for row in connection.execute(query.order_by(changed).limit(PAGE))]
+
+
+def lose(connection: sa.Connection, incarnation: str, tokens: Sequence[str]) -> int:
+    """What these attempts of `incarnation` had sent becomes unknown; returns how many."""
+    theirs = sa.and_(
+        claims.c.state == "sent", claims.c.incarnation == incarnation, claims.c.token.in_(tokens)
+    )
+    return connection.execute(claims.update().where(theirs).values(_LOST)).rowcount
 
 
 class _Compiled:
@@ -91,17 +139,22 @@ class _Compiled:
         return connection.exec_driver_sql(self._text, tuple([row[name] for name in self._names]))
 
 
+_LOST = {**_TOUCHED, "state": "unknown"}
 _BOUND = "given_"  # a parameter of an UPDATE may not be called like its column
 
 
-def _bound(*names: str) -> dict[str, sa.BindParameter[Any]]:
+def _bound(*names: str) -> dict[str, Any]:
     return {name: sa.bindparam(_BOUND + name, type_=claims.c[name].type) for name in names}
 
 
 @lru_cache(maxsize=16)
 def _first_use(dialect: sa.Dialect) -> _Compiled:
     insert = (sqlite if dialect.name == "sqlite" else postgresql).insert
-    statement = insert(claims).values(_bound(*claims.c.keys()))
+    times = ("created_at", "updated_at", "expires_at")
+    values: dict[str, Any] = _bound(*(name for name in claims.c.keys() if name not in times))  # noqa: SIM118
+    ttl = sa.bindparam(_BOUND + "ttl", type_=sa.Double)
+    values |= {"created_at": database_now(), "updated_at": database_now(), "expires_at": database_now() + ttl}
+    statement = insert(claims).values(values)
     unchanged = {"updated_at": claims.c.updated_at}
     upsert = statement.on_conflict_do_update(index_elements=[claims.c.id], set_=unchanged)
     return _Compiled(upsert.returning(claims.c.token), dialect)
@@ -109,7 +162,11 @@ def _first_use(dialect: sa.Dialect) -> _Compiled:
 
 @lru_cache(maxsize=64)
 def _change(dialect: sa.Dialect, target: State) -> _Compiled:
-    values: dict[str, Any] = dict(_bound(*_CHANGING))
+    values: dict[str, Any] = _bound(*_CHANGING) | _TOUCHED
+    given = _bound("unsent", "failed")
+    still = sa.and_(given["unsent"].is_not(None), claims.c.unsent == claims.c.token)
+    values["unsent"] = sa.case((still, claims.c.unsent), else_=sa.null())
+    values["failed"] = sa.or_(sa.func.coalesce(claims.c.failed, sa.false()), given["failed"])
     if target == "sent":
         values |= _bound("owner")
     elif target == "released":
@@ -154,6 +211,7 @@ def to_row(record: Record) -> dict[str, Any]:
 
 def to_record(row: sa.Row[*tuple[Any, ...]]) -> Record:
     values = dict(row._mapping)
+    values.pop("now", None)
     status, head, body = values.pop("status"), values.pop("head"), values.pop("body")
     values["failed"] = bool(values["failed"])  # NULL in rows of version 0.1
     return Record(**values, answer=None if status is None else Answer(status, bytes(head), bytes(body)))

@@ -68,14 +68,13 @@ async def settle(url: str, id: str, *, done: bool, reason: str, author: str) -> 
     """
     if is_sqlite(url) and not claims_file(url).exists():
         raise NotSettled(f"there is no write {id}")
-    now = time.time()
     async with _opened(url) as engine:
         async with engine.begin() as connection:
             await connection.run_sync(migrate, "claims")
-            row = (await connection.execute(sa.select(claims).where(claims.c.id == id))).one_or_none()
-        if row is None:
+            found = await connection.run_sync(statements.find, id)
+        if found is None:
             raise NotSettled(f"there is no write {id}")
-        record = statements.to_record(row)
+        record, now = found
         try:
             settled = idempotency.settle(record, done, f"settled-{secrets.token_hex(8)}", now)
         except idempotency.IllegalTransition as error:
@@ -83,7 +82,7 @@ async def settle(url: str, id: str, *, done: bool, reason: str, author: str) -> 
         details = {"id": id, "as": "done" if done else "not-done", "reason": reason, "owner": record.owner}
         details |= {"endpoint": record.endpoint, "key": record.key, "principal": record.principal}
         async with audit.opened(url) as state, state.begin() as connection:
-            await audit.append(connection, now, author, "settle", details)
+            await audit.append(connection, time.time(), author, "settle", details)
         async with engine.begin() as connection:
             if not await connection.run_sync(statements.replace, record, settled):
                 raise NotSettled(f"write {id} changed meanwhile; look again")

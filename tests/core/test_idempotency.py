@@ -31,7 +31,7 @@ def wanted(
 
 def record(state: State = "sent", owner: BackendName = LEGACY, answer: Answer | None = None) -> Record:
     first = replace(wanted("t1", owner), incarnation="i1")
-    return replace(idem.claim(first), state=state, answer=answer)
+    return replace(idem.claim(first), state=state, answer=answer, unsent=None)
 
 
 CHANGES: dict[str, tuple[State, Callable[[Record], Record]]] = {
@@ -40,6 +40,7 @@ CHANGES: dict[str, tuple[State, Callable[[Record], Record]]] = {
     "move": ("sent", lambda r: idem.move(r, ASYNC, NOW)),
     "complete": ("completed", lambda r: idem.complete(r, ANSWER, NOW)),
     "release": ("released", lambda r: idem.release(r, NOW)),
+    "withdraw": ("released", lambda r: idem.withdraw(r, NOW)),
     "lose": ("unknown", lambda r: idem.lose(r, NOW)),
     "settle done": ("completed", lambda r: idem.settle(r, True, "x", NOW)),
     "settle not done": ("released", lambda r: idem.settle(r, False, "x", NOW)),
@@ -50,7 +51,8 @@ ALLOWED: dict[str, set[State]] = {
     "move": {"claimed", "sent", "unknown", "released"},
     "complete": {"sent", "unknown"},
     "release": {"claimed", "sent", "unknown"},
-    "lose": {"sent", "unknown"},
+    "withdraw": {"claimed", "sent", "unknown"},
+    "lose": {"sent", "unknown", "released"},
     "settle done": {"unknown"},
     "settle not done": {"unknown"},
 }
@@ -226,18 +228,90 @@ def test_a_slow_answer_and_a_late_one_are_remembered_for_a_whole_ttl() -> None:
         (429, False, "release"),
         (500, False, "unknown"),
         (503, False, "unknown"),
-        (503, True, "release"),
+        (503, True, "failed"),
         (201, True, "store"),
     ],
 )
 def test_what_an_answer_says_about_the_write(status: int, idempotent: bool, expected: str) -> None:
-    assert idem.after_response(status, Backend(LEGACY, (), idempotent=idempotent)) == expected
+    assert idem.after_response(record(), status, Backend(LEGACY, (), idempotent=idempotent)) == expected
 
 
 def test_a_status_that_promises_that_nothing_happened_releases() -> None:
     backend = Backend(LEGACY, (), not_executed=frozenset({503}))
-    assert idem.after_response(503, backend) == "release"
-    assert idem.after_response(429, backend) == "store"
+    assert idem.after_response(record(), 503, backend) == "release"
+    assert idem.after_response(record(), 429, backend) == "store"
+
+
+@pytest.mark.parametrize("status", [409, 423, 425])
+@pytest.mark.parametrize("earlier", ["unknown", "failed"])
+def test_a_conflict_while_an_earlier_outcome_is_open_is_not_the_answer(status: int, earlier: str) -> None:
+    """An owner that dedupes says so while the first try still runs there; its client would pay anew."""
+    first = idem.lose(record(), NOW) if earlier == "unknown" else idem.release(record(), NOW, failed=True)
+    verdict = idem.resolve(first, wanted(idempotent=frozenset({LEGACY})))
+    assert isinstance(verdict, Proceed)
+    owner = Backend(LEGACY, (), idempotent=True, not_executed=frozenset({status}))
+    assert idem.after_response(verdict.record, status, owner) == "in_use"
+    assert idem.in_use(verdict.record, status)
+    assert idem.after_response(record(), status, Backend(LEGACY, (), idempotent=True)) == "store"
+    assert not idem.in_use(verdict.record, 400)
+
+
+def test_a_key_of_which_nothing_ever_left_follows_the_weight() -> None:
+    sent = idem.send(idem.claim(wanted("t1", LEGACY)))
+    for token in ("t2", "t3"):
+        verdict = idem.resolve(idem.withdraw(sent, NOW), wanted(token, ASYNC))
+        assert verdict == Proceed(verdict.record, existing=False)  # type: ignore[union-attr, arg-type]
+        assert isinstance(verdict, Proceed)
+        assert verdict.record.owner == ASYNC
+        sent = replace(verdict.record, owner=LEGACY)
+
+
+def test_a_key_of_which_something_left_once_stays_with_its_owner() -> None:
+    released = idem.release(idem.send(idem.claim(wanted("t1", LEGACY))), NOW)
+    verdict = idem.resolve(released, wanted("t2", ASYNC))
+    assert isinstance(verdict, Proceed)
+    verdict = idem.resolve(idem.withdraw(verdict.record, NOW), wanted("t3", ASYNC))
+    assert isinstance(verdict, Proceed)
+    assert (verdict.existing, verdict.record.owner) == (True, LEGACY)
+
+
+def test_version_0_1_sends_again_without_saying_that_something_left() -> None:
+    withdrawn = idem.withdraw(idem.send(idem.claim(wanted("t1", LEGACY))), NOW)
+    theirs = replace(withdrawn, token="old")  # released by it once more
+    verdict = idem.resolve(theirs, wanted("t3", ASYNC))
+    assert isinstance(verdict, Proceed)
+    assert (verdict.existing, verdict.record.owner) == (True, LEGACY)
+
+
+def test_a_key_released_by_a_5xx_goes_again_only_while_its_owner_surely_remembers_it() -> None:
+    late = NOW + 0.8 * TTL
+    released = idem.release(record("sent", ASYNC), late, failed=True)
+    for age, sent in ((0.89, Proceed), (0.91, Refuse), (1.7, Refuse)):
+        asked = wanted(now=NOW + age * TTL, idempotent=frozenset({ASYNC}))
+        verdict = idem.resolve(released, asked)
+        assert isinstance(verdict, sent)
+    assert isinstance(verdict, Refuse)
+    assert verdict.unknown
+    assert verdict.record is not None
+    assert verdict.record.state == "unknown", "operators find it in the list"
+    assert isinstance(idem.resolve(idem.release(record("sent", ASYNC), late), asked), Proceed)
+
+
+def test_what_a_5xx_left_open_stays_so_through_later_attempts() -> None:
+    released = idem.release(record("sent", ASYNC), NOW, failed=True)
+    again = idem.resolve(released, wanted(idempotent=frozenset({ASYNC})))
+    assert isinstance(again, Proceed)
+    assert idem.release(again.record, NOW).failed
+    assert idem.withdraw(again.record, NOW).failed
+    assert not idem.complete(again.record, ANSWER, NOW).failed
+    assert not idem.settle(idem.lose(again.record, NOW), False, "o", NOW).failed
+
+
+def test_nothing_expires_by_a_clock_that_was_set_forward() -> None:
+    done = idem.complete(record("sent"), ANSWER, NOW)
+    ahead = wanted(now=NOW + 25 * TTL)
+    assert isinstance(idem.resolve(done, ahead), Proceed)
+    assert isinstance(idem.resolve(done, replace(ahead, not_after=NOW + 5)), Replay)
 
 
 def test_settling_shuts_out_the_late_answer_and_keeps_the_key_for_another_ttl() -> None:

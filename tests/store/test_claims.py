@@ -10,12 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from proxy.cli.demo.postgres import Postgres
 from proxy.core import idempotency as idem
 from proxy.core.idempotency import Answer, Proceed, Record, Refuse, Replay, Wanted
 from proxy.core.snapshot import ASYNC, LEGACY, BackendName
-from proxy.store import Claims, StoreUnavailable, claims_file, open_claims, postgresql, statements
+from proxy.store import (
+    Claims,
+    StoreUnavailable,
+    claims_file,
+    is_sqlite,
+    open_claims,
+    postgresql,
+    statements,
+)
 from proxy.store import claims as module
 from proxy.store.engines import async_engine
 
@@ -49,6 +58,23 @@ async def eventually(condition: Callable[[], Any]) -> Any:
         while not (result := await condition()):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         return result
+
+
+async def execute(url: str, statement: str, **parameters: Any) -> list[Any]:
+    """On the database of the claims, from outside."""
+    engine = async_engine(url, claims_file(url) if is_sqlite(url) else None)
+    try:
+        async with engine.begin() as connection:
+            result = await connection.execute(sa.text(statement), parameters)
+            return list(result) if result.returns_rows else []
+    finally:
+        await engine.dispose()
+
+
+async def age(url: str, seconds: float) -> None:
+    """All that is stored becomes older."""
+    times = (f"{name} = {name} - :by" for name in ("created_at", "updated_at", "expires_at"))
+    await execute(url, f"UPDATE claims SET {', '.join(times)}", by=seconds)
 
 
 async def test_of_many_claims_on_one_key_one_proceeds(url: str) -> None:
@@ -141,13 +167,13 @@ async def test_what_is_sent_again_in_doubt_does_not_become_released(url: str) ->
 
 
 async def test_pruning_takes_what_has_expired_and_never_what_is_open(url: str) -> None:
-    old = {"now": time.time() - 1000, "ttl": 1.0}
+    past = time.time() - 1000
     async with opened(url) as claims:
-        past = old["now"]
-        await claims.change(idem.complete(await proceed(claims, wanted("done", **old)), ANSWER, past))
-        await claims.change(idem.release(await proceed(claims, wanted("free", **old)), past))
-        await claims.change(idem.lose(await proceed(claims, wanted("lost", **old)), past))
-        await proceed(claims, wanted("open", **old))
+        await claims.change(idem.complete(await proceed(claims, wanted("done")), ANSWER, past))
+        await claims.change(idem.release(await proceed(claims, wanted("free")), past))
+        await claims.change(idem.lose(await proceed(claims, wanted("lost")), past))
+        await proceed(claims, wanted("open"))
+        await age(url, 1000)
         await claims.change(idem.complete(await proceed(claims, wanted("new")), ANSWER, time.time()))
         assert await claims._prune() == 2
         assert await claims._prune() == 0
@@ -158,8 +184,9 @@ async def test_pruning_takes_what_has_expired_and_never_what_is_open(url: str) -
 
 async def test_an_answer_that_comes_after_the_ttl_is_remembered_for_another(url: str) -> None:
     async with opened(url) as claims:
-        record = await proceed(claims, wanted("k", now=time.time() - 1000, ttl=100.0))
+        record = await proceed(claims, wanted("k", ttl=100.0))
         await claims.change(idem.lose(record, record.created_at + 1))
+        await age(url, 1000)
         assert await claims.change(idem.complete(record, ANSWER, time.time()))
         assert await claims.claim(wanted("k", "t2", ASYNC)) == Replay(LEGACY, ANSWER)
 
@@ -301,8 +328,8 @@ async def test_pruning_spares_what_is_claimed_anew_meanwhile(postgres: Postgres)
     url = postgres.database("prune_race")
     engine = async_engine(url)
     async with opened(url) as claims:
-        old = {"now": time.time() - 1000, "ttl": 1.0}
-        await claims.change(idem.complete(await proceed(claims, wanted("k", **old)), ANSWER, old["now"]))
+        await claims.change(idem.complete(await proceed(claims, wanted("k")), ANSWER, time.time()))
+        await age(url, 1000)
         async with engine.begin() as connection:
             await connection.run_sync(statements.claim, wanted("k", "t2"))
             pruning = asyncio.create_task(claims._prune())

@@ -1,0 +1,34 @@
+"""How long it has been, by a clock that nobody sets; and what that says about the database's.
+
+Replicas' own clocks differ, so expiry, and every time in a row, is the database's (`now`). Even that may be
+set forward by mistake: then what was completed a moment ago would have expired. So each worker compares it
+with the time since the machine started, and by a clock that runs ahead of that nothing expires.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Final
+
+SLACK: Final = 30.0  # seconds that a clock may be set forward unnoticed
+_BOOT: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def elapsed() -> float:
+    """Seconds since some moment; they go on while the process is stopped, and the machine asleep."""
+    return time.clock_gettime(_BOOT)
+
+
+class Clock:
+    """What one worker has seen of the database's clock."""
+
+    def __init__(self) -> None:
+        self._ahead = math.inf  # of `elapsed`, the least that was seen
+
+    def see(self, now: float) -> None:
+        self._ahead = min(self._ahead, now - elapsed())
+
+    def latest(self) -> float:
+        """What it may show by now without having been set forward since it was first seen."""
+        return self._ahead + elapsed() + SLACK

@@ -1,0 +1,166 @@
+"""Who lives and works on which SQLite file: a lock for each incarnation, and what it has open.
+
+An incarnation holds a lock (flock) on a file of its own for as long as it lives: the kernel drops it when the
+process ends, however it ends. Whoever can take the lock of another incarnation knows that it is dead.
+
+A database that is deleted or replaced stays open in the processes that had it: each would go on with a file
+of its own, and know nothing of the others' keys. So a worker compares what is under the name with what it has
+opened, and says in its lock's file what that is: one that starts beside it must find the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy as sa
+
+from proxy.store import statements
+from proxy.store.places import StoreUnavailable
+from proxy.store.schema import incarnations
+
+_SIBLINGS: Final = ("", "-wal", "-shm")  # SQLite keeps all three open
+_REFERENCE: Final = getattr(os, "O_PATH", os.O_RDONLY)  # an open file's number is given to no other
+
+Identity = tuple[str, ...]
+
+
+class OpenFile:
+    """The database under a name, and whether it still is the one that was opened."""
+
+    def __init__(self, file: Path) -> None:
+        self._paths = [f"{file}{suffix}" for suffix in _SIBLINGS]
+        self._opened: Identity = ()
+        self._kept: int | None = None  # keeps the first file's number while SQLite has it closed
+
+    def found(self) -> Identity:
+        """Of what is under the names now."""
+        return tuple(_identity(path) for path in self._paths)
+
+    def keep(self) -> None:
+        """This is the file from now on, made if missing. Raises StoreUnavailable if it was another before."""
+        if self._kept is None:
+            with contextlib.suppress(FileExistsError):  # for its owner only: it holds clients' responses
+                os.close(os.open(self._paths[0], os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+            self._kept = os.open(self._paths[0], _REFERENCE)
+        if _identity(self._paths[0]) != _number(os.fstat(self._kept)):
+            raise self._lost()
+
+    def opened(self) -> Identity:
+        """SQLite has it open; what it has."""
+        self.keep()
+        self._opened = self.found()
+        return self._opened
+
+    def check(self) -> None:
+        """Raises StoreUnavailable if something of it was deleted or replaced since `opened`."""
+        if self.found() != self._opened:
+            raise self._lost()
+
+    def close(self) -> None:
+        if self._kept is not None:
+            os.close(self._kept)
+
+    def _lost(self) -> StoreUnavailable:
+        name = next((p for p, it in zip(self._paths, self._opened, strict=False) if _identity(p) != it), "")
+        return StoreUnavailable(
+            f"{name or self._paths[0]} was deleted or replaced while it was in use; what it knew of keys is"
+            " gone: put back what was there, or stop all workers and start without it"
+        )
+
+
+class Life:
+    """This incarnation's lock, and a look at those of the others."""
+
+    def __init__(self, directory: Path, incarnation: str) -> None:
+        self._directory = directory
+        self._own = directory / incarnation
+        self._incarnation = incarnation
+        self._lock: int | None = None
+        self._said: Identity = ()
+
+    def begin(self) -> None:
+        """Takes the lock; only then is the incarnation registered, so nobody finds it without."""
+        if self._lock is not None and _identity(str(self._own)) != _number(os.fstat(self._lock)):
+            os.close(self._lock)  # somebody has deleted it: the others call us dead until there is a new one
+            self._lock = None
+        if self._lock is None:
+            self._directory.mkdir(exist_ok=True)
+            lock = os.open(self._own, os.O_RDWR | os.O_CREAT, 0o600)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock = lock
+            self.say(self._said)
+
+    def say(self, opened: Identity) -> None:
+        """What this incarnation has open, for the others; nothing: nothing."""
+        self._said = opened
+        if self._lock is not None:
+            text = " ".join(opened).encode()
+            os.ftruncate(self._lock, 0)
+            os.pwrite(self._lock, text, 0)
+
+    def agree(self, found: Identity) -> None:
+        """Raises StoreUnavailable if a living incarnation has another database open than `found`."""
+        with contextlib.suppress(FileNotFoundError):
+            for path in self._directory.iterdir():
+                if path != self._own and _is_other(path, found):
+                    raise StoreUnavailable(
+                        f"a worker ({path.name}) still has another claims file open: that was deleted or"
+                        " replaced; put it back, or stop all workers and start without it"
+                    )
+
+    def bury_the_dead(self, connection: sa.Connection) -> int:
+        """Returns how many claims have become unknown."""
+        self.begin()
+        others = list(connection.scalars(sa.select(incarnations.c.id)))
+        if self._incarnation not in others:
+            connection.execute(incarnations.insert().values(id=self._incarnation, expires_at=0.0))
+        dead = [each for each in others if each != self._incarnation and _is_dead(self._directory / each)]
+        if not dead:
+            return 0
+        connection.execute(incarnations.delete().where(incarnations.c.id.in_(dead)))
+        lost = statements.lose_orphans(connection)
+        for each in dead:  # a row that comes back because this transaction fails has no file: dead as well
+            (self._directory / each).unlink(missing_ok=True)
+        return lost
+
+    def end(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+
+
+def _is_dead(path: Path) -> bool:
+    try:
+        lock = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return True
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(lock)
+    return True
+
+
+def _is_other(path: Path, found: Identity) -> bool:
+    """Whether a living incarnation says that it has something else open. Version 0.1 says nothing."""
+    try:
+        said = path.read_text().split()
+    except (OSError, UnicodeDecodeError):
+        return False
+    return bool(said) and tuple(said) != found and not _is_dead(path)
+
+
+def _identity(path: str) -> str:
+    try:
+        return _number(os.stat(path))
+    except OSError:
+        return "none"
+
+
+def _number(status: os.stat_result) -> str:
+    return f"{status.st_dev}:{status.st_ino}"
