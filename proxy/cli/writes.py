@@ -9,9 +9,9 @@ import click
 
 from proxy.cli.check import state_of
 from proxy.cli.errors import fail
-from proxy.core.idempotency import Record
+from proxy.core.idempotency import Record, State
 from proxy.store import StoreUnavailable, audit
-from proxy.store.writes import NotSettled, as_json, listing, timestamp
+from proxy.store.writes import STATES, NotSettled, as_json, page, timestamp
 from proxy.store.writes import settle as settle_write
 
 NO = 1
@@ -19,11 +19,14 @@ NO = 1
 
 @click.group(invoke_without_command=True)
 @click.option("--unknown", is_flag=True, help="Only those that nobody knows the outcome of.")
+@click.option("--state", type=click.Choice(STATES), help="Only those in this state.")
 @click.option("--config", "file", default="routing.yaml", show_default=True, help="Says where the store is.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 10_000), help="How many.")
 @click.option("--json", "machine", is_flag=True, help="As JSON.")
 @click.pass_context
-def writes(context: click.Context, unknown: bool, file: str, limit: int, machine: bool) -> None:
+def writes(
+    context: click.Context, unknown: bool, state: State | None, file: str, limit: int, machine: bool
+) -> None:
     """List writes with an idempotency key, those that changed last first; or settle one.
 
     Exits 1 with --unknown if there are any.
@@ -34,16 +37,19 @@ def writes(context: click.Context, unknown: bool, file: str, limit: int, machine
     """
     if context.invoked_subcommand is not None:
         return
-    state = state_of(file)
+    if unknown and state not in (None, "unknown"):
+        fail("--unknown and another --state exclude each other")
     try:
-        records = asyncio.run(listing(state, "unknown" if unknown else None, limit))
+        records, total = asyncio.run(page(state_of(file), "unknown" if unknown else state, limit))
     except (StoreUnavailable, TimeoutError) as error:
         fail(f"the store does not answer: {error}", NO)
     if machine:
-        click.echo(json.dumps({"writes": [as_json(record) for record in records]}, indent=2))
+        click.echo(json.dumps({"writes": [as_json(record) for record in records], "total": total}, indent=2))
     else:
         for record in records:
             click.echo(_line(record))
+        if total is not None and total > len(records):
+            click.echo(f"{len(records):,} of {total:,}; --limit shows more")
         if not records:
             click.echo("no write has an unknown outcome" if unknown else "nothing is stored")
     if unknown and records:

@@ -7,20 +7,21 @@ import time
 from typing import Any, Final
 
 from proxy.store import StoreUnavailable
-from proxy.store.writes import as_json, listing
+from proxy.store.writes import as_json, page
 
 INTERVAL: Final = 5.0  # seconds between two looks
 SHOWN: Final = 20
 
 
 class UnknownWrites:
-    """`writes` are the newest: SHOWN, and one more if there are more. `error` says why they are old."""
+    """`writes` are the newest, at most SHOWN of `total`. `error` says why they are old."""
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._looked = float("-inf")
         self._looking: asyncio.Task[None] | None = None
         self.writes: list[dict[str, Any]] = []
+        self.total = 0
         self.error = ""
 
     def refresh(self) -> None:
@@ -33,7 +34,9 @@ class UnknownWrites:
 
     async def look(self) -> None:
         try:
-            self.writes = [as_json(record) for record in await listing(self._url, "unknown", SHOWN + 1)]
+            found = await page(self._url, "unknown", SHOWN)
+            self.writes = [as_json(record) for record in found.records]
+            self.total = found.total or 0
             self.error = ""
         except (StoreUnavailable, TimeoutError) as error:
             self.error = f"the store does not answer: {error}"

@@ -47,7 +47,7 @@ class OpenFile:
                 os.close(os.open(self._paths[0], os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
             self._kept = os.open(self._paths[0], _REFERENCE)
         if _identity(self._paths[0]) != _number(os.fstat(self._kept)):
-            raise self._lost()
+            raise self._loss()
 
     def opened(self) -> Identity:
         """SQLite has it open; what it has."""
@@ -55,16 +55,15 @@ class OpenFile:
         self._opened = self.found()
         return self._opened
 
-    def check(self) -> None:
-        """Raises StoreUnavailable if something of it was deleted or replaced since `opened`."""
-        if self.found() != self._opened:
-            raise self._lost()
+    def lost(self) -> StoreUnavailable | None:
+        """The error to give if something of it was deleted or replaced since `opened`."""
+        return None if self.found() == self._opened else self._loss()
 
     def close(self) -> None:
         if self._kept is not None:
             os.close(self._kept)
 
-    def _lost(self) -> StoreUnavailable:
+    def _loss(self) -> StoreUnavailable:
         name = next((p for p, it in zip(self._paths, self._opened, strict=False) if _identity(p) != it), "")
         return StoreUnavailable(
             f"{name or self._paths[0]} was deleted or replaced while it was in use; what it knew of keys is"
@@ -119,9 +118,8 @@ class Life:
         if self._incarnation not in others:
             connection.execute(incarnations.insert().values(id=self._incarnation, expires_at=0.0))
         dead = [each for each in others if each != self._incarnation and _is_dead(self._directory / each)]
-        if not dead:
-            return 0
-        connection.execute(incarnations.delete().where(incarnations.c.id.in_(dead)))
+        if dead:
+            connection.execute(incarnations.delete().where(incarnations.c.id.in_(dead)))
         lost = statements.lose_orphans(connection)
         for each in dead:  # a row that comes back because this transaction fails has no file: dead as well
             (self._directory / each).unlink(missing_ok=True)

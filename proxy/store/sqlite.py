@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import queue
 import threading
 from collections.abc import Callable
@@ -103,17 +102,16 @@ class SqliteClaims(Claims):
                     engine = self._open()
                 with engine.begin() as connection:
                     answers = [None if job.result.cancelled() else job.work(connection) for job in batch]
-                self._open_file.check()
-            except StoreUnavailable as error:  # what is open stays so: the file may be put back
-                self._deliver(batch, [error] * len(batch))
             except Exception as error:  # whatever it is, the thread goes on, with a new connection
                 failure = StoreUnavailable(f"{self._file}: {getattr(error, 'orig', None) or error}")
-                self._deliver(batch, [failure] * len(batch))
-                if engine is not None:
+                lost = None if engine is None else self._open_file.lost()
+                self._deliver(batch, [lost or failure] * len(batch))
+                if engine is not None and lost is None:
                     self._close_engine(engine)
                     engine = None
             else:
-                self._deliver(batch, answers)
+                lost = self._open_file.lost()  # what is open stays so: it may be put back
+                self._deliver(batch, answers if lost is None else [lost] * len(batch))
         if engine is not None:
             self._close_engine(engine)
         self._open_file.close()
@@ -142,8 +140,6 @@ class SqliteClaims(Claims):
     def _open(self) -> sa.Engine:
         self._file.parent.mkdir(parents=True, exist_ok=True)
         self._life.agree(self._open_file.found())  # before there is a file that others might take for theirs
-        with contextlib.suppress(FileExistsError):
-            os.close(os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))  # it holds responses
         self._open_file.keep()
         self._life.begin()
         engine = sqlite_engine(self._file)

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -22,6 +22,7 @@ from proxy.store.places import StoreUnavailable, claims_file, is_sqlite
 from proxy.store.schema import claims
 
 TIMEOUT: Final = 10.0  # seconds that each of the two functions may take
+OPEN: Final = ("sent", "unknown")
 STATES: Final[tuple[State, ...]] = ("sent", "completed", "unknown", "released")
 
 
@@ -29,19 +30,36 @@ class NotSettled(Exception):
     """There is no such write, or its outcome is not unknown."""
 
 
+class Page(NamedTuple):
+    """`total` is how many there are; None if that was not counted, for there may be very many."""
+
+    records: list[Record]
+    total: int | None
+
+
 async def listing(url: str, state: State | None = None, limit: int = 100) -> list[Record]:
     """The writes in `state`, or all, that changed last; without their answers. Raises StoreUnavailable."""
+    return (await page(url, state, limit)).records
+
+
+async def page(url: str, state: State | None = None, limit: int = 100) -> Page:
+    """`listing`, and how many there are in all if `state` is an open one, which an index finds."""
     if is_sqlite(url) and not claims_file(url).exists():
-        return []
+        return Page([], 0)
     async with _opened(url) as engine, engine.connect() as connection:
         await connection.execution_options(readonly=True)
         columns = await connection.run_sync(_columns)
         if not columns:
-            return []
+            return Page([], 0)
         query = sa.select(*columns).order_by(claims.c.updated_at.desc()).limit(limit)
         if state is not None:
             query = query.where(claims.c.state == state)
-        return [statements.to_record(row) for row in await connection.execute(query)]
+        records = [statements.to_record(row) for row in await connection.execute(query)]
+        total = len(records) if len(records) < limit else None
+        if total is None and state in OPEN:
+            count = sa.select(sa.func.count()).select_from(claims).where(claims.c.state == state)
+            total = await connection.scalar(count)
+        return Page(records, total)
 
 
 def _columns(connection: sa.Connection) -> list[sa.ColumnElement[Any]]:

@@ -44,6 +44,25 @@ def test_unknown_writes_are_listed_and_the_exit_code_says_that_there_are_some(co
     assert (code, [write["state"] for write in json.loads(output)["writes"]]) == (0, ["unknown"])
 
 
+def test_a_part_of_many_unknown_writes_says_of_how_many(config: str, tmp_path: Path) -> None:
+    async def lose(number: int) -> None:
+        async with opened(f"sqlite:///{tmp_path}/state.db") as claims:
+            for each in range(number):
+                record = await proceed(claims, wanted(f"k{each}", f"t{each}"))
+                await claims.change(idem.lose(record, time.time()))
+            await proceed(claims, wanted("running", "t9"))
+
+    asyncio.run(lose(4))
+    code, output = run("--unknown", "--limit", "2", "--config", config)
+    assert (code, output.splitlines()[2:]) == (1, ["2 of 5; --limit shows more"])
+    assert "of 5" not in run("--unknown", "--config", config)[1]
+    _, output = run("--unknown", "--limit", "2", "--json", "--config", config)
+    assert (json.loads(output)["total"], len(json.loads(output)["writes"])) == (5, 2)
+    code, output = run("--state", "sent", "--config", config)
+    assert (code, len(output.splitlines()), "running" in output) == (0, 1, True)
+    assert run("--unknown", "--state", "sent", "--config", config)[0] == 2
+
+
 def test_a_settled_write_is_unknown_no_more(config: str) -> None:
     settle = ("settle", "lost", "--as", "not-done", "--reason", "not there", "--config", config)
     assert run(*settle) == (0, "lost: released\n")

@@ -5,8 +5,10 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from starlette.testclient import TestClient
 
+from proxy.control import unknown as module
 from proxy.control.admin.app import build
 from proxy.control.admin.pages import Pages
 from proxy.control.state import State
@@ -36,6 +38,30 @@ def test_the_page_shows_writes_with_an_unknown_outcome(state: State, tmp_path: P
     page = client.get("/").text
     assert "Writes with an unknown outcome" in page
     assert "lost-one" in page
+
+
+def test_the_page_says_how_many_there_are_beyond_those_that_it_shows(
+    state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SHOWN", 2)
+    url = f"sqlite:///{tmp_path}/state.db"
+    reloader = state.reloader
+    reloader.started = replace(reloader.started, server=replace(reloader.started.server, state=url))
+    pages = Pages(state)
+
+    async def lose_three_and_look() -> None:
+        async with opened(url) as claims:
+            for each in range(3):
+                record = await proceed(claims, wanted(f"k{each}", f"t{each}"))
+                await claims.change(idem.lose(record, time.time()))
+        await pages.unknown.look()
+
+    asyncio.run(lose_three_and_look())
+    pages.unknown._looked = time.monotonic()  # no look of the page's own, in a loop that ends with it
+    client = TestClient(build(state, pages), base_url="http://127.0.0.1:9000")
+    assert "2 of 3:" in client.get("/").text
+    found = client.get("/api/v1/writes?state=unknown&limit=1").json()
+    assert (len(found["writes"]), found["total"]) == (1, 3)
 
 
 def test_a_look_begins_only_when_the_last_one_is_old(tmp_path: Path) -> None:

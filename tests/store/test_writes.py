@@ -7,7 +7,7 @@ import pytest
 from proxy.core import idempotency as idem
 from proxy.core.idempotency import Proceed, Refuse
 from proxy.store import audit
-from proxy.store.writes import NotSettled, listing, settle
+from proxy.store.writes import NotSettled, Page, listing, page, settle
 from tests.store.test_claims import ANSWER, opened, proceed, wanted
 
 pytestmark = pytest.mark.anyio
@@ -26,6 +26,20 @@ async def test_what_is_listed(url: str) -> None:
     assert [record.key for record in await listing(url)] == ["done", "lost"]
     assert [record.key for record in await listing(url, "unknown")] == ["lost"]
     assert len(await listing(url, limit=1)) == 1
+
+
+async def test_how_many_there_are_is_counted_where_only_some_are_listed(url: str) -> None:
+    assert await page(url, "unknown") == Page([], 0)
+    async with opened(url) as claims:
+        for number in range(5):
+            record = await proceed(claims, wanted(f"k{number}", f"t{number}"))
+            if number < 3:
+                await claims.change(idem.lose(record, time.time()))
+    for state, total in (("unknown", 3), ("sent", 2)):
+        found = await page(url, state, 2)  # type: ignore[arg-type]
+        assert (len(found.records), found.total) == (2, total)
+    assert (await page(url, None, 2)).total is None, "there may be millions"
+    assert (await page(url, None, 9)).total == 5
 
 
 async def test_settled_as_done_is_never_sent_again(url: str) -> None:

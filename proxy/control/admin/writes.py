@@ -14,7 +14,7 @@ from proxy.control.admin.problems import problem
 from proxy.control.admin.requests import author_of, limited_body
 from proxy.control.state import State
 from proxy.store import StoreUnavailable
-from proxy.store.writes import STATES, NotSettled, as_json, listing, settle
+from proxy.store.writes import STATES, NotSettled, as_json, page, settle
 
 MAX_LIMIT = 1000
 
@@ -49,10 +49,10 @@ class Writes:
         if not 1 <= limit <= MAX_LIMIT:
             return problem(400, f"limit is not a number from 1 to {MAX_LIMIT}")
         try:
-            records = await listing(self._url, state, limit)
+            records, total = await page(self._url, state, limit)
         except (StoreUnavailable, TimeoutError) as error:
             return problem(503, f"the store does not answer: {error}", {"retry-after": "1"})
-        return JSONResponse({"writes": [as_json(record) for record in records]})
+        return JSONResponse({"writes": [as_json(record) for record in records], "total": total})
 
     async def settle(self, request: Request) -> Response:
         """Body: `{"as": "done" | "not-done", "reason": "..."}`."""

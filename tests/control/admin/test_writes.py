@@ -37,7 +37,7 @@ def test_unknown_writes_are_listed(client: TestClient) -> None:
         "POST /x",
         "p",
     )
-    assert client.get("/api/v1/writes?state=completed").json() == {"writes": []}
+    assert client.get("/api/v1/writes?state=completed").json() == {"writes": [], "total": 0}
 
 
 @pytest.mark.parametrize("query", ["state=lost", "limit=0", "limit=x", "limit=1001", "limit=0000000019"])
