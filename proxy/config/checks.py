@@ -28,6 +28,8 @@ def checks(config: Config) -> Found:
     yield from _backend(("backends", "async"), config.backends.async_)
     if not config.sticky.key:
         yield ("sticky", "key"), "is empty: name at least one source"
+    if not config.idempotency.principal:
+        yield ("idempotency", "principal"), "is empty: name at least one source, such as credential"
     if config.retries.max_backoff < config.retries.backoff:
         yield ("retries", "max_backoff"), "is shorter than retries.backoff"
     yield from _phases(config)

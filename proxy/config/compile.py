@@ -139,10 +139,9 @@ def _backend(name: BackendName, backend: model.Backend) -> Backend:
 
 
 def _idempotency(settings: model.Idempotency) -> Idempotency:
-    principal = None if settings.principal == "credential" else key_source(settings.principal)
     return Idempotency(
         header=settings.header.lower().encode("ascii"),
-        principal=principal,
+        principal=tuple(key_source(text) for text in settings.principal),
         ttl=settings.ttl,
         max_body=settings.max_body,
         max_response=settings.max_response,

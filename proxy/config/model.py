@@ -33,6 +33,7 @@ def _listed(value: Any) -> Any:
 
 
 KeySources = Annotated[tuple[t.KeySourceText, ...], BeforeValidator(_listed)]
+Principals = Annotated[tuple[t.Principal, ...], BeforeValidator(_listed)]
 Compression = Annotated[str, PlainValidator(t.choice("off", "on"))]
 Coding = Annotated[str, PlainValidator(t.choice("zstd", "br", "gzip"))]
 Fallback = Annotated[str, PlainValidator(t.choice("legacy", "none"))]
@@ -158,7 +159,7 @@ class Statuses(Section):
 
 class Idempotency(Section):
     header: t.Token = "idempotency-key"
-    principal: t.Principal = "credential"
+    principal: Principals = ("credential",)
     ttl: t.Duration = 24 * 3600.0
     max_body: t.Size = 1024 * KIB
     max_response: t.Size = 256 * KIB

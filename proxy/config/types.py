@@ -205,12 +205,19 @@ def parse_key_source(value: Any) -> str:
 
 
 def parse_principal(value: Any) -> str:
+    """What tells callers apart: the same in both tries of one caller, and never in those of two."""
     kind, _, name = value.partition(":") if isinstance(value, str) else ("", "", "")
     if value == "credential" or (kind == "jwt" and name.isprintable() and name):
         return str(value)
-    if kind == "header" and _TOKEN(name):
-        return str(value)
-    raise ValueError("is not credential, jwt:CLAIM or header:NAME")
+    if kind in ("header", "cookie") and _TOKEN(name):
+        return f"header:{name.lower()}" if kind == "header" else str(value)
+    if value == "client-ip":
+        reason = "an address may change between two tries, and many clients may share it"
+    elif kind == "path":
+        reason = "it says what is asked for, not who asks, and all who ask for it would share their keys"
+    else:
+        raise ValueError("is not credential, jwt:CLAIM, header:NAME or cookie:NAME")
+    raise ValueError(f"is no principal: {reason}; use credential, jwt:CLAIM, header:NAME or cookie:NAME")
 
 
 def parse_method(value: Any) -> str:

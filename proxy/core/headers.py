@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from proxy.core.http1.request import RequestFields, RequestHead
 from proxy.core.http1.response import CHUNKED, ResponseHead
+from proxy.core.protected import ALWAYS, is_protected
 from proxy.core.snapshot import ASYNC, LEGACY, BackendName
 
 VIA: Final = b"1.1 strangler"
@@ -37,7 +38,7 @@ _DROPPED: Final = frozenset(
 )
 _FRAMING: Final = frozenset({b"content-length", b"host", b"transfer-encoding"})
 
-_ALWAYS_KEPT: Final = frozenset({b"content-length", b"host", b"x-request-id"})  # unless Connection names them
+_ALWAYS_KEPT: Final = frozenset({b"content-length", b"host", b"x-request-id"})
 
 # Connection may not name away the framing; its usual options are no fields, or go anyway.
 _NOT_NAMED: Final = _FRAMING | {b"close", b"keep-alive", b"upgrade"}
@@ -60,17 +61,19 @@ class Hop(NamedTuple):
     scheme: bytes = b"http"
 
 
-def request_block(head: RequestHead, hop: Hop, host: bytes | None) -> bytes:
+def request_block(
+    head: RequestHead, hop: Hop, host: bytes | None, protected: frozenset[bytes] = ALWAYS
+) -> bytes:
     """All header lines for the backend but x-request-id, an upgrade and the framing of a chunked body.
 
-    `host` replaces the client's Host if not None.
+    `host` replaces the client's Host if not None; `protected` fields stay, whatever Connection says.
     """
     fields = head.fields
     wanted = head.host if host is None else host
     dropped: tuple[bytes, ...] = ()
     for name in fields.special:
         if name not in _ALWAYS_KEPT:
-            dropped = _request_dropped(tuple(fields.special), fields.connection, hop.trusted)
+            dropped = _request_dropped(tuple(fields.special), fields.connection, hop.trusted, protected)
             break
     prefix = b""
     if wanted != fields.host or not wanted:  # HTTP/1.0 without Host: an empty one (RFC 9112 section 3.2)
@@ -105,10 +108,11 @@ def response_block(response: ResponseHead, served_by: BackendName | None) -> byt
 # What goes depends on a few names only, and the same few combinations come again and again.
 @lru_cache(maxsize=1024)
 def _request_dropped(
-    special: tuple[bytes, ...], connection: tuple[bytes, ...], trusted: bool
+    special: tuple[bytes, ...], connection: tuple[bytes, ...], trusted: bool, protected: frozenset[bytes]
 ) -> tuple[bytes, ...]:
     dropped = {name for name in special if _is_dropped(name, trusted)}
-    dropped.update(name for name in connection if name not in _NOT_NAMED)
+    named = [name for name in connection if name not in _NOT_NAMED]
+    dropped.update(name for name in named if not is_protected(name, protected))
     return tuple(sorted(dropped))
 
 

@@ -1,4 +1,4 @@
-"""Keyed writes: whose key it is, what is known about it, and what may happen to it next. Pure.
+"""Keyed writes: what is known about a key, and what may happen to it next. Pure.
 
 A key belongs to one backend, its *owner*, from its first use until it expires. What is known is a `Record`;
 it changes only through the functions below, along TRANSITIONS:
@@ -17,12 +17,10 @@ its clock. A key expires one TTL after its last change: `expires_at - updated_at
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from typing import Final, Literal
 
-from proxy.core.http1.grammar import Malformed
+from proxy.core.identity import FINGERPRINT_VERSION
 from proxy.core.snapshot import Backend, BackendName
 
 State = Literal["claimed", "sent", "completed", "unknown", "released"]
@@ -37,19 +35,10 @@ TRANSITIONS: Final[dict[State, frozenset[State]]] = {
     "completed": frozenset(),
 }
 
-MAX_KEY: Final = 255  # characters, as at Stripe
 REMEMBERED: Final = (
     0.9  # share of the TTL, from a first use, for which an owner that dedupes surely knows a key
 )
 IN_USE: Final = frozenset({409, 423, 425})  # how a backend may say that an attempt of the key still runs
-ANONYMOUS: Final = "anonymous"
-
-_quoted: Final = re.compile(
-    rb'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"'
-).fullmatch  # RFC 9651 section 3.3.3
-_bare: Final = re.compile(rb"[\x21\x23-\x7e][\x20-\x7e]*").fullmatch
-_unescape: Final = re.compile(rb"\\(.)").sub
-_parameter: Final = re.compile(r"\{[^{}]*\}")
 
 
 class IllegalTransition(Exception):
@@ -108,6 +97,8 @@ class Wanted:
     mismatch: int = 422
     records_only: bool = False  # it goes where the weight says, whatever is known
     not_after: float = math.inf  # nothing has expired by a clock that is beyond this
+    former_id: str = ""  # under which version 0.1 has the key; "" if it is the same
+    first_fingerprint: str = ""  # of version 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,52 +133,6 @@ class Refuse:
 Verdict = Proceed | Replay | Refuse
 
 
-# reading a request
-
-
-def parse_key(values: list[bytes]) -> str:
-    """The key of all lines of the header: `"abc"` and `abc` are one key. Raises Malformed (400)."""
-    if len(values) != 1:
-        raise Malformed(400, "idempotency_key_invalid", "the idempotency key is given more than once")
-    value = values[0]
-    quoted = _quoted(value)
-    if quoted is not None:
-        key = _unescape(rb"\1", quoted[1])
-    elif _bare(value) is not None:
-        key = value
-    else:
-        detail = "the idempotency key is not printable ASCII, bare or in double quotes"
-        raise Malformed(400, "idempotency_key_invalid", detail)
-    if not 1 <= len(key) <= MAX_KEY:
-        detail = f"the idempotency key has {len(key)} characters; 1 to {MAX_KEY} are allowed"
-        raise Malformed(400, "idempotency_key_invalid", detail)
-    return key.decode("ascii")
-
-
-def principal(value: bytes | None) -> str:
-    """Whose key it is, as a hash: credentials are not stored. All who give none share ANONYMOUS."""
-    return ANONYMOUS if value is None else _digest(b"principal", value)
-
-
-def identity(principal: str, method: str, template: str, key: str) -> str:
-    """32 hex digits. Parameters' names do not count: renaming one in routing.yaml must not free any key."""
-    scope = _parameter.sub("{}", template)
-    return _digest(b"identity", principal.encode(), method.encode(), scope.encode(), key.encode())
-
-
-def fingerprint(method: str, target: bytes, body: bytes) -> str:
-    """32 hex digits over the request as the client sent it; a chunked body without its framing."""
-    return _digest(b"request", method.encode(), target, body)
-
-
-def _digest(*parts: bytes) -> str:
-    digest = blake2b(digest_size=16)
-    for part in parts:
-        digest.update(len(part).to_bytes(8, "big"))
-        digest.update(part)
-    return digest.hexdigest()
-
-
 # deciding
 
 
@@ -195,7 +140,7 @@ def resolve(record: Record | None, wanted: Wanted) -> Verdict:
     """What happens to a request, by what is known about its key."""
     if record is None or expired(record, min(wanted.now, wanted.not_after)):
         return Proceed(send(claim(wanted)), existing=False)
-    if record.fingerprint != wanted.fingerprint:
+    if not _is_same_request(record, wanted):
         detail = "this idempotency key was used for another request"
         return Refuse(record.owner, wanted.mismatch, "idempotency_mismatch", detail)
     if record.state in ("claimed", "sent"):
@@ -220,6 +165,15 @@ def never_left(record: Record) -> bool:
     """Not a byte of any attempt was sent. `unsent` counts only for the token that it names: version 0.1 sends
     again without touching it."""
     return record.state == "released" and record.unsent == record.token
+
+
+def _is_same_request(record: Record, wanted: Wanted) -> bool:
+    """By the fingerprint that the record has. One of version 1 is never equal to one of version 2.
+
+    The version in the record does not decide: a worker of version 0.1 that takes over an expired row writes
+    its own fingerprint, and leaves the version of the row before.
+    """
+    return record.fingerprint in (wanted.fingerprint, wanted.first_fingerprint)
 
 
 def _may_go_again(record: Record, wanted: Wanted) -> bool:
@@ -280,6 +234,7 @@ def claim(wanted: Wanted) -> Record:
         endpoint=wanted.endpoint,
         key=wanted.key,
         fingerprint=wanted.fingerprint,
+        fingerprint_version=FINGERPRINT_VERSION,
         owner=wanted.backend,
         state="claimed",
         incarnation=wanted.incarnation,
@@ -302,6 +257,8 @@ def rerun(record: Record, wanted: Wanted) -> Record:
         raise IllegalTransition(f"{record.id}: is under way")
     return replace(
         _to(record, "sent", wanted.now),
+        fingerprint=wanted.fingerprint,
+        fingerprint_version=FINGERPRINT_VERSION,
         incarnation=wanted.incarnation,
         token=wanted.token,
         expires_at=wanted.now + wanted.ttl,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from proxy.core.keys import Rule
+from proxy.core.protected import protected
 from proxy.core.table import Table
 
 if TYPE_CHECKING:
@@ -30,13 +31,13 @@ FULL_WEIGHT: Final = 10_000
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110 section 9.2.1
 
-KeyKind = Literal["header", "bearer", "cookie", "path", "jwt", "client-ip"]
+KeyKind = Literal["header", "bearer", "cookie", "path", "jwt", "client-ip", "credential"]
 
 
 class KeySource(NamedTuple):
-    """One place a sticky key may come from.
+    """One place a sticky key, or the principal of a keyed write, may come from.
 
-    `name` is the header (lower case), cookie, path parameter or claim.
+    `name` is the header (lower case), cookie, path parameter or claim. Only principals have "credential".
     """
 
     kind: KeyKind
@@ -44,6 +45,10 @@ class KeySource(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.name}" if self.name else self.kind
+
+
+CREDENTIAL: Final = KeySource("credential")
+"""The value of Authorization, however its scheme is spelled."""
 
 
 @dataclass(frozen=True)
@@ -115,10 +120,10 @@ Mode = Literal["off", "record", "optional", "required"]
 
 @dataclass(frozen=True)
 class Idempotency:
-    """Keyed writes. `principal` None: the Authorization value; else a `header` or `jwt` key source."""
+    """Keyed writes. `principal`: the first source that is found; all who have none share one."""
 
     header: bytes = b"idempotency-key"  # lower case
-    principal: KeySource | None = None
+    principal: tuple[KeySource, ...] = (CREDENTIAL,)
     ttl: float = 24 * 3600.0
     max_body: int = 1024 * 1024
     max_response: int = 256 * 1024
@@ -261,9 +266,15 @@ class Snapshot:
     compression: Compression = Compression()
     rules: tuple[Rule, ...] = field(init=False, repr=False)
     """By Endpoint.index: what `decide` needs, computed once."""
+    protected: frozenset[bytes] = field(init=False, repr=False)
+    """Fields that decide, in lower case: no client's Connection header takes them away."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rules", tuple(Rule(endpoint, self.salt) for endpoint in self.endpoints))
+        sources = {*self.sticky, *self.idempotency.principal}
+        sources.update(source for endpoint in self.endpoints for source in endpoint.sticky)
+        dry_run = [*self.legacy.dry_run, *self.async_.dry_run]
+        object.__setattr__(self, "protected", protected(self.idempotency.header, sources, dry_run))
 
     def backend(self, name: BackendName) -> Backend:
         return self.async_ if name == ASYNC else self.legacy

@@ -241,7 +241,11 @@ class ClientConnection(Connection):
         if complete:
             self._body = None
             self._buffer = body.rest
-            exchange.request_trailers = body.trailers
+            if body.trailers:
+                protected = exchange.snapshot.protected
+                exchange.request_trailers = [
+                    pair for pair in body.trailers if pair[0].lower() not in protected
+                ]
             if self._writable:
                 self.deadline = NEVER
         else:

@@ -192,7 +192,8 @@ class Exchange(Attempts):
 
     def _request_head(self) -> bytes:
         fields = self.head.fields
-        block = self._outbound.block(self.head, self.snapshot.backend(self.backend).host)
+        snapshot = self.snapshot
+        block = self._outbound.block(self.head, snapshot.backend(self.backend).host, snapshot.protected)
         if self.trace is not None:
             block = self.trace.attempt(self, block)
         added = b""

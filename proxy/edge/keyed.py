@@ -210,7 +210,7 @@ class KeyedExchange(ClaimedExchange):
         self.reason = "owner"
 
     def _refuse_key(self, status: int, kind: str, detail: str) -> None:
-        self._count(kind.removeprefix("idempotency_key_"))
+        self._count(kind.removeprefix("idempotency_").removeprefix("key_"))
         if self._records_only:
             self._go_plain()
         else:

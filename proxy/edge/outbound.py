@@ -8,23 +8,32 @@ from __future__ import annotations
 
 from proxy.core.headers import Hop, request_block
 from proxy.core.http1.request import RequestFields, RequestHead
+from proxy.core.protected import ALWAYS
 
 
 class Outbound:
     """Builds header blocks and remembers the last one."""
 
-    __slots__ = ("_block", "_fields", "_host", "_target_host", "hop")
+    __slots__ = ("_block", "_fields", "_host", "_protected", "_target_host", "hop")
 
     def __init__(self, hop: Hop) -> None:
         self.hop = hop
         self._fields: RequestFields | None = None
         self._target_host = b""
         self._host: str | None = None
+        self._protected = ALWAYS
         self._block = b""
 
-    def block(self, head: RequestHead, host: str | None) -> bytes:
+    def block(self, head: RequestHead, host: str | None, protected: frozenset[bytes]) -> bytes:
         """As `request_block`; `host` is the backend's fixed Host, or None."""
-        if head.fields is not self._fields or head.host != self._target_host or host != self._host:
-            self._block = request_block(head, self.hop, None if host is None else host.encode("latin-1"))
+        if (
+            head.fields is not self._fields
+            or head.host != self._target_host
+            or host != self._host
+            or protected is not self._protected
+        ):
+            fixed = None if host is None else host.encode("latin-1")
+            self._block = request_block(head, self.hop, fixed, protected)
             self._fields, self._target_host, self._host = head.fields, head.host, host
+            self._protected = protected
         return self._block

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from functools import lru_cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from proxy.core import idempotency
+from proxy.core import identity
 from proxy.core.http1.request import RequestHead
 from proxy.core.idempotency import Wanted
-from proxy.core.keys import Extractor, extractor
-from proxy.core.snapshot import BACKENDS, BackendName, Endpoint, KeySource, Snapshot
+from proxy.core.snapshot import BACKENDS, BackendName, Endpoint, Snapshot
 from proxy.store import Claims, open_claims
 
 if TYPE_CHECKING:
@@ -56,16 +55,21 @@ class Writes:
         backend: BackendName,
         token: str,
     ) -> Wanted:
-        """What to ask the store for. Raises Malformed if `keys`, the lines of the header, hold no key."""
+        """What to ask the store for. `keys` are the lines of the header.
+
+        Raises Malformed if they hold no key, or if it is ambiguous whose it is.
+        """
         settings = snapshot.idempotency
-        key = idempotency.parse_key(keys)
-        principal = idempotency.principal(_credential(head, settings.principal))
+        key = identity.parse_key(keys)
+        caller = identity.caller(head.fields, settings.principal)
         return Wanted(
-            id=idempotency.identity(principal, endpoint.method, endpoint.template, key),
-            principal=principal,
+            id=identity.identity(caller.principal, endpoint, key),
+            former_id=identity.identity(caller.former, endpoint, key) if caller.former else "",
+            principal=caller.principal,
             endpoint=endpoint.name,
             key=key,
-            fingerprint=idempotency.fingerprint(head.method, head.target, body),
+            fingerprint=identity.fingerprint(head, body, endpoint.sticky, caller),
+            first_fingerprint=identity.first_fingerprint(head, body),
             backend=backend,
             incarnation=self._incarnation,
             token=token,
@@ -89,16 +93,3 @@ class Writes:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._loop.call_exception_handler({"message": "a keyed write failed", "exception": error})
             failed()
-
-
-def _credential(head: RequestHead, source: KeySource | None) -> bytes | None:
-    """What tells principals apart; None: nothing was given."""
-    if source is None:
-        return head.get(b"authorization")
-    found = _extractor(source)
-    return None if found is None else found.key(head.fields, (), "")
-
-
-@lru_cache(maxsize=64)
-def _extractor(source: KeySource) -> Extractor | None:
-    return extractor(source, "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import sqlite3
@@ -82,14 +83,21 @@ def request(key: str = "k", body: bytes = b"pay", headers: str = "") -> bytes:
     return head.encode() + body
 
 
+@contextlib.contextmanager
+def closing(bench: Bench) -> Iterator[None]:
+    """Closes the store afterwards."""
+    try:
+        yield
+    finally:
+        writes = bench.edge.services.writes
+        asyncio.run_coroutine_threadsafe(writes.close(), bench.edge._loop).result(10)
+
+
 @pytest.fixture
 def bench(stage: Stage, tmp_path: Path) -> Iterator[Bench]:
     bench = Bench(stage, tmp_path)
-    yield bench
-    import asyncio
-
-    closing = asyncio.run_coroutine_threadsafe(bench.edge.services.writes.close(), bench.edge._loop)
-    closing.result(10)
+    with closing(bench):
+        yield bench
 
 
 def problem(response: Response) -> dict[str, Any]:

@@ -51,4 +51,4 @@ class BodyReader:
 
 def _may_pass(name: bytes) -> bool:
     """Stricter than for answers: backends believe what a proxy says of its clients."""
-    return not (b"_" in name or name.startswith(b"x-forwarded-") or name in _OURS)
+    return not (b"_" in name or name.startswith((b"if-", b"x-forwarded-")) or name in _OURS)
