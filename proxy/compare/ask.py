@@ -18,6 +18,7 @@ from proxy.compare import tracing
 from proxy.core.differences import Answer, Body
 from proxy.core.headers import Hop, request_block
 from proxy.core.http1.request import RequestHead
+from proxy.core.protected import ALWAYS
 from proxy.core.snapshot import Backend, Upstream
 
 LOCAL: Final = Hop(b"127.0.0.1", trusted=False)
@@ -66,6 +67,7 @@ async def ask(
     *,
     hop: Hop = LOCAL,
     extra: Sequence[tuple[bytes, bytes]] = (),
+    protected: frozenset[bytes] = ALWAYS,
     connections: Connections | None = None,
 ) -> Asked:
     """The backend's answer; a body of more than `keep` bytes is hashed and not kept. Raises Unanswered.
@@ -74,7 +76,7 @@ async def ask(
     address is tried only where no connection could be made. Without `connections` a new one is made.
     """
     host = None if backend.host is None else backend.host.encode("latin-1")
-    lines = request_block(head, hop, host).split(b"\r\n")
+    lines = request_block(head, hop, host, protected).split(b"\r\n")
     headers = [(name, value.strip()) for name, _, value in (line.partition(b":") for line in lines if line)]
     headers += [(b"x-request-id", request_id.encode("latin-1")), *extra]
     with tracing.shadow(head, backend.name, headers) as lines_out:

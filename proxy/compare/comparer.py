@@ -226,6 +226,7 @@ class Comparer:
                     wanted.body,
                     hop=wanted.hop,
                     extra=wanted.extra,
+                    protected=wanted.protected,
                     connections=self._connections,
                 )
         except TimeoutError:

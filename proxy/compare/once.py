@@ -45,8 +45,8 @@ async def compare_once(snapshot: Snapshot, head: RequestHead, today: date) -> Re
     given = head.get(b"x-request-id")
     request_id = given.decode("latin-1") if given else uuid.uuid4().hex
     results = await asyncio.gather(
-        ask(snapshot.legacy, head, request_id, settings.max_body),
-        ask(snapshot.async_, head, request_id, settings.max_body),
+        ask(snapshot.legacy, head, request_id, settings.max_body, protected=snapshot.protected),
+        ask(snapshot.async_, head, request_id, settings.max_body, protected=snapshot.protected),
         return_exceptions=True,
     )
     failures = [each for each in results if isinstance(each, BaseException)]

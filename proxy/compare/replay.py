@@ -228,7 +228,15 @@ class Replay:
     async def _ask(self, backend: Backend, planned: Planned) -> Asked:
         keep = planned.endpoint.compare.max_body
         request_id = uuid.uuid4().hex
-        return await ask(backend, planned.head, request_id, keep, planned.body, connections=self._connections)
+        return await ask(
+            backend,
+            planned.head,
+            request_id,
+            keep,
+            planned.body,
+            protected=self._snapshot.protected,
+            connections=self._connections,
+        )
 
     def _judge(self, endpoint: Endpoint, legacy: Asked, other: Asked) -> Judged:
         settings = endpoint.compare

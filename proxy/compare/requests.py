@@ -14,6 +14,7 @@ from proxy.core.differences import Answer, Body
 from proxy.core.headers import Hop
 from proxy.core.http1.grammar import FieldBlock
 from proxy.core.http1.request import RequestHead, parse_fields
+from proxy.core.protected import ALWAYS
 from proxy.core.snapshot import Endpoint, Snapshot
 from proxy.core.table import parameters
 from proxy.core.taps import Tap
@@ -33,6 +34,7 @@ class Wanted(NamedTuple):
     body: bytes
     hop: Hop
     extra: tuple[Line, ...] = (SHADOW,)
+    protected: frozenset[bytes] = ALWAYS
 
 
 def same(snapshot: Snapshot, tap: Tap) -> Wanted:
@@ -42,7 +44,7 @@ def same(snapshot: Snapshot, tap: Tap) -> Wanted:
     if tap.body:
         raw = _framed(raw, tap.body)
     head = RequestHead(tap.method, tap.target, tap.host, parse_fields(raw, tap.minor, snapshot.server.limits))
-    return Wanted(head, tap.body, Hop(tap.peer, tap.trusted))
+    return Wanted(head, tap.body, Hop(tap.peer, tap.trusted), protected=snapshot.protected)
 
 
 def dry_run(snapshot: Snapshot, tap: Tap, header: dict[str, str]) -> Wanted:
@@ -70,7 +72,8 @@ def read_back(snapshot: Snapshot, endpoint: Endpoint, shown: Endpoint, tap: Tap)
     conditions = [b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"range"]
     dropped = [snapshot.idempotency.header, b"x-shadow", b"expect", *about_body, *conditions]
     fields = parse_fields(_without(tap.fields, dropped), tap.minor, snapshot.server.limits)
-    return Wanted(RequestHead(shown.method, target, tap.host, fields), b"", Hop(tap.peer, tap.trusted))
+    head = RequestHead(shown.method, target, tap.host, fields)
+    return Wanted(head, b"", Hop(tap.peer, tap.trusted), protected=snapshot.protected)
 
 
 def answer_of(tap: Tap) -> Answer | None:

@@ -51,6 +51,8 @@ def validate(values: Values) -> tuple[Config | None, list[ConfigError]]:
 
 def _schema_finding(values: Values, error: Any) -> Finding:
     path: Path = tuple(error["loc"])
+    if path[-1:] == (0,) and path not in values.places and path[:-1] in values.places:
+        path = path[:-1]  # one value in the place of a list
     if error["type"] == "extra_forbidden":
         place = _place(values, path)
         return Finding(path, place.key, place.shown, f"unknown key{_nearest(path)}")

@@ -24,8 +24,11 @@ from proxy.core.identity import FINGERPRINT_VERSION
 from proxy.core.snapshot import Backend, BackendName
 
 State = Literal["claimed", "sent", "completed", "unknown", "released"]
-Note = Literal["", "too_large", "settled"]
-"""Why a completed record has no answer: it was too large, or an operator said that the write was done."""
+Note = Literal["", "too_large", "settled", "marker"]
+"""Why a completed record has no answer: it was too large, or an operator said that the write was done.
+
+Or that it is no record of a key at all, but keeps version 0.1 off one: see `marker`.
+"""
 
 TRANSITIONS: Final[dict[State, frozenset[State]]] = {
     "claimed": frozenset({"sent", "released"}),
@@ -244,6 +247,17 @@ def claim(wanted: Wanted) -> Record:
         expires_at=wanted.now + wanted.ttl,
         unsent=wanted.token,
     )
+
+
+def marker(wanted: Wanted) -> Record:
+    """What stands under `wanted.former_id` while the key itself is under `wanted.id`.
+
+    A worker of version 0.1 that gets the same request looks there, and takes it for a write that is still
+    running: it refuses the request, and never sends it. No attempt holds it, so its token is no attempt's.
+    """
+    token = f"marker-{wanted.token}"
+    first = wanted.first_fingerprint
+    return replace(claim(wanted), id=wanted.former_id, token=token, fingerprint=first, note="marker")
 
 
 def send(record: Record) -> Record:

@@ -78,7 +78,10 @@ class Claims(abc.ABC):
             raise
         except BaseException:
             # It may have been written all the same, or be written later: nothing was sent, so let it go.
-            self.owe(withdraw(send(first_use(wanted)), wanted.now))
+            unsent = withdraw(send(first_use(wanted)), wanted.now)
+            self.owe(unsent)
+            if wanted.former_id:
+                self.owe(replace(unsent, id=wanted.former_id))
             raise
         finally:
             self._busy.discard(wanted.token)

@@ -26,6 +26,8 @@ from proxy.core.idempotency import (
     State,
     Verdict,
     Wanted,
+    expired,
+    marker,
     resolve,
 )
 from proxy.store.claims import PAGE, Sent
@@ -43,6 +45,8 @@ PRUNE = 500  # rows per transaction, so that nobody waits long for it
 
 def claim(connection: sa.Connection, wanted: Wanted) -> Verdict:
     """Raises StoreUnavailable if the row never stays as it was read."""
+    if wanted.former_id and (known := _known_to_0_1(connection, wanted)) is not None:
+        return known
     fresh = resolve(None, wanted)
     assert isinstance(fresh, Proceed)
     statement, row = _first_use(connection.dialect), {**to_row(fresh.record), "ttl": wanted.ttl}
@@ -64,6 +68,32 @@ def find(connection: sa.Connection, id: str) -> tuple[Record, float] | None:
     """The row, and what the database's clock showed when it was read."""
     row = connection.execute(sa.select(claims, database_now().label("now")).where(claims.c.id == id)).first()
     return None if row is None else (to_record(row), row.now)
+
+
+def _known_to_0_1(connection: sa.Connection, wanted: Wanted) -> Verdict | None:
+    """What version 0.1 has under its own id for the key: that goes on there.
+
+    None: nothing; and as a marker stands there from now on, a worker of version 0.1 will not send it either.
+    """
+    mark = marker(wanted)
+    statement, row = _first_use(connection.dialect), {**to_row(mark), "ttl": wanted.ttl}
+    for _ in range(TRIES):
+        if statement.run(connection, row).scalar_one() == mark.token:
+            return None
+        found = find(connection, mark.id)
+        if found is None:
+            continue  # it was pruned meanwhile
+        record, now = found
+        wanted = dataclasses.replace(wanted, now=now)
+        if record.note == mark.note or expired(record, min(now, wanted.not_after)):
+            if replace(connection, record, marker(wanted)):  # for another TTL
+                return None
+            continue
+        verdict = resolve(record, wanted)
+        changed = None if isinstance(verdict, Replay) else verdict.record
+        if changed is None or replace(connection, record, changed):
+            return verdict
+    raise StoreUnavailable("others keep changing this claim")
 
 
 def replace(connection: sa.Connection, old: Record, new: Record) -> bool:
@@ -91,10 +121,8 @@ def confirm(connection: sa.Connection, record: Record) -> bool:
 
 def prune(connection: sa.Connection, not_after: float) -> int:
     """Deletes some of what has expired; returns how many. What is sent or unknown stays."""
-    expires_at = claims.c.expires_at
-    over = sa.and_(
-        expires_at < database_now(), expires_at < not_after, claims.c.state.in_(("completed", "released"))
-    )
+    passing = sa.or_(claims.c.state.in_(("completed", "released")), claims.c.note == "marker")
+    over = sa.and_(claims.c.expires_at < database_now(), claims.c.expires_at < not_after, passing)
     some = sa.select(claims.c.id).where(over).limit(PRUNE)
     # `over` again: PostgreSQL checks it anew on a row that was claimed while the deletion waited for it.
     return connection.execute(claims.delete().where(claims.c.id.in_(some), over)).rowcount

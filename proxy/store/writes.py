@@ -51,13 +51,19 @@ async def page(url: str, state: State | None = None, limit: int = 100) -> Page:
         columns = await connection.run_sync(_columns)
         if not columns:
             return Page([], 0)
-        query = sa.select(*columns).order_by(claims.c.updated_at.desc()).limit(limit)
+        query = (
+            sa.select(*columns)
+            .where(claims.c.note != "marker")
+            .order_by(claims.c.updated_at.desc())
+            .limit(limit)
+        )
         if state is not None:
             query = query.where(claims.c.state == state)
         records = [statements.to_record(row) for row in await connection.execute(query)]
         total = len(records) if len(records) < limit else None
         if total is None and state in OPEN:
-            count = sa.select(sa.func.count()).select_from(claims).where(claims.c.state == state)
+            count = sa.select(sa.func.count()).select_from(claims)
+            count = count.where(claims.c.state == state, claims.c.note != "marker")
             total = await connection.scalar(count)
         return Page(records, total)
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from proxy.core.headers import Hop, request_block, response_block
 from proxy.core.http1.request import RequestHead, parse_request
 from proxy.core.http1.response import parse_response
+from proxy.core.protected import ALWAYS
 from proxy.core.snapshot import Limits
 
 STRANGER = Hop(b"192.0.2.1", trusted=False)
@@ -71,6 +72,30 @@ def test_fields_named_by_connection_end_here_but_for_framing_and_host() -> None:
         "Connection: close, X-One ,content-length", "X-One: 1", "x-one: 2", "X-Two: 3", "Content-Length: 0"
     )
     assert passed(request) == ["Host: h", "X-Two: 3", "Content-Length: 0"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Authorization", "Cookie", "Idempotency-Key", "X-Request-Id", "Traceparent", "X-Api-Key", "If-Match",
+        "Content-Type", "Content-Encoding", "Cache-Control", "Range", "X-Mine",
+    ],
+)  # fmt: skip
+def test_fields_that_decide_are_not_named_away_by_connection(name: str) -> None:
+    request = head(f"{name}: 1", f"Connection: {name.upper()}, x-other", "X-Other: 2", f"{name}: 3")
+    names = ALWAYS | {b"x-mine"}
+    assert lines(request_block(request, STRANGER, None, names))[:3] == ["Host: h", f"{name}: 1", f"{name}: 3"]
+
+
+@pytest.mark.parametrize("name", ["X-Forwarded-Port", "Forwarded"])
+def test_what_a_trusted_proxy_says_of_its_client_is_not_named_away_either(name: str) -> None:
+    assert passed(head(f"{name}: x", f"Connection: {name}"), FRONT) == ["Host: h", f"{name}: x"]
+    assert passed(head(f"{name}: x", f"Connection: {name}")) == ["Host: h"]
+
+
+@pytest.mark.parametrize("name", ["TE", "Keep-Alive", "Proxy-Authorization", "Trailer", "X-Other"])
+def test_fields_of_one_connection_are_named_away_as_ever(name: str) -> None:
+    assert passed(head(f"{name}: x", f"Connection: {name}, idempotency-key")) == ["Host: h"]
 
 
 def test_what_is_written_for_a_stranger_and_for_a_trusted_proxy() -> None:

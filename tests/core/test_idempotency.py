@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from proxy.core import idempotency as idem
-from proxy.core.http1.grammar import Malformed
 from proxy.core.idempotency import Answer, Proceed, Record, Refuse, Replay, State, Wanted
 from proxy.core.snapshot import ASYNC, LEGACY, Backend, BackendName
 
@@ -73,48 +72,6 @@ def test_completed_is_final() -> None:
     assert idem.TRANSITIONS["completed"] == frozenset()
 
 
-@pytest.mark.parametrize("text", ["abc", '"abc"'])
-def test_a_quoted_and_a_bare_key_are_one(text: str) -> None:
-    assert idem.parse_key([text.encode()]) == "abc"
-
-
-def test_escapes_in_a_quoted_key_are_read() -> None:
-    assert idem.parse_key([rb'"a\"b\\c d"']) == 'a"b\\c d'
-
-
-@pytest.mark.parametrize("value", [b"", b'""', b'"a', b'"a"b', b'"a";p=1', b"\xff", b"x" * 256])
-def test_a_key_that_is_none_is_refused(value: bytes) -> None:
-    with pytest.raises(Malformed) as caught:
-        idem.parse_key([value])
-    assert caught.value.status == 400
-
-
-def test_two_keys_are_refused() -> None:
-    with pytest.raises(Malformed, match="more than once"):
-        idem.parse_key([b"a", b"a"])
-
-
-def test_a_key_is_the_same_after_a_parameter_was_renamed() -> None:
-    assert idem.identity("p", "POST", "/a/{x}/b", "k") == idem.identity("p", "POST", "/a/{y}/b", "k")
-
-
-@pytest.mark.parametrize(
-    "other", [("q", "POST", "/a", "k"), ("p", "PUT", "/a", "k"), ("p", "POST", "/b", "k")]
-)
-def test_a_key_belongs_to_principal_method_and_endpoint(other: tuple[str, str, str, str]) -> None:
-    assert idem.identity("p", "POST", "/a", "k") != idem.identity(*other)
-
-
-def test_fingerprints_do_not_run_together() -> None:
-    assert idem.fingerprint("POST", b"/a", b"b") != idem.fingerprint("POST", b"/ab", b"")
-
-
-def test_the_principal_is_a_hash_and_nobody_is_anonymous() -> None:
-    assert idem.principal(None) == idem.ANONYMOUS
-    assert "secret" not in idem.principal(b"Bearer secret")
-    assert idem.principal(b"a") != idem.principal(b"b")
-
-
 def test_a_first_use_goes_where_the_weight_says() -> None:
     verdict = idem.resolve(None, wanted(backend=ASYNC))
     assert verdict == Proceed(idem.send(idem.claim(wanted(backend=ASYNC))), existing=False)
@@ -132,6 +89,35 @@ def test_another_body_is_refused_in_every_state(state: State) -> None:
     verdict = idem.resolve(record(state), wanted(body="other"))
     assert isinstance(verdict, Refuse)
     assert (verdict.status, verdict.kind) == (422, "idempotency_mismatch")
+
+
+@pytest.mark.parametrize("version", [None, 2])
+def test_a_record_of_version_0_1_is_judged_by_its_own_fingerprint(version: int | None) -> None:
+    """Version 0.1 knows no versions: in a row that it takes over it leaves the one of the row before."""
+    known = replace(record("completed", answer=ANSWER), fingerprint="f1", fingerprint_version=version)
+    now = replace(wanted(body="f2"), first_fingerprint="f1")
+    assert idem.resolve(known, now) == Replay(LEGACY, ANSWER)
+    assert isinstance(idem.resolve(known, replace(now, first_fingerprint="g1")), Refuse)
+
+
+def test_a_record_of_today_does_not_answer_to_the_fingerprint_of_version_0_1() -> None:
+    known = replace(record("completed", answer=ANSWER), fingerprint="f2", fingerprint_version=2)
+    other = replace(wanted(body="g2"), first_fingerprint="f1")
+    assert isinstance(idem.resolve(known, other), Refuse)
+
+
+def test_what_is_sent_again_gets_the_fingerprint_of_today() -> None:
+    known = replace(record("released"), fingerprint="f1", fingerprint_version=None)
+    verdict = idem.resolve(known, replace(wanted(body="f2"), first_fingerprint="f1"))
+    assert isinstance(verdict, Proceed)
+    assert (verdict.record.fingerprint, verdict.record.fingerprint_version) == ("f2", 2)
+
+
+def test_a_marker_is_in_nobodys_hands_and_refused_as_running() -> None:
+    asked = replace(wanted(), former_id="old", first_fingerprint="f1")
+    marker = idem.marker(asked)
+    assert (marker.id, marker.state, marker.note, marker.fingerprint) == ("old", "claimed", "marker", "f1")
+    assert marker.token != asked.token
 
 
 def test_a_completed_one_is_replayed() -> None:

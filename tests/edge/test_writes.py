@@ -9,7 +9,8 @@ import pytest
 
 from proxy.core.http1.grammar import Malformed
 from proxy.core.http1.request import RequestHead
-from proxy.core.idempotency import ANONYMOUS, Wanted
+from proxy.core.idempotency import Wanted
+from proxy.core.identity import ANONYMOUS
 from proxy.edge.writes import Writes
 from tests.edge.harness import snapshot
 
