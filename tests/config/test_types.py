@@ -57,7 +57,7 @@ REFUSED = [
     ("sticky: {key: ['header:a b']}", "header:a b names no valid header"),
     ("sticky: {salt: " + "x" * 65 + "}", "is longer than 64 bytes"),
     ("idempotency: {principal: bearer}", "bearer is not credential, jwt:CLAIM, header:NAME or cookie:NAME"),
-    ("idempotency: {principal: cookie:}", "cookie: is not credential"),
+    ("idempotency: {principal: 'cookie:'}", "cookie: is not credential"),
     ("idempotency: {principal: 'header:a b'}", "header:a b is not credential"),
     ("idempotency: {principal: client-ip}", "client-ip is no principal: an address may change between two"),
     ("idempotency: {principal: [credential, client-ip]}", "client-ip is no principal"),
