@@ -221,7 +221,7 @@ async def test_a_row_that_the_old_one_took_over_is_judged_by_its_fingerprint(url
 
 
 async def test_a_marker_is_not_listed_and_goes_when_it_expires(url: str) -> None:
-    async with opened(url) as claims:
+    async with opened(url, "new") as claims:
         now = time.time()
         assert isinstance(await claims.claim(asked("k", {"authorization": UNUSUAL}, now)), Proceed)
         (shown,) = await listing(url)
