@@ -24,12 +24,12 @@ from proxy.core import idempotency as idem
 from proxy.core.http1.request import RequestHead
 from proxy.core.idempotency import Proceed, Record, Replay, Wanted
 from proxy.edge.writes import Writes
-from proxy.store import Claims, StoreUnavailable, claims_file, is_sqlite, statements
+from proxy.store import Claims, StoreUnavailable, claims_file, is_sqlite
 from proxy.store.engines import async_engine
 from proxy.store.writes import listing
 from tests.edge.harness import snapshot
 from tests.store.test_claims import ANSWER, opened
-from tests.store.test_migrations import make_0_1
+from tests.store.test_migrations import execute, make_0_1
 
 pytestmark = pytest.mark.anyio
 
@@ -73,9 +73,9 @@ class Old:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def claim(self, key: str, fields: dict[str, str], at: float | None = None) -> tuple[str, str]:
+    async def claim(self, key: str, fields: dict[str, str]) -> tuple[str, str]:
         """What becomes of the request, "send" or another word; and id and token of the claim."""
-        now = time.time() if at is None else at
+        now = time.time()
         given = fields.get("authorization")
         who = "anonymous" if given is None else digest(b"principal", given.encode())
         row: dict[str, Any] = {
@@ -130,12 +130,11 @@ async def both(url: str) -> AsyncIterator[tuple[Old, Claims]]:
         await engine.dispose()
 
 
-def asked(key: str, fields: dict[str, str], at: float | None = None) -> Wanted:
+def asked(key: str, fields: dict[str, str]) -> Wanted:
     writes = Writes(asyncio.get_running_loop(), SNAPSHOT.server.state, "new", ownership_off=False)
     head = RequestHead.of("POST", "/x", fields)
     token, endpoint = f"new-{next(_tokens)}", SNAPSHOT.endpoints[0]
-    wanted = writes.wanted(SNAPSHOT, endpoint, head, b"body", [key.encode()], "legacy", token)
-    return wanted if at is None else replace(wanted, now=at)
+    return writes.wanted(SNAPSHOT, endpoint, head, b"body", [key.encode()], "legacy", token)
 
 
 async def end(claims: Claims, record: Record, state: str) -> None:
@@ -143,7 +142,7 @@ async def end(claims: Claims, record: Record, state: str) -> None:
     changed = {
         "completed": lambda: idem.complete(record, ANSWER, now),
         "unknown": lambda: idem.lose(record, now),
-        "released": lambda: idem.release(record, now),
+        "released": lambda: idem.withdraw(record, now),
     }[state]()
     assert await claims.change(changed)
 
@@ -151,7 +150,7 @@ async def end(claims: Claims, record: Record, state: str) -> None:
 @pytest.fixture
 def _lives(monkeypatch: pytest.MonkeyPatch) -> None:
     """The old worker holds no lock on a file: with SQLite it would be taken for dead."""
-    monkeypatch.setattr("proxy.store.sqlite._Life._is_dead", lambda *_: False)
+    monkeypatch.setattr("proxy.store.life._is_dead", lambda _: False)
 
 
 @pytest.mark.usefixtures("_lives")
@@ -209,11 +208,11 @@ async def test_an_answer_that_the_old_one_stored_is_given_to_its_caller(
 @pytest.mark.usefixtures("_lives")
 async def test_a_row_that_the_old_one_took_over_is_judged_by_its_fingerprint(url: str) -> None:
     """It leaves `fingerprint_version` as it finds it."""
-    past = time.time() - 2 * TTL
     async with both(url) as (old, new):
-        found = await new.claim(asked("k", {}, past))
+        found = await new.claim(asked("k", {}))
         assert isinstance(found, Proceed)
-        await new.change(idem.complete(found.record, None, past))
+        await end(new, found.record, "completed")
+        await expire(url)
         verdict, claim = await old.claim("k", {})
         assert verdict == "send"
         await old.end(claim, "released")
@@ -222,21 +221,30 @@ async def test_a_row_that_the_old_one_took_over_is_judged_by_its_fingerprint(url
 
 async def test_a_marker_is_not_listed_and_goes_when_it_expires(url: str) -> None:
     async with opened(url, "new") as claims:
-        now = time.time()
-        assert isinstance(await claims.claim(asked("k", {"authorization": UNUSUAL}, now)), Proceed)
+        assert isinstance(await claims.claim(asked("k", {"authorization": UNUSUAL})), Proceed)
         (shown,) = await listing(url)
         assert (shown.state, shown.note) == ("sent", "")
-        assert await pruned(url, now + TTL - 1) == 0
-        assert await pruned(url, now + TTL + 1) == 1
+        assert await claims._prune() == 0
+        await expire(url)
+        assert await claims._prune() == 1
+        (left,) = await execute(url, "SELECT note FROM claims")
+        assert left.note == ""
 
 
-async def pruned(url: str, now: float) -> int:
-    engine = async_engine(url, claims_file(url) if is_sqlite(url) else None)
-    try:
-        async with engine.begin() as connection:
-            return await connection.run_sync(statements.prune, now)
-    finally:
-        await engine.dispose()
+@pytest.mark.usefixtures("_lives")
+async def test_a_marker_lives_as_long_as_its_key_is_asked_for(url: str) -> None:
+    async with both(url) as (old, new):
+        for state in ("released", "completed"):
+            found = await new.claim(asked("k", {"authorization": UNUSUAL}))
+            assert isinstance(found, Proceed)
+            await end(new, found.record, state)
+            if state == "released":
+                await expire(url)
+        assert (await old.claim("k", {"authorization": UNUSUAL}))[0] == "refuse"
+
+
+async def expire(url: str) -> None:
+    await execute(url, "UPDATE claims SET expires_at = :past", past=time.time() - 60)
 
 
 @pytest.mark.usefixtures("_lives")
@@ -270,6 +278,6 @@ async def test_letting_go_leaves_the_marker(url: str) -> None:
         await end(new, found.record, "completed")
         again = asked("k", fields)
         assert isinstance(await new.claim(again), Replay)
-        unsent = idem.release(idem.send(idem.claim(again)), time.time())
+        unsent = idem.withdraw(idem.send(idem.claim(again)), time.time())
         assert not await new.change(replace(unsent, id=again.former_id))
         assert (await old.claim("k", fields))[0] == "refuse"
