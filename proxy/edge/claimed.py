@@ -16,6 +16,7 @@ from proxy.core.decide import Decision
 from proxy.core.http1.request import RequestHead
 from proxy.core.idempotency import Record
 from proxy.core.snapshot import BackendName, Endpoint, Snapshot
+from proxy.edge.attempts import IDLE, WAITING
 from proxy.edge.exchange import RETRY_AFTER, Exchange
 from proxy.store import StoreUnavailable
 from proxy.store.claims import OLD
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from proxy.edge.services import Services
     from proxy.edge.upstream import UpstreamConnection
     from proxy.edge.writes import Writes
+
+LATE = 3.0  # seconds that a confirmation holds, from the question on. Not Final: tests shorten it
+CONFIRMATIONS: Final = 3
 
 _OUTCOMES: Final = frozenset({"completed", "too_large", "released", "unknown", "unavailable", "unstored"})
 
@@ -80,15 +84,13 @@ class ClaimedExchange(Exchange):
         if record is None or elapsed() - self._asked <= OLD:
             super().on_connection(connection)
         else:
-            self.upstream = connection  # nothing is sent on it yet
+            self.upstream = connection  # nothing is sent on it yet, and no other one is wanted
+            self._state = IDLE
             self._writes.spawn(self._confirm(record, connection), self._on_fault)
 
     async def _confirm(self, record: Record, connection: UpstreamConnection) -> None:
         """This worker may have been stopped, and others have the key: not a byte before that is clear."""
-        asked = elapsed()
-        held: bool | None = None
-        with suppress(StoreUnavailable):
-            held = await self._writes.claims().confirm(record)
+        asked, held = await self._ask_whether_held(record)
         if self.upstream is not connection:
             return  # a fault of our own has ended this meanwhile
         if held:
@@ -98,9 +100,21 @@ class ClaimedExchange(Exchange):
             self._drop_upstream()
             self._on_claim_lost(record, known=held is not None)
 
+    async def _ask_whether_held(self, record: Record) -> tuple[float, bool | None]:
+        """When the store was asked, and what it says; None: no answer that still holds when it is here."""
+        for _ in range(CONFIRMATIONS):
+            asked = elapsed()
+            held: bool | None = None
+            with suppress(StoreUnavailable):
+                held = await self._writes.claims().confirm(record)
+            if not held or elapsed() - asked <= LATE:
+                return asked, held
+        return asked, None  # this process is stopped again and again
+
     def _send_confirmed(self, connection: UpstreamConnection) -> None:
         """On `connection`, unless that has ended meanwhile."""
         if not connection.closed and connection.is_quiet():
+            self._state = WAITING
             super().on_connection(connection)
             return
         self._drop_upstream()

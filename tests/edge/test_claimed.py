@@ -7,8 +7,9 @@ import sqlite3
 
 import pytest
 
+from proxy.core.idempotency import Record
 from proxy.edge import claimed
-from proxy.store import claims_file
+from proxy.store import Claims, claims_file
 from tests.edge.harness import Response, Wire, answering, eventually
 from tests.edge.test_keyed import CREATED, Bench, bench
 
@@ -107,6 +108,31 @@ def test_a_connection_that_closed_while_the_claim_was_confirmed_is_replaced(
     monkeypatch.setattr(claimed.ClaimedExchange, "_confirm", closing)
     assert bench.post().status == 201
     assert len(bench.legacy.requests) == 1
+
+
+@pytest.mark.interpreted
+@pytest.mark.parametrize(("late", "status", "asked"), [(1, 201, 2), (3, 503, 3)])
+def test_a_confirmation_that_came_while_the_worker_stood_still_is_asked_for_again(
+    bench: Bench, old: None, monkeypatch: pytest.MonkeyPatch, late: int, status: int, asked: int
+) -> None:
+    """The clock makes a leap behind each of the first `late` questions."""
+    bench.start()
+    questions: list[float] = []
+    leaps = 0.0
+    elapsed, confirm = claimed.elapsed, Claims.confirm
+
+    async def confirming(self: Claims, record: Record) -> bool:
+        nonlocal leaps
+        questions.append(elapsed())
+        held = await confirm(self, record)
+        leaps += 60.0 if len(questions) <= late else 0.0
+        return held
+
+    monkeypatch.setattr(claimed, "elapsed", lambda: elapsed() + leaps)
+    monkeypatch.setattr(Claims, "confirm", confirming)
+    assert bench.post().status == status
+    assert len(questions) == asked
+    assert len(bench.legacy.requests) == (status == 201)
 
 
 def test_a_young_claim_is_not_confirmed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
