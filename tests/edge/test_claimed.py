@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import threading
 
 import pytest
 
@@ -11,7 +12,7 @@ from proxy.core.idempotency import Record
 from proxy.edge import claimed
 from proxy.store import Claims, claims_file
 from tests.edge.harness import Response, Wire, answering, eventually
-from tests.edge.test_keyed import CREATED, Bench, bench
+from tests.edge.test_keyed import CREATED, Bench, bench, request
 
 __all__ = ["bench"]
 
@@ -146,14 +147,26 @@ def test_a_young_claim_is_not_confirmed(bench: Bench, monkeypatch: pytest.Monkey
 
 
 def test_what_is_under_way_is_named_to_the_store(bench: Bench) -> None:
+    gate = threading.Event()
+
     def waiting(wire: Wire, number: int) -> None:
         wire.request()
-        wire.reset()
+        gate.wait(5)
+        wire.send(CREATED)
 
     bench.start(waiting)
-    assert bench.post().status == 502
-    writes = bench.edge.services.writes
-    assert bench.edge.call(lambda: writes.claims().held is not None and not writes._tokens())
+    client = bench.edge.connect()
+    client.send(request())
+    eventually(lambda: bench.legacy.requests)
+    claims = bench.edge.services.writes.claims()
+
+    def held() -> set[str]:
+        assert claims.held is not None
+        return set(claims.held())
+
+    assert bench.edge.call(held) == {bench.claim()["token"]}
+    gate.set()
+    eventually(lambda: not bench.edge.call(held))
 
 
 # an earlier attempt at the owner
