@@ -1,0 +1,108 @@
+"""What must hold, whatever happens in whatever order.
+
+1. No key, and no write without one, is sent twice, unless the rules allow it: nothing of it was sent before, the
+   backend answered that it did not execute it, or the key's owner dedupes keys itself.
+2. What a client's connection receives are the answers to its requests: one for each, in order, each its own.
+
+Every request carries a nonce, which the backend puts into each part of its answer. The proxy's own answers carry
+it too, as the origin that they allow. Nothing here looks into the proxy: only bytes on wires count.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from tests.edge.model.wire import Message
+
+NOT_EXECUTED: Final = frozenset({401, 403, 429})
+
+
+@dataclass
+class Request:
+    """One request of a client, and what became of it at the backends."""
+
+    nonce: str
+    method: str
+    key: str = ""
+    sent_to: str = ""  # the backend
+    status: int = 0  # of the backend's whole answer
+
+    @property
+    def is_write(self) -> bool:
+        return self.method != "GET"
+
+
+class Invariants:
+    """Told of every request and answer on every wire; collects what is wrong."""
+
+    def __init__(self, idempotent: bool) -> None:
+        self.violations: list[str] = []
+        self.requests: dict[str, Request] = {}
+        self._by_key: dict[str, list[Request]] = {}
+        self._idempotent = idempotent  # both backends dedupe keys
+
+    def asked(self, request: Request) -> None:
+        self.requests[request.nonce] = request
+
+    # 1
+
+    def sent(self, nonce: str, backend: str) -> None:
+        """The first byte of a request has gone to a backend."""
+        request = self.requests.get(nonce)
+        if request is None:
+            self.violations.append(f"sent: {nonce} was never asked for")
+            return
+        if not request.is_write:
+            return
+        if request.sent_to:
+            self.violations.append(f"sent twice: write {nonce} to {request.sent_to}, then to {backend}")
+        request.sent_to = backend
+        if request.key:
+            self._key_sent(request, backend)
+
+    def _key_sent(self, request: Request, backend: str) -> None:
+        earlier = self._by_key.setdefault(request.key, [])
+        for other in earlier:
+            deduped = self._idempotent and other.sent_to == backend
+            if other.status not in NOT_EXECUTED and not deduped:
+                self.violations.append(
+                    f"sent twice: key {request.key}, as {other.nonce} to {other.sent_to} "
+                    f"(answered {other.status}), then as {request.nonce} to {backend}"
+                )
+        earlier.append(request)
+
+    def executed(self, nonce: str, status: int) -> None:
+        """A backend's whole answer has left it."""
+        if nonce in self.requests:
+            self.requests[nonce].status = status
+
+    # 2
+
+    def answer(self, asked: list[Request], message: Message, who: str) -> None:
+        """A head of an answer, or all of it, has reached client `who`, which still waits for `asked`."""
+        if not asked:
+            self.violations.append(f"foreign answer: {who} asked for nothing and got {_shown(message)}")
+            return
+        request = asked[0]
+        replayed = b"idempotent-replayed" in message.fields
+        own = b"x-proxy-error" in message.fields
+        nonce = message.text(b"access-control-allow-origin" if own else b"x-nonce")
+        if own and not nonce:
+            return  # the head could not be read, or not yet
+        if nonce != request.nonce and not (replayed and self._same_key(nonce, request)):
+            self.violations.append(
+                f"foreign answer: {who} asked for {request.nonce} and got {_shown(message)}"
+            )
+        if not own and message.body != nonce.encode() * (len(message.body) // max(1, len(nonce))):
+            if message.done:
+                self.violations.append(f"mixed answer: {who} got {message.body!r} for {nonce}")
+
+    def _same_key(self, nonce: str, request: Request) -> bool:
+        other = self.requests.get(nonce)
+        return other is not None and bool(request.key) and other.key == request.key
+
+
+def _shown(message: Message) -> str:
+    nonce = message.text(b"x-nonce") or message.text(b"access-control-allow-origin")
+    return f"{message.status} of {nonce or 'nobody'} {message.text(b'x-proxy-error')}".rstrip()

@@ -1,0 +1,92 @@
+"""Claims in memory, by the pure rules. When a call is answered, and how, is the machine's choice.
+
+A call is carried out when it is answered, or earlier, or when nobody waits for it any more, or never: all of
+that happens to a statement on its way to a database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from proxy.core.idempotency import TRANSITIONS, Proceed, Record, Verdict, Wanted, resolve
+from proxy.store.claims import Claims
+from proxy.store.places import StoreUnavailable
+
+
+class Call:
+    """One call that waits for its answer. `abandoned`: its caller has lost patience."""
+
+    def __init__(self, future: asyncio.Future[Any], work: Callable[[], Any]) -> None:
+        self.future = future
+        self.abandoned = False
+        self._work = work
+        self._result: Any = None
+        self._done = False
+
+    def carry_out(self) -> None:
+        if not self._done:
+            self._done = True
+            self._result = self._work()
+
+    def answer(self) -> None:
+        self.carry_out()
+        if not self.future.done():
+            self.future.set_result(self._result)
+
+    def fail(self) -> None:
+        if not self.future.done():
+            self.future.set_exception(StoreUnavailable("the machine says so"))
+
+
+class FakeClaims(Claims):
+    """The real bounds and debts of `Claims`; what is asked of the store waits in `calls`."""
+
+    def __init__(self) -> None:
+        super().__init__("this worker")
+        self.rows: dict[str, Record] = {}
+        self.calls: list[Call] = []
+
+    async def _claim(self, wanted: Wanted) -> Verdict:
+        verdict: Verdict = await self._ask(lambda: self._claim_now(wanted))
+        return verdict
+
+    async def _change(self, record: Record) -> bool:
+        changed: bool = await self._ask(lambda: self._change_now(record))
+        return changed
+
+    async def _keep_alive(self) -> int:
+        return 0
+
+    async def _prune(self) -> int:
+        return 0
+
+    async def _close(self) -> None:
+        """Nothing is open."""
+
+    async def _ask(self, work: Callable[[], Any]) -> Any:
+        call = Call(asyncio.get_running_loop().create_future(), work)
+        self.calls.append(call)
+        try:
+            return await call.future
+        except asyncio.CancelledError:
+            call.abandoned = True  # it may reach the store all the same
+            raise
+
+    def _claim_now(self, wanted: Wanted) -> Verdict:
+        verdict = resolve(self.rows.get(wanted.id), wanted)
+        if isinstance(verdict, Proceed):
+            self.rows[wanted.id] = verdict.record
+        return verdict
+
+    def _change_now(self, record: Record) -> bool:
+        """As proxy.store.statements.change."""
+        row = self.rows.get(record.id)
+        if row is None or row.token != record.token or record.state not in TRANSITIONS[row.state]:
+            return False
+        state = "unknown" if record.state == "released" and row.doubtful else record.state
+        owner = record.owner if record.state == "sent" else row.owner
+        self.rows[record.id] = replace(record, state=state, owner=owner, doubtful=row.doubtful)
+        return True

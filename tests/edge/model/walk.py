@@ -1,0 +1,157 @@
+"""Random walks through worlds: many thousand events per second, and the shortest way to what they find.
+
+Each world has a temper of its own: some kinds of events happen often in it, some seldom, some never. What is
+rare in the average world is then common in one of them.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+from unittest.mock import patch
+
+from proxy.edge.upstream import UpstreamConnection
+from tests.edge.model.events import BY_NAME, EVENTS, Event
+from tests.edge.model.settings import Settings
+from tests.edge.model.world import World, is_quiet
+
+LENGTH: Final = 60  # events of one world
+TEMPERS: Final = (0.0, 0.3, 1.0, 1.0, 3.0)
+
+Step = tuple[str, tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class Beginning:
+    settings: Settings
+    backwards: bool
+    eager: bool
+    complete: bool  # whether everything has to come to an end after the last event
+
+
+@dataclass
+class Found:
+    """What is wrong, and the events that lead there."""
+
+    wrong: str
+    beginning: Beginning
+    steps: list[Step]
+    after: int = 0  # events in all worlds until then
+
+    @property
+    def kind(self) -> str:
+        return self.wrong.split(":", 1)[0]
+
+    def __str__(self) -> str:
+        lines = [f"  {name}{arguments}" for name, arguments in self.steps]
+        return "\n".join([self.wrong, f"  in {self.beginning}", *lines])
+
+
+@dataclass
+class Walk:
+    seed: int
+    ignore: frozenset[str] = frozenset()  # kinds
+    count: int = 0
+    happened: dict[str, int] = field(default_factory=dict)
+
+    def go(self, steps: int) -> Found | None:
+        """Until something is wrong, or `steps` events have happened."""
+        chance = random.Random(self.seed)
+        with prepared():
+            while self.count < steps:
+                found = self._world(chance)
+                if found is not None:
+                    found.after = self.count
+                    return found
+        return None
+
+    def _world(self, chance: random.Random) -> Found | None:
+        beginning = Beginning(
+            Settings(
+                connections=chance.choice((1, 2, 4)),
+                idempotent=chance.random() < 0.3,
+                health=chance.random() < 0.2,
+                weight=chance.choice((0, 100)),
+            ),
+            backwards=chance.random() < 0.3,
+            eager=chance.random() < 0.6,
+            complete=True,
+        )
+        tempers = [event.weight * chance.choice(TEMPERS) for event in EVENTS]
+        steps: list[Step] = []
+        wrong = play(beginning, self._choose(chance, tempers, steps))
+        found = None if wrong is None else Found(wrong, beginning, steps)
+        return None if found is None or found.kind in self.ignore else found
+
+    def _choose(self, chance: random.Random, tempers: list[float], steps: list[Step]) -> Any:
+        def choose(world: World) -> Step | None:
+            if len(steps) == LENGTH:
+                return None
+            event: Event
+            for event in chance.choices(EVENTS, tempers, k=20):
+                if event.possible(world):
+                    break
+            else:
+                return None
+            step = (event.name, tuple([chance.choice(choices) for choices in event.choices]))
+            steps.append(step)
+            self.count += 1
+            self.happened[event.name] = self.happened.get(event.name, 0) + 1
+            return step
+
+        return choose
+
+
+@contextmanager
+def prepared() -> Iterator[None]:
+    with patch.object(UpstreamConnection, "is_quiet", is_quiet):
+        yield
+
+
+def play(beginning: Beginning, choose: Any) -> str | None:
+    """One world, from its beginning to its end; what is wrong with it, if anything."""
+    random.seed(0)  # of the pools' own choices
+    world = World(beginning.settings, beginning.backwards, beginning.eager)
+    try:
+        while (step := choose(world)) is not None:
+            world.happen(BY_NAME[step[0]].happen, step[1])
+        if beginning.complete:
+            world.settle()
+    except AssertionError as error:
+        return str(error)
+    except Exception as error:  # the proxy's own, out of one of its callbacks
+        return f"raised: {type(error).__name__}: {error}"
+    finally:
+        world.close()
+    return None
+
+
+def again(beginning: Beginning, steps: list[Step]) -> str | None:
+    """The same events once more; those that are not possible do not happen."""
+    left = iter(steps)
+
+    def choose(world: World) -> Step | None:
+        return next((step for step in left if BY_NAME[step[0]].possible(world)), None)
+
+    return play(beginning, choose)
+
+
+def shortest(found: Found) -> Found:
+    """Leaves out whatever can be left out."""
+    with prepared():
+        best = found
+        size = max(1, len(best.steps) // 2)
+        while size:
+            start = 0
+            while start < len(best.steps):
+                steps = best.steps[:start] + best.steps[start + size :]
+                wrong = again(best.beginning, steps)
+                if wrong is not None and wrong.split(":", 1)[0] == found.kind:
+                    best = Found(wrong, best.beginning, steps, found.after)
+                else:
+                    start += size
+            size //= 2
+    return best

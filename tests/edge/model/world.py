@@ -1,0 +1,240 @@
+"""One worker and everything around it: each event that can happen is a method here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any, Literal, cast
+
+from proxy.core.snapshot import BackendName
+from proxy.edge.deadlines import Timed
+from proxy.edge.downstream import ClientConnection
+from proxy.edge.pool import Pool
+from proxy.edge.services import Services
+from proxy.edge.upstream import UpstreamConnection
+from proxy.edge.worker import _close_idle
+from tests.edge.model.backends import Shape, Upstream
+from tests.edge.model.clients import Client
+from tests.edge.model.invariants import Invariants, Request
+from tests.edge.model.loop import Dial, FakeLoop, Running
+from tests.edge.model.settings import Settings, snapshot
+from tests.edge.model.store import Call, FakeClaims
+
+CLIENTS = 3
+PIPELINED = 3
+KEYS = 4  # that are tried again: the last ones
+ROUNDS = 120  # until everything must have come to an end
+
+
+class Ordered(set[Timed]):
+    """A sweeper's items in the order in which they came, or the other way round: a set knows none."""
+
+    def __init__(self, backwards: bool) -> None:
+        super().__init__()
+        self._order: dict[Timed, None] = {}
+        self._backwards = backwards
+
+    def add(self, item: Timed) -> None:
+        super().add(item)
+        self._order[item] = None
+
+    def discard(self, item: Timed) -> None:
+        super().discard(item)
+        self._order.pop(item, None)
+
+    def remove(self, item: Timed) -> None:
+        super().remove(item)
+        del self._order[item]
+
+    def __iter__(self) -> Iterator[Timed]:
+        return reversed(self._order) if self._backwards else iter(self._order)
+
+
+class World:
+    """In an eager one the loop runs after each event; else it runs when that is the event."""
+
+    def __init__(self, settings: Settings, backwards: bool, eager: bool) -> None:
+        self.settings = settings
+        self.eager = eager
+        self.loop = FakeLoop()
+        self.running = Running(self.loop)
+        self.invariants = Invariants(settings.idempotent)
+        self.clients: list[Client | None] = [None] * CLIENTS
+        self.upstreams: list[Upstream] = []
+        self._keys: list[tuple[str, str]] = []  # method, key
+        self._number = 0
+        with self.running:
+            self.services = Services(self.loop, snapshot(settings), "this worker")
+            self.services.upstreams.items = Ordered(backwards)
+            self.services.clients.items = Ordered(backwards)
+            self.store = FakeClaims()
+            self.services.writes._claims = self.store
+            self.loop.run()
+        self._pools = list(self.services.pools.values())
+
+    def happen(self, event: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+        """One event; then nothing may be wrong."""
+        with self.running:
+            event(self, *arguments)
+            if self.eager:
+                self.loop.run()
+        self.check()
+
+    # what could happen now
+
+    @property
+    def connected(self) -> list[Client]:
+        return [client for client in self.clients if client is not None and not client.lost]
+
+    @property
+    def busy(self) -> list[Upstream]:
+        """Backends' connections with a request that is not answered whole."""
+        return [upstream for upstream in self.upstreams if upstream.busy]
+
+    @property
+    def open(self) -> list[Upstream]:
+        return [upstream for upstream in self.upstreams if not upstream.closing]
+
+    @property
+    def dials(self) -> list[Dial]:
+        return [dial for dial in self.loop.dials if not dial.future.done()]
+
+    @property
+    def calls(self) -> list[Call]:
+        return self.store.calls
+
+    # clients
+
+    def client_asks(self, slot: int, method: Literal["GET", "POST", "PUT"], key: int, cut: bool) -> None:
+        """`key`: 0 none, 1 a new one, above that one of those used before."""
+        client = self.clients[slot]
+        if client is None or not client.is_open:
+            client = self._connected(slot)
+        elif len(client.asked) >= PIPELINED:
+            client.go_on()
+            return
+        self._number += 1
+        request = Request(f"n{self._number}", method)
+        used = [name for of, name in self._keys if of == method][-KEYS:]
+        if key > 1 and used:
+            request.key = used[-1 - (key - 2) % len(used)]
+        elif key and method != "GET":
+            request.key = f"k{self._number}"
+            self._keys.append((method, request.key))
+        client.ask(request, cut)
+
+    def _connected(self, slot: int) -> Client:
+        self._number += 1
+        client = self.clients[slot] = Client(self.loop, self.invariants, f"client {self._number}")
+        client.protocol = ClientConnection(self.services, "127.0.0.1")
+        client.protocol.connection_made(client)
+        return client
+
+    # backends
+
+    def dial_succeeds(self, dial: Dial) -> None:
+        upstream = dial.transport = Upstream(self.loop, self.invariants, dial.port)
+        upstream.protocol = dial.factory()
+        upstream.protocol.connection_made(upstream)
+        self.upstreams = [*self.open, upstream]
+        dial.future.set_result(None)
+
+    def dial_fails(self, dial: Dial) -> None:
+        dial.future.set_exception(ConnectionRefusedError())
+
+    def upstream_answers(self, upstream: Upstream, status: int, shape: Shape) -> None:
+        if upstream.pieces:
+            upstream.go_on()
+        else:
+            upstream.answer(status, shape)
+
+    # the store
+
+    def store_carries_out(self, call: Call) -> None:
+        """The answer is still under way."""
+        call.carry_out()
+
+    def store_answers(self, call: Call) -> None:
+        self.calls.remove(call)
+        call.answer()
+
+    def store_fails(self, call: Call) -> None:
+        self.calls.remove(call)
+        call.fail()
+
+    # the worker
+
+    def reload(self, weight: int, pool_idle: int) -> None:
+        """Another `pool_idle` makes new pools and retires the ones in use."""
+        self.settings = replace(self.settings, weight=weight, pool_idle=pool_idle)
+        self.services.apply(snapshot(self.settings))
+        self._pools += [pool for pool in self.services.pools.values() if pool not in self._pools]
+
+    def drain(self, patient: bool) -> None:
+        """As Worker.drain."""
+        self.services.draining = True
+        self.services.patient = patient
+        if not patient:
+            _close_idle(self.services)
+
+    # the end
+
+    def check(self) -> None:
+        assert not self.invariants.violations, "\n".join(self.invariants.violations)
+        assert not self.loop.errors, "\n".join(self.loop.errors)
+
+    def settle(self) -> None:
+        """Everything answers from now on, and time passes: then every request and every key has ended."""
+        with self.running:
+            self.loop.run()
+            for peer in (*self.connected, *self.open):
+                peer.unblock()
+            for client in self.connected:
+                client.go_on()
+            for _ in range(ROUNDS):
+                self._answer_all()
+                self.loop.now += 0.25
+                self.loop.run()
+                self.check()
+                if not self._unsettled():
+                    break
+        assert not (left := self._unsettled()), f"still waiting: {left}"
+        self._check_rest()
+
+    def _answer_all(self) -> None:
+        for call in list(self.calls):
+            self.store_answers(call)
+        for dial in self.dials:
+            self.dial_succeeds(dial)
+        self.loop.run()
+        for upstream in self.busy:
+            while upstream.busy:
+                self.upstream_answers(upstream, 201, "whole")
+        self.loop.run()
+
+    def _unsettled(self) -> list[str]:
+        left = [f"{client.name} for {client.asked}" for client in self.clients if client and client.waits]
+        left += ["the store is asked"] * bool(self.calls) + ["a dial"] * bool(self.dials)
+        left += ["a backend works"] * bool(self.busy) + ["debts"] * bool(self.store._owed)
+        return left + ["a keyed write is under way"] * bool(self.services.writes.under_way)
+
+    def _check_rest(self) -> None:
+        """Nothing is left over, and the pools have counted right."""
+        connections = {pool: 0 for pool in self._pools}
+        for upstream in self.open:
+            connections[cast(UpstreamConnection, upstream.protocol).pool] += 1
+        for pool, count in connections.items():
+            assert pool.connections == count, f"miscounted: {pool.connections} connections, and {count} are open"
+            assert not pool._waiting, "still waiting: for a connection that nobody will give"
+
+    def close(self) -> None:
+        with self.running:
+            self.loop.close()
+
+
+
+
+def is_quiet(connection: UpstreamConnection) -> bool:
+    """In place of asking the kernel."""
+    transport: Any = connection.transport
+    return bool(transport.is_quiet())
