@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from tests.edge.model.invariants import Invariants
 from tests.edge.model.loop import FakeLoop
 from tests.edge.model.transports import FakeTransport
 from tests.edge.model.wire import Message, Reader
 
-Shape = Literal["whole", "halves", "held", "chunked", "interim", "last"]
-SHAPES: Final[tuple[Shape, ...]] = ("whole", "halves", "held", "chunked", "interim", "last")
+Shape = Literal["whole", "halves", "held", "chunked", "interim", "last", "large"]
+SHAPES: Final[tuple[Shape, ...]] = ("whole", "halves", "held", "chunked", "interim", "last", "large")
+LARGE: Final = 500  # nonces: over what the store takes
 STATUSES: Final = (201, 200, 409, 429, 500)
 
 PORTS: Final = {1: "legacy", 2: "async", 3: "async"}
@@ -22,9 +23,11 @@ class Upstream(FakeTransport):
     def __init__(self, loop: FakeLoop, invariants: Invariants, port: int) -> None:
         super().__init__(loop)
         self.backend = PORTS[port]
+        self.connection: Any = None  # the proxy's; its transport's protocol changes with an upgrade
         self.request: Message | None = None
         self.pieces: list[bytes] = []
         self._answer = 0
+        self._switched = False
         self._invariants = invariants
         self._reader = Reader()
         self._known: Message | None = None
@@ -52,7 +55,12 @@ class Upstream(FakeTransport):
         assert self.request is not None
         nonce = self.request.fields.get(b"x-nonce", b"probe")
         self._answer = status
-        self.pieces = answer(status, nonce, shape)
+        if b"upgrade" in self.request.fields and status < 400:
+            self._switched = True
+            fields = b"connection: upgrade\r\nupgrade: websocket\r\nx-nonce: %b\r\n\r\n" % nonce
+            self.pieces = [b"HTTP/1.1 101 Switching\r\n" + fields + nonce, nonce]
+        else:
+            self.pieces = answer(status, nonce, shape)
         self.go_on()
 
     def go_on(self) -> None:
@@ -65,7 +73,7 @@ class Upstream(FakeTransport):
 
     def babble(self) -> None:
         """Something that nobody asked for."""
-        if self.request is None:
+        if self.request is None and not self._switched:
             self.send(answer(200, b"nobody", "whole")[0])
 
 
@@ -75,6 +83,9 @@ def answer(status: int, nonce: bytes, shape: Shape) -> list[bytes]:
     if shape == "chunked":
         chunk = b"%x\r\n%b\r\n" % (len(nonce), nonce)
         return [line + b"transfer-encoding: chunked\r\n\r\n" + chunk, chunk, b"0\r\n\r\n"]
+    if shape == "large":
+        half = nonce * LARGE
+        return [line + b"content-length: %d\r\n\r\n" % (2 * len(half)), half, half]
     head = line + b"content-length: %d\r\n" % (2 * len(nonce))
     if shape == "last":
         return [head + b"connection: close\r\n\r\n" + nonce * 2]

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from tests.edge.model.invariants import Invariants, Request
 from tests.edge.model.loop import FakeLoop
 from tests.edge.model.transports import FakeTransport
 from tests.edge.model.wire import Reader
+
+PIPELINED: Final = 3
+BODY: Final = "pay" * 8  # over what is read before a connection is taken, if it comes in two halves
 
 
 class Client(FakeTransport):
@@ -18,7 +23,7 @@ class Client(FakeTransport):
         self._invariants = invariants
         self._reader = Reader()
         self._rest = b""  # of a request of which a part was sent
-        self.left = False
+        self._tunnel = b""  # the nonce that everything in it repeats
 
     def ask(self, request: Request, cut: bool) -> None:
         """Send it, or only half of it."""
@@ -26,7 +31,7 @@ class Client(FakeTransport):
         self._invariants.asked(request)
         self.asked.append(request)
         data = written(request)
-        end = len(data) - 4 if request.is_write else len(data) // 2
+        end = len(data) - len(BODY) // 2 if request.is_write else len(data) // 2
         self._rest = data[end:] if cut else b""
         self.send(data[:end] if cut else data)
 
@@ -37,8 +42,11 @@ class Client(FakeTransport):
             self.send(rest)
 
     def leave(self) -> None:
-        self.left = True
         self.lose(ConnectionResetError())
+
+    @property
+    def hesitates(self) -> bool:
+        return bool(self._rest) and not self.closing
 
     @property
     def waits(self) -> bool:
@@ -47,15 +55,33 @@ class Client(FakeTransport):
 
     @property
     def is_open(self) -> bool:
-        return not self.closing and not self.ended
+        """Whether it may ask for more."""
+        return not (self.closing or self.ended or self._tunnel)
+
+    @property
+    def is_patient(self) -> bool:
+        """What would follow an upgrade is not HTTP any more."""
+        return len(self.asked) < PIPELINED and not (self.asked and self.asked[-1].upgrade)
 
     def on_written(self, data: bytes) -> None:
+        try:
+            self._read(data)
+        except ValueError:
+            self._invariants.violations.append(f"mixed answer: {self.name} can not read on at {data[:80]!r}")
+
+    def _read(self, data: bytes) -> None:
+        if self._tunnel:
+            self._invariants.tunnelled(self._tunnel, data, self.name)
+            return
         reader = self._reader
         for message in reader.feed(data):
-            if message.status >= 200:
-                self._invariants.answer(self.asked, message, self.name)
-                if self.asked:
-                    self.asked.pop(0)
+            self._invariants.answer(self.asked, message, self.name)
+            if message.status >= 200 and self.asked:
+                self.asked.pop(0)
+            elif message.status == 101 and self.asked:
+                self._tunnel = self.asked.pop(0).nonce.encode()
+                self._invariants.tunnelled(self._tunnel, reader.rest(), self.name)
+                return
         if reader.current is not None:
             self._invariants.answer(self.asked, reader.current, self.name)
 
@@ -66,7 +92,8 @@ def written(request: Request) -> bytes:
     head = f"{request.method} {path} HTTP/1.1\r\nhost: a\r\norigin: {request.nonce}\r\nx-nonce: {request.nonce}\r\n"
     if request.key:
         head += f"idempotency-key: {request.key}\r\n"
+    if request.upgrade:
+        head += "connection: upgrade\r\nupgrade: websocket\r\n"
     if not request.is_write:
         return head.encode() + b"\r\n"
-    body = f"pay for {request.key}"
-    return f"{head}content-length: {len(body)}\r\n\r\n{body}".encode()
+    return f"{head}content-length: {len(BODY)}\r\n\r\n{BODY}".encode()

@@ -39,6 +39,14 @@ def _client(change: Callable[[Client], None]) -> Callable[[World, int], None]:
     return lambda world, which: change(_pick(world.connected, which))
 
 
+def _go_on(world: World, which: int) -> None:
+    _pick(world.hesitant, which).go_on()
+
+
+def _unstall(world: World, which: int) -> None:
+    _pick(world.stalled, which).unblock()
+
+
 # backends
 
 
@@ -66,12 +74,8 @@ def _upstream_babbles(world: World, which: int) -> None:
     _pick(world.open, which).babble()
 
 
-def _upstream_stalls(world: World, which: int, stalls: bool) -> None:
-    upstream = _pick(world.open, which)
-    if stalls:
-        upstream.block()
-    else:
-        upstream.unblock()
+def _upstream_stalls(world: World, which: int) -> None:
+    _pick(world.open, which).block()
 
 
 # the store
@@ -111,28 +115,28 @@ EVENTS: Final = tuple(
     for event in (
         (
             "client_asks",
-            10,
-            (tuple(range(CLIENTS)), ("POST", "POST", "PUT", "GET"), (1, 1, 0, 2, 3), (*[False] * 5, True)),
+            4,
+            (tuple(range(CLIENTS)), ("POST", "POST", "POST", "PUT", "PUT", "GET", "GET", "UPGRADE"), (1, 1, 0, 2, 3), (*[False] * 5, True)),
             _always,
             World.client_asks,
         ),
-        ("client_goes_on", 2, (ANY,), lambda world: world.connected, _client(Client.go_on)),
+        ("client_goes_on", 2, (ANY,), lambda world: world.hesitant, _go_on),
         ("client_leaves", 0.7, (ANY,), lambda world: world.connected, _client(Client.leave)),
         ("client_half_closes", 0.3, (ANY,), lambda world: world.connected, _client(Client.send_eof)),
         ("client_stalls", 0.3, (ANY,), lambda world: world.connected, _client(Client.block)),
-        ("client_reads", 0.5, (ANY,), lambda world: world.connected, _client(Client.unblock)),
+        ("stall_ends", 1, (ANY,), lambda world: world.stalled, _unstall),
         ("dial_succeeds", 8, (ANY,), lambda world: world.dials, _dial_succeeds),
         ("dial_fails", 1.5, (ANY,), lambda world: world.dials, _dial_fails),
         ("upstream_answers", 8, (ANY, STATUSES, SHAPES), lambda world: world.busy, _upstream_answers),
         ("upstream_resets", 1, (ANY,), lambda world: world.open, _upstream_resets),
         ("upstream_ends", 0.7, (ANY,), lambda world: world.open, _upstream_ends),
         ("upstream_babbles", 0.3, (ANY,), lambda world: world.open, _upstream_babbles),
-        ("upstream_stalls", 0.5, (ANY, EITHER), lambda world: world.open, _upstream_stalls),
+        ("upstream_stalls", 0.3, (ANY,), lambda world: world.open, _upstream_stalls),
         ("store_answers", 12, (ANY,), lambda world: world.calls, _store_answers),
         ("store_carries_out", 1, (ANY,), lambda world: world.calls, _store_carries_out),
         ("store_fails", 1, (ANY, EITHER), lambda world: world.calls, _store_fails),
-        ("time_passes", 5, ((2.5, 0.1, 0.6, 1.0),), _always, _time_passes),
-        ("loop_runs", 25, ((10_000, 10_000, 1, 2, 4), EITHER), lambda world: not world.eager, _loop_runs),
+        ("time_passes", 3, ((2.5, 0.1, 0.6, 1.0),), _always, _time_passes),
+        ("loop_runs", 20, ((10_000, 10_000, 1, 2, 4), EITHER), lambda world: world.loop.has_work(), _loop_runs),
         ("reload", 0.3, ((0, 100), (4, 5)), _always, World.reload),
         ("drain", 0.1, (EITHER,), _always, World.drain),
     )

@@ -25,6 +25,7 @@ class Request:
     nonce: str
     method: str
     key: str = ""
+    upgrade: bool = False
     sent_to: str = ""  # the backend
     status: int = 0  # of the backend's whole answer
 
@@ -97,6 +98,10 @@ class Invariants:
         if not own and message.body != nonce.encode() * (len(message.body) // max(1, len(nonce))):
             if message.done:
                 self.violations.append(f"mixed answer: {who} got {message.body!r} for {nonce}")
+
+    def tunnelled(self, nonce: bytes, data: bytes, who: str) -> None:
+        if data.replace(nonce, b""):
+            self.violations.append(f"mixed answer: {who} got {data!r} in the tunnel of {nonce.decode()}")
 
     def _same_key(self, nonce: str, request: Request) -> bool:
         other = self.requests.get(nonce)

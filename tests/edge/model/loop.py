@@ -55,6 +55,9 @@ class FakeLoop(asyncio.AbstractEventLoop):
         assert limit < MANY, "the callbacks never end"
         return count
 
+    def has_work(self) -> bool:
+        return bool(self.soon) or bool(self._timers and self._timers[0][0] <= self.now)
+
     def _next(self, timers_first: bool) -> asyncio.Handle | None:
         due = self._timers and self._timers[0][0] <= self.now
         if due and (timers_first or not self.soon):

@@ -106,6 +106,9 @@ class FakeTransport:
     def get_write_buffer_size(self) -> int:
         return self.unsent if self.blocked else 0
 
+    def set_protocol(self, protocol: Any) -> None:
+        self.protocol = protocol
+
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """The machine says when it is full."""
 

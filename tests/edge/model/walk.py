@@ -18,8 +18,8 @@ from tests.edge.model.events import BY_NAME, EVENTS, Event
 from tests.edge.model.settings import Settings
 from tests.edge.model.world import World, is_quiet
 
-LENGTH: Final = 60  # events of one world
-TEMPERS: Final = (0.0, 0.3, 1.0, 1.0, 3.0)
+LENGTH: Final = 40  # events of one world
+TEMPERS: Final = (0.0, 0.3, 1.0, 1.0, 1.0, 3.0)
 
 Step = tuple[str, tuple[Any, ...]]
 
@@ -54,7 +54,8 @@ class Found:
 class Walk:
     seed: int
     ignore: frozenset[str] = frozenset()  # kinds
-    count: int = 0
+    count: int = 0  # events
+    worlds: int = 0
     happened: dict[str, int] = field(default_factory=dict)
 
     def go(self, steps: int) -> Found | None:
@@ -69,6 +70,7 @@ class Walk:
         return None
 
     def _world(self, chance: random.Random) -> Found | None:
+        self.worlds += 1
         beginning = Beginning(
             Settings(
                 connections=chance.choice((1, 2, 4)),
@@ -77,7 +79,7 @@ class Walk:
                 weight=chance.choice((0, 100)),
             ),
             backwards=chance.random() < 0.3,
-            eager=chance.random() < 0.6,
+            eager=chance.random() < 0.7,
             complete=True,
         )
         tempers = [event.weight * chance.choice(TEMPERS) for event in EVENTS]

@@ -48,10 +48,13 @@ class Reader:
             message.done = True
             done.append(message)
             self.current = None
+            if message.line.startswith(b"HTTP/1.1 101"):
+                return done  # what follows is not HTTP
 
-    @property
-    def begun(self) -> bool:
-        return self.current is not None or bool(self._buffer)
+    def rest(self) -> bytes:
+        """What has come and is no message."""
+        rest, self._buffer = self._buffer, b""
+        return rest
 
     def _body(self, message: Message) -> bool:
         if b"transfer-encoding" in message.fields:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
-from proxy.core.snapshot import BackendName
 from proxy.edge.deadlines import Timed
 from proxy.edge.downstream import ClientConnection
 from proxy.edge.pool import Pool
@@ -19,9 +18,9 @@ from tests.edge.model.invariants import Invariants, Request
 from tests.edge.model.loop import Dial, FakeLoop, Running
 from tests.edge.model.settings import Settings, snapshot
 from tests.edge.model.store import Call, FakeClaims
+from tests.edge.model.transports import FakeTransport
 
 CLIENTS = 3
-PIPELINED = 3
 KEYS = 4  # that are tried again: the last ones
 ROUNDS = 120  # until everything must have come to an end
 
@@ -87,6 +86,16 @@ class World:
         return [client for client in self.clients if client is not None and not client.lost]
 
     @property
+    def hesitant(self) -> list[Client]:
+        """Clients that have sent a part of a request."""
+        return [client for client in self.connected if client.hesitates]
+
+    @property
+    def stalled(self) -> list[FakeTransport]:
+        """Peers that do not read."""
+        return [peer for peer in (*self.connected, *self.open) if peer.blocked]
+
+    @property
     def busy(self) -> list[Upstream]:
         """Backends' connections with a request that is not answered whole."""
         return [upstream for upstream in self.upstreams if upstream.busy]
@@ -105,20 +114,21 @@ class World:
 
     # clients
 
-    def client_asks(self, slot: int, method: Literal["GET", "POST", "PUT"], key: int, cut: bool) -> None:
+    def client_asks(self, slot: int, method: Literal["GET", "UPGRADE", "POST", "PUT"], key: int, cut: bool) -> None:
         """`key`: 0 none, 1 a new one, above that one of those used before."""
         client = self.clients[slot]
         if client is None or not client.is_open:
             client = self._connected(slot)
-        elif len(client.asked) >= PIPELINED:
+        elif not client.is_patient:
             client.go_on()
             return
         self._number += 1
-        request = Request(f"n{self._number}", method)
+        request = Request(f"n{self._number}", "GET" if method == "UPGRADE" else method)
+        request.upgrade = method == "UPGRADE"
         used = [name for of, name in self._keys if of == method][-KEYS:]
         if key > 1 and used:
             request.key = used[-1 - (key - 2) % len(used)]
-        elif key and method != "GET":
+        elif key and request.is_write:
             request.key = f"k{self._number}"
             self._keys.append((method, request.key))
         client.ask(request, cut)
@@ -134,7 +144,7 @@ class World:
 
     def dial_succeeds(self, dial: Dial) -> None:
         upstream = dial.transport = Upstream(self.loop, self.invariants, dial.port)
-        upstream.protocol = dial.factory()
+        upstream.protocol = upstream.connection = dial.factory()
         upstream.protocol.connection_made(upstream)
         self.upstreams = [*self.open, upstream]
         dial.future.set_result(None)
@@ -187,7 +197,7 @@ class World:
         """Everything answers from now on, and time passes: then every request and every key has ended."""
         with self.running:
             self.loop.run()
-            for peer in (*self.connected, *self.open):
+            for peer in self.stalled:
                 peer.unblock()
             for client in self.connected:
                 client.go_on()
@@ -220,9 +230,11 @@ class World:
 
     def _check_rest(self) -> None:
         """Nothing is left over, and the pools have counted right."""
+        for row in self.store.rows.values():
+            assert row.state != "sent", f"left open: key {row.key} is still called sent, and nobody works at it"
         connections = {pool: 0 for pool in self._pools}
         for upstream in self.open:
-            connections[cast(UpstreamConnection, upstream.protocol).pool] += 1
+            connections[upstream.connection.pool] += 1
         for pool, count in connections.items():
             assert pool.connections == count, f"miscounted: {pool.connections} connections, and {count} are open"
             assert not pool._waiting, "still waiting: for a connection that nobody will give"
