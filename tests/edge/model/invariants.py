@@ -4,12 +4,15 @@
    backend answered that it did not execute it, or the key's owner dedupes keys itself.
 2. What a client's connection receives are the answers to its requests: one for each, in order, each its own.
 
+3. What 1 rests on: a write with a key is on a wire only while the store calls that key sent.
+
 Every request carries a nonce, which the backend puts into each part of its answer. The proxy's own answers carry
-it too, as the origin that they allow. Nothing here looks into the proxy: only bytes on wires count.
+it too, as the origin that they allow. Nothing here looks into the proxy: only bytes on wires, and what is stored.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -37,7 +40,9 @@ class Request:
 class Invariants:
     """Told of every request and answer on every wire; collects what is wrong."""
 
-    def __init__(self, idempotent: bool) -> None:
+    def __init__(self, idempotent: bool, state_of: Callable[[str], str]) -> None:
+        """`state_of` a key, in the store."""
+        self._state_of = state_of
         self.violations: list[str] = []
         self.requests: dict[str, Request] = {}
         self._by_key: dict[str, list[Request]] = {}
@@ -63,6 +68,8 @@ class Invariants:
             self._key_sent(request, backend)
 
     def _key_sent(self, request: Request, backend: str) -> None:
+        if (state := self._state_of(request.key)) != "sent":
+            self.violations.append(f"unclaimed: key {request.key} goes to {backend} while it is {state}")
         earlier = self._by_key.setdefault(request.key, [])
         for other in earlier:
             deduped = self._idempotent and other.sent_to == backend

@@ -49,6 +49,10 @@ class FakeClaims(Claims):
         self.rows: dict[str, Record] = {}
         self.calls: list[Call] = []
 
+    def state_of(self, key: str) -> str:
+        """Every key is of one endpoint only, here."""
+        return next((row.state for row in self.rows.values() if row.key == key), "unknown to the store")
+
     async def _claim(self, wanted: Wanted) -> Verdict:
         verdict: Verdict = await self._ask(lambda: self._claim_now(wanted))
         return verdict

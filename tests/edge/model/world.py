@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from proxy.edge.deadlines import Timed
 from proxy.edge.downstream import ClientConnection
+from proxy.edge.exchange import Exchange
 from proxy.edge.pool import Pool
 from proxy.edge.services import Services
 from proxy.edge.upstream import UpstreamConnection
@@ -57,7 +58,7 @@ class World:
         self.eager = eager
         self.loop = FakeLoop()
         self.running = Running(self.loop)
-        self.invariants = Invariants(settings.idempotent)
+        self.invariants = Invariants(settings.idempotent, lambda key: self.store.state_of(key))
         self.clients: list[Client | None] = [None] * CLIENTS
         self.upstreams: list[Upstream] = []
         self._keys: list[tuple[str, str]] = []  # method, key
@@ -69,6 +70,8 @@ class World:
             self.store = FakeClaims()
             self.services.writes._claims = self.store
             self.loop.run()
+        self._observed: set[Exchange] = set()
+        self._observe, self.services.observe = self.services.observe, self._observe_once  # type: ignore[method-assign]
         self._pools = list(self.services.pools.values())
 
     def happen(self, event: Callable[..., None], arguments: tuple[Any, ...]) -> None:
@@ -238,6 +241,12 @@ class World:
         for pool, count in connections.items():
             assert pool.connections == count, f"miscounted: {pool.connections} connections, and {count} are open"
             assert not pool._waiting, "still waiting: for a connection that nobody will give"
+
+    def _observe_once(self, exchange: Exchange) -> None:
+        if exchange in self._observed:
+            self.invariants.violations.append(f"ended twice: {exchange.method} {exchange.head.target!r}")
+        self._observed.add(exchange)
+        self._observe(exchange)
 
     def close(self) -> None:
         with self.running:
