@@ -72,7 +72,7 @@ def run(scenario: str, count: int) -> None:
     for pool in services.pools.values():
         upstream = UpstreamConnection(pool, pool.addresses[0])
         upstream.connection_made(Sink())  # type: ignore[arg-type]
-        upstream.request_sent = True
+        upstream.request_sent = upstream.pooled = True
         pool.connections += 1
         pool.addresses[0].outstanding += 1
         pool.release(upstream)

@@ -177,6 +177,8 @@ class Pool:
 
     def forget(self, connection: UpstreamConnection) -> None:
         """`connection` is closed, from whatever state."""
+        if not connection.pooled:
+            return  # whoever makes it still counts it, and will find it closed
         address = connection.address
         self._sweeper.items.discard(connection)
         if connection.tunnel:
@@ -250,14 +252,13 @@ class Pool:
             async with asyncio.timeout(self.backend.timeouts.connect):
                 connection = await self._dial(address)
         except (OSError, ssl.SSLError, TimeoutError) as error:
-            self.connections -= 1
-            address.outstanding -= 1
             kind: FailureKind = "connect_timeout" if isinstance(error, TimeoutError) else "connect_failed"
             self._not_connected(address, waiter, kind)
             return
-        if connection.closed:  # it hung up, or spoke before it was asked; `forget` has been called
+        if connection.closed:  # it hung up, or spoke before it was asked
             self._not_connected(address, waiter, "connect_failed")
             return
+        connection.pooled = True
         self._sweeper.items.add(connection)
         if waiter.wants_connection(self):
             waiter.on_connection(connection)
@@ -265,6 +266,8 @@ class Pool:
             self.release(connection)
 
     def _not_connected(self, address: Address, waiter: Waiter, kind: FailureKind) -> None:
+        self.connections -= 1
+        address.outstanding -= 1
         self.note_failure(address)
         waiter.tried += (address,)
         if waiter.wants_connection(self):

@@ -60,6 +60,7 @@ class UpstreamConnection:
         "exchange",
         "idle_since",
         "pool",
+        "pooled",
         "request_sent",
         "stalled",
         "transport",
@@ -79,6 +80,7 @@ class UpstreamConnection:
         self.tunnel = False
         self.used = False  # has served an exchange before this one
         self.closed = False
+        self.pooled = False  # `pool` has it, and hears of its end
         self.answered = False  # a byte of the response came in
         self.request_sent = False  # the last byte of the request was written
         self._buffer = b""

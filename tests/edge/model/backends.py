@@ -41,7 +41,7 @@ class Upstream(FakeTransport):
 
     def _begun(self, message: Message) -> None:
         if self.request is not None:
-            self._invariants.violations.append(f"two requests at once on a connection to {self.backend}")
+            self._invariants.wrong("two at once", f"requests on a connection to {self.backend}")
         self.request = message
         if message.text(b"x-nonce"):
             self._invariants.sent(message.text(b"x-nonce"), self.backend)

@@ -67,7 +67,7 @@ class Client(FakeTransport):
         try:
             self._read(data)
         except ValueError:
-            self._invariants.violations.append(f"mixed answer: {self.name} can not read on at {data[:80]!r}")
+            self._invariants.wrong("mixed answer", f"{self.name} can not read on at {data[:80]!r}")
 
     def _read(self, data: bytes) -> None:
         if self._tunnel:
@@ -89,7 +89,8 @@ class Client(FakeTransport):
 def written(request: Request) -> bytes:
     """On the wire. A retry with the same key is the same request but for its nonce."""
     path = {"GET": "/read", "POST": "/pay", "PUT": "/move"}[request.method]
-    head = f"{request.method} {path} HTTP/1.1\r\nhost: a\r\norigin: {request.nonce}\r\nx-nonce: {request.nonce}\r\n"
+    nonce = request.nonce
+    head = f"{request.method} {path} HTTP/1.1\r\nhost: a\r\norigin: {nonce}\r\nx-nonce: {nonce}\r\n"
     if request.key:
         head += f"idempotency-key: {request.key}\r\n"
     if request.upgrade:

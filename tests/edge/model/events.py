@@ -116,7 +116,12 @@ EVENTS: Final = tuple(
         (
             "client_asks",
             4,
-            (tuple(range(CLIENTS)), ("POST", "POST", "POST", "PUT", "PUT", "GET", "GET", "UPGRADE"), (1, 1, 0, 2, 3), (*[False] * 5, True)),
+            (
+                tuple(range(CLIENTS)),
+                ("POST", "POST", "POST", "PUT", "PUT", "GET", "GET", "UPGRADE"),
+                (1, 1, 0, 2, 3),
+                (*[False] * 5, True),
+            ),
             _always,
             World.client_asks,
         ),
@@ -136,7 +141,13 @@ EVENTS: Final = tuple(
         ("store_carries_out", 1, (ANY,), lambda world: world.calls, _store_carries_out),
         ("store_fails", 1, (ANY, EITHER), lambda world: world.calls, _store_fails),
         ("time_passes", 3, ((2.5, 0.1, 0.6, 1.0),), _always, _time_passes),
-        ("loop_runs", 20, ((10_000, 10_000, 1, 2, 4), EITHER), lambda world: world.loop.has_work(), _loop_runs),
+        (
+            "loop_runs",
+            20,
+            ((10_000, 10_000, 1, 2, 4), EITHER),
+            lambda world: world.loop.has_work(),
+            _loop_runs,
+        ),
         ("reload", 0.3, ((0, 100), (4, 5)), _always, World.reload),
         ("drain", 0.1, (EITHER,), _always, World.drain),
     )

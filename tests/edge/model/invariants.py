@@ -4,7 +4,10 @@
    backend answered that it did not execute it, or the key's owner dedupes keys itself.
 2. What a client's connection receives are the answers to its requests: one for each, in order, each its own.
 
-3. What 1 rests on: a write with a key is on a wire only while the store calls that key sent.
+3. What these two rest on: a write with a key is on a wire only while the store calls that key sent; no exchange
+   ends twice; no deadline is called before its time; whose outcome is being stored wants no connection; and none
+   of the proxy's own tripwires (`strangler_invariant_violations_total`) is touched.
+4. Everything ends: no request waits for ever, no key stays open, no pool counts what is not there.
 
 Every request carries a nonce, which the backend puts into each part of its answer. The proxy's own answers carry
 it too, as the origin that they allow. Nothing here looks into the proxy: only bytes on wires, and what is stored.
@@ -19,6 +22,15 @@ from typing import Final
 from tests.edge.model.wire import Message
 
 NOT_EXECUTED: Final = frozenset({401, 403, 429})
+
+KINDS: Final = frozenset(
+    {
+        *("sent twice", "foreign answer", "mixed answer", "never asked", "two at once"),
+        *("unclaimed", "ended twice", "early deadline", "unsettled", "caught", "raised"),
+        *("still waiting", "left open", "miscounted"),
+    }
+)
+"""Of what can be wrong."""
 
 
 @dataclass
@@ -40,13 +52,19 @@ class Request:
 class Invariants:
     """Told of every request and answer on every wire; collects what is wrong."""
 
-    def __init__(self, idempotent: bool, state_of: Callable[[str], str]) -> None:
-        """`state_of` a key, in the store."""
+    def __init__(self, idempotent: bool, state_of: Callable[[str], str], watched: frozenset[str]) -> None:
+        """`state_of` a key, in the store. `watched`: of KINDS."""
         self._state_of = state_of
+        self._watched = watched
         self.violations: list[str] = []
         self.requests: dict[str, Request] = {}
         self._by_key: dict[str, list[Request]] = {}
         self._idempotent = idempotent  # both backends dedupe keys
+
+    def wrong(self, kind: str, what: str) -> None:
+        assert kind in KINDS, kind
+        if kind in self._watched:
+            self.violations.append(f"{kind}: {what}")
 
     def asked(self, request: Request) -> None:
         self.requests[request.nonce] = request
@@ -57,26 +75,27 @@ class Invariants:
         """The first byte of a request has gone to a backend."""
         request = self.requests.get(nonce)
         if request is None:
-            self.violations.append(f"sent: {nonce} was never asked for")
+            self.wrong("never asked", nonce)
             return
         if not request.is_write:
             return
         if request.sent_to:
-            self.violations.append(f"sent twice: write {nonce} to {request.sent_to}, then to {backend}")
+            self.wrong("sent twice", f"write {nonce} to {request.sent_to}, then to {backend}")
         request.sent_to = backend
         if request.key:
             self._key_sent(request, backend)
 
     def _key_sent(self, request: Request, backend: str) -> None:
         if (state := self._state_of(request.key)) != "sent":
-            self.violations.append(f"unclaimed: key {request.key} goes to {backend} while it is {state}")
+            self.wrong("unclaimed", f"key {request.key} goes to {backend} while it is {state}")
         earlier = self._by_key.setdefault(request.key, [])
         for other in earlier:
             deduped = self._idempotent and other.sent_to == backend
             if other.status not in NOT_EXECUTED and not deduped:
-                self.violations.append(
-                    f"sent twice: key {request.key}, as {other.nonce} to {other.sent_to} "
-                    f"(answered {other.status}), then as {request.nonce} to {backend}"
+                self.wrong(
+                    "sent twice",
+                    f"key {request.key}, as {other.nonce} to {other.sent_to} "
+                    f"(answered {other.status}), then as {request.nonce} to {backend}",
                 )
         earlier.append(request)
 
@@ -90,7 +109,7 @@ class Invariants:
     def answer(self, asked: list[Request], message: Message, who: str) -> None:
         """A head of an answer, or all of it, has reached client `who`, which still waits for `asked`."""
         if not asked:
-            self.violations.append(f"foreign answer: {who} asked for nothing and got {_shown(message)}")
+            self.wrong("foreign answer", f"{who} asked for nothing and got {_shown(message)}")
             return
         request = asked[0]
         replayed = b"idempotent-replayed" in message.fields
@@ -99,16 +118,14 @@ class Invariants:
         if own and not nonce:
             return  # the head could not be read, or not yet
         if nonce != request.nonce and not (replayed and self._same_key(nonce, request)):
-            self.violations.append(
-                f"foreign answer: {who} asked for {request.nonce} and got {_shown(message)}"
-            )
-        if not own and message.body != nonce.encode() * (len(message.body) // max(1, len(nonce))):
-            if message.done:
-                self.violations.append(f"mixed answer: {who} got {message.body!r} for {nonce}")
+            self.wrong("foreign answer", f"{who} asked for {request.nonce} and got {_shown(message)}")
+        whole = message.done and not own
+        if whole and message.body != nonce.encode() * (len(message.body) // max(1, len(nonce))):
+            self.wrong("mixed answer", f"{who} got {message.body!r} for {nonce}")
 
     def tunnelled(self, nonce: bytes, data: bytes, who: str) -> None:
         if data.replace(nonce, b""):
-            self.violations.append(f"mixed answer: {who} got {data!r} in the tunnel of {nonce.decode()}")
+            self.wrong("mixed answer", f"{who} got {data!r} in the tunnel of {nonce.decode()}")
 
     def _same_key(self, nonce: str, request: Request) -> bool:
         other = self.requests.get(nonce)

@@ -119,7 +119,9 @@ class FakeLoop(asyncio.AbstractEventLoop):
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         self.errors.append(f"{context.get('message')}: {context.get('exception')!r}")
 
-    async def create_connection(self, protocol_factory: Any, host: Any = None, port: Any = None, **_: Any) -> Any:
+    async def create_connection(
+        self, protocol_factory: Any, host: Any = None, port: Any = None, **_: Any
+    ) -> Any:
         """Ends as the machine says, or with its caller's patience, as asyncio's own would."""
         dial = Dial(self, protocol_factory, port)
         self.dials.append(dial)

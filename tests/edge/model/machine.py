@@ -17,8 +17,8 @@ from hypothesis.stateful import (
 )
 
 from tests.edge.model.events import EVENTS, Event
+from tests.edge.model.replaced import prepared
 from tests.edge.model.settings import Settings
-from tests.edge.model.walk import prepared
 from tests.edge.model.world import World
 
 LENGTH: Final = 40  # events of one world

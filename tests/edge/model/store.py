@@ -46,6 +46,7 @@ class FakeClaims(Claims):
 
     def __init__(self) -> None:
         super().__init__("this worker")
+        self.on_outcome: Callable[[Record], None] = lambda record: None
         self.rows: dict[str, Record] = {}
         self.calls: list[Call] = []
 
@@ -58,6 +59,8 @@ class FakeClaims(Claims):
         return verdict
 
     async def _change(self, record: Record) -> bool:
+        if record.state != "sent":
+            self.on_outcome(record)
         changed: bool = await self._ask(lambda: self._change_now(record))
         return changed
 

@@ -7,16 +7,14 @@ rare in the average world is then common in one of them.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
-from unittest.mock import patch
 
-from proxy.edge.upstream import UpstreamConnection
 from tests.edge.model.events import BY_NAME, EVENTS, Event
+from tests.edge.model.invariants import KINDS
+from tests.edge.model.replaced import prepared
 from tests.edge.model.settings import Settings
-from tests.edge.model.world import World, is_quiet
+from tests.edge.model.world import World
 
 LENGTH: Final = 40  # events of one world
 TEMPERS: Final = (0.0, 0.3, 1.0, 1.0, 1.0, 3.0)
@@ -29,7 +27,7 @@ class Beginning:
     settings: Settings
     backwards: bool
     eager: bool
-    complete: bool  # whether everything has to come to an end after the last event
+    watched: frozenset[str] = field(repr=False)
 
 
 @dataclass
@@ -53,7 +51,7 @@ class Found:
 @dataclass
 class Walk:
     seed: int
-    ignore: frozenset[str] = frozenset()  # kinds
+    watched: frozenset[str] = KINDS
     count: int = 0  # events
     worlds: int = 0
     happened: dict[str, int] = field(default_factory=dict)
@@ -80,13 +78,12 @@ class Walk:
             ),
             backwards=chance.random() < 0.3,
             eager=chance.random() < 0.7,
-            complete=True,
+            watched=self.watched,
         )
         tempers = [event.weight * chance.choice(TEMPERS) for event in EVENTS]
         steps: list[Step] = []
         wrong = play(beginning, self._choose(chance, tempers, steps))
-        found = None if wrong is None else Found(wrong, beginning, steps)
-        return None if found is None or found.kind in self.ignore else found
+        return None if wrong is None else Found(wrong, beginning, steps)
 
     def _choose(self, chance: random.Random, tempers: list[float], steps: list[Step]) -> Any:
         def choose(world: World) -> Step | None:
@@ -107,21 +104,14 @@ class Walk:
         return choose
 
 
-@contextmanager
-def prepared() -> Iterator[None]:
-    with patch.object(UpstreamConnection, "is_quiet", is_quiet):
-        yield
-
-
 def play(beginning: Beginning, choose: Any) -> str | None:
     """One world, from its beginning to its end; what is wrong with it, if anything."""
     random.seed(0)  # of the pools' own choices
-    world = World(beginning.settings, beginning.backwards, beginning.eager)
+    world = World(beginning.settings, beginning.backwards, beginning.eager, beginning.watched)
     try:
         while (step := choose(world)) is not None:
             world.happen(BY_NAME[step[0]].happen, step[1])
-        if beginning.complete:
-            world.settle()
+        world.settle()
     except AssertionError as error:
         return str(error)
     except Exception as error:  # the proxy's own, out of one of its callbacks

@@ -2,76 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
+from proxy.core.idempotency import Record
+from proxy.edge.attempts import ANSWERED
 from proxy.edge.deadlines import Timed
 from proxy.edge.downstream import ClientConnection
 from proxy.edge.exchange import Exchange
-from proxy.edge.pool import Pool
 from proxy.edge.services import Services
-from proxy.edge.upstream import UpstreamConnection
 from proxy.edge.worker import _close_idle
 from tests.edge.model.backends import Shape, Upstream
 from tests.edge.model.clients import Client
-from tests.edge.model.invariants import Invariants, Request
+from tests.edge.model.invariants import KINDS, Invariants, Request
 from tests.edge.model.loop import Dial, FakeLoop, Running
+from tests.edge.model.replaced import Ordered
 from tests.edge.model.settings import Settings, snapshot
 from tests.edge.model.store import Call, FakeClaims
 from tests.edge.model.transports import FakeTransport
 
-CLIENTS = 3
-KEYS = 4  # that are tried again: the last ones
-ROUNDS = 120  # until everything must have come to an end
+CLIENTS: Final = 3
+KEYS: Final = 4  # that are tried again: the last ones
+ROUNDS: Final = 120  # until everything must have come to an end
 
 
-class Ordered(set[Timed]):
-    """A sweeper's items in the order in which they came, or the other way round: a set knows none."""
-
-    def __init__(self, backwards: bool) -> None:
-        super().__init__()
-        self._order: dict[Timed, None] = {}
-        self._backwards = backwards
-
-    def add(self, item: Timed) -> None:
-        super().add(item)
-        self._order[item] = None
-
-    def discard(self, item: Timed) -> None:
-        super().discard(item)
-        self._order.pop(item, None)
-
-    def remove(self, item: Timed) -> None:
-        super().remove(item)
-        del self._order[item]
-
-    def __iter__(self) -> Iterator[Timed]:
-        return reversed(self._order) if self._backwards else iter(self._order)
+Method = Literal["GET", "UPGRADE", "POST", "PUT"]
 
 
 class World:
     """In an eager one the loop runs after each event; else it runs when that is the event."""
 
-    def __init__(self, settings: Settings, backwards: bool, eager: bool) -> None:
+    def __init__(
+        self, settings: Settings, backwards: bool, eager: bool, watched: frozenset[str] = KINDS
+    ) -> None:
         self.settings = settings
         self.eager = eager
         self.loop = FakeLoop()
         self.running = Running(self.loop)
-        self.invariants = Invariants(settings.idempotent, lambda key: self.store.state_of(key))
+        self.invariants = Invariants(settings.idempotent, lambda key: self.store.state_of(key), watched)
         self.clients: list[Client | None] = [None] * CLIENTS
         self.upstreams: list[Upstream] = []
         self._keys: list[tuple[str, str]] = []  # method, key
         self._number = 0
         with self.running:
             self.services = Services(self.loop, snapshot(settings), "this worker")
-            self.services.upstreams.items = Ordered(backwards)
-            self.services.clients.items = Ordered(backwards)
+            self.services.upstreams.items = Ordered(backwards, self._early)
+            self.services.clients.items = Ordered(backwards, self._early)
             self.store = FakeClaims()
             self.services.writes._claims = self.store
             self.loop.run()
+        self.store.on_outcome = self._outcome
         self._observed: set[Exchange] = set()
-        self._observe, self.services.observe = self.services.observe, self._observe_once  # type: ignore[method-assign]
+        self._observe = self.services.observe
+        self.services.observe = self._observe_once  # type: ignore[method-assign]
         self._pools = list(self.services.pools.values())
 
     def happen(self, event: Callable[..., None], arguments: tuple[Any, ...]) -> None:
@@ -96,7 +80,7 @@ class World:
     @property
     def stalled(self) -> list[FakeTransport]:
         """Peers that do not read."""
-        return [peer for peer in (*self.connected, *self.open) if peer.blocked]
+        return [peer for peer in (*self.connected, *self.upstreams) if peer.blocked and not peer.lost]
 
     @property
     def busy(self) -> list[Upstream]:
@@ -117,7 +101,7 @@ class World:
 
     # clients
 
-    def client_asks(self, slot: int, method: Literal["GET", "UPGRADE", "POST", "PUT"], key: int, cut: bool) -> None:
+    def client_asks(self, slot: int, method: Method, key: int, cut: bool) -> None:
         """`key`: 0 none, 1 a new one, above that one of those used before."""
         client = self.clients[slot]
         if client is None or not client.is_open:
@@ -149,7 +133,7 @@ class World:
         upstream = dial.transport = Upstream(self.loop, self.invariants, dial.port)
         upstream.protocol = upstream.connection = dial.factory()
         upstream.protocol.connection_made(upstream)
-        self.upstreams = [*self.open, upstream]
+        self.upstreams = [*(other for other in self.upstreams if not other.lost), upstream]
         dial.future.set_result(None)
 
     def dial_fails(self, dial: Dial) -> None:
@@ -193,8 +177,13 @@ class World:
     # the end
 
     def check(self) -> None:
+        for (what, _), count in self.services.counters.violations.items():
+            self.invariants.wrong("caught", f"{what}, {count} times")
+        self.services.counters.violations.clear()
+        for error in self.loop.errors:
+            self.invariants.wrong("raised", error)
+        self.loop.errors.clear()
         assert not self.invariants.violations, "\n".join(self.invariants.violations)
-        assert not self.loop.errors, "\n".join(self.loop.errors)
 
     def settle(self) -> None:
         """Everything answers from now on, and time passes: then every request and every key has ended."""
@@ -211,8 +200,10 @@ class World:
                 self.check()
                 if not self._unsettled():
                     break
-        assert not (left := self._unsettled()), f"still waiting: {left}"
+        if left := self._unsettled():
+            self.invariants.wrong("still waiting", f"{left}")
         self._check_rest()
+        self.check()
 
     def _answer_all(self) -> None:
         for call in list(self.calls):
@@ -233,29 +224,35 @@ class World:
 
     def _check_rest(self) -> None:
         """Nothing is left over, and the pools have counted right."""
+        wrong = self.invariants.wrong
         for row in self.store.rows.values():
-            assert row.state != "sent", f"left open: key {row.key} is still called sent, and nobody works at it"
-        connections = {pool: 0 for pool in self._pools}
+            if row.state == "sent":
+                wrong("left open", f"key {row.key} is still called sent, and nobody works at it")
+        connections = dict.fromkeys(self._pools, 0)
         for upstream in self.open:
             connections[upstream.connection.pool] += 1
         for pool, count in connections.items():
-            assert pool.connections == count, f"miscounted: {pool.connections} connections, and {count} are open"
-            assert not pool._waiting, "still waiting: for a connection that nobody will give"
+            if pool.connections != count:
+                wrong("miscounted", f"{pool.connections} connections, and {count} are open")
+            if pool._waiting:
+                wrong("still waiting", "for a connection that nobody will give")
 
     def _observe_once(self, exchange: Exchange) -> None:
         if exchange in self._observed:
-            self.invariants.violations.append(f"ended twice: {exchange.method} {exchange.head.target!r}")
+            self.invariants.wrong("ended twice", repr(exchange))
         self._observed.add(exchange)
         self._observe(exchange)
+
+    def _early(self, item: Timed) -> None:
+        self.invariants.wrong("early deadline", f"of {item!r}")
+
+    def _outcome(self, record: Record) -> None:
+        """The store is told of an outcome."""
+        for exchange in self.services.writes.under_way:
+            held = exchange._record
+            if held is not None and held.token == record.token and exchange._state < ANSWERED:
+                self.invariants.wrong("unsettled", f"{exchange!r} is stored as {record.state}")
 
     def close(self) -> None:
         with self.running:
             self.loop.close()
-
-
-
-
-def is_quiet(connection: UpstreamConnection) -> bool:
-    """In place of asking the kernel."""
-    transport: Any = connection.transport
-    return bool(transport.is_quiet())

@@ -1,0 +1,67 @@
+"""What stands in for parts that ask the kernel, or that have no order of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+from proxy.edge.attempts import Attempts
+from proxy.edge.deadlines import Timed
+from proxy.edge.upstream import UpstreamConnection
+
+
+class Ordered(set[Timed]):
+    """A sweeper's items in the order in which they came, or the other way round: a set knows none.
+
+    `early` hears of an item that is called before its time.
+    """
+
+    def __init__(self, backwards: bool, early: Callable[[Timed], None]) -> None:
+        super().__init__()
+        self._order: dict[Timed, None] = {}
+        self._backwards = backwards
+        self.early = early
+
+    def add(self, item: Timed) -> None:
+        super().add(item)
+        self._order[item] = None
+
+    def discard(self, item: Timed) -> None:
+        super().discard(item)
+        self._order.pop(item, None)
+
+    def remove(self, item: Timed) -> None:
+        super().remove(item)
+        del self._order[item]
+
+    def __iter__(self) -> Iterator[Timed]:
+        return reversed(self._order) if self._backwards else iter(self._order)
+
+
+def is_quiet(connection: UpstreamConnection) -> bool:
+    """In place of asking the kernel."""
+    transport: Any = connection.transport
+    return bool(transport.is_quiet())
+
+
+@contextmanager
+def prepared() -> Iterator[None]:
+    """While it lasts, connections do not ask the kernel, and deadlines tell when they are called too early."""
+    with (
+        patch.object(UpstreamConnection, "is_quiet", is_quiet),
+        patch.object(UpstreamConnection, "on_deadline", _timely(UpstreamConnection.on_deadline)),
+        patch.object(Attempts, "on_deadline", _timely(Attempts.on_deadline)),
+    ):
+        yield
+
+
+def _timely(on_deadline: Callable[[Any, float], None]) -> Callable[[Any, float], None]:
+    def checked(item: Any, now: float) -> None:
+        if item.deadline > now:
+            sweeper = item.pool._sweeper if isinstance(item, UpstreamConnection) else item.services.upstreams
+            sweeper.items.early(item)
+        on_deadline(item, now)
+
+    return checked
