@@ -38,6 +38,7 @@ def main() -> int:
         print(f"{walk.count:,} events in {walk.worlds:,} worlds, {walk.count / seconds:,.0f} per second")
         for name, count in sorted(walk.happened.items()):
             print(f"  {name:20} {count:>9,}")
+        print(f"answers: {dict(walk.answers)}")
         if found is None:
             print("nothing is wrong")
             return 0

@@ -1,7 +1,7 @@
 """Everything that can happen to a worker, one event at a time, each with its choices.
 
-`which` chooses among what there is, whatever its number: so a row of events still means something when some of
-them are taken out, which is how a long way to a fault becomes a short one.
+`which` chooses among what there is, whatever its number: so a row of events still means something when some
+of them are taken out, which is how a long way to a fault becomes a short one.
 """
 
 from __future__ import annotations
@@ -9,19 +9,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, TypeVar
 
-from tests.edge.model.backends import SHAPES, STATUSES
+from tests.edge.model.backends import SHAPES, STATUSES, Upstream
 from tests.edge.model.clients import Client
+from tests.edge.model.loop import Dial
+from tests.edge.model.store import Call
 from tests.edge.model.world import CLIENTS, World
 
 T = TypeVar("T")
 
 
 class Event(NamedTuple):
+    """Shown by hypothesis as its name."""
+
     name: str
     weight: float  # how often, beside the others
     choices: tuple[tuple[Any, ...], ...]  # of each argument
     possible: Callable[[World], Any]
     happen: Callable[..., None]
+
+    def __repr__(self) -> str:
+        return self.name
 
 
 def _always(world: World) -> bool:
@@ -110,46 +117,53 @@ def _loop_runs(world: World, limit: int, timers_first: bool) -> None:
 ANY: Final = (0, 1, 2, 3, 4, 5)
 EITHER: Final = (False, True)
 
-EVENTS: Final = tuple(
-    Event(*event)
-    for event in (
-        (
-            "client_asks",
-            4,
-            (
-                tuple(range(CLIENTS)),
-                ("POST", "POST", "POST", "PUT", "PUT", "GET", "GET", "UPGRADE"),
-                (1, 1, 0, 2, 3),
-                (*[False] * 5, True),
-            ),
-            _always,
-            World.client_asks,
-        ),
-        ("client_goes_on", 2, (ANY,), lambda world: world.hesitant, _go_on),
-        ("client_leaves", 0.7, (ANY,), lambda world: world.connected, _client(Client.leave)),
-        ("client_half_closes", 0.3, (ANY,), lambda world: world.connected, _client(Client.send_eof)),
-        ("client_stalls", 0.3, (ANY,), lambda world: world.connected, _client(Client.block)),
-        ("stall_ends", 1, (ANY,), lambda world: world.stalled, _unstall),
-        ("dial_succeeds", 8, (ANY,), lambda world: world.dials, _dial_succeeds),
-        ("dial_fails", 1.5, (ANY,), lambda world: world.dials, _dial_fails),
-        ("upstream_answers", 8, (ANY, STATUSES, SHAPES), lambda world: world.busy, _upstream_answers),
-        ("upstream_resets", 1, (ANY,), lambda world: world.open, _upstream_resets),
-        ("upstream_ends", 0.7, (ANY,), lambda world: world.open, _upstream_ends),
-        ("upstream_babbles", 0.3, (ANY,), lambda world: world.open, _upstream_babbles),
-        ("upstream_stalls", 0.3, (ANY,), lambda world: world.open, _upstream_stalls),
-        ("store_answers", 12, (ANY,), lambda world: world.calls, _store_answers),
-        ("store_carries_out", 1, (ANY,), lambda world: world.calls, _store_carries_out),
-        ("store_fails", 1, (ANY, EITHER), lambda world: world.calls, _store_fails),
-        ("time_passes", 3, ((2.5, 0.1, 0.6, 1.0),), _always, _time_passes),
-        (
-            "loop_runs",
-            20,
-            ((10_000, 10_000, 1, 2, 4), EITHER),
-            lambda world: world.loop.has_work(),
-            _loop_runs,
-        ),
-        ("reload", 0.3, ((0, 100), (4, 5)), _always, World.reload),
-        ("drain", 0.1, (EITHER,), _always, World.drain),
-    )
+METHODS: Final = ("POST", "POST", "POST", "PUT", "PUT", "GET", "GET", "UPGRADE")
+
+
+def _connected(world: World) -> list[Client]:
+    return world.connected
+
+
+def _open(world: World) -> list[Upstream]:
+    return world.open
+
+
+def _calls(world: World) -> list[Call]:
+    return world.calls
+
+
+def _dials(world: World) -> list[Dial]:
+    return world.dials
+
+
+EVENTS: Final = (
+    Event(
+        "client_asks",
+        4,
+        (tuple(range(CLIENTS)), METHODS, (1, 1, 0, 2, 3), (*[False] * 5, True)),
+        _always,
+        World.client_asks,
+    ),
+    Event("client_goes_on", 2, (ANY,), lambda world: world.hesitant, _go_on),
+    Event("client_leaves", 0.7, (ANY,), _connected, _client(Client.leave)),
+    Event("client_half_closes", 0.3, (ANY,), _connected, _client(Client.send_eof)),
+    Event("client_stalls", 0.3, (ANY,), _connected, _client(Client.block)),
+    Event("stall_ends", 1, (ANY,), lambda world: world.stalled, _unstall),
+    Event("dial_succeeds", 8, (ANY,), _dials, _dial_succeeds),
+    Event("dial_fails", 1.5, (ANY,), _dials, _dial_fails),
+    Event("upstream_answers", 8, (ANY, STATUSES, SHAPES), lambda world: world.busy, _upstream_answers),
+    Event("upstream_resets", 1, (ANY,), _open, _upstream_resets),
+    Event("upstream_ends", 0.7, (ANY,), _open, _upstream_ends),
+    Event("upstream_babbles", 0.3, (ANY,), _open, _upstream_babbles),
+    Event("upstream_stalls", 0.3, (ANY,), _open, _upstream_stalls),
+    Event("store_answers", 12, (ANY,), _calls, _store_answers),
+    Event("store_carries_out", 1, (ANY,), _calls, _store_carries_out),
+    Event("store_fails", 1, (ANY, EITHER), _calls, _store_fails),
+    Event("time_passes", 3, ((2.5, 0.1, 0.6, 1.0),), _always, _time_passes),
+    Event(
+        "loop_runs", 20, ((10_000, 10_000, 1, 2, 4), EITHER), lambda world: world.loop.has_work(), _loop_runs
+    ),
+    Event("reload", 0.3, ((0, 100), (4, 5)), _always, World.reload),
+    Event("drain", 0.1, (EITHER,), _always, World.drain),
 )
 BY_NAME: Final = {event.name: event for event in EVENTS}

@@ -1,25 +1,110 @@
-"""Faults that were there once, to be put back one at a time: a model that does not find them is no proof."""
+"""Fixes taken out again: a model that finds nothing then proves nothing.
+
+Several of them stand one behind the other. What one lets through the next one stops and counts, so that most
+of them have to be taken out together before a client or a backend sees anything of it.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 from unittest.mock import patch
 
+from proxy.edge.attempts import ANSWERED, ENDED, SENT, SETTLING, WAITING, Attempts
 from proxy.edge.deadlines import Sweeper
+from proxy.edge.downstream import ClientConnection
+from proxy.edge.exchange import Exchange
+from proxy.edge.keyed import KeyedExchange
+from proxy.edge.pool import Address, Pool
+from proxy.edge.upstream import UpstreamConnection
 
 
 def _sweep(self: Sweeper) -> None:
-    """As it was: what the list holds is timed out, even if its deadline was moved meanwhile."""
+    """Times out all that the list held when it was made, even if a deadline has moved since."""
     self._handle = self._loop.call_later(self._interval, self._sweep)
     now = self._loop.time()
     for item in [item for item in self.items if item.deadline <= now]:
         item.on_deadline(now)
 
 
-FAULTS: Final[dict[str, tuple[tuple[Any, str, Callable[..., Any]], ...]]] = {
-    "stale-sweep": ((Sweeper, "_sweep", _sweep),),
+def _wants_connection(self: Attempts, pool: Pool) -> bool:
+    """Only the end counts, which a write with a key reaches when the store has answered."""
+    return self._state != ENDED
+
+
+def _give_up(self: KeyedExchange, *given: Any, **named: Any) -> None:
+    """Who waits goes on waiting until the store has answered."""
+    _real_give_up(self, *given, **named)
+    if self._state == SETTLING:
+        self._state = WAITING
+
+
+_real_give_up = KeyedExchange._give_up
+
+
+def _in_state(state: int, method: Callable[..., None]) -> Callable[..., None]:
+    """As if the exchange were in the state that the event belongs to."""
+
+    @functools.wraps(method)
+    def unguarded(self: Attempts, *given: Any) -> None:
+        self._state = state
+        method(self, *given)
+
+    return unguarded
+
+
+def _end(self: Exchange) -> None:
+    """As often as you like, and the client stays within reach."""
+    self._leave_pool()
+    self._state = ENDED
+    self.services.observe(self)
+    self._body = []
+    if self.client is not None:
+        self.client.on_exchange_end(self)
+
+
+def _as_current(method: Callable[..., None]) -> Callable[..., None]:
+    """As if the exchange were the one that the client waits for."""
+
+    @functools.wraps(method)
+    def unguarded(self: ClientConnection, exchange: Exchange, *given: Any, **named: Any) -> None:
+        current, self.exchange = self.exchange, exchange
+        method(self, exchange, *given, **named)
+        if self.exchange is exchange:
+            self.exchange = current
+
+    return unguarded
+
+
+def _protocol(self: Pool, address: Address) -> UpstreamConnection:
+    """The pool hears of the end of a connection, although who makes it finds that out as well."""
+    connection = UpstreamConnection(self, address)
+    connection.pooled = True
+    return connection
+
+
+Replaced = tuple[Any, str, Callable[..., Any]]
+
+FAULTS: Final[dict[str, tuple[Replaced, ...]]] = {
+    "made-is-counted-twice": ((Pool, "_protocol", _protocol),),
+    "sweep-does-not-look-again": ((Sweeper, "_sweep", _sweep),),
+    "settling-wants-connection": ((Attempts, "wants_connection", _wants_connection),),
+    "settling-late": ((KeyedExchange, "_give_up", _give_up),),
+    "connection-unguarded": ((Exchange, "on_connection", _in_state(WAITING, Exchange.on_connection)),),
+    "answer-unguarded": (
+        (Exchange, "on_response", _in_state(SENT, Exchange.on_response)),
+        (Exchange, "on_data", _in_state(ANSWERED, Exchange.on_data)),
+        (KeyedExchange, "on_response", _in_state(SENT, KeyedExchange.on_response)),
+        (KeyedExchange, "on_data", _in_state(ANSWERED, KeyedExchange.on_data)),
+    ),
+    "end-unguarded": ((Exchange, "_end", _end),),
+    "client-unguarded": (
+        (ClientConnection, "send", _as_current(ClientConnection.send)),
+        (ClientConnection, "reply", _as_current(ClientConnection.reply)),
+        (ClientConnection, "on_exchange_end", _as_current(ClientConnection.on_exchange_end)),
+    ),
 }
 
 

@@ -1,20 +1,21 @@
 """What must hold, whatever happens in whatever order.
 
-1. No key, and no write without one, is sent twice, unless the rules allow it: nothing of it was sent before, the
-   backend answered that it did not execute it, or the key's owner dedupes keys itself.
+1. No key, and no write without one, is sent twice, unless the rules allow it: nothing of it was sent before,
+   the backend answered that it did not execute it, or the key's owner dedupes keys itself.
 2. What a client's connection receives are the answers to its requests: one for each, in order, each its own.
 
-3. What these two rest on: a write with a key is on a wire only while the store calls that key sent; no exchange
-   ends twice; no deadline is called before its time; whose outcome is being stored wants no connection; and none
+3. What these two rest on: a write with a key is on a wire only while the store calls that key sent; no
+   exchange ends twice; no deadline is called early; whose outcome is being stored wants no connection; and none
    of the proxy's own tripwires (`strangler_invariant_violations_total`) is touched.
 4. Everything ends: no request waits for ever, no key stays open, no pool counts what is not there.
 
-Every request carries a nonce, which the backend puts into each part of its answer. The proxy's own answers carry
-it too, as the origin that they allow. Nothing here looks into the proxy: only bytes on wires, and what is stored.
+Every request carries a nonce, which the backend puts into each part of its answer. The proxy's own answers
+carry it too, as the origin that they allow. 1 and 2 look at nothing but the bytes on wires.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -57,6 +58,7 @@ class Invariants:
         self._state_of = state_of
         self._watched = watched
         self.violations: list[str] = []
+        self.answers: Counter[str] = Counter()
         self.requests: dict[str, Request] = {}
         self._by_key: dict[str, list[Request]] = {}
         self._idempotent = idempotent  # both backends dedupe keys
@@ -112,6 +114,9 @@ class Invariants:
             self.wrong("foreign answer", f"{who} asked for nothing and got {_shown(message)}")
             return
         request = asked[0]
+        if message.done:
+            kind = "own" if b"x-proxy-error" in message.fields else "relayed"
+            self.answers["replayed" if b"idempotent-replayed" in message.fields else kind] += 1
         replayed = b"idempotent-replayed" in message.fields
         own = b"x-proxy-error" in message.fields
         nonce = message.text(b"access-control-allow-origin" if own else b"x-nonce")

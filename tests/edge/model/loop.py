@@ -1,8 +1,8 @@
 """An event loop whose clock and callbacks move only when the machine says so.
 
-As on any loop, what `call_soon` was given runs in that order, and timers in the order of their times. When they
-run, and which of the two goes first, is the machine's choice: between two callbacks bytes may come in, time may
-pass, and a late loop finds many timers due at once.
+As on any loop, what `call_soon` was given runs in that order, and timers in the order of their times. When
+they run, and which of the two goes first, is the machine's choice: between two callbacks bytes may come in,
+time may pass, and a late loop finds many timers due at once.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def is_quiet(connection: UpstreamConnection) -> bool:
 
 @contextmanager
 def prepared() -> Iterator[None]:
-    """While it lasts, connections do not ask the kernel, and deadlines tell when they are called too early."""
+    """While it lasts, connections do not ask the kernel, and deadlines that are called early are noticed."""
     with (
         patch.object(UpstreamConnection, "is_quiet", is_quiet),
         patch.object(UpstreamConnection, "on_deadline", _timely(UpstreamConnection.on_deadline)),

@@ -26,7 +26,10 @@ def snapshot(settings: Settings) -> Snapshot:
         f"timeouts: {{connect: 2s, response: 2s, idle: 2s, pool_idle: {settings.pool_idle}s}}"
     )
     text = f"""
-server: {{state: 'sqlite:////nowhere/state.db', timeouts: {{header: 2s, body: 2s, keep_alive: 20s}}, buffers: {{request: 8}}}}
+server:
+  state: sqlite:////nowhere/state.db
+  timeouts: {{header: 2s, body: 2s, keep_alive: 20s}}
+  buffers: {{request: 8}}
 idempotency: {{max_response: 1KiB}}
 backends:
   legacy: {{url: 'http://127.0.0.1:1', {common}}}

@@ -7,6 +7,8 @@ rare in the average world is then common in one of them.
 from __future__ import annotations
 
 import random
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -20,6 +22,7 @@ LENGTH: Final = 40  # events of one world
 TEMPERS: Final = (0.0, 0.3, 1.0, 1.0, 1.0, 3.0)
 
 Step = tuple[str, tuple[Any, ...]]
+Choose = Callable[[World], Step | None]
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ class Walk:
     watched: frozenset[str] = KINDS
     count: int = 0  # events
     worlds: int = 0
-    happened: dict[str, int] = field(default_factory=dict)
+    happened: Counter[str] = field(default_factory=Counter)
+    answers: Counter[str] = field(default_factory=Counter)  # relayed, replayed, own
 
     def go(self, steps: int) -> Found | None:
         """Until something is wrong, or `steps` events have happened."""
@@ -82,10 +86,10 @@ class Walk:
         )
         tempers = [event.weight * chance.choice(TEMPERS) for event in EVENTS]
         steps: list[Step] = []
-        wrong = play(beginning, self._choose(chance, tempers, steps))
+        wrong = play(beginning, self._choose(chance, tempers, steps), self.answers)
         return None if wrong is None else Found(wrong, beginning, steps)
 
-    def _choose(self, chance: random.Random, tempers: list[float], steps: list[Step]) -> Any:
+    def _choose(self, chance: random.Random, tempers: list[float], steps: list[Step]) -> Choose:
         def choose(world: World) -> Step | None:
             if len(steps) == LENGTH:
                 return None
@@ -98,13 +102,13 @@ class Walk:
             step = (event.name, tuple([chance.choice(choices) for choices in event.choices]))
             steps.append(step)
             self.count += 1
-            self.happened[event.name] = self.happened.get(event.name, 0) + 1
+            self.happened[event.name] += 1
             return step
 
         return choose
 
 
-def play(beginning: Beginning, choose: Any) -> str | None:
+def play(beginning: Beginning, choose: Choose, answers: Counter[str]) -> str | None:
     """One world, from its beginning to its end; what is wrong with it, if anything."""
     random.seed(0)  # of the pools' own choices
     world = World(beginning.settings, beginning.backwards, beginning.eager, beginning.watched)
@@ -117,6 +121,7 @@ def play(beginning: Beginning, choose: Any) -> str | None:
     except Exception as error:  # the proxy's own, out of one of its callbacks
         return f"raised: {type(error).__name__}: {error}"
     finally:
+        answers.update(world.invariants.answers)
         world.close()
     return None
 
@@ -128,7 +133,7 @@ def again(beginning: Beginning, steps: list[Step]) -> str | None:
     def choose(world: World) -> Step | None:
         return next((step for step in left if BY_NAME[step[0]].possible(world)), None)
 
-    return play(beginning, choose)
+    return play(beginning, choose, Counter())
 
 
 def shortest(found: Found) -> Found:
