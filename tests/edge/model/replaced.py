@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
+from proxy.edge import claimed, keyed
 from proxy.edge.attempts import Attempts
 from proxy.edge.deadlines import Timed
 from proxy.edge.upstream import UpstreamConnection
@@ -51,10 +53,16 @@ def prepared() -> Iterator[None]:
     """While it lasts, connections do not ask the kernel, and deadlines that are called early are noticed."""
     with (
         patch.object(UpstreamConnection, "is_quiet", is_quiet),
+        patch.object(claimed, "elapsed", _elapsed),
+        patch.object(keyed, "elapsed", _elapsed),
         patch.object(UpstreamConnection, "on_deadline", _timely(UpstreamConnection.on_deadline)),
         patch.object(Attempts, "on_deadline", _timely(Attempts.on_deadline)),
     ):
         yield
+
+
+def _elapsed() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _timely(on_deadline: Callable[[Any, float], None]) -> Callable[[Any, float], None]:

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from proxy.core.idempotency import TRANSITIONS, Proceed, Record, Verdict, Wanted, resolve
-from proxy.store.claims import Claims
+from proxy.core.idempotency import TRANSITIONS, Record, Replay, Verdict, Wanted, lose, resolve
+from proxy.store.claims import UNHELD, Claims, Sent
 from proxy.store.places import StoreUnavailable
 
 
@@ -64,6 +64,21 @@ class FakeClaims(Claims):
         changed: bool = await self._ask(lambda: self._change_now(record))
         return changed
 
+    async def _confirm(self, record: Record) -> bool:
+        confirmed: bool = await self._ask(lambda: self._confirm_now(record))
+        return confirmed
+
+    async def _sent(self) -> list[Sent]:
+        until = self._now() - UNHELD
+        rows = [row for row in self.rows.values() if row.state == "sent" and row.updated_at < until]
+        return [Sent(row.token, row.updated_at) for row in rows]
+
+    async def _lose(self, tokens: list[str]) -> int:
+        lost = [row for row in self.rows.values() if row.state == "sent" and row.token in tokens]
+        for row in lost:
+            self.rows[row.id] = lose(row, self._now())
+        return len(lost)
+
     async def _keep_alive(self) -> int:
         return 0
 
@@ -83,17 +98,35 @@ class FakeClaims(Claims):
             raise
 
     def _claim_now(self, wanted: Wanted) -> Verdict:
-        verdict = resolve(self.rows.get(wanted.id), wanted)
-        if isinstance(verdict, Proceed):
-            self.rows[wanted.id] = verdict.record
+        verdict = resolve(self.rows.get(wanted.id), replace(wanted, now=self._now()))
+        changed = None if isinstance(verdict, Replay) else verdict.record
+        if changed is not None:
+            self.rows[wanted.id] = changed
         return verdict
+
+    def _confirm_now(self, record: Record) -> bool:
+        row = self.rows.get(record.id)
+        if row is None or row.token != record.token or row.state != "sent":
+            return False
+        self.rows[record.id] = replace(row, updated_at=self._now())
+        return True
 
     def _change_now(self, record: Record) -> bool:
         """As proxy.store.statements.change."""
         row = self.rows.get(record.id)
         if row is None or row.token != record.token or record.state not in TRANSITIONS[row.state]:
             return False
-        state = "unknown" if record.state == "released" and row.doubtful else record.state
-        owner = record.owner if record.state == "sent" else row.owner
-        self.rows[record.id] = replace(record, state=state, owner=owner, doubtful=row.doubtful)
+        self.rows[record.id] = replace(
+            record,
+            state="unknown" if record.state == "released" and row.doubtful else record.state,
+            owner=record.owner if record.state == "sent" else row.owner,
+            doubtful=row.doubtful,
+            unsent=row.unsent if record.unsent is not None and row.unsent == row.token else None,
+            failed=row.failed or record.failed,
+            updated_at=self._now(),
+        )
         return True
+
+    def _now(self) -> float:
+        """The store's own clock."""
+        return asyncio.get_running_loop().time()

@@ -51,6 +51,7 @@ class World:
             self.services.clients.items = Ordered(backwards, self._early)
             self.store = FakeClaims()
             self.services.writes._claims = self.store
+            self.store.held = self.services.writes._tokens
             self.loop.run()
         self.store.on_outcome = self._outcome
         self._observed: set[Exchange] = set()
@@ -220,20 +221,19 @@ class World:
         left = [f"{client.name} for {client.asked}" for client in self.clients if client and client.waits]
         left += ["the store is asked"] * bool(self.calls) + ["a dial"] * bool(self.dials)
         left += ["a backend works"] * bool(self.busy) + ["debts"] * bool(self.store._owed)
+        left += [f"key {row.key}" for row in self.store.rows.values() if row.state == "sent"]
         return left + ["a keyed write is under way"] * bool(self.services.writes.under_way)
 
     def _check_rest(self) -> None:
         """Nothing is left over, and the pools have counted right."""
         wrong = self.invariants.wrong
-        for row in self.store.rows.values():
-            if row.state == "sent":
-                wrong("left open", f"key {row.key} is still called sent, and nobody works at it")
-        connections = dict.fromkeys(self._pools, 0)
-        for upstream in self.open:
-            connections[upstream.connection.pool] += 1
-        for pool, count in connections.items():
-            if pool.connections != count:
-                wrong("miscounted", f"{pool.connections} connections, and {count} are open")
+        for pool in self._pools:
+            mine = [upstream.connection for upstream in self.open if upstream.connection.pool is pool]
+            tunnels = sum(connection.tunnel for connection in mine)
+            if (pool.connections, pool.tunnels) != (len(mine) - tunnels, tunnels):
+                wrong("miscounted", f"{pool.connections} and {pool.tunnels} tunnels; open are {mine}")
+            if pool.stalled:
+                wrong("miscounted", f"{len(pool.stalled)} connections are called stalled, and nothing stalls")
             if pool._waiting:
                 wrong("still waiting", "for a connection that nobody will give")
 
