@@ -19,6 +19,7 @@ from typing import NoReturn, TypeVar
 import msgspec
 
 from proxy.control.errors import StartupError
+from proxy.control.log import log
 from proxy.control.roll import Restart
 
 T = TypeVar("T")
@@ -93,11 +94,15 @@ def took(restart: Restart) -> str:
 
 
 def _keep(text: bytes) -> int:
-    """A descriptor that survives exec and reads the text from its start; -1 where there is no memfd."""
+    """A descriptor that survives exec and reads the text from its start; -1 where there is none to be had."""
     if not hasattr(os, "memfd_create"):
         return -1
-    fd = os.memfd_create("configuration", 0)
-    with os.fdopen(os.dup(fd), "wb") as file:
-        file.write(text)
+    try:
+        fd = os.memfd_create("configuration", 0)
+        with os.fdopen(os.dup(fd), "wb") as file:
+            file.write(text)
+    except OSError as error:
+        log.error("cannot hand the configuration over: %s; the next process reads the file", error.strerror)
+        return -1
     os.lseek(fd, 0, os.SEEK_SET)
     return fd

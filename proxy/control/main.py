@@ -7,7 +7,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from proxy import logs
@@ -17,8 +18,10 @@ from proxy.control.admin.server import AdminServer
 from proxy.control.channel import SOCKET_NAME, ChannelServer
 from proxy.control.collect import Collector
 from proxy.control.comparer import Comparer
+from proxy.control.descriptors import admin_connections
 from proxy.control.errors import Refusal, StartupError
 from proxy.control.handover import SIGNALS, announced, handed_socket, handed_text, replace_process, took
+from proxy.control.lasting import harmless, lasting
 from proxy.control.ledger import Ledger
 from proxy.control.listener import AddressTaken, RuntimeDir, display, listen, resolve
 from proxy.control.log import log
@@ -108,7 +111,7 @@ class Instance:
                 self.reloader.keep_state(self.supervisor.unclaimed.state())
                 url = self.reloader.started.server.state
                 with announced_state(self._runtime, url):
-                    admin = AdminServer(self._state(url), admin_socket)
+                    admin = AdminServer(self._state(url), admin_socket, admin_connections(self._count()))
                     await self._serve(admin, listener, display(admin_socket))
         finally:
             await self.channel.close()
@@ -139,22 +142,24 @@ class Instance:
         log.info("serving on %s, admin on http://%s/", display(listener), admin_address)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(admin.run())
-            watching = tasks.create_task(Watcher(self.reloader).run())
-            recording = tasks.create_task(self.recorder.run())
-            keeping = tasks.create_task(self.ledger.run())
-            comparing = tasks.create_task(self.comparer.run())
+            background = [tasks.create_task(lasting(*each)) for each in self._background()]
             rolling = tasks.create_task(self._roll())
             restart = await self._until_stopped(tasks)
-            watching.cancel()
-            recording.cancel()
-            keeping.cancel()
-            comparing.cancel()
+            for task in background:
+                task.cancel()
             if restart is None:
                 await self._stop()
                 rolling.cancel()
             admin.stop()
         if restart is not None:
             await self._replace(restart)
+
+    def _background(self) -> Iterator[tuple[str, Callable[[], Awaitable[None]]]]:
+        """What goes on beside the admin port until the process stops."""
+        yield "watching the configuration file", Watcher(self.reloader).run
+        yield "writing the audit log", self.recorder.run
+        yield "keeping the ledger", self.ledger.run
+        yield "keeping the comparer", self.comparer.run
 
     async def _replace(self, restart: Restart) -> None:
         """Gives the process up for the next one, unless it was told to stop meanwhile."""
@@ -196,15 +201,25 @@ class Instance:
         self._push(loaded, self.reloader.generation)
         restart = self.restarter.current
         if restart is None:
-            self.supervisor.start(listener, loaded.snapshot.server.workers or cores())
+            self.supervisor.start(listener, self._count())
         else:
             log.info("the next control process is up after %s", took(restart))
             self.supervisor.take_over(listener, self._held, restart.workers)
 
     async def _roll(self) -> None:
-        if self.restarter.current is not None:
-            count = self.reloader.started.server.workers or cores()
-            self.restarter.current = await roll(self.restarter.current, self.supervisor, count)
+        restart = self.restarter.current
+        if restart is None:
+            return
+        try:
+            self.restarter.current = await roll(restart, self.supervisor, self._count())
+        except Exception as error:
+            log.exception("rolling restart stopped")
+            self.supervisor.restore(self._count())
+            self.restarter.current = replace(restart, state="failed", detail=repr(error))
+
+    def _count(self) -> int:
+        """How many workers there are to be."""
+        return self.reloader.started.server.workers or cores()
 
     async def _publish(self, loaded: Loaded, generation: int) -> None:
         self.ledger.look()  # at each configuration, for some last less than the time between two looks
@@ -233,9 +248,9 @@ class Instance:
                 return event
             if event == signal.SIGHUP:
                 self.supervisor.reopen_logs()
-                tasks.create_task(self.reloader.reload("SIGHUP"))
+                tasks.create_task(harmless("the reload", self.reloader.reload("SIGHUP")))
             elif event == signal.SIGUSR2:
-                trials.append(tasks.create_task(self._restart()))
+                trials.append(tasks.create_task(harmless("the restart", self._restart())))
             else:
                 log.info("%s: finishing what is in flight; once more to stop at once", event.name)
                 for trial in trials:

@@ -9,6 +9,8 @@ import signal
 from collections.abc import Sequence
 from typing import Protocol
 
+from proxy.control.log import log
+
 POLL = 0.1  # seconds between looks at an adopted process where the system has no pidfd
 
 
@@ -54,13 +56,27 @@ class Orphan:
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
-        self._fd = _pidfd(pid)
+        self._fd: int | None = None
+        self._gone = False
+        self._open()
+
+    def _open(self) -> None:
+        """Without a pidfd, or a descriptor for one, the pid has to do."""
+        if self._fd is None and hasattr(os, "pidfd_open"):
+            try:
+                self._fd = os.pidfd_open(self.pid)
+            except ProcessLookupError:
+                self._gone = True
+            except OSError as error:
+                log.warning("no pidfd for process %d: %s", self.pid, error.strerror)
 
     async def wait(self) -> str:
-        if self._fd is None:
-            while _exists(self.pid):  # noqa: ASYNC110 - nothing tells us
-                await asyncio.sleep(POLL)
-            return "ended"
+        while self._fd is None:
+            if self._gone or not _exists(self.pid):
+                _reap(self.pid)
+                return "ended"
+            await asyncio.sleep(POLL)  # nothing tells us
+            self._open()
         loop = asyncio.get_running_loop()
         ended = asyncio.Event()
         loop.add_reader(self._fd, ended.set)
@@ -70,14 +86,14 @@ class Orphan:
             loop.remove_reader(self._fd)
             _reap(self.pid)
             os.close(self._fd)
-            self._fd = None
+            self._fd, self._gone = None, True
         return "ended"
 
     def send_signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):
             if self._fd is not None:
                 signal.pidfd_send_signal(self._fd, number)
-            elif not hasattr(os, "pidfd_open"):
+            elif not self._gone:
                 os.kill(self.pid, number)
 
 
@@ -90,16 +106,6 @@ async def start(command: Sequence[str], *, fd: int) -> Child:
         *command, stdin=asyncio.subprocess.DEVNULL, pass_fds=(fd,), start_new_session=True
     )
     return Child(process)
-
-
-def _pidfd(pid: int) -> int | None:
-    """None if the system has no pidfd, or the process has just ended."""
-    if not hasattr(os, "pidfd_open"):
-        return None
-    try:
-        return os.pidfd_open(pid)
-    except ProcessLookupError:
-        return None
 
 
 def _reap(pid: int) -> None:

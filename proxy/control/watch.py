@@ -12,6 +12,7 @@ import contextlib
 
 from watchfiles import awatch
 
+from proxy.control.descriptors import EXHAUSTED
 from proxy.control.log import log
 from proxy.control.reload import Reloader, digest, read
 
@@ -40,6 +41,9 @@ class Watcher:
     async def _check(self) -> None:
         path = self._reloader.path
         content = await asyncio.to_thread(read, path)
+        if isinstance(content, OSError) and content.errno in EXHAUSTED:
+            log.error("cannot look at the configuration file: %s; trying again", content.strerror)
+            return  # that says nothing of the file
         if self._reloader.is_judged(content):
             return
         for _ in range(SETTLE_TRIES):
@@ -54,5 +58,5 @@ class Watcher:
         try:
             async for _ in awatch(directory, recursive=False, debounce=50, step=10):
                 self._look.set()
-        except (OSError, RuntimeError) as error:  # no inotify left, or the directory is gone
+        except Exception as error:  # no inotify or descriptor left, or the directory is gone
             log.warning("cannot watch %s (%s); looking at the file each second instead", directory, error)

@@ -52,6 +52,7 @@ class RealSite(Site):
                 [sys.executable, "-m", "proxy", "serve", "--config", str(self.config)],
                 stderr=log,
                 stdin=subprocess.DEVNULL,
+                preexec_fn=self.limit,
             )
         self.processes.append(process)
         return process

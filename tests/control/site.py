@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -56,6 +57,7 @@ class Site:
         self.data = free_port()
         self.admin = free_port()
         self.extra = ""
+        self.descriptors = 0  # limit of open files of what is started; 0: ours
         self.processes: list[subprocess.Popen[bytes]] = []
         self.seen_pids: set[int] = set()
         self.write(weight=0)
@@ -88,9 +90,15 @@ endpoints:
                 env={**os.environ, "FAKE_GATE": str(self.gate), **(environ or {})},
                 stderr=log,
                 stdin=subprocess.DEVNULL,
+                preexec_fn=self.limit,
             )
         self.processes.append(process)
         return process
+
+    def limit(self) -> None:
+        """In the child, before it is what was asked for."""
+        if self.descriptors:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (self.descriptors, self.descriptors))
 
     def up(self, environ: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
         """Starts, and waits until every worker serves."""

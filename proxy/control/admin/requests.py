@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 MAX_BODY = 64 * 1024  # bytes
 MAX_AUTHOR = 100
@@ -13,12 +13,15 @@ async def limited_body(request: Request) -> bytes:
     """The body, if it is JSON and small; HTTPException 415 or 413 if not."""
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         raise HTTPException(415, "the body must be application/json")
-    body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > MAX_BODY:
-            raise HTTPException(413, f"the body is over {MAX_BODY} bytes")
-    return body
+    body = bytearray()
+    try:
+        async for piece in request.stream():
+            body += piece
+            if len(body) > MAX_BODY:
+                raise HTTPException(413, f"the body is over {MAX_BODY} bytes")
+    except ClientDisconnect as error:  # nobody hears the answer; as any other exception it would be logged
+        raise HTTPException(400, "the client has gone before the end of the body") from error
+    return bytes(body)
 
 
 def author_of(request: Request) -> str:
