@@ -11,11 +11,19 @@ import logging
 import os
 import sys
 import time
-from typing import Final, Literal
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final, Literal, TextIO
 
 Format = Literal["console", "json"]
 FORMATS: Final[tuple[Format, ...]] = ("console", "json")
 VARIABLE: Final = "STRANGLER_LOG_FORMAT"
+
+INTERVAL: Final = 10.0  # seconds for which lines of one kind are counted
+LINES: Final = 100  # of one kind in that time
+TRACEBACKS: Final = 5
+KINDS: Final = 256
+KIND: Final = 60  # characters of a message, before its figures are put in, that make its kind
 
 NOISY: Final = ("watchfiles", "uvicorn", "asyncio", "httpx2", "httpcore2", "httpx", "httpcore")
 
@@ -27,7 +35,7 @@ def choose(chosen: Format) -> None:
 
 def configure(process: str) -> None:
     """Sends everything from INFO up, of our own and of libraries from WARNING, to standard error."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Bounded(sys.stderr)
     machine = os.environ.get(VARIABLE) == "json"
     handler.setFormatter(_Json(process) if machine else _Console(process))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
@@ -39,6 +47,73 @@ def timestamp(seconds: float) -> str:
     """RFC 3339, UTC, milliseconds."""
     whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
     return f"{whole}.{int(seconds * 1000) % 1000:03d}Z"
+
+
+class _Kind:
+    """Lines that say the same of different things, since `begun`."""
+
+    __slots__ = ("begun", "last", "left_out", "said")
+
+    def __init__(self, now: float) -> None:
+        self.begun = now
+        self.said = 0
+        self.left_out = 0
+        self.last: logging.LogRecord | None = None
+
+
+class _Bounded(logging.StreamHandler[TextIO]):
+    """Leaves warnings and errors of one kind out once there were many, and says later how many.
+
+    Whoever can make the proxy fail must not be able to fill its disk.
+    """
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(stream)
+        self._clock = clock
+        self._kinds: OrderedDict[tuple[str, str], _Kind] = OrderedDict()  # oldest first
+
+    def emit(self, record: logging.LogRecord) -> None:
+        now = self._clock()
+        self._end(now - INTERVAL)
+        if record.levelno < logging.WARNING:
+            super().emit(record)
+            return
+        name = (record.name, str(record.msg).partition("\n")[0][:KIND])
+        if name not in self._kinds:
+            if len(self._kinds) >= KINDS:
+                self._say(self._kinds.popitem(last=False)[1])
+            self._kinds[name] = _Kind(now)
+        kind = self._kinds[name]
+        if kind.said < (TRACEBACKS if record.exc_info or "\n" in str(record.msg) else LINES):
+            kind.said += 1
+            super().emit(record)
+        else:
+            kind.left_out += 1
+            kind.last = record
+
+    def close(self) -> None:
+        self._end(float("inf"))
+        super().close()
+
+    def _end(self, before: float) -> None:
+        """Forgets what began before this moment, and says what was left out of it."""
+        while self._kinds:
+            name, kind = next(iter(self._kinds.items()))
+            if kind.begun > before:
+                return
+            del self._kinds[name]
+            self._say(kind)
+
+    def _say(self, kind: _Kind) -> None:
+        last = kind.last
+        if last is not None:
+            text = last.getMessage().partition("\n")[0]
+            args = (kind.left_out, text)
+            super().emit(
+                logging.LogRecord(
+                    last.name, last.levelno, "", 0, "left out %d more lines like: %s", args, None
+                )
+            )
 
 
 class _Console(logging.Formatter):

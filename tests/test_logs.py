@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import io
 import json
 import logging
 import re
 import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -53,3 +55,53 @@ def test_console_names_the_process_unless_it_is_the_control_process(
 ) -> None:
     assert say("worker 1", capsys)[0].endswith("Z WARNING worker 1: worker 3")
     assert say("control", capsys)[0].endswith("Z WARNING worker 3")
+
+
+class Said(io.StringIO):
+    def lines(self) -> list[str]:
+        return self.getvalue().splitlines()
+
+
+def bounded(clock: Callable[[], float]) -> tuple[logging.Logger, Said, logging.Handler]:
+    stream = Said()
+    handler = logs._Bounded(stream, clock)
+    log = logging.Logger("strangler.test")
+    log.addHandler(handler)
+    return log, stream, handler
+
+
+def test_lines_of_one_kind_are_left_out_and_counted() -> None:
+    now = [0.0]
+    log, said, _ = bounded(lambda: now[0])
+    for number in range(1000):
+        log.error("cannot accept %d", number)
+        log.info("that is %d", number)
+    log.error("something else")
+    lines = said.lines()
+    assert sum(line.startswith("cannot accept") for line in lines) == logs.LINES
+    assert sum(line.startswith("that is") for line in lines) == 1000
+    assert lines[-1] == "something else"
+    now[0] = logs.INTERVAL
+    log.error("cannot accept %d", 1000)
+    assert said.lines()[-2:] == ["left out 900 more lines like: cannot accept 999", "cannot accept 1000"]
+
+
+def test_what_was_left_out_is_said_at_the_end_and_tracebacks_are_few() -> None:
+    log, said, handler = bounded(lambda: 0.0)
+    for number in range(20):
+        try:
+            raise OSError("no descriptor")
+        except OSError:
+            log.exception("it failed %d", number)
+    assert said.getvalue().count("Traceback") == logs.TRACEBACKS
+    handler.close()
+    assert said.lines()[-1] == f"left out {20 - logs.TRACEBACKS} more lines like: it failed 19"
+
+
+def test_kinds_are_bounded() -> None:
+    log, said, handler = bounded(lambda: 0.0)
+    for number in range(10 * logs.KINDS):
+        log.error(f"kind {number}")
+    assert isinstance(handler, logs._Bounded)
+    assert len(handler._kinds) == logs.KINDS
+    assert len(said.lines()) == 10 * logs.KINDS

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Coroutine
 from pathlib import Path
 from typing import Protocol
 
@@ -25,6 +24,8 @@ MAX_PATH = 107  # bytes in sockaddr_un.sun_path, less the closing zero (Linux; m
 MAX_HELLO = 64 * 1024
 HELLO_TIMEOUT = 5.0  # seconds
 BACKLOG = 128
+MOST_SILENT = 64  # connections whose Hello is awaited; of more, the oldest is hung up on
+ACCEPT_AGAIN = 0.2  # seconds after descriptors ran out: the workers go on trying
 
 _CLOEXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
@@ -100,7 +101,9 @@ class ChannelServer:
         self.path = path
         self._owner = owner
         self._socket: socket.socket | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._accepting: asyncio.Task[None] | None = None
+        self._silent: dict[asyncio.Task[None], None] = {}  # oldest first
+        self.deaf = False  # descriptors ran out: who knocks is not heard
 
     def start(self) -> None:
         """Raises StartupError if the path is too long or the socket cannot be made."""
@@ -121,12 +124,13 @@ class ChannelServer:
             raise StartupError(f"server.runtime_dir: cannot make {self.path}: {error.strerror}") from error
         sock.setblocking(False)
         self._socket = sock
-        self._spawn(self._accept(sock))
+        self._accepting = asyncio.get_running_loop().create_task(self._accept(sock))
 
     async def close(self) -> None:
-        for task in list(self._tasks):
+        tasks = [*self._silent, *filter(None, [self._accepting])]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._socket is not None:
             self._socket.close()
             self.path.unlink(missing_ok=True)
@@ -137,11 +141,17 @@ class ChannelServer:
             try:
                 connection, _ = await loop.sock_accept(sock)
             except OSError as error:
+                self.deaf = True
                 log.error("cannot accept a worker: %s", error.strerror)
-                await asyncio.sleep(0.2)  # out of descriptors: the workers go on trying
+                await asyncio.sleep(ACCEPT_AGAIN)
                 continue
+            self.deaf = False
             connection.setblocking(False)
-            self._spawn(self._welcome(connection))
+            if len(self._silent) >= MOST_SILENT:
+                next(iter(self._silent)).cancel()
+            task = loop.create_task(self._welcome(connection))
+            self._silent[task] = None
+            task.add_done_callback(self._silent.pop)
 
     async def _welcome(self, connection: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -153,15 +163,13 @@ class ChannelServer:
             connection.close()
             log.warning("refused a connection to %s: %s", self.path, str(error) or "it said nothing")
             return
+        except asyncio.CancelledError:
+            connection.close()
+            raise
         link = Link(hello, listener, rest, self._owner)
         frames.limit = MAX_MESSAGE
         link.frames = frames  # it may hold the start of the next message
         await loop.connect_accepted_socket(lambda: link, connection)
-
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
 
 async def receive_hello(

@@ -60,7 +60,7 @@ class Comparer:
             started = time.monotonic()
             try:
                 ended = await self._live()
-            except OSError as error:
+            except (OSError, RuntimeError) as error:  # no descriptor, process or thread left
                 ended = f"cannot be started: {error}"
             if self._wanted:
                 delay = backoff.after(time.monotonic() - started)

@@ -270,7 +270,7 @@ class Supervisor(Links):
         command = (*self._command, "--worker", str(slot), "--channel", self._channel, "--fd", str(fd))
         try:
             process = await processes.start(command, fd=fd)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # no descriptor, process or thread left
             log.error("cannot start worker %d: %s", slot, error)
             return None
         worker = Worker(slot, process)

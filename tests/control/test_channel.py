@@ -195,3 +195,22 @@ def test_a_path_too_long_for_a_unix_socket_names_the_setting(tmp_path: Path) -> 
     path = tmp_path / ("x" * MAX_PATH)
     with pytest.raises(StartupError, match=r"server\.runtime_dir: .* choose a shorter directory"):
         ChannelServer(path, Recorder()).start()
+
+
+def test_of_many_that_say_nothing_the_oldest_make_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channel_module, "MOST_SILENT", 3)
+
+    async def scenario(client: socket.socket, listener: socket.socket, owner: Recorder) -> None:
+        others = [socket.socket(socket.AF_UNIX) for _ in range(3)]
+        for each in others:
+            each.setblocking(False)
+            each.connect(str(tmp_path / "c.sock"))
+        assert await hung_up(client)
+        socket.send_fds(others[-1], [encode(HELLO)], [listener.fileno()])
+        await owner.until(lambda: owner.links)
+        for each in others:
+            each.close()
+
+    run(tmp_path, scenario)

@@ -18,7 +18,6 @@ from proxy.control.admin.problems import on_error, on_http_exception
 from proxy.control.admin.writes import Writes
 from proxy.control.state import State
 
-
 BUSY: Final = 64  # requests at the same time, unless the caller knows how many descriptors there are
 
 
