@@ -108,12 +108,9 @@ class _Bounded(logging.StreamHandler[TextIO]):
         last = kind.last
         if last is not None:
             text = last.getMessage().partition("\n")[0]
+            more = "left out %d more lines like: %s"
             args = (kind.left_out, text)
-            super().emit(
-                logging.LogRecord(
-                    last.name, last.levelno, "", 0, "left out %d more lines like: %s", args, None
-                )
-            )
+            super().emit(logging.LogRecord(last.name, last.levelno, "", 0, more, args, None))
 
 
 class _Console(logging.Formatter):

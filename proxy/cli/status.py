@@ -33,8 +33,8 @@ def status(admin: str, watch: bool, as_json: bool) -> None:
     (99 %), ≈ if it is noise, ? if there is too little data; whether the answers differ, in how many of how
     many comparisons, or are likely equal, with the rate of differences that would have shown (95 %); for
     writes, in how many hours and minutes every idempotency key in use is known, for none should move before.
-    Exits 1 if the proxy does not answer, a worker does not serve the newest configuration, or the file was
-    refused.
+    Exits 1 if the proxy does not answer, a worker does not serve the newest configuration or hangs, or the
+    file was refused.
 
     \b
     strangler status
@@ -59,7 +59,16 @@ def status(admin: str, watch: bool, as_json: bool) -> None:
 def healthy(config: dict[str, Any]) -> bool:
     """Whether the file in force is the newest and every worker serves it."""
     workers = config["workers"]
-    return not config["last_error"] and bool(workers) and not behind(config)
+    return not config["last_error"] and bool(workers) and not behind(config) and not silent(config)
+
+
+def silent(config: dict[str, Any]) -> list[str]:
+    """What is wrong with workers that live and do not report any more."""
+    return [
+        f"worker {worker['id']} (pid {worker['pid']}) hangs: nothing for {worker['last_seen_seconds']:.0f} s"
+        for worker in config["workers"]
+        if worker.get("silent")  # a proxy of an earlier version does not tell
+    ]
 
 
 def behind(config: dict[str, Any]) -> list[int]:
@@ -71,6 +80,7 @@ def screen(config: dict[str, Any], figures: dict[str, Any]) -> RenderableType:
     """What is shown: the configuration, what is wrong, the endpoints."""
     lines = [f"configuration {config['hash']} of {config['source']}, {len(config['workers'])} workers"]
     wrong = [f"workers {behind(config)} do not serve it"] if behind(config) else []
+    wrong += silent(config)
     if config["last_error"]:
         wrong.append(f"the file was refused at {config['last_error']['time']}:")
         wrong += [

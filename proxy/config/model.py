@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidat
 
 from proxy.config import types as t
 from proxy.config.templates import parse_endpoint
-from proxy.core import snapshot
+from proxy.core import liveness, snapshot
 
 KIB = 1024
 DEFAULT_TYPES = snapshot.Compression().types
@@ -47,6 +47,7 @@ class ServerTimeouts(Section):
     body: t.Duration = 30.0
     keep_alive: t.Duration = 75.0
     drain: t.Duration = 30.0
+    worker: Annotated[float, PlainValidator(t.lasting(liveness.SHORTEST))] = 15.0
 
 
 class Limits(Section):

@@ -81,6 +81,18 @@ def parse_duration(value: Any) -> float:
     return seconds
 
 
+def lasting(shortest: float) -> Callable[[Any], float]:
+    """A duration of at least so many seconds."""
+
+    def parse(value: Any) -> float:
+        seconds = parse_duration(value)
+        if seconds < shortest:
+            raise ValueError(f"is not a duration from {shortest:g}s to 8784h")
+        return seconds
+
+    return parse
+
+
 def parse_size(value: Any) -> int:
     if type(value) is int and 0 <= value <= _LARGEST:
         return value

@@ -17,18 +17,24 @@ import msgspec
 from proxy.control import processes
 from proxy.control.backoff import Backoff
 from proxy.control.log import log
+from proxy.control.pulse import Pulse
 from proxy.core.framing import FrameReader, FrameTooLarge
+from proxy.core.liveness import life
 from proxy.core.messages import Apply, Labelled, encode
 from proxy.core.snapshot import Snapshot
 from proxy.core.taps import decode_compared
 
+LOOK: Final = 1.0  # seconds between two looks at whether it hangs
+PATIENCE: Final = 4  # times as long as with a worker: it gives way to everything on a busy machine
 END: Final = 5.0  # seconds that it has to write what it knows, before it is killed
 
 
 class Comparer:
     """`command` starts it; `--folder FOLDER --fd FD` is appended. Clients never depend on it."""
 
-    def __init__(self, command: Sequence[str], folder: Path) -> None:
+    def __init__(self, command: Sequence[str], folder: Path, pulse: Pulse | None = None) -> None:
+        self._pulse = pulse or Pulse()
+        self._heard = 0.0
         self._command = tuple(command)
         self._folder = folder
         self._newest: Apply | None = None
@@ -78,15 +84,16 @@ class Comparer:
                 ours.close()
                 raise
         self.pid = child.pid
+        self._heard = self._pulse.now()
         waiting = asyncio.create_task(child.wait())
         reading: asyncio.Task[None] | None = None
         try:
             reader, self._writer = await asyncio.open_unix_connection(sock=ours)
             self._send()
             reading = asyncio.create_task(self._read(reader))
-            while self._wanted and not waiting.done():
+            while self._wanted and not waiting.done() and not self._hangs():
                 change = asyncio.create_task(self._change())
-                await asyncio.wait((waiting, change), return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait((waiting, change), timeout=LOOK, return_when=asyncio.FIRST_COMPLETED)
                 change.cancel()
         finally:
             await self._end(child, waiting)
@@ -95,6 +102,13 @@ class Comparer:
                 reading.cancel()
             self._before, self._now, self.pid = self._before + self._now, Counter(), None
         return waiting.result()
+
+    def _hangs(self) -> bool:
+        silence = self._pulse.now() - self._heard
+        if life(silence, PATIENCE * self._pulse.bound) != "hung":
+            return False
+        log.error("the comparer (pid %s) hangs: nothing for %.0f s; replacing it", self.pid, silence)
+        return True
 
     async def _end(self, child: processes.Child, waiting: asyncio.Task[str]) -> None:
         if self._writer is not None:
@@ -110,6 +124,7 @@ class Comparer:
         frames = FrameReader()
         with contextlib.suppress(OSError):
             while data := await reader.read(64 * 1024):
+                self._heard = self._pulse.now()
                 try:
                     for body in frames.feed(data):
                         results = decode_compared(body).results

@@ -1,7 +1,7 @@
 """Keeps what the control process does in the background going, whatever happens to it.
 
-A background task that fails would take the whole process with it: out of descriptors, threads or memory, it is
-better to try again in a moment than to leave the workers alone.
+A background task that fails would take the whole process with it. Out of descriptors, threads or memory, it
+is better to try again in a moment than to leave the workers alone.
 """
 
 from __future__ import annotations

@@ -91,7 +91,8 @@ class Instance:
         self.collector = Collector()
         self.supervisor = Supervisor(worker, str(channel), self.collector)
         self.channel = ChannelServer(channel, self.supervisor)
-        self.comparer = Comparer(COMPARER, runtime.path)
+        self.supervisor.pulse.deaf = lambda: self.channel.deaf
+        self.comparer = Comparer(COMPARER, runtime.path, self.supervisor.pulse)
         self.reloader = Reloader(path.absolute(), content, loaded, self._publish)
         self._events: asyncio.Queue[signal.Signals | Restart] = asyncio.Queue()
         self._held: socket.socket | None = None  # of the workers that a roll replaces, if it moves
@@ -156,6 +157,7 @@ class Instance:
 
     def _background(self) -> Iterator[tuple[str, Callable[[], Awaitable[None]]]]:
         """What goes on beside the admin port until the process stops."""
+        yield "watching the workers", self.supervisor.watch
         yield "watching the configuration file", Watcher(self.reloader).run
         yield "writing the audit log", self.recorder.run
         yield "keeping the ledger", self.ledger.run
@@ -235,7 +237,7 @@ class Instance:
     def _push(self, loaded: Loaded, generation: int) -> None:
         snapshot = loaded.snapshot
         newest = Apply(snapshot.hash, generation, loaded.document, self.reloader.started.server.state)
-        self.supervisor.publish(newest, snapshot.server.timeouts.drain)
+        self.supervisor.publish(newest, snapshot.server.timeouts)
         self.comparer.publish(newest, snapshot)
 
     async def _until_stopped(self, tasks: asyncio.TaskGroup) -> Restart | None:

@@ -26,6 +26,9 @@ class Worker:
         self.ended = ""  # how, once it has
         self.kept = True  # replaced when it dies: neither on trial nor told to drain
         self.retired = False
+        self.heard = 0.0  # when it last said something, in seconds of `Pulse.now`
+        self.silent = False  # it has missed several reports, and that was logged
+        self.killed = False  # for being silent
 
     @property
     def pid(self) -> int:

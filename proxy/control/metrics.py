@@ -13,6 +13,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector as PrometheusCollector
 
 from proxy.control.state import State
+from proxy.control.supervisor import Supervisor
 from proxy.core.messages import Labelled, Stats
 from proxy.core.stats import BOUNDS
 
@@ -89,9 +90,28 @@ class _Metrics(PrometheusCollector):
         for worker in self._state.supervisor.workers():
             workers.add_metric((str(worker.slot), worker.hash), 1)
         yield workers
+        yield from _silence(self._state.supervisor)
         failures = CounterMetricFamily("strangler_config_reload_failures", "Configuration files refused")
         failures.add_metric((), reloader.failures)
         yield failures
+
+
+def _silence(supervisor: Supervisor) -> Iterator[Metric]:
+    """During a roll two workers have one number: the one that is worse off is shown."""
+    longest: dict[int, float] = {}
+    for worker in supervisor.workers():
+        silence = supervisor.pulse.silence(worker)
+        if silence is not None:
+            longest[worker.slot] = max(silence, longest.get(worker.slot, 0.0))
+    seen = GaugeMetricFamily(
+        "strangler_worker_last_seen_seconds", "Since a worker's last report", labels=("worker",)
+    )
+    for slot, silence in longest.items():
+        seen.add_metric((str(slot),), round(silence, 3))
+    yield seen
+    hung = CounterMetricFamily("strangler_workers_hung", "Workers that were killed because they hung")
+    hung.add_metric((), supervisor.pulse.hung)
+    yield hung
 
 
 def _requests(totals: Stats) -> Metric:

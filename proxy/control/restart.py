@@ -50,7 +50,7 @@ class Restarter:
 
     def _listen(self) -> str:
         """The setting of the socket in use: that from the start, unless its roll had to go back."""
-        if self.current is not None and self._supervisor.returned:
+        if self.current is not None and self._supervisor.sockets.returned:
             return self.current.listen
         return self._reloader.started.server.listen
 

@@ -56,6 +56,8 @@ class State:
                     "hash": worker.hash,
                     "connections": worker.connections,
                     "tasks": worker.tasks,
+                    "last_seen_seconds": _tenths(self.supervisor.pulse.silence(worker)),
+                    "silent": self.supervisor.pulse.life(worker) != "fresh",
                 }
                 for worker in self.supervisor.workers()
             ],
@@ -190,6 +192,10 @@ def _backend(requests: int, figures: Figures) -> dict[str, Any]:
         "p95_ms": _milliseconds(figures.p95),
         "p99_ms": _milliseconds(figures.p99),
     }
+
+
+def _tenths(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)
 
 
 def _milliseconds(seconds: float | None) -> float | None:

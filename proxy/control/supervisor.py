@@ -22,8 +22,11 @@ from proxy.control.collect import Collector
 from proxy.control.log import log
 from proxy.control.member import Worker
 from proxy.control.processes import Orphan
+from proxy.control.pulse import Pulse
+from proxy.control.sockets import Sockets
 from proxy.control.unclaimed import Unclaimed
 from proxy.core.messages import Applied, Apply, Drain, Drained, FromWorker, Refused, Reopen, Stats
+from proxy.core.snapshot import ServerTimeouts
 
 UNCLAIMED_GRACE = 1.0  # seconds
 START_TIMEOUT = 50.0  # seconds from start to the first snapshot served, on a busy machine
@@ -42,9 +45,8 @@ class Supervisor(Links):
         self._channel = channel
         self._collector = collector
         self._drain_timeout = 0.0
-        self._listener: socket.socket | None = None
-        self.returned = False  # to the socket before, as no worker of a roll came up on the new one
-        self._previous: socket.socket | None = None  # of the workers that a roll replaces, if it is another
+        self.sockets = Sockets()
+        self.pulse = Pulse()
         self._workers: dict[int, Worker] = {}  # by pid
         self._slots: list[asyncio.Task[None]] = []
         self._newest: Apply | None = None
@@ -60,17 +62,26 @@ class Supervisor(Links):
 
     def listener(self) -> socket.socket:
         """The socket that clients connect to."""
-        assert self._listener is not None
-        return self._listener
+        current = self.sockets.current()
+        assert current is not None
+        return current
 
     def ready(self) -> bool:
         """Whether at least one worker serves the newest snapshot and we are not shutting down."""
+        return not self.unready()
+
+    def unready(self) -> str:
+        """Why clients cannot be served as they should, in words; "" if they can."""
+        if self.draining:
+            return "shutting down"
         newest = self._newest
-        return (
-            newest is not None
-            and not self.draining
-            and any(worker.link and worker.hash == newest.hash for worker in self._workers.values())
-        )
+        serving = [each for each in self.workers() if newest and each.link and each.hash == newest.hash]
+        if not serving:
+            return "no worker serves the newest configuration yet"
+        silent = [self.pulse.silence(each) or 0.0 for each in serving if self.pulse.life(each) != "fresh"]
+        if len(silent) < len(serving):
+            return ""
+        return f"every worker hangs: none has said anything for {min(silent):.0f} s"
 
     # life
 
@@ -79,7 +90,7 @@ class Supervisor(Links):
 
         Call `publish` before.
         """
-        self._listener = listener
+        self.sockets.take(listener)
         for slot in range(count):
             self._fill(slot, self._adopt(slot))
         for link in self.unclaimed:
@@ -93,7 +104,7 @@ class Supervisor(Links):
         `previous` is the socket that they were started with, if it is not `listener`. Of `pids`, those that
         have not connected go too: they had been draining, or died.
         """
-        self._listener, self._previous = listener, previous
+        self.sockets.take(listener, previous)
         for slot in self.unclaimed.slots():
             self._fill(slot, self._adopt(slot, moved=True))
         for link in self.unclaimed:
@@ -102,12 +113,17 @@ class Supervisor(Links):
             if processes.is_child(pid):
                 self._slots.append(asyncio.create_task(self._see_off(Orphan(pid))))
 
-    def publish(self, newest: Apply, drain: float) -> None:
-        """Sends the snapshot to every worker; those that connect later get it then. `drain` in seconds."""
+    def publish(self, newest: Apply, timeouts: ServerTimeouts) -> None:
+        """Sends the snapshot to every worker; those that connect later get it then."""
         self._newest = newest
-        self._drain_timeout = drain
+        self._drain_timeout = timeouts.drain
+        self.pulse.bound = timeouts.worker
         for worker in self._workers.values():
             self._update(worker)
+
+    async def watch(self) -> None:
+        """Replaces workers that hang; until cancelled."""
+        await self.pulse.watch(self.workers)
 
     def reopen_logs(self) -> None:
         """Tells every worker to open its access log anew."""
@@ -123,9 +139,7 @@ class Supervisor(Links):
     async def drain(self) -> None:
         """Lets every worker finish what is in flight, within the drain timeout, then ends it."""
         self.draining = True
-        for sock in (self._listener, self._previous):
-            if sock is not None:
-                sock.close()
+        self.sockets.close()
         for link in self.unclaimed:
             self._dismiss(link)
         for worker in self._workers.values():
@@ -147,12 +161,12 @@ class Supervisor(Links):
         )
         if not self._up(worker) or self.draining:
             worker.process.send_signal(signal.SIGKILL)
-            self._return_socket()
+            self.sockets.go_back()
             return f"did not come up: {self._why_not(worker)}"
         for other in self._kept(slot):
             self._retire(other)
         worker.kept = True
-        self._moved()
+        self.sockets.moved()
         return ""
 
     def _why_not(self, worker: Worker) -> str:
@@ -207,19 +221,6 @@ class Supervisor(Links):
             log.warning("killing worker %d (pid %d), which is still busy", worker.slot, worker.pid)
             worker.process.send_signal(signal.SIGKILL)
 
-    def _moved(self) -> None:
-        """The new socket is served; nobody goes back to the old one."""
-        if self._previous is not None:
-            self._previous.close()
-            self._previous = None
-
-    def _return_socket(self) -> None:
-        """No worker took the new socket: what is started from now on serves the old one."""
-        if self._previous is not None and self._listener is not None:
-            self._listener.close()
-            self._listener, self._previous = self._previous, None
-            self.returned = True
-
     async def kill(self) -> None:
         """Ends every worker at once and forgets the slots."""
         self.draining = True
@@ -265,8 +266,7 @@ class Supervisor(Links):
                 return  # a roll has filled it meanwhile
 
     async def _spawn(self, slot: int) -> Worker | None:
-        assert self._listener is not None
-        fd = self._listener.fileno()
+        fd = self.listener().fileno()
         command = (*self._command, "--worker", str(slot), "--channel", self._channel, "--fd", str(fd))
         try:
             process = await processes.start(command, fd=fd)
@@ -294,7 +294,7 @@ class Supervisor(Links):
 
     def _adopt(self, slot: int, *, moved: bool = False) -> Worker | None:
         """An orphan of this number on our socket, or, if `moved`, on any."""
-        link = self.unclaimed.take_slot(slot, None if moved else self._listener)
+        link = self.unclaimed.take_slot(slot, None if moved else self.listener())
         if link is None:
             return None
         worker = Worker(slot, Orphan(link.hello.pid))
@@ -332,7 +332,7 @@ class Supervisor(Links):
         self.unclaimed.add(link)
         if self.draining:
             self._dismiss(link)
-        elif self._listener is not None:
+        elif self.sockets.current() is not None:
             asyncio.get_running_loop().call_later(UNCLAIMED_GRACE, self._dismiss, link)
         self._changes.tell()
 
@@ -342,6 +342,7 @@ class Supervisor(Links):
         worker = self._workers.get(link.hello.pid)
         if worker is None or worker.link is not link:
             return
+        self.pulse.heard(worker)
         match message:
             case Applied():
                 worker.hash, worker.generation, worker.refused = message.hash, message.generation, ""
@@ -370,6 +371,7 @@ class Supervisor(Links):
         if worker.link is not None:
             worker.link.abort()
         worker.link = link
+        self.pulse.heard(worker)
         worker.incarnation = link.hello.incarnation
         worker.hash, worker.generation = link.hello.hash, link.hello.generation
         if self.draining or worker.retired:

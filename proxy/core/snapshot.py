@@ -213,6 +213,7 @@ class ServerTimeouts:
     body: float = 30.0
     keep_alive: float = 75.0
     drain: float = 30.0
+    worker: float = 15.0
 
 
 @dataclass(frozen=True)

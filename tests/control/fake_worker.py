@@ -95,13 +95,21 @@ class FakeWorker:
         self.listener.setblocking(False)
         server = await asyncio.start_server(self.answer, sock=self.listener)
         talking = asyncio.create_task(self.channel.run())
+        reporting = asyncio.create_task(self.report())
         await self.drain.wait()
         server.close()
         while self.busy:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         self.channel.send(Drained())
         await asyncio.sleep(0.05)
+        reporting.cancel()
         talking.cancel()
+
+    async def report(self) -> None:
+        while True:
+            await asyncio.sleep(1)
+            if self.hash:
+                self.channel.send(self.stats())
 
 
 def main() -> None:

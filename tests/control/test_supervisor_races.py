@@ -17,6 +17,7 @@ from proxy.control.channel import Link
 from proxy.control.collect import Collector
 from proxy.control.supervisor import Supervisor
 from proxy.core.messages import Applied, Apply, Drain, FromControl, Hello
+from proxy.core.snapshot import ServerTimeouts
 
 NEWEST = Apply("hash", 1, {}, "")
 
@@ -59,7 +60,7 @@ class Stage:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.made: list[FakeProcess] = []
         self.supervisor = Supervisor(("worker",), "", Collector())
-        self.supervisor.publish(NEWEST, 0.0)
+        self.supervisor.publish(NEWEST, ServerTimeouts(drain=0.0))
         monkeypatch.setattr(processes, "start", self._start)
 
     async def _start(self, command: Sequence[str], *, fd: int) -> FakeProcess:

@@ -61,12 +61,9 @@ class Api:
         return PlainTextResponse("ok\n")
 
     async def readyz(self, request: Request) -> Response:
-        """At least one worker listens and serves the newest configuration."""
-        if self._state.supervisor.ready():
-            return PlainTextResponse("ready\n")
-        if self._state.supervisor.draining:
-            return problem(503, "shutting down")
-        return problem(503, "no worker serves the newest configuration yet")
+        """At least one worker listens, lives and serves the newest configuration."""
+        unready = self._state.supervisor.unready()
+        return problem(503, unready) if unready else PlainTextResponse("ready\n")
 
     async def metrics(self, request: Request) -> Response:
         body, content_type = metrics.render(self._state, request.headers.get("accept", ""))

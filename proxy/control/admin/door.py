@@ -1,9 +1,9 @@
 """Lets connections into the admin port, and those out that keep it busy without using it.
 
-uvicorn has no time limit for a connection that says nothing or leaves a request half sent, and asyncio's own
-accepting, out of descriptors, logs and schedules thousands of attempts at once. So: an accept loop with a cap,
-and limits on how long a client may keep us waiting. At the cap the newcomer gets in, and the one that has kept
-us waiting longest makes room: whoever speaks at once is answered, however many are silent.
+uvicorn has no time limit for a connection that says nothing or leaves a request half sent, and asyncio's
+own accepting, out of descriptors, logs and schedules thousands of attempts at once. So: an accept loop with
+a cap, and limits on how long a client may keep us waiting. At the cap the newcomer gets in, and the one that
+has kept us waiting longest makes room: whoever speaks at once is answered, however many are silent.
 """
 
 from __future__ import annotations

@@ -74,7 +74,8 @@ class Pages:
             unknown=self.unknown,
             metrics=METRICS,
             minutes=max(1, round(state.collector.evidence_seconds() / 60)),
-            ready=state.supervisor.ready(),
+            unready=state.supervisor.unready(),
             draining=state.supervisor.draining,
+            patience=f"{state.supervisor.pulse.bound:g}",
             write=state.reloader.running.snapshot.server.admin_write,
         )
