@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -50,6 +52,17 @@ def test_no_proxy_exits_1(tmp_path: Path) -> None:
 def config(**changes: Any) -> dict[str, Any]:
     worker = {"id": 0, "pid": 1, "hash": "new", "connections": 0}
     return {"hash": "new", "source": "x", "workers": [worker], "last_error": None, "warnings": []} | changes
+
+
+def test_a_worker_that_hangs_is_said_and_exits_1(site: Site) -> None:
+    pid = site.pids(site.state())[0]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        eventually(lambda: run(site).exit_code == 1, "it is unhealthy")
+        assert f"worker 0 (pid {pid}) hangs: nothing for" in run(site).stdout
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    eventually(lambda: run(site).exit_code == 0, "it is healthy again")
 
 
 def test_a_worker_with_another_configuration_is_unhealthy() -> None:

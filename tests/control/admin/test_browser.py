@@ -5,6 +5,9 @@ Where there is none `make test` leaves these tests out, and says so.
 
 from __future__ import annotations
 
+import os
+import re
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +15,7 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.control.site import Site, eventually
@@ -76,6 +80,34 @@ def test_a_refused_file_is_loud_with_the_line(browser: webdriver.Chrome, writabl
     until(browser, lambda: browser.find_element(By.CSS_SELECTOR, "[role=alert]").is_displayed())
     assert "GET /a: {weight: 500}" in browser.find_element(By.CSS_SELECTOR, "[role=alert] pre").text
     assert browser.title == "(!) strangler"
+
+
+def test_a_worker_that_hangs_turns_the_page_red(browser: webdriver.Chrome, writable: Site) -> None:
+    visit(browser, writable)
+    assert "Ready." in text_of(browser, "figures")
+    pids = writable.pids(writable.state())
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        until(browser, lambda: "Not ready: every worker hangs" in text_of(browser, "figures"))
+        notice = browser.find_element(By.CSS_SELECTOR, "[role=alert]")
+        assert "2 of 2 workers hang" in notice.text
+        assert f"Worker 0 (pid {pids[0]}) has said nothing for" in notice.text
+        word = browser.find_element(By.CSS_SELECTOR, "section[aria-label=Configuration] strong")
+        assert colour(browser, word) == colour(browser, browser.find_element(By.CSS_SELECTOR, "td .bad"))
+        assert browser.title == "(!) strangler"
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+    until(browser, lambda: "Ready." in text_of(browser, "figures"))
+    until(browser, lambda: browser.title == "strangler")
+
+
+def colour(browser: webdriver.Chrome, element: WebElement) -> tuple[int, ...]:
+    """Red, green and blue of the text; red must prevail."""
+    found = tuple(int(part) for part in re.findall(r"\d+", element.value_of_css_property("color"))[:3])
+    assert found[0] > 1.5 * max(found[1:]), found
+    return found
 
 
 def test_a_weight_is_changed_by_keyboard_alone(browser: webdriver.Chrome, writable: Site) -> None:
