@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
@@ -25,12 +26,8 @@ def test_a_client_of_a_worker_that_hangs_is_let_go_and_the_next_is_served(site: 
         with ThreadPoolExecutor() as pool:
             asked = pool.submit(site.ask, "/a")
             eventually(lambda: site.get("/readyz").status_code == 503, "it is not ready")
-            try:
-                answer = asked.result(30)  # it may have waited in the queue for the next worker
-            except httpx2.TransportError as error:
-                assert not isinstance(error, httpx2.TimeoutException)
-            else:
-                assert answer == "legacy"
+            with contextlib.suppress(httpx2.NetworkError, httpx2.RemoteProtocolError):  # and no timeout
+                assert asked.result(30) == "legacy"  # it may have waited in the queue for the next worker
         eventually(lambda: site.settled(workers=1), "another serves")
         assert pid not in site.pids(site.state())
     finally:
