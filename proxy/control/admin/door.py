@@ -2,8 +2,9 @@
 
 uvicorn has no time limit for a connection that says nothing or leaves a request half sent, and asyncio's
 own accepting, out of descriptors, logs and schedules thousands of attempts at once. So: an accept loop with
-a cap, and limits on how long a client may keep us waiting. At the cap the newcomer gets in, and the one that
-has kept us waiting longest makes room: whoever speaks at once is answered, however many are silent.
+a cap, and limits on how long a client may keep us waiting. Who has said nothing yet waits in the lobby, as a
+bare socket. At the cap the newcomer gets in and another makes room: the oldest of the lobby, else the one
+that has kept us waiting longest. Whoever speaks at once is answered, however many are silent or keep coming.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from proxy.control.descriptors import EXHAUSTED
 from proxy.control.log import log
 
 SWEEP = 1.0  # seconds between two looks at all connections
+MOST_AT_ONCE: Final = 64  # accepted before anybody else has a turn
+PEEK: Final = 4096  # bytes of a newcomer that are looked at, for the end of a head
 PAUSE: Final = 0.1  # seconds without accepting after descriptors ran out
 
 # What we wait for, and for how many seconds at most. Work of our own has limits of its own.
@@ -35,10 +38,11 @@ ORDER: Final = (HEAD, BODY, READER, WORK)  # in which they make room
 
 
 class Connection(H11Protocol):
-    """One client, and since when it keeps us waiting."""
+    """One client, and since when it keeps us waiting. `asked`: its first request's head was there at once."""
 
-    def __init__(self, door: Door, config: Config, state: ServerState) -> None:
+    def __init__(self, door: Door, config: Config, state: ServerState, asked: bool) -> None:
         super().__init__(config, state, {})
+        self._asked = asked
         self._door = door
         self._since = self.loop.time()
         self._paused: float | None = None  # since when it does not read
@@ -50,6 +54,8 @@ class Connection(H11Protocol):
             return READER, self._paused
         if self.transport.is_closing():
             return READER, self._since
+        if self.cycle is None and self._asked:
+            return WORK, self._since
         if self.cycle is None or self.cycle.response_complete:
             return (READER if self.transport.get_write_buffer_size() else HEAD), self._since
         return (BODY if self.cycle.more_body else WORK), self._since
@@ -78,6 +84,7 @@ class Connection(H11Protocol):
     def data_received(self, data: bytes) -> None:
         before = self.cycle
         super().data_received(data)
+        self._asked = False  # if it has, there is a cycle now
         if self.cycle is not before:
             self._since = self.loop.time()
 
@@ -98,12 +105,13 @@ class Connection(H11Protocol):
 class Door:
     """Accepts on `sock`; at most `cap` connections stay. `connection` makes the protocol of one."""
 
-    def __init__(self, sock: socket.socket, cap: int, connection: Callable[[Door], Connection]) -> None:
+    def __init__(self, sock: socket.socket, cap: int, connection: Callable[[Door, bool], Connection]) -> None:
         self._socket = sock
         self._cap = cap
         self._connection = connection
-        self._inside: dict[Connection, None] = {}
+        self._lobby: dict[socket.socket, float] = {}  # since when; oldest first
         self._entering: set[asyncio.Task[None]] = set()
+        self._inside: dict[Connection, None] = {}
         self._loop = asyncio.get_running_loop()
         self._sweeping = self._loop.call_later(SWEEP, self._sweep)
         self._open()
@@ -113,6 +121,8 @@ class Door:
         self._sweeping.cancel()
         self._loop.remove_reader(self._socket)
         self._socket.close()
+        for client in list(self._lobby):
+            self._dismiss(client)
         for task in self._entering:
             task.cancel()
 
@@ -127,8 +137,9 @@ class Door:
             self._loop.add_reader(self._socket, self._accept)
 
     def _accept(self) -> None:
-        """A few at a time: each of them is listened to before it could be asked to make room."""
-        for _ in range(max(1, self._cap // 4)):
+        for _ in range(min(MOST_AT_ONCE, max(1, self._cap // 2))):
+            if len(self._entering) >= max(1, self._cap // 2):
+                return  # they cannot make room yet
             try:
                 client, _ = self._socket.accept()
             except OSError as error:
@@ -138,15 +149,41 @@ class Door:
                     continue
                 return
             client.setblocking(False)
-            while self._inside and len(self._inside) + len(self._entering) >= self._cap:
-                self._make_room()
-            task = self._loop.create_task(self._let_in(client))
-            self._entering.add(task)
-            task.add_done_callback(self._entering.discard)
+            while len(self._lobby) + len(self._entering) + len(self._inside) >= self._cap:
+                if not self._make_room():
+                    break
+            self._greet(client)
 
-    async def _let_in(self, client: socket.socket) -> None:
+    def _greet(self, client: socket.socket) -> None:
+        """Lets it in if it speaks, else into the lobby."""
+        self._dismissed(client)
         try:
-            await self._loop.connect_accepted_socket(lambda: self._connection(self), client)
+            said = client.recv(PEEK, socket.MSG_PEEK)
+        except BlockingIOError:
+            self._lobby[client] = self._loop.time()
+            self._loop.add_reader(client, self._greet, client)
+            return
+        except OSError:
+            said = b""
+        if not said:
+            client.close()
+            return
+        task = self._loop.create_task(self._let_in(client, b"\r\n\r\n" in said))
+        self._entering.add(task)
+        task.add_done_callback(self._entering.discard)
+
+    def _dismissed(self, client: socket.socket) -> None:
+        """Takes it out of the lobby, if it is there."""
+        if self._lobby.pop(client, None) is not None:
+            self._loop.remove_reader(client)
+
+    def _dismiss(self, client: socket.socket) -> None:
+        self._dismissed(client)
+        client.close()
+
+    async def _let_in(self, client: socket.socket, asked: bool) -> None:
+        try:
+            await self._loop.connect_accepted_socket(lambda: self._connection(self, asked), client)
         except (OSError, asyncio.CancelledError):
             client.close()
 
@@ -157,9 +194,12 @@ class Door:
         self._loop.remove_reader(self._socket)
         self._loop.call_later(PAUSE, self._open)
 
-    def _make_room(self) -> None:
+    def _make_room(self) -> bool:
+        if self._lobby:
+            self._dismiss(next(iter(self._lobby)))
+            return True
         if not self._inside:
-            return
+            return False
 
         def patience(connection: Connection) -> tuple[int, float]:
             what, since = connection.waits()
@@ -168,8 +208,12 @@ class Door:
         chosen = min(self._inside, key=patience)
         self.left(chosen)
         chosen.abort()
+        return True
 
     def _sweep(self) -> None:
+        late = self._loop.time() - LIMITS[HEAD]
+        for client in [each for each, since in self._lobby.items() if since < late]:
+            self._dismiss(client)
         for connection in list(self._inside):
             if connection.overdue():
                 connection.abort()

@@ -31,7 +31,11 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         assert sockets is not None
         [sock] = sockets
-        self._door = Door(sock, self._cap, lambda door: Connection(door, self.config, self.server_state))
+
+        def connection(door: Door, asked: bool) -> Connection:
+            return Connection(door, self.config, self.server_state, asked)
+
+        self._door = Door(sock, self._cap, connection)
         self.started = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

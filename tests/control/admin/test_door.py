@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import NamedTuple
 
 import pytest
@@ -52,6 +52,7 @@ class Client:
 class Served(NamedTuple):
     connect: Callable[[], Awaitable[Client]]
     connections: Collection[object]
+    address: tuple[str, int]
 
 
 @asynccontextmanager
@@ -69,7 +70,7 @@ async def served(state: State, cap: int = 8) -> AsyncIterator[Served]:
 
         try:
             async with asyncio.timeout(20):
-                yield Served(connect, server._server.server_state.connections)
+                yield Served(connect, server._server.server_state.connections, address)
         finally:
             for client in clients:
                 client.writer.transport.abort()
@@ -94,7 +95,7 @@ def test_nobody_keeps_the_port_waiting_for_long(state: State, what: str) -> None
         async with served(state) as site:
             client = await site.connect()
             client.writer.write(KEEPS_WAITING[what])
-            while not site.connections:  # noqa: ASYNC110
+            while what != "silence" and not site.connections:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             if what != "answers that are not read":
                 await client.ended()
@@ -144,6 +145,37 @@ def test_at_the_cap_the_oldest_makes_room_for_the_newest(state: State, text: byt
             newest = await site.connect()
             assert b"200 OK" in await newest.ask()
             await others[0].ended()
+
+    asyncio.run(play())
+
+
+def test_one_that_asks_in_the_middle_of_a_silent_crowd_is_answered(state: State) -> None:
+    async def play() -> None:
+        async with served(state, cap=4) as site:
+            with ExitStack() as stack:
+
+                def come(says: bytes) -> socket.socket:
+                    """Into the queue: nobody accepts meanwhile."""
+                    sock = stack.enter_context(socket.create_connection(site.address))
+                    sock.sendall(says)
+                    sock.setblocking(False)
+                    return sock
+
+                says = [b"", b"GET /healthz HTTP/1.1\r\nx: "] * 15
+                before = [come(each) for each in says]
+                asks = come(HEALTH)
+                assert before + [come(each) for each in says]
+                assert b"200 OK" in await asyncio.get_running_loop().sock_recv(asks, 4096)
+
+    asyncio.run(play())
+
+
+def test_empty_lines_are_no_question(state: State) -> None:
+    async def play() -> None:
+        async with served(state) as site:
+            client = await site.connect()
+            client.writer.write(b"\r\n\r\n")
+            await client.ended()
 
     asyncio.run(play())
 
