@@ -15,6 +15,7 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
+import h11
 from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
@@ -90,6 +91,9 @@ class Connection(H11Protocol):
 
     def on_response_complete(self) -> None:
         self._since = self.loop.time()
+        if self.conn.their_state is h11.DONE and self.conn.trailing_data[0]:
+            self.transport.close()  # requests ahead of their answers: hundreds, from one that need not read
+            return
         super().on_response_complete()
 
     def pause_writing(self) -> None:

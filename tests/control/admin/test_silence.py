@@ -14,7 +14,8 @@ import pytest
 from tests import plain
 from tests.control.site import DEADLINE, Site, eventually
 
-CROWD = 400
+CROWD = 200  # more than there are descriptors
+ANEW = 3  # seconds after which the crowd comes again: this is about patience, not about processors
 QUIET = 64 * 1024  # bytes of log that all of it may cost
 
 SAYS = {
@@ -59,7 +60,7 @@ class Crowd:
                         sock.setblocking(False)
                         sock.send(self._says)
                 self.full.set()
-                self._over.wait(1)
+                self._over.wait(ANEW)
                 stack.close()
 
 
