@@ -245,11 +245,14 @@ class Comparer:
         baseline: BackendName = LEGACY,
     ) -> None:
         """Judges and adds up; `baseline` is the side that was asked AGAIN, if any was."""
+        redactor = kept.redactor_for(self._key, settings, wanted.head)
+        if redactor.overwhelmed:
+            raise Skipped("too many credentials")
         today = datetime.now(UTC).date()
         scope = _scope(snapshot, name, settings, asked, today)
         if not self._gathering.knows(scope):
             self._gathering.learn(scope, await self._lookup(scope))
-        view = View(settings, kept.redactor_for(self._key, settings, wanted.head), today)
+        view = View(settings, redactor, today)
         judged = view.judged(asked[LEGACY], asked[ASYNC])
         differences = kept.redacted(judged.differences, view.redactor)
         suspects = self._gathering.suspects(scope, differences)

@@ -19,10 +19,11 @@ from proxy.core.comparisons import (
     label,
 )
 from proxy.core.differences import Difference
-from proxy.core.noise import OTHER, Counts, Mark, Observations
+from proxy.core.noise import MAX_PATHS, OTHER, Counts, Mark, Observations
 from proxy.core.stats import bucket
 
 MAX_SCOPES: Final = 500  # remembered
+MAX_NAMES: Final = 100_000  # of paths and fields in all scopes together; those met longest ago are forgotten
 FIRST: Final = 3  # samples of a path that are kept at once; after them one in SPACING seconds
 SPACING: Final = 60.0
 MAX_SAMPLES: Final = 20  # between two writes
@@ -65,6 +66,14 @@ class _Known:
         self.observations = Observations(tally.n, tally.m, counts) if tally else Observations()
         self.fields = {each.label for each in tally.counts if each.what == "field"} if tally else set()
         self.kept: dict[str, tuple[int, float]] = {}  # by path: samples, and when the last was taken
+        self.counted = 0  # of its names, when they were counted last
+
+    def names(self) -> int:
+        return len(self.observations.counts) + len(self.fields) + len(self.kept)
+
+    def place(self, path: str) -> str:
+        """Under which name samples of this path are counted."""
+        return path if path in self.kept or len(self.kept) < MAX_PATHS else OTHER
 
 
 class _Gained:
@@ -83,6 +92,7 @@ class Gathering:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._known: OrderedDict[Scope, _Known] = OrderedDict()
+        self._names = 0
         self._newest: dict[str, Scope] = {}
         self._gained: dict[Scope, _Gained] = {}
         self._traffic: Counter[tuple[str, Seen, str]] = Counter()
@@ -96,8 +106,7 @@ class Gathering:
         """What the store has of a scope that is met for the first time; None: nothing, or no answer."""
         if scope not in self._known:
             self._known[scope] = _Known(tally)
-            if len(self._known) > MAX_SCOPES:
-                self._known.popitem(last=False)
+            self._make_room(self._known[scope])
 
     def seen(self, endpoint: str) -> Observations:
         """Of the newest scope of an endpoint."""
@@ -111,6 +120,7 @@ class Gathering:
     def add(self, found: Finding) -> None:
         """`learn` comes before."""
         scope, now = found.scope, self._clock()
+        self.learn(scope, None)  # it may have been forgotten while both were asked once more
         known = self._known[scope]
         self._known.move_to_end(scope)
         self._newest[scope.endpoint] = scope
@@ -131,21 +141,30 @@ class Gathering:
         for field in _bounded(found.fields, known.fields):
             gained.counts["field", field] += 1
         self.results[scope.endpoint, "different" if found.differences else "equal"] += 1
+        self._make_room(known)
 
     def wants_sample(self, scope: Scope, paths: Collection[str]) -> bool:
         """Whether a sample that differs on these paths is worth keeping, going by those kept before."""
         known, now = self._known[scope], self._clock()
         if len(self._samples) >= MAX_SAMPLES:
             return False
-        kept = (known.kept.get(path, (0, 0.0)) for path in paths)
+        kept = (known.kept.get(known.place(path), (0, 0.0)) for path in paths)
         return any(number < FIRST or now - last >= SPACING for number, last in kept)
 
     def keep(self, sample: Sample) -> None:
         known = self._known[sample.scope]
-        for path in sample.paths:
+        for path in map(known.place, sample.paths):
             number, _ = known.kept.get(path, (0, 0.0))
             known.kept[path] = (number + 1, sample.time)
         self._samples.append(sample)
+
+    def _make_room(self, newest: _Known) -> None:
+        """The store has what is forgotten here."""
+        self._names += newest.names() - newest.counted
+        newest.counted = newest.names()
+        while len(self._known) > 1 and (len(self._known) > MAX_SCOPES or self._names > MAX_NAMES):
+            _, oldest = self._known.popitem(last=False)
+            self._names -= oldest.counted
 
     def skip(self, endpoint: str, reason: str, number: int = 1) -> None:
         self._traffic[endpoint, "skipped", reason] += number

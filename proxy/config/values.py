@@ -16,7 +16,7 @@ _INTEGER: Final = re.compile(r"[-+]?[0-9]{1,18}").fullmatch
 _NUMBER: Final = re.compile(r"[-+]?[0-9]{1,18}\.[0-9]{0,18}").fullmatch
 _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLEANS: Final = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
-_CREDENTIALS: Final = re.compile(r"//[^\s]*@")
+_URL: Final = re.compile(r"//\S*+").sub
 _VARIABLE: Final = re.compile(r"\$\{([^}]*)(\}?)")
 _REFERENCE: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
 
@@ -138,6 +138,11 @@ def shown(node: Node) -> str:
         return f"a {node.kind}"
     if node.text == "" and not node.refused:
         return "nothing" if node.plain else '""'
-    text = _CREDENTIALS.sub("//***@", node.text)
+    text = _URL(_without_credentials, node.text)
     text = text if text.isprintable() else repr(text)[1:-1]
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _without_credentials(url: re.Match[str]) -> str:
+    _, mark, rest = url[0].rpartition("@")
+    return f"//***@{rest}" if mark else url[0]

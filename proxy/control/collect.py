@@ -13,6 +13,7 @@ from proxy.core.history import History
 from proxy.core.messages import Stats
 from proxy.core.totals import EMPTY, Figures, Series, Window, merge, overlay
 
+MAX_UNLISTED = 1000  # paths of workers that are long gone; the ledger has them, and the latest stand last
 REMEMBERED = 64  # departed workers whose totals are kept apart, in case they only reconnect
 
 
@@ -61,7 +62,8 @@ class Collector:
         self._departed[incarnation] = msgspec.structs.replace(totals, connections=0, breakers=[])
         if len(self._departed) > REMEMBERED:
             _, oldest = self._departed.popitem(last=False)
-            self._base = merge([self._base, oldest])
+            base = merge([self._base, oldest])
+            self._base = msgspec.structs.replace(base, unlisted=base.unlisted[-MAX_UNLISTED:])
 
     def totals(self) -> Stats:
         """The sum over all workers there are and were."""

@@ -47,7 +47,8 @@ class Ledger:
         self._restarts = 0
         self._changed: set[Key] = set()
         self._moved: set[str] = set()
-        self._gone: set[str] = set()
+        self._gone: set[str] = set()  # of `_stored`
+        self._stored: set[str] = set()  # endpoints and paths of which the store has hits
         self._claimed = Claimed()
         self._read = False
         self._failing = False
@@ -82,6 +83,7 @@ class Ledger:
             self.look()
             return
         self._failing = False
+        self._stored = (self._stored - self._gone) | {row.endpoint for row in hits}
         for pending in (self._changed, self._moved, self._gone):
             pending.clear()
         self._claimed.saved()
@@ -95,12 +97,13 @@ class Ledger:
             if known is None or known.weight != endpoint.weight:
                 self._weights[endpoint.name] = WeightRow(endpoint.name, endpoint.weight, now)
                 self._moved.add(endpoint.name)
-                self._forget(endpoint.name)
+                self._forget({endpoint.name})
         counted = _counted(totals)
         if self._collector.restarts != self._restarts:  # what an adopted worker did before has no time
             self._restarts, self._seen = self._collector.restarts, counted
         for key, count in counted.items():
-            if new := count - self._seen.get(key, 0):
+            new = count - self._seen.get(key, 0)
+            if new > 0:  # a path that a worker had to forget begins anew
                 self._hits[key] = Hits(self._hits.get(key, Hits(0, now)).requests + new, now)
                 self._changed.add(key)
         self._seen = counted
@@ -148,17 +151,21 @@ class Ledger:
             key = (row.endpoint, row.backend, row.reason)
             mine = self._hits.get(key, Hits(0, row.last))
             self._hits[key] = Hits(row.requests + mine.requests, max(row.last, mine.last))
+        self._stored.update(row.endpoint for row in hits)
         self._read = True
 
-    def _forget(self, name: str) -> None:
-        for key in [key for key in self._hits if key[0] == name]:
+    def _forget(self, names: set[str]) -> None:
+        for key in [key for key in self._hits if key[0] in names]:
             del self._hits[key]
-        self._gone.add(name)
+            self._changed.discard(key)
+        self._gone |= names & self._stored
 
     def _bound(self) -> None:
-        paths = sorted((hits.last, key) for key, hits in self._hits.items() if key[2] == UNLISTED)
-        for _, key in paths[: max(0, len(paths) - MAX_UNLISTED)]:
-            self._forget(key[0])
+        """Of those that were hit at the same time, what came more often stays: a scanner asks once."""
+        paths = sorted(
+            (hits.last, hits.requests, key) for key, hits in self._hits.items() if key[2] == UNLISTED
+        )
+        self._forget({key[0] for _, _, key in paths[: max(0, len(paths) - MAX_UNLISTED)]})
 
 
 def _counted(totals: Stats) -> dict[Key, int]:

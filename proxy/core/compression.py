@@ -31,6 +31,9 @@ _FIXED: Final = (
 _DROPPED: Final = (b"accept-ranges", b"content-length", b"etag")
 _EVENTS: Final = b"text/event-stream"
 
+MAX_ACCEPTED: Final = 1024  # bytes of Accept-Encoding that are read; with more, nothing is encoded
+MAX_TYPE: Final = 255  # bytes of a media type (RFC 6838 section 4.2)
+
 VARY: Final = b"Vary: Accept-Encoding\r\n"
 
 
@@ -49,12 +52,16 @@ def plan(settings: Compression, request: RequestHead, response: ResponseHead, si
     if response.status < 200 or response.status in _BODILESS or any(name in response for name in _FIXED):
         return None
     media_type = (response.get(b"content-type") or b"").partition(b";")[0].strip().lower()
-    if not _listed(media_type, settings.types) or 0 <= size < settings.min_bytes:
+    if (
+        len(media_type) > MAX_TYPE
+        or not _listed(media_type, settings.types)
+        or 0 <= size < settings.min_bytes
+    ):
         return None
     if b"no-transform" in _tokens(response, b"cache-control"):
         return None
-    accepted = request.fields.values(b"accept-encoding")
-    coding = negotiate(b",".join(accepted), settings.codings) if accepted else None
+    accepted = b",".join(request.fields.values(b"accept-encoding"))
+    coding = negotiate(accepted, settings.codings) if 0 < len(accepted) <= MAX_ACCEPTED else None
     return Plan(coding if request.method != "HEAD" else None, response.length < 0)
 
 

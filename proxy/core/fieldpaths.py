@@ -20,6 +20,8 @@ HEADER: Final = "header:"
 MAX_PATTERN: Final = 1000  # characters
 MAX_DEEP: Final = 3  # times `**`; each one more multiplies the work of matching
 
+MAX_TEXT: Final = 1000  # characters of a path; what is deeper, or longer, has the same
+
 # What a pattern's steps are where they are not names.
 _ELEMENT: Final = 0
 _MEMBER: Final = 1
@@ -39,15 +41,22 @@ def path_text(steps: Steps) -> str:
     """The path of a place in a body: every position becomes `[]`."""
     text = ""
     for step in steps:
+        if len(text) >= MAX_TEXT:  # a thousand values below a long name must not cost a thousand names
+            break
         text = f"{text}[]" if isinstance(step, int) else member_path(text, step)
     return text or ROOT
 
 
 def member_path(path: str, name: str) -> str:
     """The path of a member; `path` is its object's, "" for the root."""
+    if len(path) >= MAX_TEXT:
+        return path
+    name = name[:MAX_TEXT]
     if _is_plain(name):
-        return f"{path}.{name}" if path else name
-    return f"{path}[{json.dumps(name, ensure_ascii=False)}]"
+        longer = f"{path}.{name}" if path else name
+    else:
+        longer = f"{path}[{json.dumps(name, ensure_ascii=False)}]"
+    return longer if len(longer) <= MAX_TEXT else f"{longer[: MAX_TEXT - 1]}\u2026"
 
 
 class Pattern(NamedTuple):
@@ -104,19 +113,27 @@ def _in_body(path: str) -> bool:
 
 
 def _match(pattern: tuple[str | int, ...], steps: Steps) -> bool:
-    for position, wanted in enumerate(pattern):
-        if wanted == _DEEP:
-            rest = pattern[position + 1 :]
-            return not rest or any(_match(rest, steps[n:]) for n in range(position, len(steps) + 1))
-        if position >= len(steps):
-            return False
-        step = steps[position]
-        if wanted == _ELEMENT:
-            fits = isinstance(step, int)
-        elif wanted == _MEMBER:
-            fits = isinstance(step, str)
+    """Going back to the last `**` is enough, and takes as many tries as there are steps."""
+    at = place = 0
+    deep = tried = -1
+    while place < len(steps):
+        if at < len(pattern) and pattern[at] == _DEEP:
+            deep, tried = at, place
+            at += 1
+        elif at < len(pattern) and _fits(pattern[at], steps[place]):
+            at += 1
+            place += 1
+        elif deep >= 0:
+            tried += 1
+            at, place = deep + 1, tried
         else:
-            fits = step == wanted
-        if not fits:
             return False
-    return len(pattern) == len(steps)
+    return all(wanted == _DEEP for wanted in pattern[at:])
+
+
+def _fits(wanted: str | int, step: str | int) -> bool:
+    if wanted == _ELEMENT:
+        return isinstance(step, int)
+    if wanted == _MEMBER:
+        return isinstance(step, str)
+    return step == wanted

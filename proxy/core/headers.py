@@ -47,6 +47,10 @@ _RESPONSE_DROPPED: Final = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade"}
 )
 
+# Combinations of names that are remembered; a connection's options are bounded anyway.
+_USUAL: Final = 16
+_USUAL_BYTES: Final = 512
+
 SERVED_BY: Final[dict[BackendName, bytes]] = {
     LEGACY: b"x-served-by: legacy\r\n",
     ASYNC: b"x-served-by: async\r\n",
@@ -73,7 +77,7 @@ def request_block(
     dropped: tuple[bytes, ...] = ()
     for name in fields.special:
         if name not in _ALWAYS_KEPT:
-            dropped = _request_dropped(tuple(fields.special), fields.connection, hop.trusted, protected)
+            dropped = _dropped_of(fields, hop.trusted, protected)
             break
     prefix = b""
     if wanted != fields.host or not wanted:  # HTTP/1.0 without Host: an empty one (RFC 9112 section 3.2)
@@ -105,9 +109,23 @@ def response_block(response: ResponseHead, served_by: BackendName | None) -> byt
     return b"HTTP/1.1 %b\r\n%b%b" % (response.line, block, SERVED_BY[served_by])
 
 
+def _dropped_of(fields: RequestFields, trusted: bool, protected: frozenset[bytes]) -> tuple[bytes, ...]:
+    """Clients choose names, such as those with an underscore: what is unusual is not remembered."""
+    special = tuple(fields.special)
+    if len(special) > _USUAL or sum(map(len, special)) > _USUAL_BYTES:
+        return _names_dropped(special, fields.connection, trusted, protected)
+    return _request_dropped(special, fields.connection, trusted, protected)
+
+
 # What goes depends on a few names only, and the same few combinations come again and again.
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _request_dropped(
+    special: tuple[bytes, ...], connection: tuple[bytes, ...], trusted: bool, protected: frozenset[bytes]
+) -> tuple[bytes, ...]:
+    return _names_dropped(special, connection, trusted, protected)
+
+
+def _names_dropped(
     special: tuple[bytes, ...], connection: tuple[bytes, ...], trusted: bool, protected: frozenset[bytes]
 ) -> tuple[bytes, ...]:
     dropped = {name for name in special if _is_dropped(name, trusted)}
@@ -116,7 +134,7 @@ def _request_dropped(
     return tuple(sorted(dropped))
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)  # `connection` is bounded by `connection_options`, the rest are names of ours
 def _response_dropped(
     special: tuple[bytes, ...], connection: tuple[bytes, ...], replace_served_by: bool, drop_length: bool
 ) -> tuple[bytes, ...]:

@@ -28,7 +28,7 @@ FINGERPRINT_VERSION: Final = 2  # of `fingerprint`; `first_fingerprint` is 1, an
 _quoted: Final = re.compile(
     rb'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"'
 ).fullmatch  # RFC 9651 section 3.3.3
-_bare: Final = re.compile(rb"[\x21\x23-\x7e][\x20-\x7e]*").fullmatch
+_bare: Final = re.compile(rb"[\x21\x23-\x7e][\x20-\x7e]*+").fullmatch
 _unescape: Final = re.compile(rb"\\(.)").sub
 _parameter: Final = re.compile(r"\{[^{}]*\}")
 _scheme: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]+(.*)", re.DOTALL).fullmatch

@@ -80,7 +80,7 @@ class Cookie(Extractor):
     __slots__ = ("_find",)
 
     def __init__(self, name: bytes) -> None:
-        self._find = re.compile(rb'(?:^|;)[ \t]*%b=[ \t]*"?([^";]*)' % re.escape(name)).search
+        self._find = re.compile(rb'(?:^|;)[ \t]*+%b=[ \t]*+"?([^";]*+)' % re.escape(name)).search
 
     def key(self, fields: FieldBlock, segments: Sequence[str], peer: str) -> bytes | None:
         value = fields.get(b"cookie")

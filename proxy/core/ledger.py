@@ -19,6 +19,8 @@ _IDENTIFIER: Final = re.compile(
     r"(?=[^/]*\d)(?:\d+|[0-9a-fA-F-]{8,}|[A-Za-z]+[_-][A-Za-z0-9]{2,}|.{25,})"
 ).fullmatch
 _SEGMENTS: Final = 8
+_SEGMENT: Final = 64  # characters; what is longer is no name
+MAX_SHAPE: Final = 256  # characters
 
 
 class Hits(NamedTuple):
@@ -64,7 +66,8 @@ def shape(method: str, target: bytes) -> str | None:
     segments = paths.split(target)
     if not segments or len(segments) > _SEGMENTS or not all(map(_plain, segments)):
         return None
-    return f"{method} /{'/'.join(_parameters(segments))}"
+    found = f"{method} /{'/'.join(_parameters(segments))}"
+    return found if len(found) <= MAX_SHAPE else None
 
 
 def _plain(segment: str) -> bool:
@@ -76,5 +79,5 @@ def _parameters(segments: Iterable[str]) -> list[str]:
     for segment in segments:
         number = sum(each.startswith("{") for each in named) + 1
         name = "{id}" if number == 1 else f"{{id{number}}}"
-        named.append(name if _IDENTIFIER(segment) else segment)
+        named.append(name if len(segment) > _SEGMENT or _IDENTIFIER(segment) else segment)
     return named

@@ -17,7 +17,7 @@ _PCHARS: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012345678
 _HEX: Final = [bytes([digit]) for digit in b"0123456789abcdefABCDEF"]
 
 _is_legal: Final = re.compile(rb"/(?:[/%b]++|%%[0-9A-Fa-f]{2})*+" % PCHAR).fullmatch
-_authority: Final = re.compile(rb"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#\\]*")
+_authority: Final = re.compile(rb"[A-Za-z][A-Za-z0-9+.\-]*+://[^/?#\\]*+").match
 # Looked up, not computed: a request target may consist of nothing but escapes.
 _DECODED: Final = {
     high + low: char if char in _PCHARS else b"%" + high.upper() + low.upper()
@@ -58,7 +58,7 @@ def normalise(path: bytes) -> bytes | None:
     decoded (RFC 3986 section 3.3), so doing it twice changes nothing.
     """
     if not path.startswith(b"/"):
-        found = _authority.match(path)
+        found = _authority(path)
         if found is None:
             return None
         path = path[found.end() :] or b"/"

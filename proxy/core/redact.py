@@ -16,10 +16,12 @@ from proxy.core.fieldpaths import HEADER, STATUS, Pattern, Steps, parse_pattern,
 
 QUERY: Final = "query:"
 MIN_SECRET: Final = 6  # characters; what is shorter would be found everywhere
+MAX_SECRETS: Final = 500  # of one request that are searched for in each text
 
 _WORDS: Final = "auth|cookie|token|secret|passw|pwd|credential|session|signature|jwt|key"
 _is_secret_name: Final = re.compile(_WORDS, re.IGNORECASE).search
-_query: Final = re.compile(r"([?&])([^=&#\s\"'<>]*)=([^&#\s\"'<>]+)")
+# A name is passed over as a whole, also if no value follows: so text that is all marks is read once.
+_query: Final = re.compile(r"([?&])([^=&#\s\"'<>]*+)(?:=([^&#\s\"'<>]++))?").sub
 _is_secret_query: Final = re.compile(rf"{_WORDS}|^sig$|^code$", re.IGNORECASE).search
 
 
@@ -48,12 +50,16 @@ def secrets_of(headers: Iterable[tuple[str, str]]) -> tuple[str, ...]:
 
 
 class Redactor:
-    """`key` is random and stays on this machine; `entries` are of `compare.redact`."""
+    """`key` is random and stays on this machine; `entries` are of `compare.redact`.
+
+    With more than MAX_SECRETS it is `overwhelmed`, and hides every text as a whole.
+    """
 
     def __init__(self, key: bytes, entries: Sequence[str], secrets: Sequence[str] = ()) -> None:
         self._key = key
         self._queries = {entry.removeprefix(QUERY) for entry in entries if entry.startswith(QUERY)}
         self._patterns = [parse_pattern(entry) for entry in entries if not entry.startswith(QUERY)]
+        self.overwhelmed = len(secrets) > MAX_SECRETS
         self._secrets = secrets
 
     @property
@@ -106,16 +112,20 @@ class Redactor:
 
     def text(self, value: str) -> str:
         """Any text, such as a target, without credentials in it: those of the request, and of queries."""
+        if self.overwhelmed:
+            return self.digest(value)
         for secret in self._secrets:
             if secret in value:
                 value = value.replace(secret, self.digest(secret))
-        return _query.sub(self._query_value, value) if "=" in value else value
+        return _query(self._query_value, value) if "=" in value else value
 
     def _field(self, name: str, value: Json) -> Json:
         return self.header(name, value) if isinstance(value, str) else value
 
     def _query_value(self, found: re.Match[str]) -> str:
         mark, name, value = found.groups()
+        if value is None:
+            return found[0]
         hidden = name in self._queries or _is_secret_query(name)
         return f"{mark}{name}={self.digest(value) if hidden else value}"
 

@@ -23,15 +23,18 @@ if TYPE_CHECKING:
 log = logging.getLogger("strangler.worker")
 
 WAITING: Final = 100_000  # entries; beyond that they are dropped and counted
+WAITING_BYTES: Final = 32 * 1024 * 1024  # of them, about
+ENTRY: Final = 400  # bytes that an entry takes beside its target
 PAUSE: Final = 0.2  # seconds between two writes
 BATCH: Final = 500  # entries per write, so that lines of several workers do not mix
 STDOUT: Final = 1
 MAX_TARGET: Final = 2048  # bytes shown of a request target
 
 # Query parameters that carry credentials keep their name only.
-_SECRET: Final = re.compile(
-    rb"([?&][^=&]*(?:token|key|secret|passw|pwd|auth|signature|sig|code|session)[^=&]*=)[^&]+", re.IGNORECASE
-).sub
+_is_secret: Final = re.compile(
+    rb"token|key|secret|passw|pwd|auth|signature|sig|code|session", re.IGNORECASE
+).search
+_mark: Final = re.compile(rb"[?&]").search
 
 
 class Entry(NamedTuple):
@@ -56,6 +59,8 @@ class AccessLog:
         self.path = path
         self.dropped = 0
         self._entries: deque[Entry] = deque()
+        self._put_bytes = 0  # since the start, by the event loop
+        self._taken_bytes = 0  # by the thread: each number has one writer
         self._stop = threading.Event()
         self._fd: int | None = None
         self._anew = False
@@ -71,7 +76,7 @@ class AccessLog:
                 time.time(),
                 exchange.peer,
                 exchange.method,
-                exchange.head.target,
+                exchange.head.target[:MAX_TARGET],
                 None if endpoint is None else endpoint.name,
                 exchange.backend,
                 exchange.reason,
@@ -97,7 +102,8 @@ class AccessLog:
         self._thread.join(timeout)
 
     def _put(self, entry: Entry) -> None:
-        if len(self._entries) < WAITING:
+        if len(self._entries) < WAITING and self._put_bytes - self._taken_bytes < WAITING_BYTES:
+            self._put_bytes += ENTRY + len(entry.target)
             self._entries.append(entry)
         else:
             self.dropped += 1
@@ -114,6 +120,7 @@ class AccessLog:
     def _write_all(self) -> None:
         while self._entries:
             batch = [self._entries.popleft() for _ in range(min(BATCH, len(self._entries)))]
+            self._taken_bytes += sum(ENTRY + len(each.target) for each in batch)
             try:
                 self._open()
                 assert self._fd is not None
@@ -145,7 +152,7 @@ class AccessLog:
 def line(entry: Entry) -> bytes:
     """The entry as JSON with a line end."""
     when = datetime.fromtimestamp(entry.time, UTC).isoformat(timespec="milliseconds")
-    target = _SECRET(rb"\1***", entry.target[:MAX_TARGET]).decode("latin-1")
+    target = masked(entry.target).decode("latin-1")
     fields = {
         "time": when.replace("+00:00", "Z"),
         "client": entry.client or None,
@@ -160,6 +167,27 @@ def line(entry: Entry) -> bytes:
     if entry.trace is not None:
         fields["trace_id"] = entry.trace
     return msgspec.json.encode(fields) + b"\n"
+
+
+def masked(target: bytes) -> bytes:
+    """A request target without credentials. Goes over it once, whatever it consists of."""
+    mark = _mark(target)
+    if mark is None or b"=" not in target:
+        return target
+    path, query = target[: mark.start()], target[mark.start() :]
+    return path + b"&".join([_without_secret(parameter) for parameter in query.split(b"&")])
+
+
+def _without_secret(parameter: bytes) -> bytes:
+    """`a=b?token=c` is two parameters for some: what follows a question mark is taken for a name as well."""
+    name, *values = parameter.split(b"=")
+    shown = len(name)
+    for value in values:
+        if _is_secret(name) and len(parameter) > shown + 1:
+            return parameter[: shown + 1] + b"***"
+        name = value.partition(b"?")[2]
+        shown += 1 + len(value)
+    return parameter
 
 
 def _same(fd: int, path: str) -> bool:

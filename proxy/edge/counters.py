@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Final
+from collections.abc import Mapping
 
 from proxy.core.ledger import shape
 from proxy.core.messages import Labelled, Latency, Requests
 from proxy.core.stats import BOUNDS, bucket
-
-MAX_UNLISTED: Final = 500
-OTHER: Final = "other"
+from proxy.core.unlisted import Unlisted
 
 
 class Series:
@@ -47,7 +45,7 @@ class Counters:
         self.unknown: Counter[tuple[str, str]] = Counter()
         self.dropped: Counter[tuple[str, str]] = Counter()
         self.keyed: Counter[tuple[str, str]] = Counter()
-        self.unlisted: Counter[tuple[str, str]] = Counter()  # bounded: see count_unlisted
+        self.unlisted = Unlisted()
         self.violations: Counter[tuple[str, str]] = Counter()  # what, ""
         self._reported: dict[tuple[str, str, str, int], int] = {}
         self._reported_seconds: dict[tuple[str, str], float] = {}
@@ -90,10 +88,7 @@ class Counters:
 
     def count_unlisted(self, method: str, target: bytes, backend: str) -> None:
         """A request that no endpoint matched, by the endpoint that it could be."""
-        key = (shape(method, target) or OTHER, backend)
-        if key not in self.unlisted and len(self.unlisted) >= MAX_UNLISTED:
-            key = (OTHER, backend)
-        self.unlisted[key] += 1
+        self.unlisted.count(shape(method, target), backend)
 
     def request_rows(self, *, changed: bool) -> list[Requests]:
         """All, or those that `changed` since they were asked for before."""
@@ -114,5 +109,5 @@ class Counters:
         return found
 
 
-def rows(counter: Counter[tuple[str, str]]) -> list[Labelled]:
+def rows(counter: Mapping[tuple[str, str], int]) -> list[Labelled]:
     return [Labelled(*pair, count) for pair, count in counter.items()]

@@ -17,6 +17,7 @@ from proxy.core.forwarded import client_address, is_trusted
 from proxy.core.headers import Hop
 from proxy.core.http1.body import BodyReader
 from proxy.core.http1.grammar import Malformed
+from proxy.core.http1.partial import PartialHead
 from proxy.core.http1.request import RequestFields, RequestHead, check_partial, parse_request
 from proxy.core.snapshot import ASYNC, LEGACY, Snapshot
 from proxy.edge.connection import Connection
@@ -48,6 +49,7 @@ class ClientConnection(Connection):
         "_eof",
         "_fields",
         "_parsing",
+        "_partial",
         "exchange",
         "outbound",
     )
@@ -60,6 +62,7 @@ class ClientConnection(Connection):
         self.outbound = Outbound(Hop(peer.encode("ascii"), trusted))
         self.exchange: Exchange | None = None
         self._buffer = b""
+        self._partial: PartialHead | None = None  # of which `_buffer` is the beginning
         self._body: BodyReader | None = None
         self._fields: RequestFields | None = None
         self._parsing = False
@@ -80,6 +83,9 @@ class ClientConnection(Connection):
             return
         exchange = self.exchange
         if exchange is None:
+            if self._partial is not None:
+                self._more_of_head(self._partial, data)
+                return
             self._buffer = self._buffer + data if self._buffer else data
             self._next_request()
         elif self._body is not None:
@@ -158,12 +164,23 @@ class ClientConnection(Connection):
         self._parsing = True
         try:
             while self._buffer and self.exchange is None and not self._ended() and self._writable:
-                if not self._take_request():
+                if self._partial is not None or not self._take_request():
                     break
         finally:
             self._parsing = False
         if self._eof and self._writable and (self.exchange is None or self._body is not None):
             self._close()  # what is left will never be a whole request
+
+    def _more_of_head(self, partial: PartialHead, data: bytes) -> None:
+        try:
+            whole = partial.add(data, self.services.snapshot.server.limits)
+        except Malformed as error:
+            self._refuse(error)
+            return
+        if whole is not None:
+            self._partial = None
+            self._buffer = whole
+            self._next_request()
 
     def _take_request(self) -> bool:
         data = self._buffer
@@ -178,6 +195,7 @@ class ClientConnection(Connection):
         try:
             if end < 0:
                 check_partial(data, limits)
+                self._partial = PartialHead(data)
                 if self.deadline > (until := services.loop.time() + snapshot.server.timeouts.header):
                     self.deadline = until
                 return False
@@ -373,6 +391,7 @@ class ClientConnection(Connection):
 
     def _linger(self) -> None:
         self._buffer = b""
+        self._partial = None
         super()._linger()
 
     def _idle_deadline(self) -> float:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from proxy.core.decide import Decision
 from proxy.core.headers import Hop, request_head, response_block
+from proxy.core.http1.body import hold
 from proxy.core.http1.chunked import encode
 from proxy.core.http1.grammar import Pairs
 from proxy.core.http1.request import RequestHead
@@ -127,7 +128,7 @@ class Exchange(Attempts):
             self._stream(data, complete)
             return
         if data:
-            self._body.append(data)
+            hold(self._body, data)
             self._buffered += len(data)
         if self._attempts:
             return  # connecting, or between two attempts: what is held goes out with the head

@@ -6,6 +6,7 @@ from typing import Final
 
 from proxy.core import idempotency
 from proxy.core.headers import response_block
+from proxy.core.http1.body import hold
 from proxy.core.http1.grammar import Pairs
 from proxy.core.http1.response import ResponseHead
 from proxy.core.idempotency import Answer, Record
@@ -33,7 +34,7 @@ class HeldAnswer:
     def add(self, data: bytes, complete: bool, trailers: Pairs) -> bool:
         """True once: when it is time to tell the store, as the answer is whole or has become too large."""
         told = self.too_large  # this came before the pause of its upstream took effect
-        self._pieces.append(data)
+        hold(self._pieces, data)
         self._size += len(data)
         self.trailers = trailers
         self.whole = complete

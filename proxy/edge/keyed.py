@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from proxy.core import idempotency
 from proxy.core.decide import Decision
+from proxy.core.http1.body import hold
 from proxy.core.http1.grammar import Malformed, Pairs
 from proxy.core.http1.request import RequestHead
 from proxy.core.http1.response import ResponseHead
@@ -92,7 +93,7 @@ class KeyedExchange(ClaimedExchange):
             super().on_request_body(data, complete)
             return
         self._body_complete = complete
-        self._body.append(data)
+        hold(self._body, data)
         self._buffered += len(data)
         limit = self.snapshot.idempotency.max_body
         if max(self._buffered, self.head.fields.content_length) > limit:

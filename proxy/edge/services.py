@@ -218,7 +218,7 @@ class Services:
             ],
             keyed=rows(self.counters.keyed),
             partial=partial,
-            unlisted=rows(self.counters.unlisted),
+            unlisted=rows(self.counters.unlisted.counts()),
             tasks=len(asyncio.all_tasks(self.loop)),
             violations=rows(self.counters.violations),
         )

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 FLUSH: Final = 2000  # milliseconds for what is left when the worker ends
 
+MAX_CONTEXT: Final = 512  # bytes of one header; W3C Trace Context section 3.3.1.5 asks for no more
+
 _without_context: Final = re.compile(rb"(?im)^trace(?:parent|state):[^\n]*\n").sub
 _without_parent: Final = re.compile(rb"(?im)^traceparent:[^\n]*\n").sub
 
@@ -157,10 +159,10 @@ class Trace:
 def _context_lines(exchange: Exchange) -> dict[str, str]:
     head = exchange.head
     parent = head.get(b"traceparent")
-    if parent is None:
+    if parent is None or len(parent) > MAX_CONTEXT:
         return {}
     carrier = {"traceparent": parent.decode("latin-1")}
     state = head.get(b"tracestate")
-    if state is not None:
+    if state is not None and len(state) <= MAX_CONTEXT:
         carrier["tracestate"] = state.decode("latin-1")
     return carrier

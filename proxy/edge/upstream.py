@@ -44,11 +44,11 @@ class UpstreamConnection:
     """
 
     __slots__ = (
-        "_buffer",
         "_decoder",
         "_held",
         "_informational",
         "_left",
+        "_partial",
         "_paused",
         "_poll",
         "_progress",
@@ -83,7 +83,7 @@ class UpstreamConnection:
         self.pooled = False  # `pool` has it, and hears of its end
         self.answered = False  # a byte of the response came in
         self.request_sent = False  # the last byte of the request was written
-        self._buffer = b""
+        self._partial: bytearray | None = None  # of a head
         self._response: ResponseHead | None = None
         self._left = 0
         self._decoder: ChunkedDecoder | None = None
@@ -176,13 +176,15 @@ class UpstreamConnection:
             self.abort()  # bytes that nobody asked for: never to be taken for the next answer
             return
         self.answered = True
-        if self._buffer:
-            data = self._buffer + data
-            self._buffer = b""
-        end = data.find(b"\r\n\r\n")
+        if self._partial is None:
+            end = data.find(b"\r\n\r\n")
+        else:
+            end = self._end_of_head(self._partial, data)
+            data = b"" if end < 0 else bytes(self._partial)
         if end < 0:
             self._partial_head(data)
             return
+        self._partial = None
         try:
             response = parse_response(data[: end + 4], exchange.method)
         except Malformed as error:
@@ -234,13 +236,21 @@ class UpstreamConnection:
 
     # parsing
 
+    def _end_of_head(self, partial: bytearray, data: bytes) -> int:
+        """Looks at what is new only: a head may come byte by byte."""
+        before = len(partial)
+        partial += data
+        return partial.find(b"\r\n\r\n", max(0, before - 3))
+
     def _partial_head(self, data: bytes) -> None:
-        if len(data) > MAX_HEAD:
+        """`data` is its beginning, or empty if that was held already."""
+        partial = self._partial
+        if partial is None:
+            partial = self._partial = bytearray(data)
+        if len(partial) > MAX_HEAD:
             self._fail("bad_response", f"the head of the upstream's answer is over {MAX_HEAD} bytes")
-        elif not data.startswith(b"HTTP/1."[: len(data)]):
+        elif not partial.startswith(b"HTTP/1."[: len(partial)]):
             self._fail("bad_response", "the upstream's answer is not HTTP/1.1")
-        else:
-            self._buffer = data
 
     def _on_informational(self, response: ResponseHead, rest: bytes) -> None:
         exchange = self.exchange

@@ -7,6 +7,8 @@ from typing import Final
 from proxy.core.http1.chunked import ChunkedDecoder
 from proxy.core.http1.grammar import Malformed, Pairs
 
+_SMALL: Final = 4096  # bytes
+
 _OURS: Final = frozenset({b"http2-settings", b"x-request-id", b"x-served-by"})
 
 
@@ -47,6 +49,14 @@ class BodyReader:
         if decoder.trailers:
             self.trailers = [pair for pair in decoder.trailers if _may_pass(pair[0].lower())]
         return piece
+
+
+def hold(pieces: list[bytes], data: bytes) -> None:
+    """Adds `data`. Small pieces become one: held by themselves, each costs more than the bytes in it."""
+    if pieces and len(data) < _SMALL and len(pieces[-1]) < _SMALL:
+        pieces[-1] += data
+    else:
+        pieces.append(data)
 
 
 def _may_pass(name: bytes) -> bool:

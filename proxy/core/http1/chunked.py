@@ -12,7 +12,7 @@ from typing import Final
 from proxy.core.http1.grammar import FieldBlock, Malformed, Pairs
 from proxy.core.http1.patterns import VALUE
 
-_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;" + VALUE + rb")?")
+_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*+;" + VALUE + rb")?")
 MAX_LINE: Final = 4096
 MAX_TRAILERS: Final = 16 * 1024
 
@@ -43,10 +43,11 @@ class ChunkedDecoder:
     After `done`, `rest` is what came behind the body and `trailers` are the fields that may be passed on.
     """
 
-    __slots__ = ("_buffer", "_left", "_state", "done", "rest", "trailers")
+    __slots__ = ("_buffer", "_left", "_seen", "_state", "done", "rest", "trailers")
 
     def __init__(self) -> None:
         self._buffer = b""
+        self._seen = 0  # bytes of `_buffer` that were searched for the end of the trailers
         self._left = 0  # bytes of the current chunk still to come
         self._state = _SIZE_LINE
         self.done = False
@@ -107,8 +108,9 @@ class ChunkedDecoder:
     def _trailer_section(self, data: bytes, position: int) -> int:
         if data.startswith(b"\r\n", position):
             return self._finish(data, position + 2)
-        end = data.find(b"\r\n\r\n", position, position + MAX_TRAILERS)
+        end = data.find(b"\r\n\r\n", position + max(0, self._seen - 3), position + MAX_TRAILERS)
         if end < 0:
+            self._seen = len(data) - position
             if len(data) - position >= MAX_TRAILERS:
                 raise Malformed(400, "bad_trailer", f"the trailers are over {MAX_TRAILERS} bytes")
             return position

@@ -10,13 +10,18 @@ from proxy.core.http1 import patterns, scan
 from proxy.core.http1.patterns import TOKEN, VALUE
 from proxy.core.http1.wanted import Wanted
 
-_lines: Final = re.compile(rb"([^:]++):[ \t]*+([^\r]*+)\r\n").findall  # of a block that is well-formed
+# Of a block that is well-formed.
+_lines: Final = re.compile(rb"(?m)^([^:\r\n]++):[ \t]*+([^\r\n]*+)\r\n").findall
 
 BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 
 Pairs = list[tuple[bytes, bytes]]
 
+MAX_OPTIONS: Final = 32  # of a connection; a handful is usual
+MAX_OPTIONS_BYTES: Final = 1024
+
 _NOTHING: Final = Wanted(())
+_REMEMBERED: Final = 128  # bytes of a list that is kept with its members
 
 
 class Malformed(Exception):
@@ -85,9 +90,9 @@ class FieldBlock:
             return scan.without(self.raw, self.lowered, names)
         return patterns.without(self.raw, self.lowered, names)
 
-    def connection_tokens(self) -> tuple[bytes, ...]:
-        """Members of the list that all Connection lines make up, in lower case."""
-        return split_list(b",".join(self.values(b"connection")))
+    def connection_tokens(self, status: int) -> tuple[bytes, ...]:
+        """As `connection_options`, of the list that all Connection lines make up."""
+        return connection_options(b",".join(self.values(b"connection")), status)
 
 
 def explain_fields(block: bytes) -> str:
@@ -109,7 +114,27 @@ def explain_fields(block: bytes) -> str:
     return "the header block is malformed"
 
 
-@lru_cache(maxsize=256)  # nearly always keep-alive or close
+def connection_options(value: bytes, status: int) -> tuple[bytes, ...]:
+    """Members of the list, in lower case. Each names a field to be searched for, so there may be a few only.
+
+    Raises Malformed with this status.
+    """
+    options = split_list(value) if len(value) <= MAX_OPTIONS_BYTES else ()
+    if len(value) > MAX_OPTIONS_BYTES or len(options) > MAX_OPTIONS:
+        detail = f"Connection has more than {MAX_OPTIONS} options, or over {MAX_OPTIONS_BYTES} bytes"
+        raise Malformed(status, "bad_connection", detail)
+    return options
+
+
 def split_list(value: bytes) -> tuple[bytes, ...]:
     """Members of a comma-separated list, lower case, empty ones dropped."""
+    return _split_usual(value) if len(value) <= _REMEMBERED else _split(value)
+
+
+@lru_cache(maxsize=256)  # nearly always keep-alive or close
+def _split_usual(value: bytes) -> tuple[bytes, ...]:
+    return _split(value)
+
+
+def _split(value: bytes) -> tuple[bytes, ...]:
     return tuple(token for part in value.lower().split(b",") if (token := part.strip(b" \t")))

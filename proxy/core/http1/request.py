@@ -12,6 +12,8 @@ from proxy.core.http1.patterns import TOKEN
 from proxy.core.http1.wanted import Wanted
 from proxy.core.snapshot import Limits
 
+MAX_METHOD: Final = 32  # bytes; the longest that is registered has 17
+
 _LINE_END: Final = b" HTTP/1.1\r\n"
 _is_other_version: Final = re.compile(TOKEN + rb" [\x21-\x7e]++ HTTP/[0-9]\.[0-9]").fullmatch
 _is_line_start: Final = re.compile(rb"(?:" + TOKEN + rb"(?: [\x21-\x7e]*+(?: [HTP/0-9.]*+\r?)?)?)?").fullmatch
@@ -104,6 +106,8 @@ def parse_request(head: bytes, limits: Limits, known: RequestFields | None = Non
         space, end, minor = patterns.request_line(head)
     if minor < 0 or end + len(_LINE_END) + 2 > len(head):
         raise _bad_line(head[: head.find(b"\r\n")])
+    if space > MAX_METHOD:
+        raise _long_method()
     if end - space - 1 > limits.target_bytes:
         raise Malformed(414, "target_too_long", f"the request target is over {limits.target_bytes} bytes")
     raw = head[end + len(_LINE_END) : -2]
@@ -149,10 +153,20 @@ def check_partial(data: bytes, limits: Limits) -> None:
         raise Malformed(400, "bad_header", "a line ends in LF without CR")
     end = data.find(b"\r\n")
     if end >= 0:
-        if patterns.request_line(data)[2] < 0:
+        space, _, minor = patterns.request_line(data)
+        if minor < 0:
             raise _bad_line(data[:end])
+        if space > MAX_METHOD:
+            raise _long_method()
     elif _is_line_start(data) is None:
         raise Malformed(400, "bad_request_line", "this is not an HTTP/1.1 request")
+    elif len(data) > MAX_METHOD and data.find(b" ", 0, MAX_METHOD + 1) < 0:
+        raise _long_method()
+
+
+def _long_method() -> Malformed:
+    """RFC 9112 section 3: longer than any that is implemented."""
+    return Malformed(501, "method_too_long", f"the method is over {MAX_METHOD} bytes")
 
 
 def _bad_line(line: bytes) -> Malformed:
@@ -212,7 +226,7 @@ def _read_framing(fields: RequestFields, coding: bytes | None, length: bytes | N
 
 
 def _read_connection(fields: RequestFields) -> None:
-    named = fields.connection = fields.connection_tokens()
+    named = fields.connection = fields.connection_tokens(400)
     if b"close" in named:
         fields.keep_alive = False
     elif fields.minor == 0:

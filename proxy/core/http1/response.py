@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from proxy.core.http1 import patterns, scan
-from proxy.core.http1.grammar import FieldBlock, Malformed, split_list
+from proxy.core.http1.grammar import FieldBlock, Malformed, connection_options
 from proxy.core.http1.wanted import Wanted
 
 # Fields that mean something to a proxy: those of the connection, of framing, and what it writes itself.
@@ -72,8 +72,8 @@ def parse_response(head: bytes, method: str, limit: int = 256) -> ResponseHead:
 
 def _connection(response: ResponseHead, value: bytes) -> tuple[bytes, ...]:
     if response.repeated:
-        return response.connection_tokens()
-    return _KEEP_ALIVE if value == b"keep-alive" else split_list(value)
+        return response.connection_tokens(502)
+    return _KEEP_ALIVE if value == b"keep-alive" else connection_options(value, 502)
 
 
 def _check_repeated(response: ResponseHead) -> None:

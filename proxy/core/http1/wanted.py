@@ -30,7 +30,7 @@ class Wanted:
         for name in names:
             shapes[_shape(name, len(name))] |= EXACT
         if open_ended:
-            parts += [FORWARDED + b"[^:]*", rb"[^:\n]*_[^:\n]*"]
+            parts += [FORWARDED + b"[^:\n]*+", rb"[^:\n_]*+_[^:\n]*+"]
             for length in range(len(FORWARDED), LONGEST + 1):
                 shapes[_shape(FORWARDED, length)] |= PREFIXED
         self.shapes = bytes(shapes)
