@@ -1,7 +1,7 @@
 """Every regular expression of proxy/ is linear, whatever bytes it meets.
 
-All of them are collected from the sources. Each has an attack below, made for it, and meets what all others are
-attacked with as well. A new expression without an attack fails.
+All of them are collected from the sources. Each has an attack below, made for it, and meets what all others
+are attacked with as well. A new expression without an attack fails.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ ATTACKS: Final = {
     "core/redact.py secrets_of": Attack("", " ;"),
 }
 
-# Not linear, and of no use to anybody but an operator against himself: one line of his own file, rules of his own code.
+# Not linear, but operators could attack themselves only: a line of their own file, rules of their own code.
 OPERATORS: Final = {
     "config/discover.py _WERKZEUG": "Flask's rules, of an application that `strangler init` has imported",
     "config/excerpt.py _SECRETS": "a line of routing.yaml, in an error message",

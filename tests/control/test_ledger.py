@@ -121,6 +121,34 @@ def test_unlisted_paths_are_listed_and_bounded(
     assert made.unlisted_lately() == 0
 
 
+def test_of_paths_hit_together_those_with_clients_stay(
+    made: Ledger, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "MAX_UNLISTED", 2)
+    served(state, 0, "GET /a", "GET /b", "GET /orders", "GET /orders")
+    made.look()
+    assert "GET /orders" in {each["path"] for each in made.as_json()["unlisted"]}
+
+
+def test_a_path_that_a_worker_forgot_counts_anew_and_never_backwards(made: Ledger, state: State) -> None:
+    for paths in (["GET /x"] * 5, ["GET /x"] * 2, ["GET /x"] * 3, [], ["GET /x"]):
+        served(state, 0, *paths)
+        made.look()
+    assert made.as_json()["unlisted"] == [{"path": "GET /x", "hits": 7}]
+
+
+def test_what_the_store_never_had_need_not_be_deleted_there(
+    made: Ledger, state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "MAX_UNLISTED", 2)
+    (tmp_path / "state.db").mkdir()
+    for number in range(20):
+        served(state, 0, *(f"GET /scan/{number}/{each}" for each in range(5)))
+        asyncio.run(made.flush())
+    assert not made._gone
+    assert len(made._changed) <= 2
+
+
 def test_without_a_store_it_goes_on_in_memory(made: Ledger, state: State, tmp_path: Path) -> None:
     (tmp_path / "state.db").mkdir()
     served(state, 5)

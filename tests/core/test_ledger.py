@@ -54,6 +54,9 @@ def test_who_asks_legacy_and_when_each_backend_was_asked() -> None:
         (b"/a/{b}", None),
         (b"/1/2/3/4/5/6/7/8/9", None),
         (b"*", None),
+        (b"/users/" + b"a" * 65, "GET /users/{id}"),
+        (b"/users/" + b"a" * 64, "GET /users/" + "a" * 64),
+        ((b"/" + b"a" * 60) * 5, None),
     ],
 )
 def test_an_unlisted_request_as_an_endpoint(target: bytes, expected: str | None) -> None:
