@@ -129,6 +129,19 @@ def test_as_many_options_as_are_allowed_are_obeyed() -> None:
     assert b"X-70: b" in block
 
 
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        (b"GET /" + b"a" * 8 * 1024 + b" HTTP/1.1\r\nHost: a\r\n\r\n", (414, "target_too_long")),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"a: b\r\n" * 100 + b"\r\n", (431, "too_many_headers")),
+    ],
+)
+def test_a_head_over_a_limit_is_refused(head: bytes, expected: tuple[int, str]) -> None:
+    assert refused(lambda: parse_request(head, Limits())) == expected
+    long = b"GET / HTTP/1.1\r\nHost: " + b"a" * Limits().header_bytes
+    assert refused(lambda: check_partial(long, Limits())) == (431, "headers_too_large")
+
+
 def test_a_method_that_is_too_long_is_refused_as_soon_as_it_is_seen() -> None:
     method = b"M" * MAX_METHOD
     assert parse_request(method + b" / HTTP/1.1\r\nHost: a\r\n\r\n", Limits()).method == method.decode()

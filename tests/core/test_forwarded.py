@@ -4,7 +4,7 @@ import ipaddress
 
 import pytest
 
-from proxy.core.forwarded import client_address, is_trusted
+from proxy.core.forwarded import MAX_HOPS, client_address, is_trusted
 
 NETWORKS = (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("2001:db8::/32"))
 
@@ -48,3 +48,10 @@ def test_without_networks_nobody_is_trusted() -> None:
 )
 def test_who_the_client_is(peer: str, fields: list[bytes], client: str) -> None:
     assert client_address(peer, fields, NETWORKS) == client
+
+
+def test_of_many_proxies_some_are_looked_at() -> None:
+    ours = [b"10.0.1.%d" % number for number in range(MAX_HOPS)]
+    assert client_address("10.0.0.1", [b",".join([b"1.1.1.1", *ours[1:]])], NETWORKS) == "1.1.1.1"
+    assert client_address("10.0.0.1", [b",".join([b"1.1.1.1", *ours])], NETWORKS) == "10.0.1.0"
+    assert client_address("10.0.0.1", [b",".join([b"1.1.1.1", b"10.0.2.1", *ours])], NETWORKS) == "10.0.1.0"

@@ -86,6 +86,17 @@ def test_a_context_that_cannot_be_read_is_replaced_with_its_state(stage: Stage) 
     assert b"tracestate" not in upstream.requests[0]
 
 
+def test_a_context_that_is_too_long_is_none(stage: Stage) -> None:
+    upstream = stage.upstream(answering(ok()))
+    found = traced(stage.edge(upstream.url))
+    found.edge.ask(read(f"traceparent: 00-{TRACE}-{PARENT}-01\r\ntracestate: a={'b ' * 300}c\r\n"))
+    found.edge.ask(read(f"traceparent: 00-{TRACE}-{PARENT}-01-{'a' * 600}\r\n"))
+    spans = [span.context for span in found.spans(4) if span.parent is None or span.parent.is_remote]
+    state, parent = (context for context in spans if context is not None)
+    assert (state.trace_id == int(TRACE, 16), len(state.trace_state)) == (True, 0)
+    assert parent.trace_id != int(TRACE, 16)
+
+
 def test_a_client_that_does_not_sample_is_obeyed_and_told_on(stage: Stage) -> None:
     upstream = stage.upstream(answering(ok()))
     found = traced(stage.edge(upstream.url))
