@@ -152,7 +152,7 @@ class AccessLog:
 def line(entry: Entry) -> bytes:
     """The entry as JSON with a line end."""
     when = datetime.fromtimestamp(entry.time, UTC).isoformat(timespec="milliseconds")
-    target = masked(entry.target).decode("latin-1")
+    target = masked(entry.target[:MAX_TARGET]).decode("latin-1")
     fields = {
         "time": when.replace("+00:00", "Z"),
         "client": entry.client or None,
