@@ -43,7 +43,7 @@ CACHES: Final = {
     "core/headers.py _request_dropped": "names of _USUAL_BYTES, options of MAX_OPTIONS_BYTES",
     "core/headers.py _response_dropped": "names of ours, options of MAX_OPTIONS_BYTES",
     "core/http1/grammar.py _split_usual": "a list of up to _REMEMBERED",
-    "edge/writes.py _extractor": "the configuration",
+    "core/identity.py _extractor": "the configuration",
     "store/statements.py _change": "the code",
     "store/statements.py _first_use": "the code",
 }
