@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from tests.faults.run import run
+from tests.faults.saturation import command as saturation
 
 
 def main() -> None:
@@ -22,7 +23,10 @@ def main() -> None:
     parser.add_argument(
         "--break-ownership", action="store_true", help="the checker must find duplicates then"
     )
+    saturation.add_arguments(parser)
     given = parser.parse_args()
+    if given.saturate:
+        sys.exit(saturation.main(given))
     with tempfile.TemporaryDirectory(prefix="faults") as folder:
         result = asyncio.run(
             run(

@@ -1,0 +1,138 @@
+"""Does what the schedule says: one function for each kind of fault."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Final, cast
+
+import httpx2
+
+from proxy.store.writes import NotSettled, listing, settle
+from tests.faults.saturation.clients import Clients
+from tests.faults.saturation.echo import Stall
+from tests.faults.saturation.schedule import FILLING, Episode, Plan
+from tests.faults.saturation.site import Site
+from tests.faults.saturation.stores import PostgresqlStore, SqliteStore, stopped
+
+SETTLED_AFTER: Final = 19.0  # seconds of a pause, when the lease of 15 has run out
+ALL: Final = 100_000  # keys that are listed at most
+
+
+class Faults:
+    """`fired` says how often each kind really happened."""
+
+    def __init__(self, site: Site, clients: Clients, seed: int) -> None:
+        self._site = site
+        self._clients = clients
+        self._seed = seed
+        self._rng = random.Random(seed + 1)
+        self.fired: Counter[str] = Counter()
+
+    async def run(self, plan: Plan) -> None:
+        begun = time.monotonic()
+        for episode in plan.episodes:
+            await asyncio.sleep(begun + episode.at - time.monotonic())
+            self._site.configure(episode.connections, episode.weight)
+            await asyncio.sleep(FILLING)
+            if await self._happens(episode):
+                self.fired[episode.kind] += 1
+
+    async def _happens(self, episode: Episode) -> bool:
+        kind, seconds = episode.kind, episode.seconds
+        if episode.target:
+            return await self._backend(episode)
+        if kind == "freeze_control":
+            with stopped([self._site.proxy.process.pid]):
+                await asyncio.sleep(seconds)
+            return True
+        if kind in ("freeze_worker", "clock"):
+            pid = await self._worker()
+            if pid is None:
+                return False
+            return await (
+                self._site.shift_clock(pid, seconds) if kind == "clock" else self._freeze(pid, seconds)
+            )
+        store = self._site.store
+        return await (self._sqlite if isinstance(store, SqliteStore) else self._postgresql)(
+            store, kind, seconds
+        )  # type: ignore[operator]
+
+    async def _backend(self, episode: Episode) -> bool:
+        backend = self._site.backends[episode.target]
+        if episode.kind == "frozen":
+            return await self._freeze(backend.pid, episode.seconds)
+        await backend.stall(cast(Stall, episode.kind), episode.seconds)
+        return True
+
+    async def _freeze(self, pid: int, seconds: float) -> bool:
+        with stopped([pid]):
+            await asyncio.sleep(seconds)
+        return True
+
+    async def _worker(self) -> int | None:
+        """One that serves; None: the control process does not say."""
+        for _ in range(50):
+            with contextlib.suppress(httpx2.TransportError):
+                if pids := await self._site.worker_pids():
+                    return self._rng.choice(pids)
+            await asyncio.sleep(0.1)
+        return None
+
+    async def _sqlite(self, store: SqliteStore, kind: str, seconds: float) -> bool:
+        if kind == "lock_store":
+            return await store.lock(seconds)
+        await store.delete(seconds)
+        return True
+
+    async def _postgresql(self, store: PostgresqlStore, kind: str, seconds: float) -> bool:
+        match kind:
+            case "slow_store":
+                store.relay.hold_statements(seconds)
+                await asyncio.sleep(seconds)
+            case "late_statement":
+                before = store.relay.delivered_late
+                store.relay.delay_one(f"s{self._seed}-".encode(), seconds)
+                await asyncio.sleep(seconds)
+                return store.relay.delivered_late > before
+            case "freeze_database":
+                await store.freeze(seconds)
+            case _:
+                return await self._settle_paused(store, seconds)
+        return True
+
+    async def _settle_paused(self, store: PostgresqlStore, seconds: float) -> bool:
+        """A worker is stopped just when many answers of the store have come to it; before it wakes, an operator
+        settles what it left."""
+        pid = await self._worker()
+        if pid is None:
+            return False
+        store.relay.hold_answers(0.5)
+        await asyncio.sleep(0.5 + 0.01 * self._rng.random())
+        with stopped([pid]):
+            await asyncio.sleep(SETTLED_AFTER)
+            await self._operator()
+            await asyncio.sleep(seconds - SETTLED_AFTER)
+        return True
+
+    async def _operator(self) -> None:
+        """Looks into the owner's data, settles accordingly, and has clients try again what was not done."""
+        executed = await self._site.executed()
+        for record in await listing(self._site.store.url, "unknown", ALL):
+            done = bool(executed[record.key])
+            with contextlib.suppress(NotSettled):
+                await settle(
+                    self._site.store.url, record.id, done=done, reason="counted", author=f"pid {os.getpid()}"
+                )
+                self._clients.told(record.key, done=done)
+
+
+def find_libfaketime() -> str | None:
+    """Debian's package faketime brings it."""
+    found = sorted(Path("/usr/lib").glob("**/faketime/libfaketime.so.1"))
+    return str(found[0]) if found else None
