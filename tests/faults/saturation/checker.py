@@ -12,7 +12,7 @@ from tests.faults.saturation.clients import Write
 
 @dataclass(frozen=True)
 class Seen:
-    """`executed` is how often each key was, by both backends together; `unknown` are the keys that are listed."""
+    """`executed`: how often each key was, by both backends together; `unknown`: the keys that are listed."""
 
     writes: Sequence[Write]
     executed: Counter[str]

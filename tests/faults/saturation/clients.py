@@ -1,8 +1,8 @@
-"""Clients that come at an even pace, whatever becomes of those before them, and check that each answer is theirs.
+"""Clients that come at an even pace, whatever becomes of the others, and check that each answer is theirs.
 
-A stall therefore piles up requests. A write repeats its key until it knows what became of it; some come again long
-after that, and some clients leave. Connections stay open and the one that was used last is used first, so whatever
-is written to a connection too late is read as the answer to the next request.
+So a stall piles up requests. A write repeats its key until it knows what became of it. Some keys are used
+again long after that, and some clients leave. Connections stay open, and the one that was used last is used
+first: what is written to a connection too late is read as the answer to the next request.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import random
 import time
 from collections import Counter
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from tests.faults.saturation.connection import Answer, Connection, Lost
@@ -21,6 +21,7 @@ from tests.faults.saturation.connection import Answer, Connection, Lost
 READS: Final = 1 / 3  # of the requests
 REPEATS: Final = 0.05  # of the writes: a key that has been answered is used once more
 LEAVES: Final = 0.03  # of the tries
+SHORT: Final = (0.02, 2.0, 8.0)  # seconds after which they have left
 USERS: Final = 200
 MOST: Final = 4000  # connections at a time
 Outcome = Literal["open", "acknowledged", "refused", "unknown"]
@@ -36,17 +37,30 @@ class Write:
     answer: str = ""  # the last one
 
 
+class Request(NamedTuple):
+    """`nonce` is repeated by the backend, `origin` by the proxy in answers of its own. `leaving`: its client
+    goes when its patience is over; otherwise the request hangs then."""
+
+    data: bytes
+    nonce: str
+    origin: str
+    patience: float  # seconds
+    leaving: bool = False
+
+
 class Clients:
     """`patience`: seconds after which a request without any answer hangs."""
 
     def __init__(self, url: str, seed: int, patience: float) -> None:
-        self._host, self._port = urlsplit(url).hostname, urlsplit(url).port
+        self._host, _, port = urlsplit(url).netloc.partition(":")
+        self._port = int(port)
         self._rng = random.Random(seed)
         self._seed = seed
         self._patience = patience
         self._idle: list[Connection] = []
         self._free = asyncio.Semaphore(MOST)
         self._tries = 0
+        self._begun = 0.0
         self.writes: list[Write] = []
         self.finished: list[Write] = []
         self.statuses: Counter[str] = Counter()
@@ -59,10 +73,10 @@ class Clients:
 
     async def run(self, writes: int, rate: float) -> None:
         """So many new keys, at `rate` requests a second of all kinds; returns when the last has been sent."""
-        begun, number = time.monotonic(), 0
+        self._begun, number = time.monotonic(), 0
         async with asyncio.TaskGroup() as tasks:
             while len(self.writes) < writes:
-                await asyncio.sleep(begun + number / rate - time.monotonic())
+                await asyncio.sleep(self._begun + number / rate - time.monotonic())
                 number += 1
                 tasks.create_task(self._one())
             self.stopped = True  # what is still open is finished when nothing is in its way any more
@@ -108,9 +122,8 @@ class Clients:
 
     async def _read(self) -> None:
         nonce = self._next_nonce()
-        await self._ask(
-            b"GET /items/%b HTTP/1.1\r\n" % nonce.encode(), nonce, nonce, self._rng.randrange(USERS), 0.0
-        )
+        head = self._head(f"GET /items/{nonce}", self._rng.randrange(USERS), nonce, nonce)
+        await self._ask(Request(head, nonce, nonce, self._patience))
 
     async def _repeat(self, write: Write) -> None:
         answer = await self._try(write, 0.0)
@@ -131,11 +144,12 @@ class Clients:
 
     async def _try(self, write: Write, leaves: float) -> Answer | None:
         body = b'{"key": "%b"}' % write.key.encode()
-        head = b"POST /writes HTTP/1.1\r\nidempotency-key: %b\r\ncontent-length: %d\r\n" % (
-            write.key.encode(),
-            len(body),
-        )
-        answer = await self._ask(head, write.key, self._next_nonce(), write.user, leaves, body)
+        origin = self._next_nonce()
+        own = f"idempotency-key: {write.key}\r\ncontent-length: {len(body)}\r\n"
+        head = self._head("POST /writes", write.user, write.key, origin, own)
+        leaving = self._rng.random() < leaves
+        patience = self._rng.choice(SHORT) * self._rng.random() if leaving else self._patience
+        answer = await self._ask(Request(head + body, write.key, origin, patience, leaving))
         if answer is not None:
             write.answer = f"{answer.status} {answer.error}"
         return answer
@@ -144,45 +158,42 @@ class Clients:
         self._tries += 1
         return f"t{self._tries}.test"
 
-    async def _ask(
-        self, line: bytes, nonce: str, origin: str, user: int, leaves: float, body: bytes = b""
-    ) -> Answer | None:
-        """The answer, if it came and is ours. `nonce` is repeated by the backend, `origin` by the proxy itself."""
-        head = (
-            line
-            + (
-                f"host: faults.test\r\nauthorization: Bearer key-{user}\r\nx-user-id: user-{user}\r\n"
-                f"x-nonce: {nonce}\r\norigin: {origin}\r\n\r\n"
-            ).encode()
-        )
-        leaving = self._rng.random() < leaves
-        patience = self._rng.choice((0.02, 2.0, 8.0)) * self._rng.random() if leaving else self._patience
+    def _head(self, line: str, user: int, nonce: str, origin: str, more: str = "") -> bytes:
+        return (
+            f"{line} HTTP/1.1\r\nhost: faults.test\r\nauthorization: Bearer key-{user}\r\n"
+            f"x-user-id: user-{user}\r\nx-nonce: {nonce}\r\norigin: {origin}\r\n{more}\r\n"
+        ).encode()
+
+    async def _ask(self, request: Request) -> Answer | None:
+        """The answer, if it came and is ours."""
         async with self._free:
             connection: Connection | None = None
             try:
-                async with asyncio.timeout(patience):
+                async with asyncio.timeout(request.patience):
                     connection = await self._connection()
-                    answer = await connection.ask(head + body)
+                    answer = await connection.ask(request.data)
             except TimeoutError:
-                self._gave_up(nonce, leaving)
+                self._gave_up(request)
             except (OSError, Lost) as error:
                 self.statuses[type(error).__name__] += 1
             else:
-                return self._checked(connection, answer, nonce, origin)
+                return self._checked(connection, answer, request)
             if connection is not None:
                 connection.transport.abort()
             return None
 
-    def _gave_up(self, nonce: str, leaving: bool) -> None:
-        if leaving:
+    def _gave_up(self, request: Request) -> None:
+        if request.leaving:
             self.left += 1
         else:
-            self.hung.append(nonce)
+            asked = time.monotonic() - self._begun - request.patience
+            self.hung.append(f"{request.nonce}, asked after {asked:.1f} s,")
 
-    def _checked(self, connection: Connection, answer: Answer, nonce: str, origin: str) -> Answer | None:
+    def _checked(self, connection: Connection, answer: Answer, request: Request) -> Answer | None:
         self.statuses[f"{answer.status} {answer.error}"] += 1
-        if not is_own(answer, nonce, origin):
-            self.foreign.append(f"{nonce} was answered {answer.status} for {answer.nonce or answer.origin}")
+        if not is_own(answer, request):
+            got = f"{answer.status} for {answer.nonce or answer.origin}"
+            self.foreign.append(f"{request.nonce} was answered {got}")
             connection.transport.abort()
             return None
         if answer.closes or connection.unasked:
@@ -197,6 +208,7 @@ class Clients:
             self.foreign.append("an answer came that nobody had asked for")
 
     async def _connection(self) -> Connection:
+        """An open one, or a new one. Bytes in one that was closed meanwhile are a foreign answer as well."""
         while self._idle:
             connection = self._idle.pop()
             if not connection.closed:
@@ -207,9 +219,9 @@ class Clients:
         return connection
 
 
-def is_own(answer: Answer, nonce: str, origin: str) -> bool:
-    """Whether it answers this request: a backend repeats the nonce, the proxy itself the origin."""
-    return answer.nonce == nonce if answer.nonce else answer.origin == origin
+def is_own(answer: Answer, request: Request) -> bool:
+    """A backend repeats the nonce, the proxy the origin."""
+    return answer.nonce == request.nonce if answer.nonce else answer.origin == request.origin
 
 
 def outcome_of(answer: Answer) -> Outcome:

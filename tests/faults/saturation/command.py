@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="mixed",
         help="; ".join(f"{name}: {what}" for name, what in SCENARIOS.items()),
     )
+    family.add_argument("--only", action="append", metavar="KIND", help="of the faults; may be repeated")
     family.add_argument("--rate", type=float, default=120.0, help="requests a second, reads as well (120)")
 
 
@@ -57,4 +58,5 @@ def plan_for(given: argparse.Namespace, *, clocks: bool) -> Plan:
             return schedule.stalls(256, schedule.REAL, [REAL_STALL], 0.0)
         case _:
             seconds = seconds_for(given.writes, given.rate)
-            return schedule.mixed(given.seed, given.store, seconds, clocks=clocks)
+            chosen = given.only or schedule.kinds(given.store, clocks=clocks)
+            return schedule.mixed(given.seed, seconds, chosen)

@@ -1,4 +1,4 @@
-"""One connection of a client that is kept open: sends a request, reads its answer, and notices what it did not ask for."""
+"""One connection of a client, kept open: sends requests, reads answers, notices what it did not ask for."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def take_answer(buffer: bytes) -> tuple[Answer, bytes] | None:
 
 
 class Connection(asyncio.Protocol):
-    """`unasked`: bytes have come while nothing was asked; they pass for the next answer, as for any client."""
+    """`unasked`: bytes came while nothing was asked; they pass for the next answer, as with any client."""
 
     transport: asyncio.Transport
 
@@ -80,7 +80,8 @@ class Connection(asyncio.Protocol):
         """Raises Lost. Cancelled, it leaves a connection that can only be closed."""
         if self.closed:
             raise Lost
-        self._waiting = waiting = asyncio.get_running_loop().create_future()
+        waiting: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting = waiting
         self.transport.write(request)
         self._deliver()
         return await waiting

@@ -1,7 +1,7 @@
-"""A fast backend that says whose request it answers: `python -m tests.faults.saturation.echo --port N --control M`.
+"""A fast backend that says whose request it answers: `python -m tests.faults.saturation.echo`.
 
-Every answer repeats the request's `x-nonce`, and every execution of a key is counted. The port for control takes one
-JSON object a line: `{"do": "counts"}`, or `{"do": "stall", "kind": ..., "seconds": ...}`:
+Every answer repeats the request's `x-nonce`, and every execution of a key is counted. The port for control
+takes one JSON object a line: `{"do": "counts"}`, or `{"do": "stall", "kind": ..., "seconds": ...}`:
 
     unread  nothing is read; the kernel goes on accepting connections and bytes
     late    requests are executed at once and answered when the stall is over

@@ -44,24 +44,20 @@ class Faults:
                 self.fired[episode.kind] += 1
 
     async def _happens(self, episode: Episode) -> bool:
-        kind, seconds = episode.kind, episode.seconds
+        kind, seconds, store = episode.kind, episode.seconds, self._site.store
         if episode.target:
             return await self._backend(episode)
         if kind == "freeze_control":
-            with stopped([self._site.proxy.process.pid]):
-                await asyncio.sleep(seconds)
-            return True
-        if kind in ("freeze_worker", "clock"):
+            return await self._freeze(self._site.proxy.process.pid, seconds)
+        if kind == "freeze_worker":
             pid = await self._worker()
-            if pid is None:
-                return False
-            return await (
-                self._site.shift_clock(pid, seconds) if kind == "clock" else self._freeze(pid, seconds)
-            )
-        store = self._site.store
-        return await (self._sqlite if isinstance(store, SqliteStore) else self._postgresql)(
-            store, kind, seconds
-        )  # type: ignore[operator]
+            return pid is not None and await self._freeze(pid, seconds)
+        if kind == "clock":
+            pid = await self._worker()
+            return pid is not None and await self._site.shift_clock(pid, seconds)
+        if isinstance(store, SqliteStore):
+            return await self._sqlite(store, kind, seconds)
+        return await self._postgresql(store, kind, seconds)
 
     async def _backend(self, episode: Episode) -> bool:
         backend = self._site.backends[episode.target]
@@ -107,8 +103,7 @@ class Faults:
         return True
 
     async def _settle_paused(self, store: PostgresqlStore, seconds: float) -> bool:
-        """A worker is stopped just when many answers of the store have come to it; before it wakes, an operator
-        settles what it left."""
+        """A worker is stopped as many answers of the store reach it; an operator settles what it left."""
         pid = await self._worker()
         if pid is None:
             return False

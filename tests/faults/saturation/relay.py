@@ -1,6 +1,6 @@
 """A TCP relay in front of PostgreSQL that holds back what it is told to, and delivers all of it in the end.
 
-Also what a client has sent that has gone meanwhile: that is how a statement arrives long after its sender gave up.
+Also what was sent by a client that has gone meanwhile: so a statement arrives long after its sender gave up.
 """
 
 from __future__ import annotations

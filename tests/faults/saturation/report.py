@@ -11,6 +11,13 @@ SHOWN = 50  # problems, one by one
 
 def lines(result: Result) -> Iterator[str]:
     seen = result.seen
+    yield f"timeouts: {result.plan.timeouts}"
+    for episode in result.plan.episodes:
+        what = f"{episode.kind} {episode.target}".strip()
+        yield (
+            f"  {episode.at:7.1f} s: {episode.connections} connections, weight {episode.weight}, "
+            f"{what} {episode.seconds:g} s"
+        )
     for title, counts in (
         ("faults", result.fired),
         ("answers", result.statuses),

@@ -21,6 +21,7 @@ FINISH: Final = 60.0  # seconds in which all that is open must come to an end wh
 
 @dataclass(frozen=True)
 class Result:
+    plan: Plan
     seen: Seen
     problems: list[str]
     fired: Counter[str]
@@ -58,4 +59,4 @@ async def run(folder: Path, plan: Plan, *, store: Store, writes: int, rate: floa
         )
     planned = {episode.kind for episode in plan.episodes}
     never = sorted(kind for kind in planned if not faults.fired[kind])
-    return Result(seen, check(seen), faults.fired, never, clients.statuses, clients.reads, clients.left)
+    return Result(plan, seen, check(seen), faults.fired, never, clients.statuses, clients.reads, clients.left)

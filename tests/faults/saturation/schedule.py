@@ -1,7 +1,7 @@
 """What breaks, when, for how long, and how many connections there are then: pure, and decided by the seed.
 
-A run is a row of episodes. Each sets the number of connections and the weight, waits until the requests fill them,
-breaks one thing, and leaves time to recover.
+A run is a row of episodes. Each sets the number of connections and the weight, gives requests the time to use
+them, breaks one thing, and leaves time to recover.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ REAL: Final = Timeouts(2.0, 30.0, 60.0)
 
 @dataclass(frozen=True)
 class Episode:
-    """`at` is in seconds after the first request, `seconds` how long `kind` lasts, or by how much a clock is off."""
+    """`at`: seconds after the first request; `seconds`: how long it lasts, or by how much a clock is off."""
 
     at: float
     connections: int
@@ -79,13 +79,13 @@ def kinds(store: Store, *, clocks: bool) -> tuple[str, ...]:
     return (*EVERYWHERE, *STORES[store], *((CLOCK,) if clocks else ()))
 
 
-def mixed(seed: int, store: Store, seconds: float, *, clocks: bool) -> Plan:
-    """Each kind once, then what is drawn, until `seconds` are over. Every number of connections comes as often."""
+def mixed(seed: int, seconds: float, chosen: Sequence[str]) -> Plan:
+    """Every kind in random order, again and again until `seconds` are over; so the numbers of connections."""
     rng = random.Random(seed)
     episodes: list[Episode] = []
     at = FILLING
     connections = _shuffled_for_ever(rng, CONNECTIONS)
-    for kind in _shuffled_for_ever(rng, kinds(store, clocks=clocks)):
+    for kind in _shuffled_for_ever(rng, chosen):
         episode = _draw(rng, at, next(connections), kind)
         if at + episode.length > seconds:
             break

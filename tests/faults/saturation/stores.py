@@ -35,7 +35,7 @@ class SqliteStore:
         return True
 
     async def delete(self, seconds: float) -> None:
-        """The file is away for so long, then the same one is back: what it held must not be forgotten meanwhile."""
+        """The file is away for so long; then the same one is back. Nobody may act as if it were empty."""
         files = [path for end in ("", "-wal", "-shm") if (path := Path(f"{self._file}{end}")).exists()]
         for file in files:
             os.link(file, f"{file}.kept")

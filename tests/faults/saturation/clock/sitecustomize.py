@@ -1,6 +1,6 @@
-"""Python runs this first where this folder is in PYTHONPATH: one worker of the proxy starts anew with a wrong clock.
+"""Python runs this first where this folder is in PYTHONPATH: it gives one worker of the proxy a wrong clock.
 
-Which one: the first that finds the file that FAULTS_CLOCK names. It holds the seconds by which the clock is off.
+Which one: the first to find the file that FAULTS_CLOCK names. It holds the seconds by which the clock is off.
 """
 
 import contextlib
