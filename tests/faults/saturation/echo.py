@@ -3,7 +3,7 @@
 Every answer repeats the request's `x-nonce`, and every execution of a key is counted. The port for control
 takes one JSON object a line: `{"do": "counts"}`, or `{"do": "stall", "kind": ..., "seconds": ...}`:
 
-    unread  nothing is read; the kernel goes on accepting connections and bytes
+    unread  what comes lies there, and is executed when the stall is over, its sender there or not
     late    requests are executed at once and answered when the stall is over
     half    answers begin at once and go on when the stall is over
 """
@@ -30,7 +30,7 @@ class Echo:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.executed: Counter[str] = Counter()
-        self.connections: set[Connection] = set()
+        self.unread: set[Connection] = set()  # which have bytes that nobody has looked at
         self._kind: Stall | None = None
         self._over = loop.create_future()
 
@@ -45,21 +45,18 @@ class Echo:
         self._over = self.loop.create_future()
         over = self._over
         self.loop.call_later(seconds, lambda: self._end() if over is self._over else None)
-        if kind == "unread":
-            for connection in self.connections:
-                connection.read(False)
 
     def when_over(self, connection: Connection, data: bytes) -> None:
         """What waits goes out in the order in which it came, connection by connection."""
         self._over.add_done_callback(lambda _: connection.send(data))
 
     def _end(self) -> None:
-        was, self._kind = self._kind, None
+        self._kind = None
         if not self._over.done():
             self._over.set_result(None)
-        if was == "unread":
-            for connection in self.connections:
-                connection.read(True)
+        unread, self.unread = self.unread, set()
+        for connection in unread:
+            connection.read()
 
 
 class Connection(asyncio.Protocol):
@@ -73,25 +70,19 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it
-        self._echo.connections.add(self)
-        if self._echo.stalled == "unread":
-            self.read(False)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._echo.connections.discard(self)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
+        if self._echo.stalled == "unread":
+            self._echo.unread.add(self)
+        else:
+            self.read()
+
+    def read(self) -> None:
+        """What has come, also if whoever sent it is gone by now."""
         while (request := take_request(self._buffer)) is not None:
             head, self._buffer = request
             self._answer(head)
-
-    def read(self, on: bool) -> None:
-        if not self.transport.is_closing() and on != self.transport.is_reading():
-            if on:
-                self.transport.resume_reading()
-            else:
-                self.transport.pause_reading()
 
     def send(self, data: bytes) -> None:
         if not self.transport.is_closing():

@@ -64,6 +64,7 @@ class Faults:
         if episode.kind == "frozen":
             return await self._freeze(backend.pid, episode.seconds)
         await backend.stall(cast(Stall, episode.kind), episode.seconds)
+        await asyncio.sleep(episode.seconds)
         return True
 
     async def _freeze(self, pid: int, seconds: float) -> bool:

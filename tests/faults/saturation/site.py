@@ -43,8 +43,8 @@ class Backend:
         return self.program.process.pid
 
     async def stall(self, kind: Stall, seconds: float) -> None:
+        """Returns when it has begun. One at a time: a new one ends the one before."""
         await self._command({"do": "stall", "kind": kind, "seconds": seconds})
-        await asyncio.sleep(seconds)
 
     async def executed(self) -> Counter[str]:
         """How often each key was."""
