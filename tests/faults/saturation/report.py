@@ -38,6 +38,8 @@ def lines(result: Result) -> Iterator[str]:
         yield f"PROBLEM: {len(result.problems) - SHOWN} more"
     for kind in result.never_fired:
         yield f"PROBLEM: the fault {kind} never happened"
+    if failed(result):
+        yield from (f"  proxy: {line}" for line in result.log)
     yield "failed" if failed(result) else "clean"
 
 

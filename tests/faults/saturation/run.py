@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,7 @@ from tests.faults.saturation.faults import ALL, Faults, find_libfaketime
 from tests.faults.saturation.schedule import Plan, Store
 
 PATIENCE: Final = 30.0  # seconds beyond the longest stall and the timeout after it
+LINES: Final = 40
 FINISH: Final = 60.0  # seconds in which all that is open must come to an end when nothing breaks any more
 
 
@@ -29,6 +31,7 @@ class Result:
     statuses: Counter[str]
     reads: int
     left: int
+    log: Sequence[str]  # the last lines of the proxy's own
 
     @property
     def outcomes(self) -> Counter[str]:
@@ -57,6 +60,9 @@ async def run(folder: Path, plan: Plan, *, store: Store, writes: int, rate: floa
             clients.hung,
             await site.violations(),
         )
+        log = site.proxy.log.read_text(errors="replace").splitlines()[-LINES:]
     planned = {episode.kind for episode in plan.episodes}
     never = sorted(kind for kind in planned if not faults.fired[kind])
-    return Result(plan, seen, check(seen), faults.fired, never, clients.statuses, clients.reads, clients.left)
+    return Result(
+        plan, seen, check(seen), faults.fired, never, clients.statuses, clients.reads, clients.left, log
+    )
