@@ -12,6 +12,7 @@ import contextlib
 import random
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -22,6 +23,7 @@ READS: Final = 1 / 3  # of the requests
 REPEATS: Final = 0.05  # of the writes: a key that has been answered is used once more
 LEAVES: Final = 0.03  # of the tries
 SHORT: Final = (0.02, 2.0, 8.0)  # seconds after which they have left
+AT_A_TIME: Final = 32  # of what is finished at the end
 USERS: Final = 200
 MOST: Final = 4000  # connections at a time
 Outcome = Literal["open", "acknowledged", "refused", "unknown"]
@@ -87,10 +89,13 @@ class Clients:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await asyncio.gather(*self._told)
-                await asyncio.gather(
-                    *(self._settle(each, 0.0) for each in self.writes if each.outcome == "open")
-                )
+                open_ = iter([write for write in self.writes if write.outcome == "open"])
+                await asyncio.gather(*(self._settle_each(open_) for _ in range(AT_A_TIME)))
         self.close()
+
+    async def _settle_each(self, writes: Iterator[Write]) -> None:
+        for write in writes:
+            await self._settle(write, 0.0)
 
     def told(self, key: str, *, done: bool) -> None:
         """An operator has found out what became of a write. What was not done is tried again."""
@@ -139,7 +144,7 @@ class Clients:
                 if outcome == "acknowledged":
                     self.finished.append(write)
                 return
-            await asyncio.sleep(min(2.0, 0.1 * 2**attempt) * (0.5 + self._rng.random()))
+            await asyncio.sleep(min(5.0, 0.1 * 2**attempt) * (0.5 + self._rng.random()))
             attempt += 1
 
     async def _try(self, write: Write, leaves: float) -> Answer | None:
