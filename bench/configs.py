@@ -42,7 +42,7 @@ _UPSTREAM = """\
     listen 127.0.0.1:{first} backlog=4096;
     listen 127.0.0.1:{second} backlog=4096;
     default_type application/json;
-    location / {{ return 200 '{json}'; }}
+    location / {{ add_header x-nonce $http_x_nonce; return 200 '{json}'; }}
     location ~ /10k$ {{ alias {directory}/10k; }}
     location ~ /1000k$ {{ alias {directory}/1000k; }}
   }}

@@ -2,6 +2,8 @@
 
 A latency is counted from the moment a request was due, so that waiting for a free connection, which a
 closed loop hides ("coordinated omission"), is part of it. Run as a process of its own, on the load core.
+
+Each request has an `x-nonce`, which the upstream repeats: an answer to another request fails the run.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ PATIENCE = 5.0
 class Connection:
     sock: socket.socket
     due: float = 0.0
+    nonce: bytes = b""  # of the request under way
     received: bytearray = field(default_factory=bytearray)
 
     def complete(self) -> bool:
@@ -36,12 +39,17 @@ class Connection:
                 return len(body) >= int(value)
         raise SystemExit("openloop: a response without Content-Length")
 
+    def foreign(self) -> bool:
+        """Whether the response, which is whole, is a 2xx that does not repeat this request's nonce."""
+        head = self.received[: self.received.index(b"\r\n\r\n") + 2]
+        return head.startswith(b"HTTP/1.1 2") and self.nonce not in head.lower()
+
 
 class Generator:
-    """`rate` requests per second over `connections` kept-alive connections."""
+    """`rate` requests per second over `connections` kept-alive connections. `request` ends with its head."""
 
     def __init__(self, port: int, connections: int, request: bytes) -> None:
-        self.request = request
+        self.head = request.removesuffix(b"\r\n")
         self.epoll = select.epoll()
         self.all: dict[int, Connection] = {}
         for _ in range(connections):
@@ -53,6 +61,8 @@ class Generator:
         self.waiting: deque[float] = deque()
         self.latencies: list[float] = []
         self.errors = 0
+        self.sent = 0
+        self.foreign = 0
 
     def run(self, rate: float, seconds: float) -> None:
         start = time.perf_counter()
@@ -75,8 +85,10 @@ class Generator:
     def _send(self, connection: Connection, due: float) -> None:
         connection.due = due
         connection.received.clear()
+        self.sent += 1
+        connection.nonce = b"x-nonce: %d\r\n" % self.sent
         try:
-            connection.sock.sendall(self.request)
+            connection.sock.sendall(self.head + connection.nonce + b"\r\n")
         except OSError:
             self._drop(connection)
 
@@ -87,16 +99,20 @@ class Generator:
                 data = connection.sock.recv(262144)
             except OSError:
                 data = b""
-            if not data:
+            if data and not connection.nonce:
+                self.foreign += 1  # nothing was asked
+            if not data or not connection.nonce:
                 self._drop(connection)
                 continue
             connection.received += data
             if connection.complete():
+                self.foreign += connection.foreign()
                 ok = connection.received.startswith(b"HTTP/1.1 2")
                 if ok:
                     self.latencies.append(time.perf_counter() - connection.due)
                 else:
                     self.errors += 1
+                connection.nonce = b""
                 self.idle.append(connection)
 
     def _drop(self, connection: Connection) -> None:
@@ -134,6 +150,8 @@ def main() -> None:
     )
     generator = Generator(options.port, options.connections, request.encode())
     generator.run(options.rate, options.seconds)
+    if generator.foreign:
+        raise SystemExit(f"openloop: {generator.foreign} answers were not those to the requests before them")
     json.dump(figures(generator.latencies, generator.errors), sys.stdout)
 
 

@@ -23,7 +23,7 @@ from typing import Any
 import httpx2
 
 from bench.processes import Child, free_port, spawn, wait_for_port
-from bench.soak_clients import Clients
+from bench.soak_clients import FOREIGN, Clients
 from bench.soak_excuses import ASYNC, LEGACY, WORKER, Disturbance, Failure, excuse
 
 START = 60.0  # seconds that a process may take to come up, on a machine that is busy
@@ -202,6 +202,7 @@ def slope(samples: list[tuple[float, float]]) -> float:
 def report(soak: Soak, traffic: Clients, leaked: list[str], seconds: float) -> list[str]:
     """Prints the table; returns what is wrong."""
     print(f"requests: {traffic.requests.total()}  " + _listed(traffic.requests))
+    print(f"foreign answers: {sum(each.cause == FOREIGN for each in traffic.failures)}")
     print(f"kills: {len(soak.kills)}  " + _listed(Counter(each.what for each in soak.kills)))
     print(f"rolling restarts: {soak.restarts}, stalled: {len(soak.stalls)}")
     wrong = soak.stalls + _report_failures(soak, traffic)

@@ -1,6 +1,7 @@
 """A small backend for the soak: `python -m bench.soak_backend --port N`.
 
 GET /small and /big answer 200 bytes and 1 MiB, POST /write the length of its body, GET /ws becomes an echo.
+Each answer repeats the request's `x-nonce`.
 """
 
 from __future__ import annotations
@@ -16,18 +17,26 @@ async def serve_client(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
     with contextlib.suppress(OSError, EOFError), contextlib.closing(writer):
         while True:
             head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            nonce = nonce_line(head)
             path = head.split(b" ", 2)[1].partition(b"?")[0]
             if path == b"/ws":
-                await echo(reader, writer)
+                await echo(reader, writer, nonce)
                 return
             received = await read_body(reader, head)
             body = BODIES.get(path, b"%d" % received)
-            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+            writer.write(b"HTTP/1.1 200 OK\r\n%bcontent-length: %d\r\n\r\n" % (nonce, len(body)) + body)
             await writer.drain()
 
 
-async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.write(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+def nonce_line(head: bytes) -> bytes:
+    """The line that says whose request, or answer, this is; b"" without one. `head` is in lower case."""
+    start = head.find(b"\r\nx-nonce:") + 2
+    return head[start : head.index(b"\r\n", start) + 2] if start > 1 else b""
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, nonce: bytes) -> None:
+    fields = nonce + b"connection: upgrade\r\nupgrade: websocket\r\n"
+    writer.write(b"HTTP/1.1 101 Switching Protocols\r\n" + fields + b"\r\n")
     while data := await reader.read(65536):
         writer.write(data)
         await writer.drain()

@@ -8,12 +8,14 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Final
 
-from bench.soak_backend import BODIES
+from bench.soak_backend import BODIES, nonce_line
 from bench.soak_excuses import Failure
 
 TIMEOUT = 20.0  # seconds for one request, the slow ones included
-HOST = b"host: soak.example\r\nx-user-id: %d\r\n"
+HOST = b"host: soak.example\r\nx-user-id: %d\r\nx-nonce: %d\r\n"
+FOREIGN: Final = "foreign answer"  # no kill ever explains one
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -63,18 +65,32 @@ class Clients:
             for _ in range(self._random.randint(1, 8)):
                 times.begun = time.monotonic()
                 self.requests[kind] += 1
-                if not await KINDS[kind][0]((reader, writer), HOST % number) or self.stopped:
+                if (
+                    not await KINDS[kind][0]((reader, writer), HOST % (number, self.requests.total()))
+                    or self.stopped
+                ):
                     return
                 times.good = times.begun
         finally:
             writer.close()
 
 
-async def _answer(streams: Streams, expected: bytes) -> bool:
+def check_nonce(fields: bytes, head: bytes) -> None:
+    """Raises Wrong if an answer is not the one to the request with these fields.
+
+    The proxy's own answers repeat nothing; they are told by their status.
+    """
+    nonce = nonce_line(head)
+    if nonce != nonce_line(b"\r\n" + fields) and (nonce or head[9:10] in b"12"):
+        raise Wrong(FOREIGN)
+
+
+async def _answer(streams: Streams, fields: bytes, expected: bytes) -> bool:
     """Checks one answer; whether the connection goes on."""
     head = (await streams[0].readuntil(b"\r\n\r\n")).lower()
     length = int(head.partition(b"\r\ncontent-length: ")[2].partition(b"\r\n")[0])
     body = await streams[0].readexactly(length)
+    check_nonce(fields, head)
     if not head.startswith(b"http/1.1 200 "):
         raise Wrong(f"status {head[9:12].decode()}")
     if body != expected:
@@ -84,17 +100,17 @@ async def _answer(streams: Streams, expected: bytes) -> bool:
 
 async def read(streams: Streams, fields: bytes) -> bool:
     streams[1].write(b"GET /small HTTP/1.1\r\n" + fields + b"\r\n")
-    return await _answer(streams, BODIES[b"/small"])
+    return await _answer(streams, fields, BODIES[b"/small"])
 
 
 async def download(streams: Streams, fields: bytes) -> bool:
     streams[1].write(b"GET /big HTTP/1.1\r\n" + fields + b"\r\n")
-    return await _answer(streams, BODIES[b"/big"])
+    return await _answer(streams, fields, BODIES[b"/big"])
 
 
 async def write(streams: Streams, fields: bytes) -> bool:
     streams[1].write(b"POST /write HTTP/1.1\r\n" + fields + b"content-length: 300\r\n\r\n" + b"w" * 300)
-    return await _answer(streams, b"300")
+    return await _answer(streams, fields, b"300")
 
 
 async def upload(streams: Streams, fields: bytes) -> bool:
@@ -103,7 +119,7 @@ async def upload(streams: Streams, fields: bytes) -> bool:
         streams[1].write(b"4000\r\n" + b"u" * 0x4000 + b"\r\n")
         await streams[1].drain()
     streams[1].write(b"0\r\n\r\n")
-    return await _answer(streams, b"%d" % (10 * 0x4000))
+    return await _answer(streams, fields, b"%d" % (10 * 0x4000))
 
 
 async def drip(streams: Streams, fields: bytes) -> bool:
@@ -111,7 +127,7 @@ async def drip(streams: Streams, fields: bytes) -> bool:
     for _ in range(5):
         await asyncio.sleep(0.2)
         streams[1].write(b"d")
-    return await _answer(streams, b"5")
+    return await _answer(streams, fields, b"5")
 
 
 async def abort(streams: Streams, fields: bytes) -> bool:
@@ -126,6 +142,7 @@ async def tunnel(streams: Streams, fields: bytes) -> bool:
         b"GET /ws HTTP/1.1\r\n" + fields + b"connection: upgrade\r\nupgrade: websocket\r\n\r\nfirst"
     )
     head = await streams[0].readuntil(b"\r\n\r\n")
+    check_nonce(fields, head.lower())
     if not head.startswith(b"HTTP/1.1 101 "):
         raise Wrong(f"status {head[9:12].decode()}")
     for message in (b"first", b"t" * 10_000):

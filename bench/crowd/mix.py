@@ -15,6 +15,14 @@ PROBE = "lookup"
 """The one kind where no API stands behind: any path, any key."""
 
 
+class Drawn(NamedTuple):
+    """`proof` is in every good answer to `request`, and hardly in one to another; b"": nothing is."""
+
+    kind: str
+    request: bytes
+    proof: bytes
+
+
 class Merchant(NamedTuple):
     api_key: str
     accounts: tuple[tuple[str, str], ...]  # id, currency
@@ -51,32 +59,44 @@ class Asker:
         self._weights = list(accumulate(SHARES.values()))
         self._extra = f"accept-encoding: {accept_encoding}\r\n" if accept_encoding else ""
 
-    def draw(self, user: int, kind: str = "") -> tuple[str, bytes]:
-        """Kind and whole request of the user with this number, who belongs to one merchant for good.
+    def draw(self, user: int, kind: str = "") -> Drawn:
+        """A request of the user with this number, who belongs to one merchant for good.
 
         Without a kind, it is drawn from the mix.
         """
         if not self._merchants:
-            return PROBE, self._head("GET", f"/accounts/{user}", user, "none") + b"\r\n"
+            request = self._head("GET", f"/accounts/{user}", user, "none") + b"\r\n"
+            return Drawn(PROBE, request, self._proof(f'/accounts/{user}"'))
         kind = kind or self._random.choices(self._kinds, cum_weights=self._weights)[0]
         merchant = self._merchants[user % len(self._merchants)]
         if kind == "pay":
-            return kind, self._pay(merchant, user)
-        return kind, self._head("GET", self._path(kind, merchant), user, merchant.api_key) + b"\r\n"
+            return self._pay(merchant, user)
+        path, proof = self._path(kind, merchant)
+        request = self._head("GET", path, user, merchant.api_key) + b"\r\n"
+        return Drawn(kind, request, self._proof(proof))
 
-    def _path(self, kind: str, merchant: Merchant) -> str:
+    def _proof(self, text: str) -> bytes:
+        """A compressed answer is not looked into: that would cost the users more than they cost the API."""
+        return b"" if self._extra else text.encode()
+
+    def _path(self, kind: str, merchant: Merchant) -> tuple[str, str]:
+        """With the proof."""
         choose = self._random.choice
         if kind == "account":
-            return f"/accounts/{choose(merchant.accounts)[0]}"
+            account = choose(merchant.accounts)[0]
+            return f"/accounts/{account}", account
         if kind == "transactions":
-            return f"/accounts/{choose(merchant.accounts)[0]}/transactions"
+            return f"/accounts/{choose(merchant.accounts)[0]}/transactions", ""
         if kind == "payment":
-            return f"/payments/{choose(merchant.payments)}"
+            payment = choose(merchant.payments)
+            return f"/payments/{payment}", payment
         if kind == "payments":
-            return f"/payments?account_id={choose(merchant.accounts)[0]}"
-        return f"/quotes?base=EUR&quote={choose(('USD', 'GBP', 'CHF'))}&amount=12.34"
+            account = choose(merchant.accounts)[0]
+            return f"/payments?account_id={account}", ""
+        quote = choose(("USD", "GBP", "CHF"))
+        return f"/quotes?base=EUR&quote={quote}&amount=12.34", quote
 
-    def _pay(self, merchant: Merchant, user: int) -> bytes:
+    def _pay(self, merchant: Merchant, user: int) -> Drawn:
         source, currency = self._random.choice(merchant.accounts)
         others = [one for one, theirs in merchant.accounts if theirs == currency and one != source]
         body = (
@@ -84,7 +104,8 @@ class Asker:
             f'"amount":{{"amount":"0.01","currency":"{currency}"}}}}'
         ).encode()
         head = self._head("POST", "/payments", user, merchant.api_key)
-        return head + b"content-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+        request = head + b"content-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+        return Drawn("pay", request, self._proof(source))
 
     def _head(self, method: str, target: str, user: int, key: str) -> bytes:
         return (

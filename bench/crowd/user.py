@@ -11,6 +11,7 @@ from bench.crowd.mix import Asker
 
 content_length = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE).search
 _chunked = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE).search
+FOREIGN = "foreign answer"
 LATE = 0.8  # seconds after which a request without an answer is told of, at the end of a window
 
 
@@ -57,7 +58,18 @@ class Shared:
 class User(asyncio.Protocol):
     """Its latency counts from when the request was due: a late generator must not look like a fast server."""
 
-    __slots__ = ("_buffer", "_timer", "_wanted", "due", "kind", "leaving", "number", "shared", "transport")
+    __slots__ = (
+        "_buffer",
+        "_proof",
+        "_timer",
+        "_wanted",
+        "due",
+        "kind",
+        "leaving",
+        "number",
+        "shared",
+        "transport",
+    )
 
     transport: asyncio.Transport
 
@@ -68,6 +80,7 @@ class User(asyncio.Protocol):
         self.due = 0.0
         self.leaving = False
         self._buffer = b""
+        self._proof = b""
         self._wanted = 0  # bytes of the whole answer; 0: not known yet, -1: chunked
         self._timer: asyncio.TimerHandle | None = None
 
@@ -108,7 +121,7 @@ class User(asyncio.Protocol):
         now = shared.loop.time()
         shared.tally.lags.append(now - self.due)
         self.due = min(self.due, now)  # a timer's precision is a millisecond, on either side
-        self.kind, request = shared.asker.draw(self.number)
+        self.kind, request, self._proof = shared.asker.draw(self.number)
         self.transport.write(request)
 
     def data_received(self, data: bytes) -> None:
@@ -136,8 +149,11 @@ class User(asyncio.Protocol):
     def _answered(self) -> None:
         shared, status = self.shared, self._buffer[9:12]
         kind, self.kind = self.kind, ""
+        own = self._proof in self._buffer
         self._buffer, self._wanted = b"", 0
-        if status[:1] == b"2":
+        if status[:1] == b"2" and not own:
+            shared.tally.error(FOREIGN)
+        elif status[:1] == b"2":
             shared.tally.latencies.setdefault(kind, []).append(shared.loop.time() - self.due)
         else:
             shared.tally.error(f"{kind} {status.decode('latin-1')}")

@@ -8,11 +8,14 @@ from typing import cast
 
 import uvloop
 
-BODY = b'{"id":"1","kind":"customer","name":"' + b"s" * 140 + b'","status":"active"}'
-ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (
-    len(BODY),
-    BODY,
-)
+BODY = b'{"asked":"%b","kind":"customer","name":"' + b"s" * 100 + b'","status":"active"}'
+ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
+
+
+def answer(head: bytes, body: bytes) -> bytes:
+    """Repeats target and body, so that whoever asked can tell that the answer is theirs."""
+    text = BODY % (head[head.index(b" ") + 1 : head.index(b" HTTP/")] + body.replace(b'"', b"'"))
+    return ANSWER % (len(text), text)
 
 
 class Stub(asyncio.Protocol):
@@ -30,7 +33,7 @@ class Stub(asyncio.Protocol):
         length = head.lower().partition(b"\r\ncontent-length:")[2].partition(b"\r\n")[0]
         if len(body) >= int(length or 0):
             self.received = b""
-            self.transport.write(ANSWER)
+            self.transport.write(answer(head, body))
 
 
 async def main() -> None:

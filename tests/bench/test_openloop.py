@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -7,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from bench.openloop import Generator, figures
+from bench.openloop import Generator, figures, main
 
 SERVICE = 0.02
 """Seconds that the server takes for each request."""
@@ -21,7 +22,8 @@ class Slow(BaseHTTPRequestHandler):
         if self.path == "/close":
             self.close_connection = True
             return
-        self.send_response(200 if self.path == "/" else 503)
+        self.send_response(503 if self.path == "/missing" else 200)
+        self.send_header("X-Nonce", "7" if self.path == "/foreign" else self.headers["x-nonce"])
         self.send_header("Content-Length", "2")
         self.end_headers()
         self.wfile.write(b"ok")
@@ -59,6 +61,23 @@ def test_answers_other_than_2xx_are_errors(port: int) -> None:
     generator = Generator(port, 2, request("/missing"))
     generator.run(rate=50, seconds=0.2)
     assert (len(generator.latencies), generator.errors) == (0, 10)
+
+
+def test_answers_to_other_requests_are_counted(port: int) -> None:
+    generator = Generator(port, 1, request("/foreign"))
+    generator.run(rate=50, seconds=0.2)
+    assert generator.sent == 10
+    assert generator.foreign == 9  # but for the seventh
+    generator = Generator(port, 1, request("/"))
+    generator.run(rate=50, seconds=0.2)
+    assert generator.foreign == 0
+
+
+def test_a_run_with_foreign_answers_fails(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Generator, "run", lambda self, rate, seconds: setattr(self, "foreign", 2))
+    monkeypatch.setattr(sys, "argv", ["openloop", f"--port={port}", "--rate=1", "--connections=1"])
+    with pytest.raises(SystemExit, match="2 answers were not those"):
+        main()
 
 
 def test_it_ends_when_every_connection_was_closed(port: int) -> None:

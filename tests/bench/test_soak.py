@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import subprocess
@@ -11,8 +12,8 @@ import pytest
 
 from bench import soak as module
 from bench.soak import Soak, leaks, report, slope
-from bench.soak_clients import KINDS, Clients
-from bench.soak_excuses import LEGACY, Disturbance, Failure
+from bench.soak_clients import FOREIGN, KINDS, Clients, Wrong, check_nonce
+from bench.soak_excuses import ASYNC, LEGACY, WORKER, Disturbance, Failure
 
 
 @pytest.fixture
@@ -26,6 +27,7 @@ def test_a_short_run_survives_flips_and_kills_and_leaks_nothing() -> None:
     assert result.returncode == 0, result.stdout + result.stderr
     assert "nothing is wrong" in result.stdout
     assert "leaks: 0 connections, 0 tasks, 0 descriptors" in result.stdout
+    assert "foreign answers: 0" in result.stdout
     assert "UNEXPLAINED" not in result.stdout
     for kind in KINDS:
         assert re.search(rf"\b{kind} [1-9]", result.stdout), kind
@@ -63,6 +65,29 @@ def test_only_failures_that_no_kill_explains_are_wrong(tmp_path: Path, traffic: 
     assert report(soak, traffic, [], 1) == []
     traffic.failures.append(Failure("read", "wrong body", 9, 10.5, 10.6))
     assert report(soak, traffic, [], 1) == ["1 times read: wrong body, which no kill explains"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "foreign"),
+    [
+        (b"HTTP/1.1 200 OK\r\nx-nonce: 12\r\n\r\n", False),
+        (b"HTTP/1.1 200 OK\r\nx-nonce: 1\r\n\r\n", True),
+        (b"HTTP/1.1 200 OK\r\n\r\n", True),
+        (b"HTTP/1.1 404 Not Found\r\nx-nonce: 1\r\n\r\n", True),
+        (b"HTTP/1.1 502 Bad Gateway\r\n\r\n", False),
+    ],
+)
+def test_an_answer_to_another_request_is_told(answer: bytes, foreign: bool) -> None:
+    fields = b"host: soak.example\r\nx-nonce: 12\r\n"
+    with pytest.raises(Wrong, match=FOREIGN) if foreign else contextlib.nullcontext():
+        check_nonce(fields, answer.lower())
+
+
+def test_no_kill_explains_a_foreign_answer(tmp_path: Path, traffic: Clients) -> None:
+    soak = Soak(tmp_path)
+    soak.kills += [Disturbance(what, 10, 11) for what in (WORKER, LEGACY, ASYNC)]
+    traffic.failures.append(Failure("read", FOREIGN, 9, 10.5, 10.6))
+    assert report(soak, traffic, [], 1) == ["1 times read: foreign answer, which no kill explains"]
 
 
 def test_a_leak_is_wrong(tmp_path: Path, traffic: Clients) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import socket
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from bench.crowd.driver import Crowd, Window
+from bench.hundredk.stub import answer
 from bench.processes import BenchError, free_port, spawn, wait_for_port
 
 
@@ -41,6 +43,31 @@ def test_users_come_ask_and_go(port: int, tmp_path: Path) -> None:
         assert crowd.users(0) == 0
     finally:
         crowd.stop()
+
+
+def test_an_answer_that_is_not_the_users_is_an_error(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        crowd = Crowd(listener.getsockname()[1], 1, ["--think=0.01", "--even"], tmp_path)
+        try:
+            crowd.users(1)
+            with listener.accept()[0] as client:
+                answers = threading.Thread(
+                    target=_always, args=(client, answer(b"GET /accounts/99 HTTP/1.1", b""))
+                )
+                answers.start()
+                window = crowd.measure(0.3)
+                crowd.stop()
+                answers.join()
+        finally:
+            crowd.stop()
+    assert window.errors["foreign answer"] > 0
+    assert not window.latencies
+
+
+def _always(client: socket.socket, same: bytes) -> None:
+    with contextlib.suppress(OSError):
+        while client.recv(65536):
+            client.sendall(same)
 
 
 def test_a_connection_that_is_closed_is_an_error(tmp_path: Path) -> None:

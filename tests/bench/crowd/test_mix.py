@@ -50,3 +50,16 @@ def test_payments_are_between_two_accounts_in_one_currency() -> None:
 
 def test_without_a_book_any_path_is_asked_for() -> None:
     assert Asker(Book(()), 1).draw(3)[1].startswith(b"GET /accounts/3 HTTP/1.1\r\n")
+
+
+def test_what_proves_an_answer_is_in_the_request() -> None:
+    asker = Asker(Book.of(SEEDED), 1)
+    proven = {
+        kind for kind, request, proof in (asker.draw(3) for _ in range(300)) if proof and proof in request
+    }
+    assert proven == {"account", "payment", "quote", "pay"}
+    assert Asker(Book(()), 1).draw(3).proof == b'/accounts/3"'
+
+
+def test_compressed_answers_prove_nothing() -> None:
+    assert not Asker(Book.of(SEEDED), 1, "gzip").draw(3, "account").proof
