@@ -7,7 +7,7 @@ PYTEST_WORKERS ?= 2
 # Tests of what is not installed are left out, and `make test` says which.
 missing = $(if $(shell command -v $(1) >/dev/null && command -v $(2)),,$(3))
 LEFT_OUT := $(strip $(call missing,chromium,chromedriver,browser) $(call missing,pgbouncer,pgbouncer,pgbouncer) \
-	$(call missing,prometheus,promtool,prometheus))
+	$(call missing,prometheus,promtool,prometheus) $(call missing,faketime,faketime,faketime))
 EMPTY :=
 CHOSEN = $(if $(LEFT_OUT),-m 'not ($(subst $(EMPTY) $(EMPTY), or ,$(LEFT_OUT)))')
 
@@ -34,13 +34,14 @@ test: check  ## lint, types, all tests
 	@$(if $(filter browser,$(LEFT_OUT)),echo "left out: the status page in a browser (Debian: apt-get install chromium chromium-driver)",:)
 	@$(if $(filter pgbouncer,$(LEFT_OUT)),echo "left out: async_api behind PgBouncer (Debian: apt-get install pgbouncer)",:)
 	@$(if $(filter prometheus,$(LEFT_OUT)),echo "left out: alert rules and a scrape by Prometheus (Debian: apt-get install prometheus)",:)
+	@$(if $(filter faketime,$(LEFT_OUT)),echo "left out: workers whose clock is off (Debian: apt-get install faketime)",:)
 
 check: $(STAMP)  ## lint and types only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-faults: $(STAMP)  ## 20,000 writes and 200 faults, then the databases; FAULTS="--seed 2 --writes 1000"
+faults: $(STAMP)  ## 20,000 writes and 200 faults, then the databases; FAULTS="--seed 2 --writes 1000", or with full pools: FAULTS="--saturate --store postgresql"
 	$(BIN)/python -m tests.faults $(FAULTS)
 
 # The proxy with its data path compiled by mypyc. Its sources stay as they are; `python -m proxy` runs those.

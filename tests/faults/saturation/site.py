@@ -66,6 +66,12 @@ class Backend:
             return answer
 
 
+def clock_environment(file: Path, libfaketime: str) -> dict[str, str]:
+    """For a process whose next worker is to have the clock that `file` says."""
+    path = os.pathsep.join(filter(None, (str(CLOCK), os.environ.get("PYTHONPATH", ""))))
+    return {"PYTHONPATH": path, "FAULTS_CLOCK": str(file), "FAULTS_LIBFAKETIME": libfaketime}
+
+
 class Site:
     """The proxy in front of both backends. `libfaketime`: None where it is not installed."""
 
@@ -77,13 +83,7 @@ class Site:
         self.url, self.admin = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
         self._timeouts = {name: f"{seconds:g}s" for name, seconds in timeouts._asdict().items()}
         self._clock = folder / "clock"
-        environment = {}
-        if libfaketime is not None:
-            environment = {
-                "PYTHONPATH": os.pathsep.join(filter(None, (str(CLOCK), os.environ.get("PYTHONPATH", "")))),
-                "FAULTS_CLOCK": str(self._clock),
-                "FAULTS_LIBFAKETIME": libfaketime,
-            }
+        environment = {} if libfaketime is None else clock_environment(self._clock, libfaketime)
         self.proxy = Program(folder, "proxy", ["proxy", "serve", "--config", str(self.config)], environment)
 
     async def start(self, connections: int) -> None:
