@@ -44,7 +44,7 @@ def seconds_for(writes: int, rate: float) -> float:
 
 
 async def run(folder: Path, plan: Plan, *, store: Store, writes: int, rate: float, seed: int) -> Result:
-    longest = max(episode.seconds for episode in plan.episodes if episode.kind != "clock")
+    longest = max(episode.lasts for episode in plan.episodes)
     patience = longest + plan.timeouts.response + PATIENCE
     async with sites.running(folder, store, plan.timeouts, plan.connections, find_libfaketime()) as site:
         clients = Clients(site.url, seed, patience)

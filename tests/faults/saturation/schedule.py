@@ -59,9 +59,13 @@ class Episode:
     target: Target = ""
 
     @property
+    def lasts(self) -> float:
+        return 0.0 if self.kind == CLOCK else self.seconds
+
+    @property
     def length(self) -> float:
         """Until the next one may begin."""
-        return FILLING + (0.0 if self.kind == CLOCK else self.seconds) + CALM
+        return FILLING + self.lasts + CALM
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,13 @@ from tests.faults.saturation.faults import find_libfaketime
 from tests.faults.saturation.site import clock_environment
 
 DAY = 24 * 3600
-TELL = "import time; print(time.time(), time.monotonic())"
+TELL = """
+import threading, time
+lock = threading.Lock()
+lock.acquire()
+assert not lock.acquire(timeout=0.01)
+print(time.time(), time.monotonic())
+"""
 
 
 def clocks(environment: dict[str, str], name: str) -> tuple[float, float]:

@@ -17,5 +17,6 @@ if "proxy.edge" in sys.orig_argv and "LD_PRELOAD" not in os.environ:
             "LD_PRELOAD": os.environ["FAULTS_LIBFAKETIME"],
             "FAKETIME": offset,
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "FAKETIME_FORCE_MONOTONIC_FIX": "0",  # with that fix threads that wait for each other do for ever
         }
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **wrong})
