@@ -42,6 +42,10 @@ class Program:
         self._started: list[subprocess.Popen[bytes]] = []
 
     @property
+    def started(self) -> bool:
+        return bool(self._started)
+
+    @property
     def process(self) -> subprocess.Popen[bytes]:
         return self._started[-1]
 

@@ -13,6 +13,7 @@ from typing import Final, cast
 
 import httpx2
 
+from proxy.store import StoreUnavailable
 from proxy.store.writes import NotSettled, listing, settle
 from tests.faults.saturation.clients import Clients
 from tests.faults.saturation.echo import Stall
@@ -21,6 +22,7 @@ from tests.faults.saturation.site import Site
 from tests.faults.saturation.stores import PostgresqlStore, SqliteStore, stopped
 
 SETTLED_AFTER: Final = 19.0  # seconds of a pause, when the lease of 15 has run out
+OPERATOR: Final = 4.0  # seconds that an operator has until the worker wakes; what was not done comes first
 ALL: Final = 100_000  # keys that are listed at most
 
 
@@ -118,14 +120,17 @@ class Faults:
 
     async def _operator(self) -> None:
         """Looks into the owner's data, settles accordingly, and has clients try again what was not done."""
-        executed = await self._site.executed()
-        for record in await listing(self._site.store.url, "unknown", ALL):
-            done = bool(executed[record.key])
-            with contextlib.suppress(NotSettled):
-                await settle(
-                    self._site.store.url, record.id, done=done, reason="counted", author=f"pid {os.getpid()}"
-                )
-                self._clients.told(record.key, done=done)
+        url = self._site.store.url
+        with contextlib.suppress(StoreUnavailable, TimeoutError):
+            async with asyncio.timeout(OPERATOR):
+                executed = await self._site.executed()
+                unknown = await listing(url, "unknown", ALL)
+                for record in sorted(unknown, key=lambda record: executed[record.key]):
+                    done = bool(executed[record.key])
+                    with contextlib.suppress(NotSettled):
+                        author = f"pid {os.getpid()}"
+                        await settle(url, record.id, done=done, reason="counted", author=author)
+                        self._clients.told(record.key, done=done)
 
 
 def find_libfaketime() -> str | None:

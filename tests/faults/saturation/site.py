@@ -21,7 +21,7 @@ from tests import plain
 from tests.contract.servers import free_port
 from tests.faults.saturation.echo import Stall
 from tests.faults.saturation.schedule import Store, Timeouts
-from tests.faults.saturation.stores import AnyStore
+from tests.faults.saturation.stores import AnyStore, family
 from tests.faults.saturation.stores import running as store_running
 from tests.faults.site import Program
 
@@ -96,6 +96,15 @@ class Site:
         await self._until_ready()
 
     def stop(self) -> None:
+        """All of it: also workers that drain, which have sessions of their own and would stay."""
+        workers = family(self.proxy.process.pid)[1:] if self.proxy.started else []
+        self._stop_programs()
+        for pid in workers:
+            with contextlib.suppress(OSError):  # most are gone, and their number may be another's by now
+                if str(self.folder).encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    os.kill(pid, signal.SIGKILL)
+
+    def _stop_programs(self) -> None:
         for program in (self.proxy, *(backend.program for backend in self.backends.values())):
             program.stop()
 

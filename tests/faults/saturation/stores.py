@@ -92,6 +92,9 @@ def stopped(pids: list[int]) -> Iterator[None]:
 
 
 def family(pid: int) -> list[int]:
-    """A process and its children."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    """A process and its children; itself alone when it has ended."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return [pid]
     return [pid, *map(int, children)]
