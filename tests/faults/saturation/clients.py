@@ -84,12 +84,12 @@ class Clients:
             self.stopped = True  # what is still open is finished when nothing is in its way any more
 
     async def finish(self, seconds: float) -> None:
-        """What is still open, with nothing in its way."""
+        """What is still open, with nothing in its way. What was unknown may be known by now."""
         self.stopped = False
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await asyncio.gather(*self._told)
-                open_ = iter([write for write in self.writes if write.outcome == "open"])
+                open_ = iter([write for write in self.writes if write.outcome in ("open", "unknown")])
                 await asyncio.gather(*(self._settle_each(open_) for _ in range(AT_A_TIME)))
         self.close()
 
