@@ -42,8 +42,12 @@ def test_the_backend_that_stalls_is_one_that_gets_requests() -> None:
 
 
 def test_clocks_are_left_out_where_there_is_nothing_to_shift_them_with() -> None:
-    assert schedule.CLOCK not in schedule.kinds("sqlite", clocks=False)
-    assert schedule.CLOCK in schedule.kinds("sqlite", clocks=True)
+    assert schedule.CLOCK not in schedule.kinds("postgresql", clocks=False)
+    assert schedule.CLOCK in schedule.kinds("postgresql", clocks=True)
+
+
+def test_workers_of_one_machine_share_its_clock() -> None:
+    assert schedule.CLOCK not in schedule.kinds("sqlite", clocks=True)
 
 
 def test_a_run_too_short_for_any_fault_says_so() -> None:
