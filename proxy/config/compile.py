@@ -83,6 +83,7 @@ def compile_model(config: model.Config) -> Snapshot:
         idempotency=_idempotency(config.idempotency),
         compare=general.compare,
         compression=Compression(**config.compression.model_dump()),
+        breaker=general.breaker,
     )
 
 

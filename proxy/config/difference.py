@@ -96,6 +96,7 @@ def _settings(snapshot: Snapshot) -> Iterator[tuple[str, Any]]:
         yield from _flat(f"phases.{phase.name}.", phase)
     yield "phases", tuple(phase.name for phase in snapshot.phases)
     yield from _flat("retries.", snapshot.retries)
+    yield from _flat("breaker.", snapshot.breaker)
     yield from _flat("idempotency.", snapshot.idempotency)
     yield from _flat("compare.", snapshot.compare)
     yield from _flat("compression.", snapshot.compression)

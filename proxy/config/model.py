@@ -149,6 +149,7 @@ class Breaker(Section):
     window: t.Duration = 10.0
     min_requests: Positive = 20
     failure_ratio: t.Ratio = 0.5
+    consecutive: Positive = 5
     open_for: t.Duration = 10.0
 
 

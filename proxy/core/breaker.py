@@ -1,9 +1,11 @@
-"""A circuit breaker, one per endpoint and worker, for safe requests that the async backend should answer.
+"""A circuit breaker for safe requests that the async backend should answer: in each worker one per endpoint,
+and one for the backend as a whole.
 
 Closed: requests pass, and the last `window` seconds are counted. When at least `min_requests` were seen
-and `failure_ratio` of them failed, it opens: requests go to the fallback. After `open_for` seconds it lets
-a share through that grows linearly from none to all over another `open_for`; a failing ramp opens it again,
-a finished one closes it. Time and randomness are passed in.
+and `failure_ratio` of them failed, or `consecutive` failed in a row, however slowly they came, it opens:
+requests go to the fallback. After `open_for` seconds it lets a share through that grows linearly from none to
+all over another `open_for`. A failing ramp opens it again, and so does one that saw failures only; any other
+closes it at its end. Time and randomness are passed in.
 """
 
 from __future__ import annotations
@@ -20,12 +22,13 @@ _SLICES: Final = 10
 class Breaker:
     """Counts in `_SLICES` slices of the window, so that old requests leave it smoothly."""
 
-    __slots__ = ("_failures", "_opened", "_slice", "_totals", "settings", "state")
+    __slots__ = ("_failures", "_opened", "_run", "_slice", "_totals", "settings", "state")
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.state: State = "closed"
         self._opened = 0.0
+        self._run = 0  # failures since the last success, and since it opened
         self._slice = 0
         self._totals = [0] * _SLICES
         self._failures = [0] * _SLICES
@@ -38,6 +41,9 @@ class Breaker:
         if elapsed < 0:
             return False
         if elapsed >= self.settings.open_for:
+            if self._run and self._run >= sum(self._totals):
+                self._open(now)
+                return False
             self._reset("closed")
             return True
         if self.state == "open":
@@ -52,13 +58,13 @@ class Breaker:
         index = self._slice % _SLICES
         self._totals[index] += 1
         if not failed:
+            self._run = 0
             return False
         self._failures[index] += 1
-        total = sum(self._totals)
-        if total < self.settings.min_requests or sum(self._failures) < self.settings.failure_ratio * total:
+        self._run += 1
+        if self._run < self.settings.consecutive and not self._fails_often():
             return False
-        self._reset("open")
-        self._opened = now
+        self._open(now)
         return True
 
     def seconds_left(self, now: float) -> float:
@@ -66,6 +72,15 @@ class Breaker:
         if self.state == "closed":
             return 0.0
         return max(0.0, self._opened + 2 * self.settings.open_for - now)
+
+    def _fails_often(self) -> bool:
+        total = sum(self._totals)
+        enough = total >= self.settings.min_requests
+        return enough and sum(self._failures) >= self.settings.failure_ratio * total
+
+    def _open(self, now: float) -> None:
+        self._reset("open")
+        self._opened = now
 
     def _advance(self, now: float) -> None:
         current = int(now * _SLICES / self.settings.window)
@@ -78,5 +93,6 @@ class Breaker:
 
     def _reset(self, state: State) -> None:
         self.state = state
+        self._run = 0
         self._totals = [0] * _SLICES
         self._failures = [0] * _SLICES

@@ -77,6 +77,17 @@ class Labelled(msgspec.Struct, frozen=True, array_like=True):
     count: int
 
 
+class AddressSeen(msgspec.Struct, frozen=True, array_like=True):
+    """What one worker knows of one address of a backend. Times in seconds ago; -1: never."""
+
+    backend: str
+    url: str
+    failures: int  # since the last whole answer
+    healthy: bool  # as far as health checks know
+    failed: float
+    answered: float
+
+
 class Stats(Message, frozen=True, tag=True):
     """Totals since the worker started, about once a second. Never differences: a lost one loses nothing.
 
@@ -91,12 +102,14 @@ class Stats(Message, frozen=True, tag=True):
     retries: list[Labelled]  # endpoint, why
     outcome_unknown: list[Labelled]  # endpoint, ""
     dropped: list[Labelled]  # what, reason
-    breakers: list[Labelled]  # endpoint, "open" | "ramping", seconds left; closed ones are left out
+    breakers: list[Labelled]  # endpoint or "async", "open" | "ramping", seconds left; closed ones are left out
     keyed: list[Labelled] = []  # endpoint, what became of a request with an idempotency key
     partial: bool = False
     unlisted: list[Labelled] = []  # "GET /old/{id}", backend; bounded
     tasks: int = 0  # asyncio tasks that are not done; an idle worker has the same few for ever
     violations: list[Labelled] = []  # what, "": rules of our own that did not hold
+    own: list[Requests] = []  # of `requests`, those that the proxy answered itself without asking a backend
+    addresses: list[AddressSeen] = []
 
 
 class Drained(Message, frozen=True, tag=True):

@@ -40,6 +40,7 @@ class Attempt(NamedTuple):
     safe: bool  # the endpoint may be executed twice
     sent: bool  # at least one byte of the request may have left
     reused: bool  # on a pooled connection
+    read: bool  # the whole request was certainly read: no connection that had been dying anyway
     answered: bool  # at least one byte of the response came in
     relayed: bool  # at least one byte of the response went to the client
     whole: bool  # the request body is still held, so it can be sent again
@@ -47,11 +48,16 @@ class Attempt(NamedTuple):
     upstreams: int  # addresses of this backend
     fallback: bool  # another backend is configured and has not been tried
     retried: bool  # one retry after bytes were sent has been spent
+    stuck: bool  # the backend finished no exchange while this request waited for a connection
 
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Try once more. `budgeted` retries need a token from the retry budget, and wait for the backoff."""
+    """Try once more. `budgeted` retries need a token from the retry budget, and wait for the backoff.
+
+    A fallback is none of those: it goes to a backend that has not failed, and what bounds it is what that
+    backend's pool can take.
+    """
 
     on_fallback: bool
     why: str
@@ -76,15 +82,27 @@ def after_failure(attempt: Attempt) -> Again | GiveUp:
         return give_up
     if not attempt.sent:
         return _after_unsent(attempt, give_up)
-    if not attempt.safe or not attempt.whole or attempt.retried:
+    if not attempt.safe or not attempt.whole:
         return give_up
-    if attempt.failure == "reset" and attempt.reused and not attempt.answered:
+    if attempt.fallback:
+        stale = is_stale(attempt) and not attempt.read
+        return Again(on_fallback=not stale, why="stale_connection" if stale else attempt.failure, budgeted=False)
+    if attempt.retried:
+        return give_up
+    if is_stale(attempt):
         return Again(on_fallback=False, why="stale_connection", budgeted=False)
-    return Again(on_fallback=attempt.fallback, why=attempt.failure, budgeted=True)
+    return Again(on_fallback=False, why=attempt.failure, budgeted=True)
+
+
+def is_stale(attempt: Attempt) -> bool:
+    """Whether this may have been the usual end of an idle connection, which says nothing about the backend."""
+    return attempt.failure == "reset" and attempt.reused and not attempt.answered
 
 
 def _after_unsent(attempt: Attempt, give_up: GiveUp) -> Again | GiveUp:
     if attempt.failure == "no_connection":
+        if attempt.stuck and attempt.fallback:
+            return Again(on_fallback=True, why=attempt.failure, budgeted=False)
         return give_up  # a backend that is merely busy must not push its load onto the other
     if attempt.attempts < min(attempt.upstreams, MAX_CONNECT_ATTEMPTS):
         return Again(on_fallback=False, why=attempt.failure, budgeted=False)

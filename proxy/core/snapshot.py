@@ -97,6 +97,7 @@ class Breaker:
     window: float = 10.0
     min_requests: int = 20
     failure_ratio: float = 0.5
+    consecutive: int = 5
     open_for: float = 10.0
 
 
@@ -265,6 +266,7 @@ class Snapshot:
     idempotency: Idempotency = Idempotency()
     compare: Compare = Compare()  # for requests that match no endpoint
     compression: Compression = Compression()
+    breaker: Breaker = Breaker()  # for async as a whole
     rules: tuple[Rule, ...] = field(init=False, repr=False)
     """By Endpoint.index: what `decide` needs, computed once."""
     protected: frozenset[bytes] = field(init=False, repr=False)

@@ -157,8 +157,9 @@ class Attempts:
         upstream, self.upstream = self.upstream, None
         reused = upstream is not None and upstream.used
         answered = upstream is not None and upstream.answered
-        if self.backend == ASYNC and not (reused and not answered):
-            self.services.record_breaker(self.endpoint, failed=True)
+        read = upstream is not None and upstream.read
+        if self.backend == ASYNC and not (reused and not answered and not read):
+            self.services.record_failure(self.endpoint)
         backend = self.snapshot.backend(self.backend)
         verdict = after_failure(
             Attempt(
@@ -166,6 +167,7 @@ class Attempts:
                 safe=self.safe,
                 sent=sent and kind not in UNSENT,
                 reused=reused,
+                read=read,
                 answered=answered,
                 relayed=self._relayed,
                 whole=self._body_complete and not self._streaming,
@@ -173,6 +175,7 @@ class Attempts:
                 upstreams=len(backend.upstreams),
                 fallback=self._fallback_available(),
                 retried=self._retries > 0,
+                stuck=kind == "no_connection" and self._pool is not None and self._pool.is_stuck(),
             )
         )
         if isinstance(verdict, Again) and self.client is not None and self._may_retry(verdict):
@@ -204,6 +207,7 @@ class Attempts:
             self.reason = "fallback"
             self._fallback_used = True
             self._attempts = 0
+            self._fresh = False  # the other backend's connections are as good as ever
             self.tried = ()
         if verdict.budgeted:
             delay = backoff(self.snapshot.retries, max(1, self._retries), random.random())

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from proxy.core.ledger import shape
 from proxy.core.messages import Labelled, Latency, Requests
+from proxy.core.snapshot import ASYNC
 from proxy.core.stats import BOUNDS, bucket
 from proxy.core.unlisted import Unlisted
 
@@ -32,6 +33,7 @@ class Counters:
         "dropped",
         "errors",
         "keyed",
+        "own",
         "retries",
         "unknown",
         "unlisted",
@@ -46,13 +48,20 @@ class Counters:
         self.dropped: Counter[tuple[str, str]] = Counter()
         self.keyed: Counter[tuple[str, str]] = Counter()
         self.unlisted = Unlisted()
+        self.own: Counter[tuple[str, str, str, int]] = Counter()  # of the requests, those no backend answered for
+        self.unlisted: Counter[tuple[str, str]] = Counter()  # bounded: see count_unlisted
         self.violations: Counter[tuple[str, str]] = Counter()  # what, ""
         self._reported: dict[tuple[str, str, str, int], int] = {}
         self._reported_seconds: dict[tuple[str, str], float] = {}
 
     def observe(self, endpoint: str, backend: str, reason: str, status: int, seconds: float) -> None:
-        """One finished request; `seconds` from its complete head to its last response byte."""
+        """One finished request; `seconds` from its complete head to its last response byte.
+
+        The time of one that legacy answered after async had failed is async's: most of it was spent there.
+        """
         series = self._count(endpoint, backend, reason, status)
+        if reason == "fallback":
+            series = self._of(endpoint, ASYNC)
         series.counts[bucket(seconds)] += 1
         series.seconds += seconds
 
@@ -61,16 +70,20 @@ class Counters:
         self._count(endpoint, "proxy", reason, status)
 
     def _count(self, endpoint: str, backend: str, reason: str, status: int) -> Series:
+        series = self._of(endpoint, backend)
+        statuses = series.requests.get(reason)
+        if statuses is None:
+            statuses = series.requests[reason] = {}
+        statuses[status] = statuses.get(status, 0) + 1
+        return series
+
+    def _of(self, endpoint: str, backend: str) -> Series:
         endpoints = self._series.get(backend)
         if endpoints is None:
             endpoints = self._series[backend] = {}
         series = endpoints.get(endpoint)
         if series is None:
             series = endpoints[endpoint] = Series()
-        statuses = series.requests.get(reason)
-        if statuses is None:
-            statuses = series.requests[reason] = {}
-        statuses[status] = statuses.get(status, 0) + 1
         return series
 
     @property

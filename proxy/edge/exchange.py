@@ -105,6 +105,11 @@ class Exchange(Attempts):
         """Of the last attempt, if it was answered."""
         return self._answer
 
+    @property
+    def is_own(self) -> bool:
+        """Without an answer: whether no backend is to blame. A refusal, a replay, or a client that left early."""
+        return not self._attempts or (200 <= self.status < 500)
+
     def request_body(self) -> bytes | None:
         """None if it is not held: it was streamed, or did not come to its end."""
         return b"".join(self._body) if self._body_complete and not self._streaming else None
@@ -262,7 +267,7 @@ class Exchange(Attempts):
         self._state = ANSWERED
         self._answer = response
         if self.backend == ASYNC:
-            self.services.record_breaker(self.endpoint, failed=response.status >= 500)
+            self.services.record_answer(self.endpoint, response.status)
         if self.captured is not None:
             self._capture(data)
         if complete:

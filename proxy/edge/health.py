@@ -109,6 +109,11 @@ class _Probe:
         address = self._address
         address.probing = False
         address.bad_probes = 0 if good else address.bad_probes + 1
+        now = self._pool.loop.time()
+        if good:
+            address.answered(now)
+        else:
+            address.failed_at = now
         healthy = address.bad_probes < FAILURES
         if healthy != address.healthy:
             address.healthy = healthy

@@ -24,6 +24,7 @@ from proxy.edge.stalled import Stalled
 from proxy.edge.upstream import UpstreamConnection
 
 FAILURES: Final = 5
+NEVER_YET: Final = float("-inf")
 SIT_OUT = 30.0  # not Final: tests shorten it, also where this is compiled
 WAITING: Final = 4  # requests that may wait for each connection; more would hardly have their turn in time
 WRITE_REUSE = 1.0  # a write takes a pooled connection only if it was used within this many seconds
@@ -45,10 +46,12 @@ class Waiter(Protocol):
 
 
 class Address:
-    """One upstream and what this worker knows about it."""
+    """One upstream and what this worker knows about it. Times are the loop's; NEVER_YET before the first."""
 
     __slots__ = (
+        "answered_at",
         "bad_probes",
+        "failed_at",
         "failures",
         "healthy",
         "idle",
@@ -63,12 +66,26 @@ class Address:
         self.upstream = upstream
         self.idle: list[UpstreamConnection] = []
         self.outstanding = 0
-        self.failures = 0
+        self.failures = 0  # since the last whole answer
+        self.failed_at = NEVER_YET
+        self.answered_at = NEVER_YET
         self.out_until = 0.0
         self.healthy = True  # as far as health checks know
         self.bad_probes = 0  # in a row
         self.probing = False
         self.tls = ssl.create_default_context() if upstream.scheme == "https" else None
+
+    def answered(self, now: float) -> None:
+        """A whole answer came."""
+        self.failures = 0
+        self.answered_at = now
+
+    def failed(self, now: float) -> None:
+        """It could not be reached, or broke an exchange, or its answer made no sense."""
+        self.failed_at = now
+        self.failures += 1
+        if self.failures % FAILURES == 0:
+            self.out_until = now + SIT_OUT
 
 
 class Pool:
@@ -76,6 +93,7 @@ class Pool:
 
     __slots__ = (
         "_connecting",
+        "_busy_since",
         "_health",
         "_relieving",
         "_resolver",
@@ -101,6 +119,7 @@ class Pool:
         self._sweeper = sweeper
         self._resolver = Resolver(loop)
         self._waiting: deque[Waiter] = deque()
+        self._busy_since = 0.0  # when the first of those that wait began to
         self._connecting: set[asyncio.Task[None]] = set()
         self._retired = False
         self._health = HealthCheck(self) if backend.health.path else None
@@ -121,7 +140,10 @@ class Pool:
         if self.connections < self.backend.connections or self._evict():
             self.open(address, waiter)
         elif len(self._waiting) < WAITING * self.backend.connections:
-            waiter.deadline = self.loop.time() + self.backend.timeouts.connect
+            now = self.loop.time()
+            if not self._waiting:
+                self._busy_since = now
+            waiter.deadline = now + self.backend.timeouts.connect
             self._sweeper.items.add(waiter)
             self._waiting.append(waiter)
             if not self._relieving:
@@ -149,10 +171,20 @@ class Pool:
         if self._relieving:
             self.loop.call_later(stalled.PATIENCE / 4, self._relieve)
 
+    def is_stuck(self) -> bool:
+        """Whether, for as long as one waits for a connection, none came free and no exchange ended well.
+
+        A busy backend answers somebody in that time; one that hangs does not.
+        """
+        last = max(address.answered_at for address in self.addresses)
+        return self.loop.time() - max(self._busy_since, last) >= self.backend.timeouts.connect
+
     def release(self, connection: UpstreamConnection) -> None:
         """A complete exchange leaves `connection` reusable."""
         address = connection.address
+        now = self.loop.time()
         address.failures = 0
+        address.answered_at = now
         if self._retired:
             connection.abort()
             return
@@ -164,7 +196,6 @@ class Pool:
             waiter.on_connection(connection)
             return
         address.outstanding -= 1
-        now = self.loop.time()
         connection.idle_since = now
         connection.deadline = now + self.backend.timeouts.pool_idle
         address.idle.append(connection)
@@ -268,7 +299,7 @@ class Pool:
     def _not_connected(self, address: Address, waiter: Waiter, kind: FailureKind) -> None:
         self.connections -= 1
         address.outstanding -= 1
-        self.note_failure(address)
+        address.failed(self.loop.time())
         waiter.tried += (address,)
         if waiter.wants_connection(self):
             waiter.on_failure(kind, f"the {self.backend.name} backend can not be reached")
@@ -299,13 +330,6 @@ class Pool:
 
     def _protocol(self, address: Address) -> asyncio.Protocol:
         return cast(asyncio.Protocol, UpstreamConnection(self, address))
-
-    def note_failure(self, address: Address) -> None:
-        """A request failed through this upstream's fault."""
-        address.failures += 1
-        if address.failures >= FAILURES:
-            address.failures = 0
-            address.out_until = self.loop.time() + SIT_OUT
 
     def _next_waiter(self) -> Waiter | None:
         while self._waiting:

@@ -13,16 +13,16 @@ from typing import Final
 from proxy.core.breaker import Breaker
 from proxy.core.forwarded import Network
 from proxy.core.http1.grammar import Malformed
-from proxy.core.messages import Labelled, Stats
+from proxy.core.messages import AddressSeen, Labelled, Requests, Stats
 from proxy.core.retry import Budget
-from proxy.core.snapshot import BACKENDS, LEGACY, BackendName, Endpoint, Snapshot
+from proxy.core.snapshot import ASYNC, BACKENDS, LEGACY, BackendName, Endpoint, Snapshot
 from proxy.edge import tee
 from proxy.edge.access_log import AccessLog
 from proxy.edge.counters import Counters, rows
 from proxy.edge.deadlines import Sweeper
 from proxy.edge.downstream import ClientConnection
 from proxy.edge.exchange import Exchange
-from proxy.edge.pool import Pool
+from proxy.edge.pool import NEVER_YET, Pool
 from proxy.edge.tee import Tee
 from proxy.edge.tracing import Tracer
 from proxy.edge.writes import Writes
@@ -70,6 +70,7 @@ class Services:
         self.tee: Tee | None = None
         self._set_tee()
         self._breakers: dict[str, Breaker] = {}
+        self._breaker = Breaker(snapshot.breaker)  # of async as a whole
         self._budget = Budget(snapshot.retries, loop.time())
         self._observed = 0
         self._request_prefix = os.urandom(8).hex()
@@ -82,6 +83,8 @@ class Services:
             if snapshot.backend(name) != previous.backend(name):
                 self.pools[name].retire()
                 self.pools[name] = Pool(snapshot.backend(name), self.loop, self.upstreams)
+                if name == ASYNC:
+                    self._breaker = Breaker(snapshot.breaker)  # what failed is no longer asked
         self.trusted = _networks(snapshot)
         if snapshot.server.access_log != previous.server.access_log:
             self.close_access_log()
@@ -89,6 +92,8 @@ class Services:
         self._set_tee()
         if snapshot.retries != previous.retries:
             self._budget = Budget(snapshot.retries, self.loop.time(), self._observed)
+        if snapshot.breaker != self._breaker.settings:
+            self._breaker = Breaker(snapshot.breaker)
         kept = {endpoint.name: endpoint.breaker for endpoint in snapshot.endpoints}
         self._breakers = {
             name: breaker for name, breaker in self._breakers.items() if kept.get(name) == breaker.settings
@@ -113,22 +118,63 @@ class Services:
     # decisions that need state
 
     def must_fall_back(self, endpoint: Endpoint) -> bool:
-        """Whether the breaker keeps this request, meant for async, from it."""
+        """Whether a breaker keeps this request, meant for async, from it."""
         if not endpoint.safe or endpoint.fallback != LEGACY:
             return False
+        whole = self._breaker
         breaker = self._breakers.get(endpoint.name)
-        if breaker is None or breaker.state == "closed":
+        if whole.state == "closed" and (breaker is None or breaker.state == "closed"):
             return False
-        return not breaker.allows(self.loop.time(), self.random())
+        now, random = self.loop.time(), self.random()  # the same for both, or two ramps would be one squared
+        if not whole.allows(now, random):
+            return True
+        return breaker is not None and not breaker.allows(now, random)
 
-    def record_breaker(self, endpoint: Endpoint | None, failed: bool) -> None:
-        """One answer or failure of async; what counts are safe requests of listed endpoints."""
-        if endpoint is None or not endpoint.safe:
-            return
+    def record_answer(self, endpoint: Endpoint | None, status: int) -> None:
+        """Async answered. What counts are safe requests of listed endpoints.
+
+        A 5xx speaks against the endpoint, but shows that the backend is there.
+        """
+        if endpoint is not None and endpoint.safe:
+            now = self.loop.time()
+            self._breaker.record(False, now)
+            self._endpoint_breaker(endpoint).record(status >= 500, now)
+
+    def record_failure(self, endpoint: Endpoint | None) -> None:
+        """Async could not be reached, or did not answer this."""
+        if endpoint is not None and endpoint.safe:
+            now = self.loop.time()
+            self._breaker.record(True, now)
+            self._endpoint_breaker(endpoint).record(True, now)
+
+    def _endpoint_breaker(self, endpoint: Endpoint) -> Breaker:
         breaker = self._breakers.get(endpoint.name)
         if breaker is None:
             breaker = self._breakers[endpoint.name] = Breaker(endpoint.breaker)
-        breaker.record(failed, self.loop.time())
+        return breaker
+
+    def _open_breakers(self, now: float) -> list[Labelled]:
+        """Those that are not closed; that of the whole backend has the backend's name."""
+        found = [(ASYNC, self._breaker), *self._breakers.items()]
+        return [
+            Labelled(name, breaker.state, round(breaker.seconds_left(now)))
+            for name, breaker in found
+            if breaker.state != "closed"
+        ]
+
+    def _addresses(self, now: float) -> list[AddressSeen]:
+        return [
+            AddressSeen(
+                name,
+                address.upstream.url,
+                address.failures,
+                address.healthy,
+                _ago(now, address.failed_at),
+                _ago(now, address.answered_at),
+            )
+            for name, pool in self.pools.items()
+            for address in pool.addresses
+        ]
 
     def withdraw_retry(self) -> bool:
         return self._budget.withdraw(self.loop.time(), self._observed)
@@ -150,13 +196,10 @@ class Services:
             exchange.trace.end(exchange)
         if self.access_log is not None:
             self.access_log.exchange(exchange, seconds)
-        self.counters.observe(
-            UNLISTED if endpoint is None else endpoint.name,
-            exchange.backend,
-            exchange.reason,
-            exchange.status,
-            seconds,
-        )
+        name = UNLISTED if endpoint is None else endpoint.name
+        self.counters.observe(name, exchange.backend, exchange.reason, exchange.status, seconds)
+        if exchange.answer is None and exchange.is_own:
+            self.counters.own[name, exchange.backend, exchange.reason, exchange.status] += 1
         if self.tee is not None and endpoint is not None:
             self.tee.offer(exchange, endpoint)
 
@@ -211,17 +254,20 @@ class Services:
             retries=rows(self.counters.retries),
             outcome_unknown=rows(self.counters.unknown),
             dropped=rows(self.counters.dropped),
-            breakers=[
-                Labelled(name, breaker.state, round(breaker.seconds_left(now)))
-                for name, breaker in self._breakers.items()
-                if breaker.state != "closed"
-            ],
+            breakers=self._open_breakers(now),
             keyed=rows(self.counters.keyed),
             partial=partial,
             unlisted=rows(self.counters.unlisted.counts()),
             tasks=len(asyncio.all_tasks(self.loop)),
             violations=rows(self.counters.violations),
+            own=[Requests(*labels, count) for labels, count in self.counters.own.items()],
+            addresses=self._addresses(now),
         )
+
+
+def _ago(now: float, then: float) -> float:
+    """Seconds; -1 for never, which JSON can say."""
+    return -1.0 if then == NEVER_YET else round(max(0.0, now - then), 3)
 
 
 def _access_log(snapshot: Snapshot) -> AccessLog | None:

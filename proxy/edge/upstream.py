@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import select
+import termios
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from proxy.core.http1.chunked import ChunkedDecoder
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 MAX_HEAD: Final = 64 * 1024
 MAX_INFORMATIONAL: Final = 16  # 1xx answers before the final one; more is a storm
+MAX_KEPT: Final = 16 * 1024  # bytes of an error's body
 SEND_BUFFER: Final = 64 * 1024
 
 
@@ -61,6 +64,7 @@ class UpstreamConnection:
         "idle_since",
         "pool",
         "pooled",
+        "read",
         "request_sent",
         "stalled",
         "transport",
@@ -82,6 +86,7 @@ class UpstreamConnection:
         self.closed = False
         self.pooled = False  # `pool` has it, and hears of its end
         self.answered = False  # a byte of the response came in
+        self.read = False  # it closed after it had read the whole request: known only then
         self.request_sent = False  # the last byte of the request was written
         self._partial: bytearray | None = None  # of a head
         self._response: ResponseHead | None = None
@@ -198,8 +203,11 @@ class UpstreamConnection:
     def eof_received(self) -> bool | None:
         if self._response is not None and self._response.length == UNTIL_CLOSE and self.exchange is not None:
             exchange = self.exchange
+            self.address.answered(self.pool.loop.time())
             self.close()
             exchange.on_data(b"", True, [])
+        elif self.exchange is not None:
+            self.read = self.request_sent and _is_read(self.transport)
         return None  # the transport closes itself and calls connection_lost
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -286,8 +294,9 @@ class UpstreamConnection:
             self._decoder = ChunkedDecoder()
         self._response = response
         self.deadline = self.pool.loop.time() + self.pool.backend.timeouts.idle
-        if length > 0 and not data:
+        if length > 0 and (not data or _is_kept(response)):
             self._held = True  # until its body begins, a failure can still be made good elsewhere
+            self._buffer = data
         elif self._decoder is None:
             exchange.on_response(response, data, False)
         else:
@@ -303,6 +312,15 @@ class UpstreamConnection:
             self._on_chunked(self._decoder, data)
             return
         held, self._held = self._held, False
+        if held and _is_kept(response):
+            data = self._buffer + data
+            if len(data) < response.length:
+                self._held = True
+                self._buffer = data
+                self.deadline = self.pool.loop.time() + self.pool.backend.timeouts.idle
+                return
+            self._buffer = b""
+            self._left = response.length
         if response.length == UNTIL_CLOSE or len(data) < self._left:
             self._left -= len(data)
             self.deadline = self.pool.loop.time() + self.pool.backend.timeouts.idle
@@ -349,18 +367,20 @@ class UpstreamConnection:
                 self._paused = False
                 self.transport.resume_reading()
             self.pool.release(self)
-        elif self.transport.get_write_buffer_size():
+            return
+        self.address.answered(self.pool.loop.time())
+        if self.transport.get_write_buffer_size():
             self.abort()  # the rest of the request is of no use to an upstream that has answered
         else:
             self.close()
 
     def _fail(self, kind: FailureKind, detail: str) -> None:
         exchange = self.exchange
-        stale = kind == "reset" and self.used and not self.answered
+        stale = kind == "reset" and self.used and not self.answered and not self.read
         self.abort()
         if exchange is not None:
             if not stale:
-                self.pool.note_failure(self.address)
+                self.address.failed(self.pool.loop.time())
             exchange.on_failure(kind, detail)
 
     def close(self) -> None:
@@ -376,3 +396,21 @@ class UpstreamConnection:
             self.deadline = NEVER
             self.go_on()
             self.pool.forget(self)
+
+
+def _is_kept(response: ResponseHead) -> bool:
+    """Whether an answer is passed on as a whole only: an error is, for it may be a backend's last words."""
+    return response.status >= 500 and 0 < response.length <= MAX_KEPT
+
+
+def _is_read(transport: asyncio.Transport) -> bool:
+    """Whether the peer, which has closed in good order, had read all that was sent to it.
+
+    Its kernel resets a connection that is closed with something unread in it, and acknowledges nothing that comes
+    after the close. So an orderly end with nothing outstanding is that of a peer which knew the request.
+    """
+    try:
+        left = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+    except OSError:
+        return False
+    return left == bytes(4)

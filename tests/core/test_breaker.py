@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from proxy.core.breaker import Breaker
 from proxy.core.snapshot import Breaker as Settings
 
-SETTINGS = Settings(window=10.0, min_requests=4, failure_ratio=0.5, open_for=10.0)
+SETTINGS = Settings(window=10.0, min_requests=4, failure_ratio=0.5, consecutive=1000, open_for=10.0)
+IN_A_ROW = Settings(window=10.0, min_requests=1000, consecutive=3, open_for=10.0)
 
 
 def opened(at: float = 100.0) -> Breaker:
@@ -59,7 +60,8 @@ def test_what_is_older_than_the_window_does_not_count() -> None:
 
 
 def test_a_window_leaves_slice_by_slice() -> None:
-    breaker = Breaker(Settings(window=10.0, min_requests=10, failure_ratio=0.9, open_for=1.0))
+    settings = Settings(window=10.0, min_requests=10, failure_ratio=0.9, consecutive=1000, open_for=1.0)
+    breaker = Breaker(settings)
     for tick in range(9):
         assert not breaker.record(True, 100.0 + tick)
     assert not breaker.record(True, 111.0)  # the first two have left
@@ -98,6 +100,47 @@ def test_requests_from_before_it_opened_do_not_count() -> None:
 
 def test_a_silence_longer_than_open_and_ramp_closes_it() -> None:
     assert opened(100.0).allows(1000.0, 0.999)
+
+
+# low traffic
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "opens"),
+    [
+        pytest.param("fff", True, id="as many in a row"),
+        pytest.param("ff", False, id="one less"),
+        pytest.param("ffsff", False, id="a success between them"),
+        pytest.param("ffsfff", True, id="a success before them"),
+    ],
+)
+def test_failures_in_a_row_open_it_however_few_and_slow_the_requests(outcomes: str, opens: bool) -> None:
+    breaker = Breaker(IN_A_ROW)
+    said = [breaker.record(o == "f", 100.0 + 60.0 * at) for at, o in enumerate(outcomes)]
+    assert said[-1] == opens
+    assert (breaker.state == "open") == opens
+
+
+def test_a_ramp_that_saw_failures_only_opens_it_again() -> None:
+    breaker = Breaker(IN_A_ROW)
+    for _ in range(3):
+        breaker.record(True, 100.0)
+    assert breaker.allows(115.0, 0.0)
+    assert not breaker.record(True, 115.0)
+    assert not breaker.allows(120.0, 0.0)
+    assert breaker.state == "open"
+    assert not breaker.allows(129.0, 0.0)
+
+
+def test_one_success_in_a_ramp_is_enough_to_close_it() -> None:
+    breaker = Breaker(IN_A_ROW)
+    for _ in range(3):
+        breaker.record(True, 100.0)
+    for failed in (True, False, True):
+        assert breaker.allows(115.0, 0.0)
+        assert not breaker.record(failed, 115.0)
+    assert breaker.allows(120.0, 0.999)
+    assert breaker.state == "closed"
 
 
 events = st.lists(st.tuples(st.floats(0, 3), st.booleans(), st.floats(0, 1, exclude_max=True)), max_size=40)

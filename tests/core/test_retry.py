@@ -31,6 +31,7 @@ def attempt(failure: FailureKind, **given: object) -> Attempt:
         safe=True,
         sent=failure not in UNSENT,
         reused=False,
+        read=False,
         answered=False,
         relayed=False,
         whole=True,
@@ -38,22 +39,24 @@ def attempt(failure: FailureKind, **given: object) -> Attempt:
         upstreams=1,
         fallback=False,
         retried=False,
+        stuck=False,
     )
     return base._replace(**given)  # type: ignore[arg-type]
 
 
 def all_attempts() -> Iterator[Attempt]:
     """Every combination that can be, and some that can not."""
-    flags = itertools.product([False, True], repeat=8)
-    for failure, (safe, sent, reused, answered, relayed, whole, fallback, retried) in itertools.product(
-        KINDS, flags
-    ):
+    flags = itertools.product([False, True], repeat=10)
+    for failure, (
+        *(safe, sent, reused, read, answered, relayed, whole, fallback, retried, stuck),
+    ) in itertools.product(KINDS, flags):
         for attempts, upstreams in itertools.product((1, 2, 3, 4), (1, 2, 5)):
             yield Attempt(
                 failure,
                 safe,
                 sent and failure not in UNSENT,
                 reused,
+                read,
                 answered,
                 relayed,
                 whole,
@@ -61,6 +64,7 @@ def all_attempts() -> Iterator[Attempt]:
                 upstreams,
                 fallback,
                 retried,
+                stuck,
             )
 
 
@@ -82,14 +86,35 @@ def test_a_body_that_is_no_longer_held_is_not_sent_again() -> None:
     assert [each for each, _ in AGAIN if each.sent and not each.whole] == []
 
 
-def test_after_bytes_were_sent_there_is_one_retry() -> None:
-    assert [each for each, _ in AGAIN if each.sent and each.retried] == []
+def test_after_bytes_were_sent_there_is_one_retry_on_the_same_backend() -> None:
+    assert [each for each, _ in AGAIN if each.sent and each.retried and not each.fallback] == []
 
 
 def test_what_was_sent_is_retried_from_the_budget_unless_the_connection_was_stale() -> None:
-    unbudgeted = [each for each, verdict in AGAIN if each.sent and not verdict.budgeted]
+    unbudgeted = [each for each, v in AGAIN if each.sent and not v.budgeted and not v.on_fallback]
     assert unbudgeted
     assert all(each.reused and not each.answered and each.failure == "reset" for each in unbudgeted)
+
+
+def test_a_fallback_takes_nothing_from_the_budget() -> None:
+    assert [verdict for _, verdict in AGAIN if verdict.on_fallback and verdict.budgeted] == []
+
+
+def test_a_read_that_is_still_whole_ends_on_its_fallback_whatever_failed() -> None:
+    for each, verdict in ALL:
+        if (
+            each.safe
+            and each.whole
+            and each.fallback
+            and not each.relayed
+            and each.failure != "no_connection"
+        ):
+            assert isinstance(verdict, Again), each
+            again = each._replace(
+                reused=False, attempts=4
+            )  # what comes after a stale or an unreachable address
+            last = after_failure(again)
+            assert isinstance(last, Again) and last.on_fallback, each
 
 
 def test_the_fallback_is_used_only_when_there_is_one() -> None:
@@ -103,8 +128,15 @@ def test_a_stale_connection_does_not_move_a_request_to_the_fallback() -> None:
     assert not any(verdict.on_fallback for verdict in stale)
 
 
-def test_a_busy_backend_does_not_push_its_load_onto_the_other() -> None:
-    assert [each for each, _ in AGAIN if each.failure == "no_connection"] == []
+def test_a_request_that_was_read_is_not_taken_for_one_on_a_stale_connection() -> None:
+    given = attempt("reset", reused=True, read=True, fallback=True)
+    assert after_failure(given) == Again(True, "reset", False)
+
+
+def test_a_busy_backend_does_not_push_its_load_onto_the_other_but_one_that_hangs_does() -> None:
+    waited = [(each, verdict) for each, verdict in AGAIN if each.failure == "no_connection"]
+    assert waited
+    assert all(each.stuck and verdict.on_fallback for each, verdict in waited)
 
 
 def test_the_outcome_is_unknown_exactly_for_writes_that_were_sent() -> None:
@@ -168,7 +200,7 @@ TABLE = {
         GiveUp(502, "reset", True, False),
     ),
     # timeout or reset after bytes were sent
-    "read, fallback within the budget": (attempt("timeout", fallback=True), Again(True, "timeout", True)),
+    "read, fallback": (attempt("timeout", fallback=True), Again(True, "timeout", False)),
     "read, again within the budget": (attempt("reset"), Again(False, "reset", True)),
     "read on a pooled connection that had begun to answer": (
         attempt("reset", reused=True, answered=True),

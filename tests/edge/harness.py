@@ -296,16 +296,21 @@ def snapshot(
     endpoints: str = "GET /a: {weight: 0}",
     rest: str = "",
     backend: str = "",
+    async_backend: str = "",
 ) -> Snapshot:
-    """A snapshot from YAML; `rest` holds further top-level keys, `backend` further keys of both backends."""
+    """A snapshot from YAML; `rest` holds further top-level keys, `backend` further keys of both backends.
+
+    `async_backend` holds further keys of async alone.
+    """
 
     def urls(given: str | Sequence[str]) -> str:
         return f"url: '{given}'" if isinstance(given, str) else f"urls: {list(given)}"
 
     indented = "\n".join(f"  {line}" for line in endpoints.splitlines())
     more = f", {backend}" if backend else ""
+    only = f", {async_backend}" if async_backend else ""
     text = (
-        f"backends:\n  legacy: {{{urls(legacy)}{more}}}\n  async: {{{urls(async_)}{more}}}\n"
+        f"backends:\n  legacy: {{{urls(legacy)}{more}}}\n  async: {{{urls(async_)}{more}{only}}}\n"
         f"{rest}\nendpoints:\n{indented}\n"
     )
     return load_text(text, source="test", environ={}).snapshot
