@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import click
 
+from proxy.cli import admin as admin_port
 from proxy.cli.check import load_or_exit
 from proxy.cli.heads import request_head
 from proxy.core.decide import Context, Decision, decide, sticky_key
 from proxy.core.http1.request import RequestHead
-from proxy.core.snapshot import Endpoint, Snapshot
+from proxy.core.snapshot import ASYNC, Endpoint, Snapshot
 
 
 @click.command()
@@ -27,7 +29,7 @@ def explain(
     """Say where one request would go, and why. Sends nothing.
 
     Without --json it also says how far both backends' answers agree, if the state database of this
-    configuration can be read. A request without a sticky key, where chance decides, is shown at its
+    configuration can be read, and how async does now, if a proxy with this file runs. A request without a sticky key, where chance decides, is shown at its
     likelier backend.
 
     \b
@@ -43,7 +45,7 @@ def explain(
         click.echo(json.dumps(answer))
         return
     answers = _answers(snapshot, decision.endpoint) if decision.endpoint else ""
-    click.echo(_prose(answer, answers))
+    click.echo(_prose(answer, answers, _now(snapshot, decision.endpoint, file)))
 
 
 def explanation(snapshot: Snapshot, head: RequestHead, decision: Decision, peer: str) -> dict[str, Any]:
@@ -79,7 +81,22 @@ def _answers(snapshot: Snapshot, endpoint: Endpoint) -> str:
     return f"{found['text']}, {found['n']} compared" if found["n"] else "no evidence, nothing compared"
 
 
-def _prose(answer: dict[str, Any], answers: str) -> str:
+def _now(snapshot: Snapshot, endpoint: Endpoint | None, file: str) -> str:
+    """What the proxy that runs with this file sees of async; nothing if there is none."""
+    admin = f"http://{snapshot.server.admin}"
+    running = None if endpoint is None else admin_port.peek(admin, "/api/v1/config")
+    if endpoint is None or not running or running.get("source") != os.path.abspath(file):
+        return ""
+    figures = admin_port.peek(admin, "/api/v1/endpoints") or {"endpoints": []}
+    for row in figures["endpoints"]:
+        if row["endpoint"] == endpoint.name:
+            rate = row["backends"][ASYNC]["error_rate"]
+            failed = "nothing asked of it" if rate is None else f"fails {rate:.2%}"
+            return f"async {failed} in the last minute, breaker {row['breaker']}"
+    return ""
+
+
+def _prose(answer: dict[str, Any], answers: str, now: str) -> str:
     rows = [f"{answer['method']} {answer['target']}"]
     rows.append(f"  backend   {answer['backend'] or 'none: the proxy answers by itself'}")
     rows.append(f"  reason    {answer['reason']}")
@@ -87,6 +104,7 @@ def _prose(answer: dict[str, Any], answers: str) -> str:
         rows.append(f"  endpoint  {answer['endpoint']}")
         rows.append(f"  weight    {answer['weight']:g}")
         rows.append(f"  answers   {answers}")
+        rows += [f"  now       {now}"] if now else []
         rows.append(f"  phase     {answer['phase'] or 'none'}")
         rows.append(f"  group     {answer['group'] or 'none'}")
         key = answer["key"]

@@ -33,8 +33,11 @@ def status(admin: str, watch: bool, as_json: bool) -> None:
     (99 %), ≈ if it is noise, ? if there is too little data; whether the answers differ, in how many of how
     many comparisons, or are likely equal, with the rate of differences that would have shown (95 %); for
     writes, in how many hours and minutes every idempotency key in use is known, for none should move before.
-    Exits 1 if the proxy does not answer, a worker does not serve the newest configuration or hangs, or the
-    file was refused.
+    Requests count for the backend that was to answer them: one that legacy answered in place of async is an
+    error of async.
+    Exits 1 if the proxy does not answer, a worker does not serve the newest configuration or hangs, the file was
+    refused, every address of a backend fails, a breaker has been open for over 10 s, or writes have an unknown
+    outcome.
 
     \b
     strangler status
@@ -46,7 +49,7 @@ def status(admin: str, watch: bool, as_json: bool) -> None:
         console.print(
             json.dumps({**config, **figures}) if as_json else screen(config, figures), soft_wrap=as_json
         )
-        raise SystemExit(0 if healthy(config) else admin_port.NO)
+        raise SystemExit(0 if healthy(config) and not serious(figures) else admin_port.NO)
     with Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
         try:
             while True:
@@ -71,6 +74,15 @@ def silent(config: dict[str, Any]) -> list[str]:
     ]
 
 
+def serious(figures: dict[str, Any]) -> list[str]:
+    """What is wrong with the backends and needs somebody now."""
+    return [alarm["text"] for alarm in _alarms(figures) if alarm["serious"]]
+
+
+def _alarms(figures: dict[str, Any]) -> list[dict[str, Any]]:
+    return figures.get("alarms", [])  # a proxy of an earlier version has none
+
+
 def behind(config: dict[str, Any]) -> list[int]:
     """Numbers of the workers that do not serve the configuration in force."""
     return [worker["id"] for worker in config["workers"] if worker["hash"] != config["hash"]]
@@ -87,6 +99,7 @@ def screen(config: dict[str, Any], figures: dict[str, Any]) -> RenderableType:
             f"  {error['line']}:{error['column']}: {error['key']}: {error['message']}"
             for error in config["last_error"]["errors"]
         ]
+    wrong += [alarm["text"] for alarm in _alarms(figures)]
     return Group(
         Text("\n".join(lines)),
         *(Text(line, style="bold red") for line in wrong),

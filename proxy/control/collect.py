@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import msgspec
 
-from proxy.core import stats
+from proxy.core import addresses, stats
 from proxy.core.history import History
 from proxy.core.messages import Stats
-from proxy.core.totals import EMPTY, Figures, Series, Window, merge, overlay
+from proxy.core.totals import EMPTY, Figures, Series, Window, merge, merge_breakers, overlay
 
 MAX_UNLISTED = 1000  # paths of workers that are long gone; the ledger has them, and the latest stand last
 REMEMBERED = 64  # departed workers whose totals are kept apart, in case they only reconnect
@@ -59,7 +59,9 @@ class Collector:
         totals = self._live.pop(incarnation, None)
         if totals is None:
             return
-        self._departed[incarnation] = msgspec.structs.replace(totals, connections=0, breakers=[])
+        self._departed[incarnation] = msgspec.structs.replace(
+            totals, connections=0, breakers=[], addresses=[]
+        )
         if len(self._departed) > REMEMBERED:
             _, oldest = self._departed.popitem(last=False)
             base = merge([self._base, oldest])
@@ -69,6 +71,15 @@ class Collector:
         """The sum over all workers there are and were."""
         live = [totals for totals in self._live.values() if totals is not None]
         return merge([self._base, *self._departed.values(), *live])
+
+    def signals(self) -> Stats:
+        """What the living workers see of the backends now: breakers and addresses alone, cheap to ask for."""
+        live = [totals for totals in self._live.values() if totals is not None]
+        return msgspec.structs.replace(
+            EMPTY,
+            breakers=merge_breakers(line for totals in live for line in totals.breakers),
+            addresses=addresses.merge(line for totals in live for line in totals.addresses),
+        )
 
     def evidence_seconds(self) -> float:
         """How long the samples of `history.evidence` have been collected."""

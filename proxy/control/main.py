@@ -15,6 +15,7 @@ from proxy import logs
 from proxy.config import Loaded
 from proxy.control import preflight
 from proxy.control.admin.server import AdminServer
+from proxy.control.alarms import Alarms
 from proxy.control.channel import SOCKET_NAME, ChannelServer
 from proxy.control.collect import Collector
 from proxy.control.comparer import Comparer
@@ -90,6 +91,7 @@ class Instance:
         channel = runtime.path / SOCKET_NAME
         self.collector = Collector()
         self.supervisor = Supervisor(worker, str(channel), self.collector)
+        self.alarms = Alarms(self.collector.signals)
         self.channel = ChannelServer(channel, self.supervisor)
         self.supervisor.pulse.deaf = lambda: self.channel.deaf
         self.comparer = Comparer(COMPARER, runtime.path, self.supervisor.pulse)
@@ -136,6 +138,7 @@ class Instance:
             self.ledger,
             self._one_off,
             self.comparer,
+            self.alarms,
         )
 
     async def _serve(self, admin: AdminServer, listener: socket.socket, admin_address: str) -> None:
@@ -158,6 +161,7 @@ class Instance:
     def _background(self) -> Iterator[tuple[str, Callable[[], Awaitable[None]]]]:
         """What goes on beside the admin port until the process stops."""
         yield "watching the workers", self.supervisor.watch
+        yield "watching the backends", self.alarms.run
         yield "watching the configuration file", Watcher(self.reloader).run
         yield "writing the audit log", self.recorder.run
         yield "keeping the ledger", self.ledger.run

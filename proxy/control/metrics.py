@@ -14,7 +14,9 @@ from prometheus_client.registry import Collector as PrometheusCollector
 
 from proxy.control.state import State
 from proxy.control.supervisor import Supervisor
+from proxy.core import addresses, intended
 from proxy.core.messages import Labelled, Stats
+from proxy.core.snapshot import ASYNC, BACKENDS
 from proxy.core.stats import BOUNDS
 
 NEAR: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -45,6 +47,7 @@ class _Metrics(PrometheusCollector):
     def collect(self) -> Iterator[Metric]:
         totals = self._state.collector.totals()
         yield _requests(totals)
+        yield _intended(totals)
         yield _durations(totals)
         yield _counter(
             "strangler_proxy_errors", "Answers of the proxy itself", ("source", "kind"), totals.proxy_errors
@@ -69,10 +72,23 @@ class _Metrics(PrometheusCollector):
         comparer = self._state.comparer
         results = () if comparer is None else comparer.results()
         yield _counter("strangler_compare", "Comparisons by result", ("endpoint", "result"), results)
+        yield _failing(totals)
+        yield self._breakers(totals)
         connections = GaugeMetricFamily("strangler_client_connections", "Open connections from clients")
         connections.add_metric((), totals.connections)
         yield connections
         yield from self._config()
+
+    def _breakers(self, totals: Stats) -> Metric:
+        """Of every endpoint, so that a series does not end where a breaker closes."""
+        family = GaugeMetricFamily(
+            "strangler_breaker_open", "1 unless it is closed; async: of all of it", labels=("endpoint",)
+        )
+        opened = {breaker.first for breaker in totals.breakers}
+        names = [ASYNC, *(each.name for each in self._state.reloader.running.snapshot.endpoints if each.safe)]
+        for name in names:
+            family.add_metric((name,), float(name in opened))
+        return family
 
     def _config(self) -> Iterator[Metric]:
         reloader = self._state.reloader
@@ -122,6 +138,27 @@ def _requests(totals: Stats) -> Metric:
     )
     for line in totals.requests:
         family.add_metric((line.endpoint, line.backend, line.reason, str(line.status)), line.count)
+    return family
+
+
+def _intended(totals: Stats) -> Metric:
+    family = CounterMetricFamily(
+        "strangler_intended",
+        "Finished requests by the backend that was to answer them",
+        labels=("endpoint", "backend", "outcome"),
+    )
+    for labels, count in intended.counts(totals).items():
+        family.add_metric(labels, count)
+    return family
+
+
+def _failing(totals: Stats) -> Metric:
+    family = GaugeMetricFamily(
+        "strangler_backend_failing", "1 while every address of the backend fails", labels=("backend",)
+    )
+    down = addresses.down(totals.addresses)
+    for backend in BACKENDS:
+        family.add_metric((backend,), float(backend in down))
     return family
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from proxy.config import ConfigError
+from proxy.control.alarms import Alarm, Alarms
 from proxy.control.claimed import Keys
 from proxy.control.collect import Collector
 from proxy.control.comparer import Comparer
@@ -21,8 +22,11 @@ from proxy.control.restart import Restarter
 from proxy.control.roll import Restart
 from proxy.control.supervisor import Supervisor
 from proxy.control.verdicts import Verdicts
-from proxy.core.messages import Labelled
-from proxy.core.snapshot import BACKENDS
+from proxy.core import addresses
+from proxy.core.addresses import by_backend, is_failing
+from proxy.core.intended import SAVED, intended
+from proxy.core.messages import Labelled, Stats
+from proxy.core.snapshot import ASYNC, BACKENDS, Endpoint
 from proxy.core.totals import Figures, Series
 
 UNLISTED = "unlisted"
@@ -41,6 +45,11 @@ class State:
     ledger: Ledger | None = None
     one_off: OneOffCompare | None = None
     comparer: Comparer | None = None
+    alarms: Alarms | None = None
+
+    def alarmed(self) -> list[Alarm]:
+        """What is wrong with the backends now, as the workers see it."""
+        return [] if self.alarms is None else self.alarms.look()
 
     def config(self) -> dict[str, Any]:
         """`GET /api/v1/config`."""
@@ -72,10 +81,10 @@ class State:
         totals = self.collector.totals()
         requests: Counter[Series] = Counter()
         fallbacks: Counter[str] = Counter()
-        for line in totals.requests:
-            requests[line.endpoint, line.backend] += line.count
-            if line.reason in ("breaker", "fallback"):
-                fallbacks[line.endpoint] += line.count
+        for line in intended(totals):
+            requests[line.endpoint, line.backend] += line.requests
+            if line.reason in SAVED:
+                fallbacks[line.endpoint] += line.requests
         figures = self.collector.figures()
         evidence = self.collector.history.evidence(totals)
         breakers = {breaker.first: breaker for breaker in totals.breakers}
@@ -88,7 +97,7 @@ class State:
                     "phase": endpoint.phase,
                     "group": endpoint.group,
                     "weight": percent(endpoint.weight),
-                    "breaker": _breaker(breakers.get(endpoint.name)),
+                    "breaker": _breaker(breakers, endpoint),
                     "fallbacks": fallbacks[endpoint.name],
                     "backends": _backends(endpoint.name, requests, figures),
                     "difference": differences(endpoint.name, evidence),
@@ -101,6 +110,7 @@ class State:
                 "policy": snapshot.unlisted,
                 "backends": _backends(UNLISTED, requests, figures),
             },
+            "backends": _reachable(totals),
             "evidence_seconds": round(self.collector.evidence_seconds(), 1),
         }
 
@@ -172,8 +182,29 @@ def _keys(keys: Keys | None) -> dict[str, Any] | None:
     return {"mode": keys.mode, "since": since, "known_at": known, "seconds_left": left}
 
 
-def _breaker(breaker: Labelled | None) -> str:
-    return "closed" if breaker is None else breaker.second
+def _breaker(breakers: dict[str, Labelled], endpoint: Endpoint) -> str:
+    """The worse of its own and, if that concerns it, of async as a whole."""
+    diverted = endpoint.safe and endpoint.fallback is not None and endpoint.weight
+    found = [breakers.get(endpoint.name), breakers.get(ASYNC) if diverted else None]
+    states = {breaker.second for breaker in found if breaker is not None}
+    return "open" if "open" in states else "ramping" if states else "closed"
+
+
+def _reachable(totals: Stats) -> dict[str, Any]:
+    """By backend: whether it answers, the breaker of all of it, and its addresses."""
+    seen, down = by_backend(totals.addresses), addresses.down(totals.addresses)
+    breakers = {breaker.first: breaker.second for breaker in totals.breakers}
+    return {
+        backend: {
+            "failing": backend in down,
+            "breaker": breakers.get(backend, "closed"),
+            "addresses": [
+                {"url": line.url, "failing": is_failing(line), "failures": line.failures}
+                for line in seen.get(backend, ())
+            ],
+        }
+        for backend in BACKENDS
+    }
 
 
 def _backends(endpoint: str, requests: Counter[Series], figures: dict[Series, Figures]) -> dict[str, Any]:

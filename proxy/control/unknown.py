@@ -1,4 +1,4 @@
-"""Writes with an unknown outcome for the status page, looked up only while somebody looks at it."""
+"""Writes with an unknown outcome, looked up only while somebody looks at the page or asks for figures."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import Any, Final
 
+from proxy.control.alarms import Alarm
 from proxy.store import StoreUnavailable
 from proxy.store.writes import as_json, page
 
@@ -31,6 +32,23 @@ class UnknownWrites:
             self._looked = now
             self._looking = asyncio.get_running_loop().create_task(self.look())
             self._looking.add_done_callback(self._done)
+
+    async def current(self) -> list[Alarm]:
+        """After a look, if the last one is old."""
+        now = time.monotonic()
+        if now - self._looked >= INTERVAL:
+            self._looked = now
+            await self.look()
+        return self.alarms()
+
+    def alarms(self) -> list[Alarm]:
+        """One if there are any: somebody has to settle them."""
+        if not self.writes:
+            return []
+        more = "more than " if len(self.writes) > SHOWN else ""
+        count = min(len(self.writes), SHOWN)
+        text = f"{more}{count} {'writes have' if count > 1 else 'write has'} an unknown outcome"
+        return [Alarm("writes", "", f"{text}: `strangler writes --unknown`", None, True)]
 
     async def look(self) -> None:
         try:

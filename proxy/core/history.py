@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from proxy.core import stats
+from proxy.core import intended, stats
 from proxy.core.evidence import Sample
 from proxy.core.messages import Stats
 from proxy.core.totals import Series
@@ -99,13 +99,13 @@ class History:
 
 
 def samples(totals: Stats) -> dict[Series, Sample]:
-    """Requests, errors (5xx and aborted) and histogram by endpoint and backend."""
+    """Requests, errors (5xx, aborted, saved) and histogram by endpoint and the backend that was to answer."""
     requests: Counter[Series] = Counter()
     errors: Counter[Series] = Counter()
-    for line in totals.requests:
-        requests[line.endpoint, line.backend] += line.count
-        if line.status >= 500 or line.status == 0:
-            errors[line.endpoint, line.backend] += line.count
+    for each in intended.intended(totals):
+        requests[each.endpoint, each.backend] += each.requests
+        if each.failed:
+            errors[each.endpoint, each.backend] += each.requests
     counts = {(line.endpoint, line.backend): line.counts for line in totals.latencies}
     return {series: Sample(requests[series], errors[series], counts.get(series, ())) for series in requests}
 

@@ -86,7 +86,9 @@ def after_failure(attempt: Attempt) -> Again | GiveUp:
         return give_up
     if attempt.fallback:
         stale = is_stale(attempt) and not attempt.read
-        return Again(on_fallback=not stale, why="stale_connection" if stale else attempt.failure, budgeted=False)
+        return Again(
+            on_fallback=not stale, why="stale_connection" if stale else attempt.failure, budgeted=False
+        )
     if attempt.retried:
         return give_up
     if is_stale(attempt):
@@ -95,7 +97,7 @@ def after_failure(attempt: Attempt) -> Again | GiveUp:
 
 
 def is_stale(attempt: Attempt) -> bool:
-    """Whether this may have been the usual end of an idle connection, which says nothing about the backend."""
+    """Whether this may have been an idle connection's usual end, which says nothing about the backend."""
     return attempt.failure == "reset" and attempt.reused and not attempt.answered
 
 

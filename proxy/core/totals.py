@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from proxy.core import stats
+from proxy.core import addresses, intended, stats
 from proxy.core.messages import Labelled, Latency, Requests, Stats
 
 WINDOW: Final = 60
@@ -31,28 +31,31 @@ Series = tuple[str, str]
 
 def merge(parts: Sequence[Stats]) -> Stats:
     """The sum. Of the same breaker in several workers the one that stays open longest is kept."""
-    requests: Counter[tuple[str, str, str, int]] = Counter()
-    for part in parts:
-        for line in part.requests:
-            requests[line.endpoint, line.backend, line.reason, line.status] += line.count
-    breakers: dict[str, Labelled] = {}
-    for breaker in (breaker for part in parts for breaker in part.breakers):
-        kept = breakers.get(breaker.first)
-        if kept is None or (breaker.second == "open", breaker.count) > (kept.second == "open", kept.count):
-            breakers[breaker.first] = breaker
     return Stats(
         connections=sum(part.connections for part in parts),
-        requests=[Requests(*labels, count) for labels, count in requests.items()],
+        requests=_merge_requests(line for part in parts for line in part.requests),
         latencies=_merge_latencies(line for part in parts for line in part.latencies),
         proxy_errors=_merge_labelled(line for part in parts for line in part.proxy_errors),
         retries=_merge_labelled(line for part in parts for line in part.retries),
         outcome_unknown=_merge_labelled(line for part in parts for line in part.outcome_unknown),
         dropped=_merge_labelled(line for part in parts for line in part.dropped),
-        breakers=list(breakers.values()),
+        breakers=merge_breakers(line for part in parts for line in part.breakers),
         keyed=_merge_labelled(line for part in parts for line in part.keyed),
         unlisted=_merge_labelled(line for part in parts for line in part.unlisted),
         violations=_merge_labelled(line for part in parts for line in part.violations),
+        own=_merge_requests(line for part in parts for line in part.own),
+        addresses=addresses.merge(line for part in parts for line in part.addresses),
     )
+
+
+def merge_breakers(lines: Iterable[Labelled]) -> list[Labelled]:
+    """Of the same breaker in several workers the one that stays open longest."""
+    breakers: dict[str, Labelled] = {}
+    for breaker in lines:
+        kept = breakers.get(breaker.first)
+        if kept is None or (breaker.second == "open", breaker.count) > (kept.second == "open", kept.count):
+            breakers[breaker.first] = breaker
+    return list(breakers.values())
 
 
 def overlay(older: Stats, newer: Stats) -> Stats:
@@ -66,6 +69,13 @@ def overlay(older: Stats, newer: Stats) -> Stats:
     return msgspec.structs.replace(
         newer, requests=list(requests.values()), latencies=list(latencies.values()), partial=False
     )
+
+
+def _merge_requests(lines: Iterable[Requests]) -> list[Requests]:
+    counts: Counter[tuple[str, str, str, int]] = Counter()
+    for line in lines:
+        counts[line.endpoint, line.backend, line.reason, line.status] += line.count
+    return [Requests(*labels, count) for labels, count in counts.items()]
 
 
 def _merge_labelled(lines: Iterable[Labelled]) -> list[Labelled]:
@@ -89,10 +99,15 @@ def _merge_latencies(lines: Iterable[Latency]) -> list[Latency]:
 
 
 class Figures(NamedTuple):
-    """One endpoint on one backend over the window. Quantiles in seconds; None: nothing was counted."""
+    """One endpoint on one backend over the window. Quantiles in seconds; None: nothing was counted.
+
+    Requests are those that this backend was to answer: one that legacy answered in place of async is async's.
+    """
 
     requests_per_second: float = 0.0
-    error_rate: float | None = None  # share of 5xx and aborted (status 0), 0-1
+    error_rate: float | None = (
+        None  # share of 5xx, aborted (status 0) and those that the other one saved, 0-1
+    )
     p50: float | None = None
     p95: float | None = None
     p99: float | None = None
@@ -119,13 +134,13 @@ class Window:
     def add(self, now: float, older: Stats, newer: Stats) -> None:
         """Counts what one worker did between two of its totals; `newer` may be partial."""
         slot = self._slot(int(now))
-        before = {(r.endpoint, r.backend, r.reason, r.status): r.count for r in older.requests}
-        for line in newer.requests:
-            new = line.count - before.get((line.endpoint, line.backend, line.reason, line.status), 0)
-            if new > 0:
-                pair = slot.requests.setdefault((line.endpoint, line.backend), [0, 0])
-                pair[0] += new
-                pair[1] += new if line.status >= 500 or line.status == 0 else 0
+        before = intended.asked(older)
+        for labels, total in intended.asked(newer).items():
+            new = intended.of(labels, total - before.get(labels, 0))
+            if new.requests > 0:
+                pair = slot.requests.setdefault((new.endpoint, new.backend), [0, 0])
+                pair[0] += new.requests
+                pair[1] += new.requests if new.failed else 0
         counted = {(line.endpoint, line.backend): line.counts for line in older.latencies}
         for latency in newer.latencies:
             series = (latency.endpoint, latency.backend)

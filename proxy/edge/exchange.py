@@ -107,7 +107,7 @@ class Exchange(Attempts):
 
     @property
     def is_own(self) -> bool:
-        """Without an answer: whether no backend is to blame. A refusal, a replay, or a client that left early."""
+        """Whether an exchange without an answer is no backend's fault: refused, replayed, or left early."""
         return not self._attempts or (200 <= self.status < 500)
 
     def request_body(self) -> bytes | None:

@@ -92,8 +92,8 @@ class Pool:
     """All connections of one worker to one backend."""
 
     __slots__ = (
-        "_connecting",
         "_busy_since",
+        "_connecting",
         "_health",
         "_relieving",
         "_resolver",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from proxy.control.admin.problems import problem
 from proxy.control.admin.requests import author_of, limited_body
 from proxy.control.errors import Refusal
 from proxy.control.state import State
+from proxy.control.unknown import UnknownWrites
 
 
 class WeightChange(msgspec.Struct, forbid_unknown_fields=True):
@@ -39,6 +41,7 @@ class Api:
 
     def __init__(self, state: State) -> None:
         self._state = state
+        self._unknown = UnknownWrites(state.reloader.started.server.state)
 
     def routes(self) -> list[Route]:
         return [
@@ -74,7 +77,10 @@ class Api:
 
     async def endpoints(self, request: Request) -> Response:
         await self._state.verdicts.current()
-        return JSONResponse(self._state.endpoints())
+        alarms = [*self._state.alarmed(), *await self._unknown.current()]
+        now = time.time()
+        found = self._state.endpoints()
+        return JSONResponse({**found, "alarms": [alarm.as_json(now) for alarm in alarms]})
 
     async def history(self, request: Request) -> Response:
         return JSONResponse(self._state.history())

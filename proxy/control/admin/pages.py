@@ -72,6 +72,7 @@ class Pages:
             unlisted=unlisted(state),
             audit=state.audit()[:5],
             unknown=self.unknown,
+            alarms=[*state.alarmed(), *self.unknown.alarms()],
             metrics=METRICS,
             minutes=max(1, round(state.collector.evidence_seconds() / 60)),
             unready=state.supervisor.unready(),

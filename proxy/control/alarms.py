@@ -1,0 +1,114 @@
+"""What somebody must know at once: a backend that does not answer, a breaker that is open.
+
+Looked at each second. Each is one line of the log when it begins and one when it ends, however many workers
+see it, and is shown by the page, `status`, the API and the metrics meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, Final, Literal, NamedTuple
+
+from proxy.control.log import log
+from proxy.core import addresses
+from proxy.core.messages import AddressSeen, Labelled, Stats
+from proxy.core.snapshot import BACKENDS
+
+INTERVAL: Final = 1.0  # seconds between two looks
+TOLERATED: Final = 10.0  # seconds that a breaker may be open before `status` says no
+
+Kind = Literal["backend", "breaker", "writes"]
+
+
+class Alarm(NamedTuple):
+    """`subject` is a backend or an endpoint. `since` is in Unix seconds, None if that is not known.
+
+    `strangler status` exits 1 for one that is `serious`.
+    """
+
+    kind: Kind
+    subject: str
+    text: str
+    since: float | None
+    serious: bool
+
+    def as_json(self, now: float) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "subject": self.subject,
+            "text": self.text,
+            "seconds": None if self.since is None else round(max(0.0, now - self.since), 1),
+            "serious": self.serious,
+        }
+
+
+class Alarms:
+    """Since when each lasts. `signals` tells what the workers see, `clock` the Unix time."""
+
+    def __init__(self, signals: Callable[[], Stats], clock: Callable[[], float] = time.time) -> None:
+        self._signals = signals
+        self._clock = clock
+        self._down: dict[str, float] = {}  # backend
+        self._open: dict[str, float] = {}  # endpoint, or backend for the breaker of all of it
+
+    async def run(self) -> None:
+        """Looks for ever; cancel it."""
+        while True:
+            self.look()
+            await asyncio.sleep(INTERVAL)
+
+    def look(self) -> list[Alarm]:
+        """Logs what has changed; returns what there is."""
+        now, signals = self._clock(), self._signals()
+        down = addresses.down(signals.addresses)
+        breakers = {breaker.first: breaker for breaker in signals.breakers}
+        for name in _changed(self._down, down, now):
+            _say(name in down, _backend(down[name]) if name in down else f"the {name} backend answers again")
+        for name in _changed(self._open, breakers, now):
+            _say(name in breakers, _breaker_began(name) if name in breakers else _breaker_ended(name))
+        return [
+            *(Alarm("backend", name, _backend(down[name]), at, True) for name, at in self._down.items()),
+            *(
+                Alarm("breaker", name, _breaker(breakers[name]), at, now - at > TOLERATED)
+                for name, at in self._open.items()
+            ),
+        ]
+
+
+def _changed(since: dict[str, float], current: dict[str, Any], now: float) -> list[str]:
+    """Names that came or went; `since` is brought up to date."""
+    came = [name for name in current if name not in since]
+    gone = [name for name in since if name not in current]
+    since.update(dict.fromkeys(came, now))
+    for name in gone:
+        del since[name]
+    return came + gone
+
+
+def _say(wrong: bool, line: str) -> None:
+    (log.error if wrong else log.info)("%s", line)
+
+
+def _backend(seen: list[AddressSeen]) -> str:
+    which = ", ".join(line.url for line in seen)
+    every = "its only address" if len(seen) == 1 else "every one of its addresses"
+    return f"the {seen[0].backend} backend does not answer: {every} fails ({which})"
+
+
+def _whose(name: str) -> str:
+    return f"of the whole {name} backend" if name in BACKENDS else f"of {name}"
+
+
+def _breaker(breaker: Labelled) -> str:
+    what = "open: legacy answers" if breaker.second == "open" else "ramping: async gets a share again"
+    return f"the breaker {_whose(breaker.first)} is {what}"
+
+
+def _breaker_began(name: str) -> str:
+    return f"the breaker {_whose(name)} has opened: async fails, legacy answers reads in its place"
+
+
+def _breaker_ended(name: str) -> str:
+    return f"the breaker {_whose(name)} has closed: async answers again"
