@@ -29,8 +29,8 @@ def explain(
     """Say where one request would go, and why. Sends nothing.
 
     Without --json it also says how far both backends' answers agree, if the state database of this
-    configuration can be read, and how async does now, if a proxy with this file runs. A request without a sticky key, where chance decides, is shown at its
-    likelier backend.
+    configuration can be read, and how async does now, if a proxy with this file runs. A request without a
+    sticky key, where chance decides, is shown at its likelier backend.
 
     \b
     strangler explain GET /accounts/acc_1 --config routing.yaml -H 'x-user-id: 42'

@@ -33,11 +33,11 @@ def status(admin: str, watch: bool, as_json: bool) -> None:
     (99 %), ≈ if it is noise, ? if there is too little data; whether the answers differ, in how many of how
     many comparisons, or are likely equal, with the rate of differences that would have shown (95 %); for
     writes, in how many hours and minutes every idempotency key in use is known, for none should move before.
-    Requests count for the backend that was to answer them: one that legacy answered in place of async is an
+    A request counts for the backend that was to answer it: one that legacy answered in place of async is an
     error of async.
-    Exits 1 if the proxy does not answer, a worker does not serve the newest configuration or hangs, the file was
-    refused, every address of a backend fails, a breaker has been open for over 10 s, or writes have an unknown
-    outcome.
+    Exits 1 if the proxy does not answer, a worker does not serve the newest configuration or hangs, the file
+    was refused, every address of a backend fails, a breaker has been open for over 10 s, or writes have an
+    unknown outcome.
 
     \b
     strangler status
@@ -80,7 +80,8 @@ def serious(figures: dict[str, Any]) -> list[str]:
 
 
 def _alarms(figures: dict[str, Any]) -> list[dict[str, Any]]:
-    return figures.get("alarms", [])  # a proxy of an earlier version has none
+    found: list[dict[str, Any]] = figures.get("alarms", [])  # a proxy of an earlier version has none
+    return found
 
 
 def behind(config: dict[str, Any]) -> list[int]:

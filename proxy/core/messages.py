@@ -102,9 +102,7 @@ class Stats(Message, frozen=True, tag=True):
     retries: list[Labelled]  # endpoint, why
     outcome_unknown: list[Labelled]  # endpoint, ""
     dropped: list[Labelled]  # what, reason
-    breakers: list[
-        Labelled
-    ]  # endpoint or "async", "open" | "ramping", seconds left; closed ones are left out
+    breakers: list[Labelled]  # endpoint or "async", "open" | "ramping", seconds left; closed ones are absent
     keyed: list[Labelled] = []  # endpoint, what became of a request with an idempotency key
     partial: bool = False
     unlisted: list[Labelled] = []  # "GET /old/{id}", backend; bounded

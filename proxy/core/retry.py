@@ -86,9 +86,8 @@ def after_failure(attempt: Attempt) -> Again | GiveUp:
         return give_up
     if attempt.fallback:
         stale = is_stale(attempt) and not attempt.read
-        return Again(
-            on_fallback=not stale, why="stale_connection" if stale else attempt.failure, budgeted=False
-        )
+        why = "stale_connection" if stale else attempt.failure
+        return Again(on_fallback=not stale, why=why, budgeted=False)
     if attempt.retried:
         return give_up
     if is_stale(attempt):

@@ -105,9 +105,7 @@ class Figures(NamedTuple):
     """
 
     requests_per_second: float = 0.0
-    error_rate: float | None = (
-        None  # share of 5xx, aborted (status 0) and those that the other one saved, 0-1
-    )
+    error_rate: float | None = None  # share, 0-1, of 5xx, aborted (status 0), and saved by the other one
     p50: float | None = None
     p95: float | None = None
     p99: float | None = None
@@ -136,12 +134,12 @@ class Window:
         slot = self._slot(int(now))
         before = intended.asked(older)
         for labels, total in intended.asked(newer).items():
-            new = intended.of(labels, total - before.get(labels, 0))
-            if new.requests > 0:
-                pair = slot.requests.setdefault((new.endpoint, new.backend), [0, 0])
-                pair[0] += new.requests
-                pair[1] += new.requests if new.failed else 0
-        counted = {(line.endpoint, line.backend): line.counts for line in older.latencies}
+            line = intended.of(labels, total - before.get(labels, 0))
+            if line.requests > 0:
+                pair = slot.requests.setdefault((line.endpoint, line.backend), [0, 0])
+                pair[0] += line.requests
+                pair[1] += line.requests if line.failed else 0
+        counted = {(each.endpoint, each.backend): each.counts for each in older.latencies}
         for latency in newer.latencies:
             series = (latency.endpoint, latency.backend)
             old = counted.get(series)

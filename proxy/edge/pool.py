@@ -183,8 +183,9 @@ class Pool:
         """A complete exchange leaves `connection` reusable."""
         address = connection.address
         now = self.loop.time()
-        address.failures = 0
-        address.answered_at = now
+        if connection.used:
+            address.failures = 0
+            address.answered_at = now
         if self._retired:
             connection.abort()
             return

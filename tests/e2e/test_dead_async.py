@@ -1,0 +1,113 @@
+"""Async dies under a little traffic: clients notice nothing, and everybody who looks at the proxy does."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from proxy.cli import main
+from tests import plain
+from tests.control.site import eventually
+from tests.e2e.test_backend_killed import Backend, ServedSite
+
+PACE = 1.0  # seconds between two reads
+
+
+class LonelySite(ServedSite):
+    """One worker, everything at 100."""
+
+    def text(self, weight: object, workers: int = 1) -> str:
+        return super().text(weight, 1).replace("open_for: 1s", "open_for: 3s")
+
+
+class Reader:
+    """Reads at its pace; `answers` are (status, backend)."""
+
+    def __init__(self, url: str) -> None:
+        self.answers: list[tuple[int, str]] = []
+        self._url = url
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._read)
+
+    def _read(self) -> None:
+        while not self._stop.wait(PACE):
+            answer = plain.get(self._url, timeout=30)
+            self.answers.append((answer.status_code, answer.headers.get("x-served-by", "")))
+
+    def __enter__(self) -> Reader:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+@pytest.fixture
+def backends(tmp_path: Path) -> Iterator[tuple[Backend, Backend]]:
+    started = [Backend(tmp_path, "legacy"), Backend(tmp_path, "async")]
+    try:
+        yield started[0], started[1]
+    finally:
+        for backend in started:
+            backend.kill()
+
+
+@pytest.fixture
+def site(tmp_path_factory: pytest.TempPathFactory, backends: tuple[Backend, Backend]) -> Iterator[LonelySite]:
+    site = LonelySite(tmp_path_factory.mktemp("s"), *backends)
+    try:
+        site.start()
+        eventually(lambda: site.settled(1), "the worker serves")
+        yield site
+    finally:
+        site.close()
+
+
+def status(site: LonelySite) -> tuple[int, str]:
+    result = CliRunner().invoke(main, ["status", "--admin", f"http://127.0.0.1:{site.admin}"])
+    return result.exit_code, " ".join(result.stdout.split())
+
+
+def test_a_dead_async_is_red_everywhere_and_well_again_when_it_is_back(
+    site: LonelySite, backends: tuple[Backend, Backend]
+) -> None:
+    _, asynchronous = backends
+    with Reader(f"http://127.0.0.1:{site.data}/a") as reader:
+        eventually(lambda: (200, "async") in reader.answers, "async answers")
+        assert status(site)[0] == 0
+        assert "Ready." in site.get("/").text
+        asynchronous.kill()
+        eventually(lambda: status(site)[0] == 1, "status says no")
+        assert len(reader.answers) < 30, "that took long"
+        _is_red(site)
+        eventually(lambda: "the breaker of GET /a has opened" in site.log(), "the breaker is logged")
+        asynchronous.start()
+        eventually(lambda: status(site)[0] == 0 and "Ready." in site.get("/").text, "well again")
+        assert "the async backend answers again" in site.log()
+        eventually(lambda: "the breaker of GET /a has closed" in site.log(), "the breaker is logged")
+        eventually(lambda: reader.answers[-1] == (200, "async"), "async answers again")
+    assert {code for code, _ in reader.answers} == {200}
+    assert site.log().count("does not answer: its only address fails") == 1
+
+
+def _is_red(site: LonelySite) -> None:
+    assert "the async backend does not answer: its only address fails" in status(site)[1]
+    page = site.get("/").text
+    assert "Serving, but something is wrong" in page
+    assert '<li class="bad" data-alarm="backend">The async backend does not answer' in page
+    assert "the async backend does not answer" in site.log()
+    metrics = site.get("/metrics").text
+    assert 'strangler_backend_failing{backend="async"} 1.0' in metrics
+    assert 'strangler_backend_failing{backend="legacy"} 0.0' in metrics
+    assert 'strangler_intended_total{backend="async",endpoint="GET /a",outcome="saved"}' in metrics
+    assert 'strangler_intended_total{backend="legacy"' not in metrics
+    figures = site.get("/api/v1/endpoints").json()
+    row = figures["endpoints"][0]["backends"]
+    assert row["async"]["error_rate"] > 0
+    assert row["legacy"]["requests"] == 0
+    assert figures["backends"]["async"]["failing"]
