@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Callable
 
 import pytest
 
+from proxy.core.intended import counts
 from tests.edge.conftest import Stage
-from tests.edge.harness import WAIT, Edge, Wire, answering, ok
-from tests.edge.test_exchange import READ, Serve, dead_port, reading_then, silent
+from tests.edge.harness import WAIT, Edge, Wire, answering, eventually, ok
+from tests.edge.test_exchange import READ, Serve, dead_port, outcomes, reading_then, retries, silent
 
 ERROR = b"HTTP/1.1 503 Oh\r\nContent-Length: 10\r\n"
 SCALE = (
@@ -95,3 +97,136 @@ def test_no_read_fails_while_async_breaks_pooled_connections(
     answers = paced(site(stage, async_.url), 20 * SCALE)
     assert {status for status, _ in answers} == {200}
     assert len(async_.requests) > async_.connections, "no pooled connection was used"
+
+
+# pools and connections
+
+
+def test_reads_for_which_a_hanging_async_has_no_connection_left_are_answered_by_legacy(stage: Stage) -> None:
+    async_ = stage.upstream(reading_then(silent))
+    legacy = stage.upstream(answering(ok(b"legacy")))
+    edge = stage.edge(
+        legacy.url,
+        async_.url,
+        endpoints="GET /a: {weight: 100, breaker: {consecutive: 1000, min_requests: 1000}}",
+        rest="breaker: {consecutive: 1000, min_requests: 1000}",
+        async_backend="connections: 1, timeouts: {connect: 100ms, response: 2s}",
+    )
+    with contextlib.closing(edge.connect()) as first:
+        first.send(READ)
+        eventually(lambda: async_.requests, "the only connection is taken")
+        assert edge.ask(READ).body == b"legacy"
+        assert first.response().body == b"legacy"
+    assert retries(edge) == {"no_connection": 1, "timeout": 1}
+
+
+def test_what_bounds_the_fallback_is_what_legacy_can_take(stage: Stage) -> None:
+    legacy = stage.upstream(reading_then(silent))
+    edge = stage.edge(
+        legacy.url,
+        dead_port(),
+        endpoints="GET /a: {weight: 100}",
+        backend="connections: 1, timeouts: {connect: 100ms, response: 2s}",
+    )
+    with contextlib.closing(edge.connect()) as first:
+        first.send(READ)
+        eventually(lambda: legacy.requests, "legacy is taken")
+        second = edge.ask(READ)
+        assert (second.status, second.header("retry-after")) == (503, "1")
+
+
+def test_a_read_that_a_pooled_connection_has_swallowed_goes_to_the_fallback_at_once(stage: Stage) -> None:
+    async_ = stage.upstream(once_then(lambda wire: wire.close()))
+    edge = site(stage, async_.url)
+    assert [edge.ask(READ).body for _ in range(2)] == [b"async", b"legacy"]
+    assert len(async_.requests) == 2
+    assert retries(edge) == {"reset": 1}
+
+
+def test_a_pooled_connection_that_was_closed_before_it_read_the_request_says_nothing_of_async(
+    stage: Stage,
+) -> None:
+    """Closed with the request unread, which resets it: as when the two ends of an idle connection cross."""
+
+    def serve(wire: Wire, number: int) -> None:
+        wire.request()
+        wire.send(ok(b"%d" % number))
+        if number == 1:
+            wire.sock.recv(1, socket.MSG_PEEK)
+        else:
+            answering(ok(b"%d" % number))(wire, number)
+
+    edge = site(stage, stage.upstream(serve).url, ", consecutive: 1")
+    assert [edge.ask(READ).body for _ in range(2)] == [b"1", b"2"]
+    assert retries(edge) == {"stale_connection": 1}
+    assert edge.call(edge.services.stats).breakers == []
+
+
+# async as a whole
+
+
+def test_an_endpoint_is_spared_an_async_that_has_failed_others(stage: Stage) -> None:
+    async_ = stage.upstream(reading_then(lambda wire: wire.close()))
+    legacy = stage.upstream(answering(ok(b"legacy")))
+    edge = stage.edge(legacy.url, async_.url, endpoints="GET /{name}: {weight: 100}\nGET /x/y: {weight: 100}")
+    for _ in range(5):
+        assert edge.ask(READ).body == b"legacy"
+    asked = len(async_.requests)
+    assert edge.ask(READ.replace(b"/a", b"/x/y")).body == b"legacy"
+    assert len(async_.requests) == asked
+    assert outcomes(edge)["GET /x/y", "legacy", "breaker", 200] == 1
+
+
+def test_errors_of_one_endpoint_do_not_divert_another(stage: Stage) -> None:
+    def serve(wire: Wire, number: int) -> None:
+        with contextlib.suppress(EOFError):
+            while True:
+                bad = b"/x/y" in wire.request()
+                wire.send(ERROR + b"\r\n" + b"0123456789" if bad else ok(b"async"))
+
+    legacy, async_ = stage.upstream(answering(ok(b"legacy"))), stage.upstream(serve)
+    edge = stage.edge(legacy.url, async_.url, endpoints="GET /{name}: {weight: 100}\nGET /x/y: {weight: 100}")
+    for _ in range(5):
+        assert edge.ask(READ.replace(b"/a", b"/x/y")).status == 503
+    assert edge.ask(READ.replace(b"/a", b"/x/y")).body == b"legacy"
+    assert edge.ask(READ).body == b"async"
+
+
+# what is counted
+
+
+def test_the_wait_for_async_is_not_booked_as_legacys_time(stage: Stage) -> None:
+    async_ = stage.upstream(reading_then(silent))
+    edge = site(stage, async_.url)
+    assert edge.ask(READ).body == b"legacy"
+    assert outcomes(edge) == {("GET /a", "legacy", "fallback", 200): 1}
+    [latency] = edge.call(edge.services.stats).latencies
+    assert (latency.backend, sum(latency.counts)) == ("async", 1)
+    assert latency.total >= 0.1
+
+
+def test_what_each_address_did_is_reported(stage: Stage) -> None:
+    edge = site(stage, dead_port())
+    for _ in range(3):
+        edge.ask(READ)
+    legacy, async_ = edge.call(edge.services.stats).addresses
+    assert (legacy.backend, legacy.failures, legacy.failed) == ("legacy", 0, -1)
+    assert (async_.backend, async_.failures, async_.answered) == ("async", 3, -1)
+    assert legacy.answered >= 0
+    assert async_.failed >= 0
+
+
+def test_answers_of_the_proxys_own_are_counted_apart(stage: Stage) -> None:
+    legacy = stage.upstream()
+    edge = stage.edge(
+        legacy.url,
+        dead_port(),
+        endpoints="GET /a: {weight: 100, fallback: none}\nPOST /w: {weight: 0}",
+        rest="server: {limits: {body_bytes: 4}}",
+    )
+    assert edge.ask(READ).status == 502
+    chunked = b"POST /w HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n123456789\r\n0\r\n\r\n"
+    assert edge.ask(chunked).status == 413
+    stats = edge.call(edge.services.stats)
+    assert [(line.endpoint, line.status, line.count) for line in stats.own] == [("POST /w", 413, 1)]
+    assert counts(stats) == {("GET /a", "async", "error"): 1}

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import logging
+
+import msgspec
+import pytest
+
+from proxy.control.alarms import TOLERATED, Alarms
+from proxy.core.messages import AddressSeen, Labelled, Stats
+from proxy.core.totals import EMPTY
+
+DEAD = AddressSeen("async", "http://10.0.0.1:80", 9, True, 1.0, 30.0)
+WELL = AddressSeen("async", "http://10.0.0.1:80", 0, True, 30.0, 1.0)
+
+
+class World:
+    """What the workers see, and the time."""
+
+    def __init__(self) -> None:
+        self.seen = EMPTY
+        self.now = 1000.0
+        self.alarms = Alarms(lambda: self.seen, lambda: self.now)
+
+    def sees(self, *, breakers: tuple[Labelled, ...] = (), addresses: tuple[AddressSeen, ...] = ()) -> Stats:
+        self.seen = msgspec.structs.replace(EMPTY, breakers=list(breakers), addresses=list(addresses))
+        return self.seen
+
+
+@pytest.fixture
+def world(caplog: pytest.LogCaptureFixture) -> World:
+    caplog.set_level(logging.INFO)
+    return World()
+
+
+def test_a_backend_that_fails_is_one_line_until_it_answers_again(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert world.alarms.look() == []
+    world.sees(addresses=(DEAD,))
+    for _ in range(3):
+        [alarm] = world.alarms.look()
+        world.now += 1.0
+    assert (alarm.kind, alarm.subject, alarm.serious, alarm.since) == ("backend", "async", True, 1000.0)
+    assert alarm.as_json(1005.0)["seconds"] == 5.0
+    world.sees(addresses=(WELL,))
+    assert world.alarms.look() == []
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        (
+            "ERROR",
+            "the async backend does not answer: its only address fails (http://10.0.0.1:80)",
+        ),
+        ("INFO", "the async backend answers again"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "whose"), [("GET /a", "of GET /a"), ("async", "of the whole async backend")], ids=["one", "all"]
+)
+def test_a_breaker_is_serious_when_it_has_been_open_for_a_while(
+    world: World, caplog: pytest.LogCaptureFixture, name: str, whose: str
+) -> None:
+    world.sees(breakers=(Labelled(name, "open", 5),))
+    [alarm] = world.alarms.look()
+    assert not alarm.serious
+    assert alarm.text == f"the breaker {whose} is open: legacy answers"
+    world.now += TOLERATED + 1
+    world.sees(breakers=(Labelled(name, "ramping", 5),))
+    [alarm] = world.alarms.look()
+    assert alarm.serious
+    world.sees()
+    assert world.alarms.look() == []
+    assert [record.getMessage() for record in caplog.records] == [
+        f"the breaker {whose} has opened: async fails, legacy answers reads in its place",
+        f"the breaker {whose} has closed: async answers again",
+    ]
