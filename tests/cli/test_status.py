@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from rich.console import Console
 
 from proxy.cli import main
-from proxy.cli.status import healthy, screen
+from proxy.cli.status import healthy, screen, serious
 from tests.control.site import Site, eventually
 
 
@@ -49,6 +49,9 @@ def test_no_proxy_exits_1(tmp_path: Path) -> None:
     assert "http://127.0.0.1:1" in result.stderr
 
 
+QUIET = {"requests_per_second": 0.0, "error_rate": None, "p50_ms": None, "p99_ms": None}
+
+
 def config(**changes: Any) -> dict[str, Any]:
     worker = {"id": 0, "pid": 1, "hash": "new", "connections": 0}
     return {"hash": "new", "source": "x", "workers": [worker], "last_error": None, "warnings": []} | changes
@@ -70,6 +73,25 @@ def test_a_worker_with_another_configuration_is_unhealthy() -> None:
     assert not healthy(config(hash="newer"))
     assert not healthy(config(workers=[]))
     assert not healthy(config(last_error={"time": "now", "errors": []}))
+
+
+def alarm(text: str, *, serious: bool) -> dict[str, Any]:
+    return {"kind": "breaker", "subject": "GET /a", "text": text, "seconds": 3.0, "serious": serious}
+
+
+def test_what_is_wrong_with_the_backends_is_shown_and_what_is_serious_says_no() -> None:
+    figures = {
+        "endpoints": [],
+        "unlisted": {"policy": "404", "backends": {"legacy": QUIET, "async": QUIET}},
+        "alarms": [alarm("it is open", serious=False), alarm("it has been for long", serious=True)],
+    }
+    assert serious(figures) == ["it has been for long"]
+    assert serious({}) == []  # an older proxy
+    console = Console(width=80)
+    with console.capture() as capture:
+        console.print(screen(config(), figures))
+    assert "it is open" in capture.get()
+    assert "it has been for long" in capture.get()
 
 
 def test_differences_are_called_by_their_name() -> None:

@@ -15,6 +15,9 @@ from tests.control.conftest import traffic
 DESIGNED = {
     "strangler_requests_total": {"endpoint", "backend", "reason", "code"},
     "strangler_request_duration_seconds_bucket": {"endpoint", "backend", "le"},
+    "strangler_intended_total": {"endpoint", "backend", "outcome"},
+    "strangler_backend_failing": {"backend"},
+    "strangler_breaker_open": {"endpoint"},
     "strangler_proxy_errors_total": {"source", "kind"},
     "strangler_retries_total": {"endpoint", "why"},
     "strangler_outcome_unknown_total": {"endpoint"},
@@ -47,6 +50,11 @@ def test_counts_are_those_of_the_workers(client: TestClient, state: State) -> No
     traffic(state)
     found = samples(client)
     assert sum(value for _, value in found["strangler_requests_total"]) == 103
+    assert sorted(
+        (labels["backend"], labels["outcome"], value) for labels, value in found["strangler_intended_total"]
+    ) == [("async", "aborted", 1), ("async", "error", 1), ("async", "ok", 98)]
+    opened = {labels["endpoint"]: value for labels, value in found["strangler_breaker_open"]}
+    assert opened == {"async": 0, "GET /a/{id}": 1}  # a write has none
     assert ({"endpoint": "POST /b"}, 6.0) in found["strangler_outcome_unknown_total"]
     assert ({"endpoint": "GET /a/{id}"}, 12.5) in found["strangler_endpoint_weight"]
     assert found["strangler_client_connections"] == [({}, 4.0)]

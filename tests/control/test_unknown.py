@@ -64,6 +64,17 @@ def test_the_page_says_how_many_there_are_beyond_those_that_it_shows(
     assert (len(found["writes"]), found["total"]) == (1, 3)
 
 
+def test_the_api_names_them_as_what_needs_somebody(state: State, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/state.db"
+    reloader = state.reloader
+    reloader.started = replace(reloader.started, server=replace(reloader.started.server, state=url))
+    asyncio.run(lose(url))
+    client = TestClient(build(state), base_url="http://127.0.0.1:9000")
+    [alarm] = client.get("/api/v1/endpoints").json()["alarms"]
+    assert (alarm["kind"], alarm["serious"], alarm["seconds"]) == ("writes", True, None)
+    assert alarm["text"] == "1 write has an unknown outcome: `strangler writes --unknown`"
+
+
 def test_a_look_begins_only_when_the_last_one_is_old(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/state.db"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -106,6 +107,8 @@ def _is_red(site: LonelySite) -> None:
     assert 'strangler_backend_failing{backend="legacy"} 0.0' in metrics
     assert 'strangler_intended_total{backend="async",endpoint="GET /a",outcome="saved"}' in metrics
     assert 'strangler_intended_total{backend="legacy"' not in metrics
+    explained = CliRunner().invoke(main, ["explain", "GET", "/a", "--config", str(site.config)])
+    assert re.search(r"now       async fails [0-9.]+% in the last minute, breaker", explained.stdout)
     figures = site.get("/api/v1/endpoints").json()
     row = figures["endpoints"][0]["backends"]
     assert row["async"]["error_rate"] > 0

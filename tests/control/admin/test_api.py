@@ -153,7 +153,8 @@ def test_a_real_difference_has_an_interval_without_zero(client: TestClient, stat
         msgspec.structs.replace(
             EMPTY,
             requests=[
-                Requests("POST /b", "async", "fallback", 200, 1000),
+                Requests("POST /b", "async", "weight", 200, 99_000),
+                Requests("POST /b", "legacy", "fallback", 200, 1000),
                 Requests("POST /b", "legacy", "weight", 500, 100),
                 Requests("POST /b", "legacy", "weight", 200, 900),
             ],
