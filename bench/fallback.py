@@ -1,8 +1,8 @@
-"""`python -m bench.fallback`: reads at weight 100 while async breaks every request, at 1 to 60 requests per second.
+"""`python -m bench.fallback`: reads at weight 100 while async breaks every request, 1 to 60 of them a second.
 
-A real proxy with default settings but for async's timeouts, and both backends in this process on 127.0.0.1. For each way
-of dying and each rate: how many reads failed (anything but legacy's 200), and how many async was asked. Takes about
-`--seconds` (20) for each fault: the four rates run at once, each with a proxy of its own.
+A real proxy with default settings but for async's timeouts, and both backends in this process on 127.0.0.1.
+For each way of dying and each rate: how many reads failed (anything but legacy's 200) and how, and how many
+async was asked. Takes a little over `--seconds` for each fault: the rates run at once, each with its own proxy.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import re
 import socket
 import struct
-import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -116,7 +117,7 @@ async def proxy(folder: Path, legacy: int, async_: int) -> AsyncIterator[int]:
     config.write_text(routing(folder, listen, legacy, async_))
     with (folder / "log").open("wb") as log:
         command = [sys.executable, "-m", "proxy", "serve", "--config", str(config)]
-        process = subprocess.Popen(command, stderr=log)
+        process = await asyncio.create_subprocess_exec(*command, stderr=log)
     try:
         async with asyncio.timeout(STARTUP):
             while True:
@@ -128,11 +129,11 @@ async def proxy(folder: Path, legacy: int, async_: int) -> AsyncIterator[int]:
         yield listen
     finally:
         process.terminate()
-        await asyncio.to_thread(process.wait, 30)
+        await process.wait()
 
 
-async def ask(port: int, at: float) -> bool:
-    """Whether legacy's answer came."""
+async def ask(port: int, at: float) -> str:
+    """What came in place of legacy's answer; "" if that came."""
     await asyncio.sleep(at - asyncio.get_running_loop().time())
     try:
         async with asyncio.timeout(40):
@@ -140,20 +141,23 @@ async def ask(port: int, at: float) -> bool:
             with contextlib.closing(writer):
                 writer.write(REQUEST)
                 answer = await reader.read()
-    except (OSError, TimeoutError):
-        return False
-    return answer.startswith(b"HTTP/1.1 200 ") and answer.endswith(b"\r\n\r\nlegacy")
+    except (OSError, TimeoutError) as error:
+        return type(error).__name__
+    if answer.startswith(b"HTTP/1.1 200 ") and answer.endswith(b"\r\n\r\nlegacy"):
+        return ""
+    kind = re.search(rb"x-proxy-error: ([^\r]*)", answer)
+    return f"{answer[9:12].decode() or 'closed'} {kind[1].decode() if kind else ''}".strip()
 
 
-async def cell(act: Act | None, rate: int, seconds: float) -> tuple[int, int, int]:
-    """Failed reads, all reads, requests that async got."""
+async def cell(act: Act | None, rate: int, seconds: float) -> tuple[Counter[str], int, int]:
+    """Failed reads by what came, all reads, requests that async got."""
     with tempfile.TemporaryDirectory(prefix="fallback") as folder:
         async with Backend(well) as legacy, Backend(act) as async_:
             async with proxy(Path(folder), legacy.port, async_.port) as port:
                 begin = asyncio.get_running_loop().time()
                 asked = [ask(port, begin + number / rate) for number in range(int(rate * seconds))]
-                good = await asyncio.gather(*asked)
-            return good.count(False), len(good), async_.asked
+                came = await asyncio.gather(*asked)
+            return Counter(filter(None, came)), len(came), async_.asked
 
 
 async def run(seconds: float) -> int:
@@ -162,9 +166,12 @@ async def run(seconds: float) -> int:
     failed = 0
     for name, act in FAULTS.items():
         found = await asyncio.gather(*(cell(act, rate, seconds) for rate in RATES))
-        cells = [f"{bad} of {all_} failed, async got {got}" for bad, all_, got in found]
+        cells = [f"{bad.total()} of {all_} failed, async got {got}" for bad, all_, got in found]
         print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
-        failed += sum(bad for bad, _, _ in found)
+        bad = sum((bad for bad, _, _ in found), Counter())
+        if bad:
+            print(f"{name}: {dict(bad)}", file=sys.stderr, flush=True)
+        failed += bad.total()
     return failed
 
 
