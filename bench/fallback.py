@@ -2,7 +2,9 @@
 
 A real proxy with default settings but for async's timeouts, and both backends in this process on 127.0.0.1.
 For each way of dying and each rate: how many reads failed (anything but legacy's 200) and how, and how many
-async was asked. Takes a little over `--seconds` for each fault: the rates run at once, each with its own proxy.
+async was asked. Takes a little over `--seconds` for each fault; the rates run at once, a proxy for each.
+
+What it shows holds only on a machine that is not overloaded: legacy must be well, and it is in this process.
 """
 
 from __future__ import annotations
@@ -149,11 +151,14 @@ async def ask(port: int, at: float) -> str:
     return f"{answer[9:12].decode() or 'closed'} {kind[1].decode() if kind else ''}".strip()
 
 
-async def cell(act: Act | None, rate: int, seconds: float) -> tuple[Counter[str], int, int]:
+async def cell(
+    act: Act | None, rate: int, seconds: float, ready: asyncio.Barrier
+) -> tuple[Counter[str], int, int]:
     """Failed reads by what came, all reads, requests that async got."""
     with tempfile.TemporaryDirectory(prefix="fallback") as folder:
         async with Backend(well) as legacy, Backend(act) as async_:
             async with proxy(Path(folder), legacy.port, async_.port) as port:
+                await ready.wait()  # starting a proxy takes processor time that traffic must not lack
                 begin = asyncio.get_running_loop().time()
                 asked = [ask(port, begin + number / rate) for number in range(int(rate * seconds))]
                 came = await asyncio.gather(*asked)
@@ -165,7 +170,8 @@ async def run(seconds: float) -> int:
     print("|---" * (len(RATES) + 1) + "|")
     failed = 0
     for name, act in FAULTS.items():
-        found = await asyncio.gather(*(cell(act, rate, seconds) for rate in RATES))
+        ready = asyncio.Barrier(len(RATES))
+        found = await asyncio.gather(*(cell(act, rate, seconds, ready) for rate in RATES))
         cells = [f"{bad.total()} of {all_} failed, async got {got}" for bad, all_, got in found]
         print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
         bad = sum((bad for bad, _, _ in found), Counter())
