@@ -122,11 +122,7 @@ async def proxy(folder: Path, legacy: int, async_: int) -> AsyncIterator[int]:
         process = await asyncio.create_subprocess_exec(*command, stderr=log)
     try:
         async with asyncio.timeout(STARTUP):
-            while True:
-                with contextlib.suppress(OSError):
-                    _, writer = await asyncio.open_connection("127.0.0.1", listen)
-                    writer.close()
-                    break
+            while await ask(listen, 0.0, REQUEST.replace(b"/a", b"/up")):  # unlisted: legacy's
                 await asyncio.sleep(0.1)
         yield listen
     finally:
@@ -134,14 +130,14 @@ async def proxy(folder: Path, legacy: int, async_: int) -> AsyncIterator[int]:
         await process.wait()
 
 
-async def ask(port: int, at: float) -> str:
+async def ask(port: int, at: float, request: bytes = REQUEST) -> str:
     """What came in place of legacy's answer; "" if that came."""
     await asyncio.sleep(at - asyncio.get_running_loop().time())
     try:
         async with asyncio.timeout(40):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             with contextlib.closing(writer):
-                writer.write(REQUEST)
+                writer.write(request)
                 answer = await reader.read()
     except (OSError, TimeoutError) as error:
         return type(error).__name__

@@ -24,6 +24,7 @@ from proxy.edge.stalled import Stalled
 from proxy.edge.upstream import UpstreamConnection
 
 FAILURES: Final = 5
+STUCK: Final = 1.0  # seconds, at the least, in which a backend that only is busy answers somebody
 NEVER_YET: Final = float("-inf")
 SIT_OUT = 30.0  # not Final: tests shorten it, also where this is compiled
 WAITING: Final = 4  # requests that may wait for each connection; more would hardly have their turn in time
@@ -172,12 +173,12 @@ class Pool:
             self.loop.call_later(stalled.PATIENCE / 4, self._relieve)
 
     def is_stuck(self) -> bool:
-        """Whether, for as long as one waits for a connection, none came free and no exchange ended well.
+        """Whether, for as long as one waits for a connection and for a second, no exchange ended well.
 
         A busy backend answers somebody in that time; one that hangs does not.
         """
         last = max(address.answered_at for address in self.addresses)
-        return self.loop.time() - max(self._busy_since, last) >= self.backend.timeouts.connect
+        return self.loop.time() - max(self._busy_since, last) >= max(STUCK, self.backend.timeouts.connect)
 
     def release(self, connection: UpstreamConnection) -> None:
         """A complete exchange leaves `connection` reusable."""

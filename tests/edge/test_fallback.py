@@ -110,7 +110,7 @@ def test_reads_for_which_a_hanging_async_has_no_connection_left_are_answered_by_
         async_.url,
         endpoints="GET /a: {weight: 100, breaker: {consecutive: 1000, min_requests: 1000}}",
         rest="breaker: {consecutive: 1000, min_requests: 1000}",
-        async_backend="connections: 1, timeouts: {connect: 100ms, response: 2s}",
+        async_backend="connections: 1, timeouts: {connect: 1100ms, response: 3s}",
     )
     with contextlib.closing(edge.connect()) as first:
         first.send(READ)
