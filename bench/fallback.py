@@ -23,6 +23,7 @@ from pathlib import Path
 
 RATES = (1, 5, 20, 60)
 REQUEST = b"GET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+UNLISTED = REQUEST.replace(b"/a", b"/up")  # legacy's, whatever async does
 ERROR = b"HTTP/1.1 503 Oh\r\nContent-Length: 10\r\n\r\n"
 STARTUP = 60.0  # seconds in which a proxy must serve
 
@@ -122,7 +123,7 @@ async def proxy(folder: Path, legacy: int, async_: int) -> AsyncIterator[int]:
         process = await asyncio.create_subprocess_exec(*command, stderr=log)
     try:
         async with asyncio.timeout(STARTUP):
-            while await ask(listen, 0.0, REQUEST.replace(b"/a", b"/up")):  # unlisted: legacy's
+            while await ask(listen, 0.0, UNLISTED):  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
         yield listen
     finally:

@@ -43,11 +43,9 @@ class UnknownWrites:
 
     def alarms(self) -> list[Alarm]:
         """One if there are any: somebody has to settle them."""
-        if not self.writes:
+        if not self.total:
             return []
-        more = "more than " if len(self.writes) > SHOWN else ""
-        count = min(len(self.writes), SHOWN)
-        text = f"{more}{count} {'writes have' if count > 1 else 'write has'} an unknown outcome"
+        text = f"{self.total:,} {'writes have' if self.total > 1 else 'write has'} an unknown outcome"
         return [Alarm("writes", "", f"{text}: `strangler writes --unknown`", None, True)]
 
     async def look(self) -> None:
