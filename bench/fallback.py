@@ -127,7 +127,8 @@ async def proxy(folder: Path, legacy: int, async_: int) -> AsyncIterator[int]:
                 await asyncio.sleep(0.1)
         yield listen
     finally:
-        process.terminate()
+        with contextlib.suppress(ProcessLookupError):  # it did not come up, and says why in its log
+            process.terminate()
         await process.wait()
 
 
