@@ -92,6 +92,11 @@ class Attempts:
         name = "unlisted" if self.endpoint is None else self.endpoint.name
         return f"<{type(self).__name__} {name} to {self.backend}: {STATES[self._state]}>"
 
+    @property
+    def asked(self) -> bool:
+        """Whether any backend was."""
+        return self._attempts > 0
+
     # what an exchange adds
 
     def on_connection(self, connection: UpstreamConnection) -> None:

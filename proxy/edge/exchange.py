@@ -105,11 +105,6 @@ class Exchange(Attempts):
         """Of the last attempt, if it was answered."""
         return self._answer
 
-    @property
-    def is_own(self) -> bool:
-        """Whether an exchange without an answer is no backend's fault: refused, replayed, or left early."""
-        return not self._attempts or (200 <= self.status < 500)
-
     def request_body(self) -> bytes | None:
         """None if it is not held: it was streamed, or did not come to its end."""
         return b"".join(self._body) if self._body_complete and not self._streaming else None

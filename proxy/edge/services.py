@@ -198,7 +198,7 @@ class Services:
             self.access_log.exchange(exchange, seconds)
         name = UNLISTED if endpoint is None else endpoint.name
         self.counters.observe(name, exchange.backend, exchange.reason, exchange.status, seconds)
-        if exchange.answer is None and exchange.is_own:
+        if exchange.answer is None and (not exchange.asked or 200 <= exchange.status < 500):
             self.counters.own[name, exchange.backend, exchange.reason, exchange.status] += 1
         if self.tee is not None and endpoint is not None:
             self.tee.offer(exchange, endpoint)

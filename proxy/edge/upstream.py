@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import select
-import termios
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from proxy.core.http1.chunked import ChunkedDecoder
@@ -13,6 +11,7 @@ from proxy.core.http1.grammar import Malformed, Pairs
 from proxy.core.http1.response import CHUNKED, UNTIL_CLOSE, ResponseHead, parse_response
 from proxy.core.retry import FailureKind
 from proxy.edge.deadlines import NEVER
+from proxy.edge.kernel import is_read
 from proxy.edge.stalled import PROGRESS
 
 if TYPE_CHECKING:
@@ -207,7 +206,7 @@ class UpstreamConnection:
             self.close()
             exchange.on_data(b"", True, [])
         elif self.exchange is not None:
-            self.read = self.request_sent and _is_read(self.transport)
+            self.read = self.request_sent and is_read(self.transport)
         return None  # the transport closes itself and calls connection_lost
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -401,16 +400,3 @@ class UpstreamConnection:
 def _is_kept(response: ResponseHead) -> bool:
     """Whether an answer is passed on as a whole only: an error is, for it may be a backend's last words."""
     return response.status >= 500 and 0 < response.length <= MAX_KEPT
-
-
-def _is_read(transport: asyncio.Transport) -> bool:
-    """Whether the peer, which has closed in good order, had read all that was sent to it.
-
-    Its kernel resets a connection that is closed with something unread in it, and acknowledges nothing that
-    comes after the close. So an orderly end with nothing outstanding is that of a peer that knew the request.
-    """
-    try:
-        left = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
-    except OSError:
-        return False
-    return left == bytes(4)
