@@ -48,9 +48,7 @@ class Counters:
         self.dropped: Counter[tuple[str, str]] = Counter()
         self.keyed: Counter[tuple[str, str]] = Counter()
         self.unlisted = Unlisted()
-        self.own: Counter[tuple[str, str, str, int]] = Counter()  # of the requests, those no backend answered for
         self.own: Counter[tuple[str, str, str, int]] = Counter()  # of the requests, by the proxy itself
-        self.unlisted: Counter[tuple[str, str]] = Counter()  # bounded: see count_unlisted
         self.violations: Counter[tuple[str, str]] = Counter()  # what, ""
         self._reported: dict[tuple[str, str, str, int], int] = {}
         self._reported_seconds: dict[tuple[str, str], float] = {}

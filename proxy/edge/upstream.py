@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from proxy.core.http1.chunked import ChunkedDecoder
 from proxy.core.http1.grammar import Malformed, Pairs
-from proxy.core.http1.response import CHUNKED, UNTIL_CLOSE, ResponseHead, parse_response
+from proxy.core.http1.response import CHUNKED, UNTIL_CLOSE, ResponseHead, is_kept, parse_response
 from proxy.core.retry import FailureKind
 from proxy.edge.deadlines import NEVER
 from proxy.edge.kernel import is_read
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 MAX_HEAD: Final = 64 * 1024
 MAX_INFORMATIONAL: Final = 16  # 1xx answers before the final one; more is a storm
-MAX_KEPT: Final = 16 * 1024  # bytes of an error's body
 SEND_BUFFER: Final = 64 * 1024
 
 
@@ -293,7 +292,7 @@ class UpstreamConnection:
             self._decoder = ChunkedDecoder()
         self._response = response
         self.deadline = self.pool.loop.time() + self.pool.backend.timeouts.idle
-        if length > 0 and (not data or _is_kept(response)):
+        if length > 0 and (not data or is_kept(response)):
             self._held = True  # until its body begins, a failure can still be made good elsewhere
             self._buffer = data
         elif self._decoder is None:
@@ -311,7 +310,7 @@ class UpstreamConnection:
             self._on_chunked(self._decoder, data)
             return
         held, self._held = self._held, False
-        if held and _is_kept(response):
+        if held and is_kept(response):
             data = self._buffer + data
             if len(data) < response.length:
                 self._held = True
@@ -395,8 +394,3 @@ class UpstreamConnection:
             self.deadline = NEVER
             self.go_on()
             self.pool.forget(self)
-
-
-def _is_kept(response: ResponseHead) -> bool:
-    """Whether an answer is passed on as a whole only: an error is, for it may be a backend's last words."""
-    return response.status >= 500 and 0 < response.length <= MAX_KEPT

@@ -19,6 +19,7 @@ _WANTED: Final = Wanted(
 _KEEP_ALIVE: Final = (b"keep-alive",)
 
 UNTIL_CLOSE: Final = -1
+MAX_KEPT: Final = 16 * 1024  # bytes of an error that is passed on as a whole only
 CHUNKED: Final = -2
 
 
@@ -95,3 +96,8 @@ def _length(length: bytes | None, coding: bytes | None, method: str, status: int
     if coding is not None:
         return CHUNKED
     return size
+
+
+def is_kept(response: ResponseHead) -> bool:
+    """Whether an answer is passed on as a whole only: an error is, for it may be a backend's last words."""
+    return response.status >= 500 and 0 < response.length <= MAX_KEPT
