@@ -86,7 +86,7 @@ class UpstreamConnection:
         self.answered = False  # a byte of the response came in
         self.read = False  # it closed after it had read the whole request: known only then
         self.request_sent = False  # the last byte of the request was written
-        self._partial: bytearray | None = None  # of a head
+        self._partial: bytearray | None = None  # of a head, or of an error's body
         self._response: ResponseHead | None = None
         self._left = 0
         self._decoder: ChunkedDecoder | None = None
@@ -294,7 +294,7 @@ class UpstreamConnection:
         self.deadline = self.pool.loop.time() + self.pool.backend.timeouts.idle
         if length > 0 and (not data or is_kept(response)):
             self._held = True  # until its body begins, a failure can still be made good elsewhere
-            self._buffer = data
+            self._partial = bytearray(data) if data else None
         elif self._decoder is None:
             exchange.on_response(response, data, False)
         else:
@@ -311,13 +311,14 @@ class UpstreamConnection:
             return
         held, self._held = self._held, False
         if held and is_kept(response):
-            data = self._buffer + data
-            if len(data) < response.length:
+            partial = self._partial = bytearray() if self._partial is None else self._partial
+            partial += data
+            if len(partial) < response.length:
                 self._held = True
-                self._buffer = data
                 self.deadline = self.pool.loop.time() + self.pool.backend.timeouts.idle
                 return
-            self._buffer = b""
+            self._partial = None
+            data = bytes(partial)
             self._left = response.length
         if response.length == UNTIL_CLOSE or len(data) < self._left:
             self._left -= len(data)
