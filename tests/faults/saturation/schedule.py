@@ -80,7 +80,7 @@ class Plan:
 
 
 def kinds(store: Store, *, clocks: bool) -> tuple[str, ...]:
-    """One worker's clock is off only where workers may be on several machines: those of one share its clock."""
+    """A worker's clock is off only where workers may be on several machines: those of one share it."""
     return (*EVERYWHERE, *STORES[store], *((CLOCK,) if clocks and store == "postgresql" else ()))
 
 
