@@ -96,6 +96,7 @@ class BackendTimeouts(Section):
     response: t.Duration = 30.0
     idle: t.Duration = 60.0
     pool_idle: t.Duration = 4.0
+    pool_age: t.Duration = 300.0
 
 
 class Backend(Section):

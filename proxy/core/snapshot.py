@@ -68,6 +68,7 @@ class BackendTimeouts:
     response: float = 30.0
     idle: float = 60.0
     pool_idle: float = 4.0
+    pool_age: float = 300.0
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from proxy.core.retry import FailureKind
 from proxy.core.snapshot import Backend, Upstream
 from proxy.edge import stalled
 from proxy.edge.deadlines import NEVER, Sweeper
+from proxy.edge.dialling import Dialler
 from proxy.edge.health import HealthCheck
-from proxy.edge.resolver import Resolver
 from proxy.edge.stalled import Stalled
 from proxy.edge.upstream import UpstreamConnection
 
@@ -28,6 +28,7 @@ STUCK: Final = 1.0  # seconds, at the least, in which a backend that only is bus
 NEVER_YET: Final = float("-inf")
 SIT_OUT = 30.0  # not Final: tests shorten it, also where this is compiled
 WAITING: Final = 4  # requests that may wait for each connection; more would hardly have their turn in time
+AGE_SPREAD: Final = 0.1  # connections that were made together end by and by
 WRITE_REUSE = 1.0  # a write takes a pooled connection only if it was used within this many seconds
 
 
@@ -55,6 +56,7 @@ class Address:
         "failed_at",
         "failures",
         "healthy",
+        "hosts",
         "idle",
         "out_until",
         "outstanding",
@@ -65,6 +67,7 @@ class Address:
 
     def __init__(self, upstream: Upstream) -> None:
         self.upstream = upstream
+        self.hosts: tuple[str, ...] = ()  # its numeric addresses, as of the last lookup
         self.idle: list[UpstreamConnection] = []
         self.outstanding = 0
         self.failures = 0  # since the last whole answer
@@ -95,9 +98,9 @@ class Pool:
     __slots__ = (
         "_busy_since",
         "_connecting",
+        "_dialler",
         "_health",
         "_relieving",
-        "_resolver",
         "_retired",
         "_sweeper",
         "_waiting",
@@ -118,7 +121,7 @@ class Pool:
         self.stalled = Stalled()
         self._relieving = False  # a look at what is stalled is due
         self._sweeper = sweeper
-        self._resolver = Resolver(loop)
+        self._dialler = Dialler(self)
         self._waiting: deque[Waiter] = deque()
         self._busy_since = 0.0  # when the first of those that wait began to
         self._connecting: set[asyncio.Task[None]] = set()
@@ -187,7 +190,7 @@ class Pool:
         if connection.used:
             address.failures = 0
             address.answered_at = now
-        if self._retired:
+        if self._retired or now >= connection.expires or self._has_moved(connection):
             connection.abort()
             return
         if self._waiting and not connection.is_quiet():
@@ -199,8 +202,23 @@ class Pool:
             return
         address.outstanding -= 1
         connection.idle_since = now
-        connection.deadline = now + self.backend.timeouts.pool_idle
+        connection.deadline = min(now + self.backend.timeouts.pool_idle, connection.expires)
         address.idle.append(connection)
+
+    def _has_moved(self, connection: UpstreamConnection) -> bool:
+        """Whether the upstream's name no longer has the address that this is connected to."""
+        hosts = connection.address.hosts
+        if connection.hosts is hosts:
+            return False
+        connection.hosts = hosts
+        return connection.host not in hosts
+
+    def move(self, address: Address, hosts: tuple[str, ...]) -> None:
+        """The upstream's name has other addresses: connections to former ones go as soon as they are idle."""
+        address.hosts = hosts
+        for connection in list(address.idle):
+            if self._has_moved(connection):
+                connection.abort()
 
     def switch(self, connection: UpstreamConnection) -> None:
         """`connection` is a tunnel from now on: it may last for hours, and leaves its place to requests."""
@@ -283,7 +301,7 @@ class Pool:
     async def _connect(self, address: Address, waiter: Waiter) -> None:
         try:
             async with asyncio.timeout(self.backend.timeouts.connect):
-                connection = await self._dial(address)
+                connection = await self._dialler.dial(address, partial(self._protocol, address))
         except (OSError, ssl.SSLError, TimeoutError) as error:
             kind: FailureKind = "connect_timeout" if isinstance(error, TimeoutError) else "connect_failed"
             self._not_connected(address, waiter, kind)
@@ -292,6 +310,8 @@ class Pool:
             self._not_connected(address, waiter, "connect_failed")
             return
         connection.pooled = True
+        age = self.backend.timeouts.pool_age
+        connection.expires = self.loop.time() + age * (1 - AGE_SPREAD * random.random())
         self._sweeper.items.add(connection)
         if waiter.wants_connection(self):
             waiter.on_connection(connection)
@@ -306,29 +326,6 @@ class Pool:
         if waiter.wants_connection(self):
             waiter.on_failure(kind, f"the {self.backend.name} backend can not be reached")
         self._serve_waiting()
-
-    async def _dial(self, address: Address) -> UpstreamConnection:
-        upstream = address.upstream
-        factory = partial(self._protocol, address)
-        if upstream.scheme == "unix":
-            _, protocol = await self.loop.create_unix_connection(factory, upstream.path)
-            return cast(UpstreamConnection, protocol)
-        hosts = await self._resolver.resolve(upstream.host)
-        for host in hosts:
-            try:
-                _, protocol = await self.loop.create_connection(
-                    factory,
-                    host,
-                    upstream.port,
-                    ssl=address.tls,
-                    server_hostname=None if address.tls is None else upstream.host,
-                )
-            except OSError:
-                if host == hosts[-1]:
-                    raise
-            else:
-                return cast(UpstreamConnection, protocol)
-        raise OSError(f"{upstream.host} has no address")
 
     def _protocol(self, address: Address) -> asyncio.Protocol:
         return cast(asyncio.Protocol, UpstreamConnection(self, address))

@@ -1,46 +1,134 @@
 """Host names of upstreams to addresses, remembered for a few seconds.
 
-A backend that closes after every response (gunicorn's sync workers do) would otherwise cost a lookup per
-request. A failed lookup answers with the last good address: DNS hiccups are not outages.
+Lookups go to c-ares, which waits on sockets and not in threads: a silent name server for one name holds up
+nobody who asks for another. Each lookup has a channel of its own, so /etc/hosts and /etc/resolv.conf are read
+anew, and no answer is kept for longer than here. A lookup outlives the request that wanted it, and serves all
+that want the same name.
+
+A lookup that fails or hangs leaves the last good addresses in use: DNS hiccups are not outages.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import random
 import socket
+from collections.abc import Awaitable, Callable
 from typing import Final
 
-TTL: Final = 5.0
+import aiodns
+
+from proxy.edge.deadlines import NEVER
+
+TTL: Final = 5.0  # seconds; name servers are asked again then, whatever they said themselves
+RETRY: Final = 1.0  # seconds between two lookups of a name while they fail
+PATIENCE: Final = 0.25  # seconds that a request waits for a lookup while there are addresses to fall back on
+LONGEST: Final = 15.0  # seconds of one lookup, whatever resolv.conf says
+MOST: Final = 32  # addresses of one name that are used
+
+
+async def look_up(host: str) -> list[str]:
+    """Addresses by /etc/hosts and DNS. Raises OSError."""
+    async with aiodns.DNSResolver(loop=asyncio.get_running_loop()) as resolver:
+        try:
+            found = await resolver.getaddrinfo(host, type=socket.SOCK_STREAM)
+        except aiodns.error.DNSError as error:
+            raise OSError(f"{host} cannot be resolved: {error.args[-1]}") from error
+        return [node.addr[0].decode("ascii") for node in found.nodes]
+
+
+class Name:
+    """What is known about one host name."""
+
+    __slots__ = ("addresses", "lagging", "lookup", "problem", "until")
+
+    def __init__(self) -> None:
+        self.addresses: tuple[str, ...] = ()
+        self.until = 0.0
+        self.lookup: asyncio.Task[None] | None = None
+        self.lagging = False  # lookups fail or hang: nobody waits for them who can do without
+        self.problem = ""
 
 
 class Resolver:
-    """Raises OSError (socket.gaierror) for a name that has never been resolved."""
+    """`on_change(host, addresses)` is called when a name has other addresses than before.
 
-    __slots__ = ("_known", "_loop")
+    The same addresses are the same tuple as long as nothing changes.
+    """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    __slots__ = ("_look_up", "_loop", "_names", "_on_change")
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        on_change: Callable[[str, tuple[str, ...]], None],
+        look_up: Callable[[str], Awaitable[list[str]]] = look_up,
+    ) -> None:
         self._loop = loop
-        self._known: dict[str, tuple[float, list[str]]] = {}
+        self._on_change = on_change
+        self._look_up = look_up
+        self._names: dict[str, Name] = {}
 
-    async def resolve(self, host: str) -> list[str]:
-        """The host's addresses (at least one) in random order."""
-        until, addresses = self._known.get(host, (0.0, []))
-        if self._loop.time() >= until:
-            addresses = await self._look_up(host, addresses)
-            self._known[host] = (self._loop.time() + TTL, addresses)
-        return addresses if len(addresses) == 1 else random.sample(addresses, len(addresses))
+    async def resolve(self, host: str) -> tuple[str, ...]:
+        """The host's addresses, at least one. Raises OSError for a name that has never been resolved."""
+        name = self._names.get(host)
+        if name is None:
+            name = self._names[host] = Name()
+            if (address := numeric(host)) is not None:
+                name.addresses, name.until = (address,), NEVER
+        lookup = self._renewed(host, name)
+        if lookup is not None and not (name.addresses and name.lagging):
+            await asyncio.wait({lookup}, timeout=PATIENCE if name.addresses else None)
+            if not lookup.done():
+                name.lagging = True
+        if not name.addresses:
+            raise OSError(name.problem)
+        return name.addresses
 
-    async def _look_up(self, host: str, last: list[str]) -> list[str]:
+    def renew(self) -> None:
+        """Look up again, in the background, what is no longer fresh."""
+        for host, name in self._names.items():
+            self._renewed(host, name)
+
+    def _renewed(self, host: str, name: Name) -> asyncio.Task[None] | None:
+        """The lookup that is under way, if one is or has to be."""
+        if name.lookup is None and self._loop.time() >= name.until:
+            name.lookup = self._loop.create_task(self._renew(host, name))
+        return name.lookup
+
+    async def _renew(self, host: str, name: Name) -> None:
         try:
-            return [str(ipaddress.ip_address(host))]
-        except ValueError:
-            pass
-        try:
-            found = await self._loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-        except OSError:
-            if not last:
-                raise
-            return last
-        return sorted({str(entry[4][0]) for entry in found})
+            async with asyncio.timeout(LONGEST):
+                found = await self._look_up(host)
+            if not found:
+                raise OSError(f"{host} has no address")
+        except (OSError, TimeoutError, ValueError) as error:
+            name.problem = str(error) or f"{host}: no name server answered within {LONGEST:g} s"
+            name.lagging = True
+            name.until = self._loop.time() + RETRY
+        else:
+            name.lagging = False
+            name.until = self._loop.time() + TTL
+            self._learn(host, name, found)
+        finally:
+            name.lookup = None
+
+    def _learn(self, host: str, name: Name, found: list[str]) -> None:
+        distinct = sorted(set(found))
+        if len(distinct) > MOST:
+            distinct = sorted(random.sample(distinct, MOST))
+        addresses = tuple(distinct)
+        if addresses != name.addresses:
+            changed = bool(name.addresses)
+            name.addresses = addresses
+            if changed:
+                self._on_change(host, addresses)
+
+
+def numeric(host: str) -> str | None:
+    """The address that `host` is, or None if it is a name."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except (OSError, ValueError):
+        return None
+    return str(found[0][4][0])

@@ -59,6 +59,9 @@ class UpstreamConnection:
         "closed",
         "deadline",
         "exchange",
+        "expires",
+        "host",
+        "hosts",
         "idle_since",
         "pool",
         "pooled",
@@ -78,6 +81,9 @@ class UpstreamConnection:
         self.exchange: Receiver | None = None
         self.deadline = NEVER
         self.idle_since = 0.0
+        self.expires = NEVER  # from then on it serves nobody any more
+        self.host = ""  # the numeric address that it is connected to; "" for a unix socket
+        self.hosts: tuple[str, ...] = address.hosts  # those that its upstream had when last compared
         self.stalled = False  # held up by a slow client
         self.tunnel = False
         self.used = False  # has served an exchange before this one

@@ -46,9 +46,10 @@ class Script:
         family: int = socket.AF_INET,
         path: str = "",
         tls: ssl.SSLContext | None = None,
+        at: tuple[str, int] = ("127.0.0.1", 0),
     ) -> None:
         self._listener = socket.socket(family, socket.SOCK_STREAM)
-        self._listener.bind(path if family == socket.AF_UNIX else ("127.0.0.1", 0))
+        self._listener.bind(path if family == socket.AF_UNIX else at)
         self._listener.listen(512)
         self.url = (
             f"unix:{path}"
