@@ -12,6 +12,7 @@ from proxy.cli import admin as admin_port
 from proxy.cli.check import load_or_exit
 from proxy.cli.heads import request_head
 from proxy.core.decide import Context, Decision, decide, sticky_key
+from proxy.core.forwarded import canonical
 from proxy.core.http1.request import RequestHead
 from proxy.core.snapshot import ASYNC, Endpoint, Snapshot
 
@@ -37,6 +38,7 @@ def explain(
     strangler explain POST '/payments?dry=1' --config routing.yaml --json
     """
     snapshot = load_or_exit(file).snapshot
+    client_ip = canonical(client_ip) or client_ip
     head = request_head(method, target, headers)
     # Without a key the share that goes to async is decided by chance; here chance says "the larger part".
     decision = decide(snapshot, head, Context(client_ip, lambda: 0.5, False))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from proxy.core.forwarded import forwarded_for
 from proxy.core.http1.request import RequestFields, RequestHead
 from proxy.core.http1.response import CHUNKED, ResponseHead
 from proxy.core.protected import ALWAYS, is_protected
@@ -164,10 +165,12 @@ def _forwarded(head: RequestHead, hop: Hop) -> bytes:
     fields = head.fields
     peer, scheme, host = hop.peer, hop.scheme, head.host
     if hop.trusted:
-        peer = _joined(fields, b"x-forwarded-for", peer)
-        scheme = fields.get(b"x-forwarded-proto") or scheme
-        host = fields.get(b"x-forwarded-host") or host
-    via = _joined(fields, b"via", VIA) if b"via" in fields.special else VIA
+        peer = forwarded_for(fields.values(b"x-forwarded-for"), peer)
+        scheme = _list(fields, b"x-forwarded-proto") or scheme
+        host = _list(fields, b"x-forwarded-host") or host
+    via = VIA
+    if b"via" in fields.special and (before := _list(fields, b"via")):
+        via = before + b", " + VIA
     return b"x-forwarded-for: %b\r\nx-forwarded-proto: %b\r\nx-forwarded-host: %b\r\nvia: %b\r\n" % (
         peer,
         scheme,
@@ -176,5 +179,6 @@ def _forwarded(head: RequestHead, hop: Hop) -> bytes:
     )
 
 
-def _joined(fields: RequestFields, name: bytes, last: bytes) -> bytes:
-    return b", ".join([*(value for value in fields.values(name) if value), last])
+def _list(fields: RequestFields, name: bytes) -> bytes:
+    """The members of all lines with this name, as one list."""
+    return b", ".join([value for value in fields.values(name) if value])

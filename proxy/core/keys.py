@@ -87,6 +87,8 @@ class Cookie(Extractor):
         if value is None:
             return None
         found = self._find(value)
+        if found is None:  # proxies that had it from HTTP/2 may pass on a line for each pair
+            found = self._find(b";".join(fields.values(b"cookie")[1:]))
         return (found[1].strip() or None) if found else None
 
 

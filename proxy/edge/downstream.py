@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from proxy.core import replies
 from proxy.core.decide import Context, Decision, decide
-from proxy.core.forwarded import client_address, is_trusted
+from proxy.core.forwarded import canonical, client_address, is_trusted
 from proxy.core.headers import Hop
 from proxy.core.http1.body import BodyReader
 from proxy.core.http1.grammar import Malformed
@@ -57,6 +57,8 @@ class ClientConnection(Connection):
     def __init__(self, services: Services, peer: str) -> None:
         """`peer` is the client's numeric address."""
         super().__init__(services)
+        if ":" in peer:  # a socket for IPv6 gives those of IPv4 clients in IPv6, and zones
+            peer = canonical(peer) or peer
         trusted = is_trusted(peer, services.trusted)
         self._context = Context(peer, services.random, trusted)
         self.outbound = Outbound(Hop(peer.encode("ascii"), trusted))

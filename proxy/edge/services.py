@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import os
 import random
@@ -11,7 +10,7 @@ import time
 from typing import Final
 
 from proxy.core.breaker import Breaker
-from proxy.core.forwarded import Network
+from proxy.core.forwarded import Network, network
 from proxy.core.http1.grammar import Malformed
 from proxy.core.messages import AddressSeen, Labelled, Requests, Stats
 from proxy.core.retry import Budget
@@ -276,4 +275,4 @@ def _access_log(snapshot: Snapshot) -> AccessLog | None:
 
 
 def _networks(snapshot: Snapshot) -> tuple[Network, ...]:
-    return tuple(ipaddress.ip_network(network) for network in snapshot.server.trusted_proxies)
+    return tuple(map(network, snapshot.server.trusted_proxies))

@@ -162,7 +162,7 @@ def _context_lines(exchange: Exchange) -> dict[str, str]:
     if parent is None or len(parent) > MAX_CONTEXT:
         return {}
     carrier = {"traceparent": parent.decode("latin-1")}
-    state = head.get(b"tracestate")
-    if state is not None and len(state) <= MAX_CONTEXT:
+    state = b",".join(head.fields.values(b"tracestate"))  # one list, RFC 9110 section 5.3
+    if state and len(state) <= MAX_CONTEXT:
         carrier["tracestate"] = state.decode("latin-1")
     return carrier

@@ -123,6 +123,19 @@ def test_what_is_written_for_a_stranger_and_for_a_trusted_proxy() -> None:
     assert written(head(), FRONT)["x-forwarded-for"] == "192.0.2.1"
 
 
+def test_lists_of_a_trusted_proxy_are_read_from_all_their_lines() -> None:
+    request = head(
+        *("X-Forwarded-For: 203.0.113.7:4000,", "X-Forwarded-For: [2001:DB8::7]", "X-Forwarded-Proto: https"),
+        *("X-Forwarded-Proto: http", "X-Forwarded-Host: a", "X-Forwarded-Host: b", "Via:", "Via: 1.1 a"),
+    )
+    assert written(request, FRONT) == {
+        "x-forwarded-for": "203.0.113.7, 2001:db8::7, 192.0.2.1",
+        "x-forwarded-proto": "https, http",
+        "x-forwarded-host": "a, b",
+        "via": "1.1 a, 1.1 strangler",
+    }
+
+
 def test_the_host_is_kept_replaced_or_taken_from_the_target() -> None:
     assert passed(head("A: b")) == ["Host: h", "A: b"]
     assert passed(head("A: b"), host=b"backend:80") == ["Host: backend:80", "A: b"]

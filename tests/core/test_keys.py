@@ -70,6 +70,23 @@ def test_cookie_is_the_key(value: str, expected: bytes | None) -> None:
     assert key("cookie:sid", {"cookie": value}) == expected
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["a=b", "sid=1"],
+        ["a=b; c=d", "e=f", "sid=1; g=h"],
+        ["sid=1", "sid=2"],
+        ["", "sid=1"],
+        ["a", "sid=1", "sid=2"],
+    ],
+)
+def test_a_cookie_is_found_in_whichever_line_it_stands(lines: list[str]) -> None:
+    block = "".join(f"Cookie: {line}\r\n" for line in lines) + "Sid: sid=3\r\n"
+    found = extractor(KeySource("cookie", "sid"), "/a")
+    assert found is not None
+    assert found.key(FieldBlock(block.encode()), (), "") == b"1"
+
+
 def test_cookie_name_is_taken_literally() -> None:
     assert key("cookie:s.d", {"cookie": "sxd=1"}) is None
 

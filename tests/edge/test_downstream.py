@@ -552,3 +552,19 @@ def test_draining_closes_what_is_idle_and_finishes_what_is_under_way(stage: Stag
         response = busy.response()
         assert (response.body, response.header("connection")) == (b"done", "close")
         assert busy.read_all() == b""
+
+
+@pytest.mark.parametrize(
+    ("peer", "address"),
+    [
+        ("::ffff:192.0.2.7", b"192.0.2.7"),
+        ("fe80::1%eth0", b"fe80::1"),
+        ("192.0.2.7", b"192.0.2.7"),
+        ("", b""),
+    ],
+)
+def test_a_client_has_the_same_address_whichever_socket_it_came_by(
+    stage: Stage, peer: str, address: bytes
+) -> None:
+    edge = stage.edge("http://127.0.0.1:9")
+    assert edge.call(lambda: ClientConnection(edge.services, peer).outbound.hop.peer) == address
