@@ -20,15 +20,13 @@ from proxy.compare.kept import Place, document_of, redacted, redactor_for, sampl
 from proxy.compare.once import endpoint_of
 from proxy.compare.replay_found import Compared, Found
 from proxy.compare.replay_source import BadInput, Recorded
+from proxy.compare.requests import SHADOW
 from proxy.core.comparisons import Scope, fields_of, settings_hash
 from proxy.core.http1.grammar import Malformed
 from proxy.core.http1.request import RequestHead
 from proxy.core.judge import Judged, judge
 from proxy.core.redact import Redactor
 from proxy.core.snapshot import ASYNC, LEGACY, Backend, Endpoint, Snapshot
-
-SHADOW: Final = "x-shadow"
-"""Tells backends that nobody waits for the answer."""
 
 TWICE_FIRST: Final = 20  # requests of each endpoint for which legacy is asked twice; then every second
 GIVE_UP: Final = 20  # requests in a row without an answer
@@ -73,7 +71,7 @@ def plan(snapshot: Snapshot, options: Options, recorded: Recorded) -> Planned | 
     if recorded.skip is not None:
         return Skip("", recorded.skip)
     headers = {"host": recorded.host} if recorded.host else {}
-    headers |= {**recorded.headers, **options.headers, SHADOW: "1"}
+    headers |= {**recorded.headers, **options.headers}
     if recorded.body:
         headers["content-length"] = str(len(recorded.body))
     try:
@@ -234,6 +232,7 @@ class Replay:
             request_id,
             keep,
             planned.body,
+            extra=(SHADOW,),
             protected=self._snapshot.protected,
             connections=self._connections,
         )

@@ -79,7 +79,8 @@ class Server(Section):
     limits: Limits = Limits()
     buffers: Buffers = Buffers()
     ambiguous_paths: Annotated[str, PlainValidator(t.choice("forward", "reject"))] = "forward"
-    abort_on_eof: t.Flag = False
+    underscores: Annotated[str, PlainValidator(t.choice("drop", "pass"))] = "drop"
+    abort_on_eof: Annotated[bool | str, PlainValidator(t.flag_or("safe"))] = "safe"
 
 
 class Health(Section):

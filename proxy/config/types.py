@@ -65,6 +65,15 @@ def parse_flag(value: Any) -> bool:
     return value
 
 
+def flag_or(word: str) -> Callable[[Any], bool | str]:
+    def parse(value: Any) -> bool | str:
+        if not isinstance(value, bool) and not (isinstance(value, str) and value == word):
+            raise ValueError(f"is not {word}, true or false")
+        return value
+
+    return parse
+
+
 def parse_text(value: Any) -> str:
     if not isinstance(value, str) or not value.isprintable():
         raise ValueError("is not text (put it in quotes)")

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from proxy.core.forwarded import forwarded_for
 from proxy.core.http1.request import RequestFields, RequestHead
 from proxy.core.http1.response import CHUNKED, ResponseHead
-from proxy.core.protected import ALWAYS, is_protected
+from proxy.core.protected import ALWAYS, TWINS, is_protected, is_twin
 from proxy.core.snapshot import ASYNC, LEGACY, BackendName
 
 VIA: Final = b"1.1 strangler"
@@ -35,6 +35,8 @@ _DROPPED: Final = frozenset(
         b"x-forwarded-for",
         b"x-forwarded-host",
         b"x-forwarded-proto",
+        b"x-served-by",
+        b"x-shadow",
     }
 )
 _FRAMING: Final = frozenset({b"content-length", b"host", b"transfer-encoding"})
@@ -71,7 +73,8 @@ def request_block(
 ) -> bytes:
     """All header lines for the backend but x-request-id, an upgrade and the framing of a chunked body.
 
-    `host` replaces the client's Host if not None; `protected` fields stay, whatever Connection says.
+    `host` replaces the client's Host if not None; `protected` fields stay, whatever Connection says, and
+    others do not pass for them.
     """
     fields = head.fields
     wanted = head.host if host is None else host
@@ -129,7 +132,7 @@ def _request_dropped(
 def _names_dropped(
     special: tuple[bytes, ...], connection: tuple[bytes, ...], trusted: bool, protected: frozenset[bytes]
 ) -> tuple[bytes, ...]:
-    dropped = {name for name in special if _is_dropped(name, trusted)}
+    dropped = {name for name in special if _is_dropped(name, trusted, protected)}
     named = [name for name in connection if name not in _NOT_NAMED]
     dropped.update(name for name in named if not is_protected(name, protected))
     return tuple(sorted(dropped))
@@ -149,11 +152,13 @@ def _response_dropped(
     return tuple(sorted(dropped))
 
 
-def _is_dropped(name: bytes, trusted: bool) -> bool:
+def _is_dropped(name: bytes, trusted: bool, protected: frozenset[bytes]) -> bool:
     if b"_" in name:
         # CGI-style backends read `-` and `_` alike, so X_Forwarded_For would pass for the real one.
-        name = name.replace(b"_", b"-")
-        return name in _DROPPED or name in _FRAMING or _claims_origin(name)
+        twin = name.replace(b"_", b"-")
+        if twin in _DROPPED or twin in _FRAMING or _claims_origin(twin):
+            return True
+        return TWINS not in protected and is_twin(name, protected)
     return name in _DROPPED or (not trusted and _claims_origin(name))
 
 

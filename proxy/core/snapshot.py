@@ -243,7 +243,8 @@ class Server:
     timeouts: ServerTimeouts = ServerTimeouts()
     limits: Limits = Limits()
     ambiguous_paths: Literal["forward", "reject"] = "forward"
-    abort_on_eof: bool = False
+    underscores: Literal["drop", "pass"] = "drop"
+    abort_on_eof: Literal["safe"] | bool = "safe"
 
 
 @dataclass(frozen=True, eq=False)
@@ -278,7 +279,9 @@ class Snapshot:
         sources = {*self.sticky, *self.idempotency.principal}
         sources.update(source for endpoint in self.endpoints for source in endpoint.sticky)
         dry_run = [*self.legacy.dry_run, *self.async_.dry_run]
-        object.__setattr__(self, "protected", protected(self.idempotency.header, sources, dry_run))
+        twins = self.server.underscores == "pass"
+        names = protected(self.idempotency.header, sources, dry_run, twins=twins)
+        object.__setattr__(self, "protected", names)
 
     def backend(self, name: BackendName) -> Backend:
         return self.async_ if name == ASYNC else self.legacy

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from proxy.core.headers import Hop, request_block, response_block
 from proxy.core.http1.request import RequestHead, parse_request
 from proxy.core.http1.response import parse_response
-from proxy.core.protected import ALWAYS
-from proxy.core.snapshot import Limits
+from proxy.core.protected import ALWAYS, protected
+from proxy.core.snapshot import KeySource, Limits
 
 STRANGER = Hop(b"192.0.2.1", trusted=False)
 FRONT = Hop(b"192.0.2.1", trusted=True)
@@ -47,6 +47,7 @@ def test_fields_pass_in_order_with_case_and_duplicates() -> None:
         "Proxy-Authorization", "X-Backend-Token", "Via", "X-Forwarded-For", "X-Forwarded-Proto",
         "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Anything", "Forwarded", "X_Forwarded_For",
         "X-Forwarded_For", "X_Backend", "Transfer_Encoding", "Content_Length", "Proxy_Authorization",
+        "X-Shadow", "X_Shadow", "X-Served-By", "X_Served_By",
     ],
 )  # fmt: skip
 def test_what_a_stranger_may_not_pass_on(name: str) -> None:
@@ -65,6 +66,43 @@ def test_underscores_do_not_pass_for_hyphens_even_from_a_trusted_proxy() -> None
         "Host: h",
         "My_Own: 3",
     ]
+
+
+TWINS = [
+    *("X_User_Id", "x-user_id", "X_Tenant", "X_Api_Key", "Idempotency_Key", "If_Match", "Content_Type"),
+    *("SCRIPT_NAME", "Path_Info", "Remote_User", "SSL_Client_S_DN", "Request_Method", "My_User"),
+]
+
+
+@pytest.mark.parametrize("hop", [STRANGER, FRONT], ids=["stranger", "front"])
+@pytest.mark.parametrize("name", TWINS)
+def test_no_name_passes_for_that_of_a_field_that_is_trusted_unless_that_is_asked_for(
+    name: str, hop: Hop
+) -> None:
+    request = head("A: b", f"{name}: x", "C: d")
+    strict = protected(b"idempotency-key", [KeySource("header", "My-User")], [])
+    lenient = protected(b"idempotency-key", [KeySource("header", "My-User")], [], twins=True)
+    assert lines(request_block(request, hop, None, strict))[:4] == [
+        *("Host: h", "A: b", "C: d", "x-forwarded-for: 192.0.2.1")
+    ]
+    assert f"{name}: x" in lines(request_block(request, hop, None, lenient))
+
+
+@pytest.mark.parametrize("name", ["X_Forwarded_For", "Content_Length", "X_Shadow", "X_Backend"])
+def test_what_the_proxy_itself_writes_has_no_twin_even_if_others_have(name: str) -> None:
+    lenient = protected(b"idempotency-key", [], [], twins=True)
+    assert lines(request_block(head(f"{name}: x"), FRONT, None, lenient))[:1] == ["Host: h"]
+    assert f"{name}: x" not in lines(request_block(head(f"{name}: x"), FRONT, None, lenient))
+
+
+@pytest.mark.parametrize("name", ["api_key", "My_Own", "request_id", "user_name"])
+def test_other_names_with_underscores_pass(name: str) -> None:
+    assert passed(head(f"{name}: x")) == ["Host: h", f"{name}: x"]
+
+
+def test_a_name_with_an_underscore_that_the_configuration_names_is_itself_trusted() -> None:
+    names = protected(b"idempotency-key", [KeySource("header", "x_user")], [])
+    assert "X_User: 1" in lines(request_block(head("X_User: 1"), STRANGER, None, names))
 
 
 def test_fields_named_by_connection_end_here_but_for_framing_and_host() -> None:

@@ -9,7 +9,11 @@ from proxy.core.http1.grammar import Malformed, Pairs
 
 _SMALL: Final = 4096  # bytes
 
-_OURS: Final = frozenset({b"http2-settings", b"x-request-id", b"x-served-by"})
+_OURS: Final = frozenset(
+    {
+        *(b"http2-settings", b"x-backend", b"x-backend-token", b"x-request-id", b"x-served-by", b"x-shadow"),
+    }
+)
 
 
 class BodyReader:

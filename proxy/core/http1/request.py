@@ -31,7 +31,7 @@ _WANTED: Final = Wanted(
             b"transfer-encoding",
             b"upgrade",
         ),
-        *(b"via", b"x-backend", b"x-backend-token", b"x-request-id"),
+        *(b"via", b"x-backend", b"x-backend-token", b"x-request-id", b"x-served-by", b"x-shadow"),
     ),
     open_ended=True,
 )
