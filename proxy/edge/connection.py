@@ -35,6 +35,7 @@ class Connection:
         "deadline",
         "services",
         "transport",
+        "written",
     )
 
     transport: asyncio.Transport
@@ -49,10 +50,16 @@ class Connection:
         self._stalled = 0  # bytes unsent when the client was last looked at
         self._looked_at = 0.0
         self._moved = 0  # bytes of a body that came since then
+        self.written = 0  # bytes of answers, sent or not
 
     def write(self, data: bytes) -> None:
         if not self.closed:
+            self.written += len(data)
             self.transport.write(data)
+
+    def is_writable(self) -> bool:
+        """Whether the client takes what it is sent."""
+        return self._writable
 
     def abort(self) -> None:
         """End with a reset, so that nobody takes what was sent for the whole."""

@@ -24,6 +24,7 @@ from proxy.edge.connection import Connection
 from proxy.edge.deadlines import NEVER
 from proxy.edge.exchange import Exchange
 from proxy.edge.keyed import exchange_for
+from proxy.edge.leaving import Leaving
 from proxy.edge.outbound import Outbound
 from proxy.edge.tunnel import Tunnel
 from proxy.edge.upstream import UpstreamConnection
@@ -100,13 +101,23 @@ class ClientConnection(Connection):
     def eof_received(self) -> bool:
         """A half-closed client still gets its answers, unless it stopped in the middle of a request."""
         exchange = self.exchange
-        if exchange is None or self._body is not None or self.services.snapshot.server.abort_on_eof:
+        abort = self.services.snapshot.server.abort_on_eof
+        if exchange is None or self._body is not None or abort is True:
             self._close()
         else:
             self._eof = True
             if not self._buffer:
                 exchange.keep_alive = False
+            if abort == "safe":
+                Leaving(self)
         return True
+
+    def give_up(self, exchange: Exchange) -> None:
+        """Nobody seems to wait for this answer; whoever does must not take what came of it for the whole."""
+        if exchange.answer is None:
+            self._close()
+        else:
+            self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
