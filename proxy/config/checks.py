@@ -24,6 +24,9 @@ def checks(config: Config) -> Found:
         yield ("server", "admin"), "is not a loopback address, so server.admin_token is required"
     if config.server.admin == config.server.listen and not config.server.listen.endswith(":0"):
         yield ("server", "admin"), "is server.listen too: each needs an address of its own"
+    limits = config.server.limits
+    if "target_bytes" in limits.model_fields_set and limits.target_bytes > limits.header_bytes:
+        yield ("server", "limits", "target_bytes"), "is over server.limits.header_bytes, which it is part of"
     yield from _backend(("backends", "legacy"), config.backends.legacy)
     yield from _backend(("backends", "async"), config.backends.async_)
     if not config.sticky.key:

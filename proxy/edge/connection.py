@@ -87,6 +87,20 @@ class Connection:
         rate = self.services.snapshot.server.limits.min_rate
         return rate > 0 and moved < rate * (now - self._looked_at)
 
+    def _slow_body(self, now: float) -> tuple[str, str] | None:
+        """Kind and detail, if no more of the body has come in time, or too little in a window of
+        `limits.min_rate`.
+        """
+        server = self.services.snapshot.server
+        if self._moved and not self._too_slow(self._moved, now):
+            self._begin_window(now)
+            return None
+        if self._moved:
+            rate = server.limits.min_rate
+            return "body_too_slow", f"the body came at less than {rate} bytes per second"
+        waited = min(server.timeouts.body, now - self._looked_at)
+        return "body_timeout", f"no body data came for {waited:.3g} s"
+
     def _begin_window(self, now: float) -> None:
         server = self.services.snapshot.server
         self._looked_at = now

@@ -147,26 +147,13 @@ class ClientConnection(Connection):
         if not self._writable or self.transport.is_closing():
             self._on_unsent(now)
         elif exchange is not None:
-            self._on_slow_body(exchange, now)
+            slow = self._slow_body(now)
+            if slow is not None:
+                exchange.refuse(408, *slow)
         elif self._buffer:
             self._refuse(Malformed(408, "header_timeout", f"the head took over {timeouts.header:g} s"))
         else:
             self._close()
-
-    def _on_slow_body(self, exchange: Exchange, now: float) -> None:
-        """No more of the body has come in time, or a window of `limits.min_rate` is over."""
-        server = self.services.snapshot.server
-        if self._moved and not self._too_slow(self._moved, now):
-            self._begin_window(now)
-        elif self._moved:
-            rate = server.limits.min_rate
-            exchange.refuse(408, "body_too_slow", f"the body came at less than {rate} bytes per second")
-        else:
-            exchange.refuse(
-                408,
-                "body_timeout",
-                f"no body data came for {min(server.timeouts.body, now - self._looked_at):.3g} s",
-            )
 
     # requests
 

@@ -9,6 +9,11 @@ RULES = [
     ("server: {admin: '0.0.0.0:9000'}", "server.admin", "so server.admin_token is required"),
     ("server: {admin: 'example.org:9000'}", "server.admin", "so server.admin_token is required"),
     ("server: {listen: '127.0.0.1:9000'}", "server.admin", "is server.listen too"),
+    (
+        "server: {limits: {target_bytes: 33KiB}}",
+        "server.limits.target_bytes",
+        "is over server.limits.header_bytes",
+    ),
     ("sticky: {key: []}", "sticky.key", "is empty"),
     ("retries: {backoff: 1s}", "retries.max_backoff", "is shorter than retries.backoff"),
     ("phases: {a: {after: b}, b: {}}", "phases.a.after", "b is not a phase listed before this one"),
@@ -40,6 +45,13 @@ def test_rule_between_keys(text: str, key: str, message: str) -> None:
 @pytest.mark.parametrize("admin", ["127.0.0.2:1", "[::1]:1", "localhost:1"])
 def test_loopback_admin_needs_no_token(admin: str) -> None:
     assert errors(f"server: {{admin: '{admin}'}}") == []
+
+
+@pytest.mark.parametrize(
+    "limits", ["target_bytes: 32KiB", "header_bytes: 4KiB", "header_bytes: 64KiB, target_bytes: 33KiB"]
+)
+def test_a_target_may_be_as_large_as_a_head_whose_limit_alone_may_be_lower(limits: str) -> None:
+    assert errors(f"server: {{limits: {{{limits}}}}}") == []
 
 
 def test_path_key_of_all_endpoints_need_not_be_in_each() -> None:
