@@ -41,6 +41,9 @@ CHANGES = [
     ("", "server: {timeouts: {drain: 5s}}", "server.timeouts.drain: 30s -> 5s"),
     ("", "server: {limits: {body_bytes: 1MiB}}", "server.limits.body_bytes: 0 bytes -> 1048576 bytes"),
     ("", "server: {expose_backend: false}", "server.expose_backend: true -> false"),
+    ("", "server: {abort_on_eof: true}", "server.abort_on_eof: safe -> true"),
+    ("server: {abort_on_eof: false}", "", "server.abort_on_eof: false -> safe"),
+    ("", "server: {underscores: pass}", "server.underscores: drop -> pass"),
     ("", "server: {trusted_proxies: [10.0.0.0/8]}", "server.trusted_proxies: none -> 10.0.0.0/8"),
 ]
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from proxy.edge.downstream import ClientConnection
 from tests.edge.conftest import Stage
-from tests.edge.harness import WAIT, Edge, Wire, answering, eventually, ok
+from tests.edge.harness import WAIT, Edge, Wire, answering, eventually, ok, snapshot
 
 HOST = b"Host: h\r\n"
 READ = b"GET /a HTTP/1.1\r\n" + HOST + b"\r\n"
@@ -568,3 +568,19 @@ def test_a_client_has_the_same_address_whichever_socket_it_came_by(
 ) -> None:
     edge = stage.edge("http://127.0.0.1:9")
     assert edge.call(lambda: ClientConnection(edge.services, peer).outbound.hop.peer) == address
+
+
+def test_whether_underscores_pass_may_change_between_two_requests_of_a_connection(stage: Stage) -> None:
+    upstream = stage.upstream()
+    edge = stage.edge(upstream.url)
+    lenient = snapshot(upstream.url, rest="server: {underscores: pass}")
+    with contextlib.closing(edge.connect()) as client:
+        request = b"GET /a HTTP/1.1\r\nHost: h\r\nX_User_Id: 6\r\nX-Shadow: 1\r\nX-User-Id: 7\r\n\r\n"
+        client.send(request)
+        client.response()
+        edge.call(lambda: edge.services.apply(lenient))
+        client.send(request)
+        client.response()
+    first, second = (sent.lower() for sent in upstream.requests)
+    assert (b"x_user_id" in first, b"x_user_id: 6" in second) == (False, True)
+    assert all(b"x-user-id: 7" in sent and b"x-shadow" not in sent for sent in (first, second))
