@@ -56,7 +56,7 @@ def test_trailers_are_kept_but_for_those_that_mean_something_to_a_proxy() -> Non
     reader = BodyReader(0, True, 0)
     fields = (
         b"X-Sum: 1\r\nX-Forwarded-Port: 1\r\nHost: h\r\nx_sum: 2\r\nAuthorization: b\r\nETag: e\r\n"
-        b"If-Match: e\r\nVia: v\r\n"
+        b"If-Match: e\r\nVia: v\r\nX-Shadow: 1\r\nX-Backend: async\r\nX-Served-By: async\r\nCookie: a=b\r\n"
     )
     assert reader.feed(b"1\r\na\r\n0\r\n" + fields + b"\r\nGET") == b"a"
     assert (reader.trailers, reader.rest) == ([(b"X-Sum", b"1"), (b"ETag", b"e")], b"GET")
