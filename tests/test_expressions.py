@@ -60,6 +60,8 @@ ATTACKS: Final = {
     "core/fieldpaths.py _is_header": Attack("header:", "a", " "),
     "core/fieldpaths.py _is_plain": Attack("", "a", " "),
     "core/fieldpaths.py _step": Attack('["', "\\a"),
+    "core/forwarded.py _bracketed": Attack("[", "[", "]:1"),
+    "core/forwarded.py _with_port": Attack("", "1.", ":x"),
     "core/http1/chunked.py _SIZE": Attack("0", "\t", "\r"),
     "core/http1/grammar.py BARE_LF": Attack("", "\r\n"),
     "core/http1/grammar.py _lines": Attack("", "a:" + 100 * " " + "\r\n"),
