@@ -94,7 +94,7 @@ def test_other_requests_are_finished_and_their_answers_delivered(
 
 
 def test_an_answer_that_goes_on_is_delivered_whole(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The looks are taken here, one after each piece, so that nothing depends on how quick this machine is."""
+    """The looks are taken here, after each piece, so that nothing depends on how quick this machine is."""
     monkeypatch.setattr("proxy.edge.leaving.PATIENCE", 3600.0)
     piece = threading.Semaphore(0)
 
