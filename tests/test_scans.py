@@ -27,7 +27,7 @@ from proxy.core.http1.grammar import FieldBlock, Malformed, explain_fields
 from proxy.core.http1.partial import PartialHead
 from proxy.core.http1.request import RequestHead, parse_request
 from proxy.core.http1.response import parse_response
-from proxy.core.idempotency import parse_key
+from proxy.core.identity import parse_key
 from proxy.core.judge import judge
 from proxy.core.keys import JwtClaim
 from proxy.core.ledger import shape

@@ -37,6 +37,7 @@ from proxy.control.supervisor import Supervisor
 from proxy.control.verdicts import Verdicts
 from proxy.control.watch import Watcher
 from proxy.core.messages import Apply
+from proxy.store import start_anew
 
 WORKER = (sys.executable, "-m", "proxy.edge")
 COMPARER = (sys.executable, "-m", "proxy.compare")
@@ -207,6 +208,7 @@ class Instance:
         self._push(loaded, self.reloader.generation)
         restart = self.restarter.current
         if restart is None:
+            start_anew(self.reloader.started.server.state)
             self.supervisor.start(listener, self._count())
         else:
             log.info("the next control process is up after %s", took(restart))

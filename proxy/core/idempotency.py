@@ -41,7 +41,8 @@ TRANSITIONS: Final[dict[State, frozenset[State]]] = {
 REMEMBERED: Final = (
     0.9  # share of the TTL, from a first use, for which an owner that dedupes surely knows a key
 )
-IN_USE: Final = frozenset({409, 423, 425})  # how a backend may say that an attempt of the key still runs
+# How a backend may say that an attempt of the key still runs, or that it did not look at this one (408, 421).
+IN_USE: Final = frozenset({408, 409, 421, 423, 425})
 
 
 class IllegalTransition(Exception):

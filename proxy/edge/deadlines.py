@@ -11,6 +11,7 @@ import math
 from typing import Final, Protocol
 
 NEVER: Final = math.inf
+LATE: Final = 1.0  # seconds
 
 
 class Timed(Protocol):
@@ -21,14 +22,18 @@ class Timed(Protocol):
 
 
 class Sweeper:
-    """Calls `on_deadline` of every item in `items` whose deadline has passed, each `interval` seconds."""
+    """Calls `on_deadline` of every item in `items` whose deadline has passed, each `interval` seconds.
 
-    __slots__ = ("_handle", "_interval", "_loop", "items")
+    A sweep that comes late judges nothing: the process stood still, and what arrived meanwhile is unread.
+    """
+
+    __slots__ = ("_due", "_handle", "_interval", "_loop", "items")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, interval: float) -> None:
         self.items: set[Timed] = set()
         self._loop = loop
         self._interval = interval
+        self._due = loop.time() + interval
         self._handle = loop.call_later(interval, self._sweep)
 
     def stop(self) -> None:
@@ -37,6 +42,10 @@ class Sweeper:
     def _sweep(self) -> None:
         self._handle = self._loop.call_later(self._interval, self._sweep)
         now = self._loop.time()
+        late = now - self._due > LATE
+        self._due = math.inf if late else now + self._interval  # the next one judges, however late it is
+        if late:
+            return
         for item in [item for item in self.items if item.deadline <= now]:
             if item.deadline <= now and item in self.items:  # one that is called may reset or remove others
                 item.on_deadline(now)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from proxy.store.claims import Claims
-from proxy.store.places import StoreUnavailable, claims_file, is_sqlite
+from proxy.store.places import StoreUnavailable, claims_file, incarnations_of, is_sqlite
 
-__all__ = ["Claims", "StoreUnavailable", "claims_file", "exists", "is_sqlite", "open_claims"]
+__all__ = ["Claims", "StoreUnavailable", "claims_file", "exists", "is_sqlite", "open_claims", "start_anew"]
 
 
 def open_claims(url: str, incarnation: str) -> Claims:
@@ -23,6 +23,14 @@ def open_claims(url: str, incarnation: str) -> Claims:
         return PostgresqlClaims(url, incarnation)
     except Exception as error:
         raise StoreUnavailable(f"cannot be opened: {type(error).__name__}: {error}") from error
+
+
+def start_anew(url: str) -> None:
+    """The whole proxy starts, not one worker after the other: what a SQLite file was before is no matter."""
+    if is_sqlite(url):
+        from proxy.store import life
+
+        life.start_anew(incarnations_of(url))
 
 
 def exists(url: str) -> bool:

@@ -62,6 +62,7 @@ class Claims(abc.ABC):
         self.incarnation = incarnation
         self.held: Callable[[], Iterable[str]] | None = None
         self._owed: dict[tuple[str, str], Record] = {}
+        self._vain: dict[str, Record] = {}  # by token: withdrawn, but the store did not have it (yet)
         self._busy: set[str] = set()  # tokens of claims and changes under way
         self._compared = 0.0  # up to which change claims have been compared with `held`
         self._clock = Clock()
@@ -186,6 +187,10 @@ class Claims(abc.ABC):
         page = await self._bounded(self._sent(), CHANGE_TIMEOUT)
         self._compared = page[-1].updated_at if len(page) == PAGE else 0.0
         held = self._busy | {token for _, token in self._owed} | set(self.held())
+        late = [self._vain.pop(sent.token) for sent in page if sent.token in self._vain]
+        for record in late:  # it came after all; nothing of it was sent
+            self.owe(record)
+        held |= {record.token for record in late}
         unheld = [sent.token for sent in page if sent.token not in held]
         if unheld and (lost := await self._bounded(self._lose(unheld), CHANGE_TIMEOUT)):
             log.warning("%d writes stored as sent, which nothing here holds, have an unknown outcome", lost)
@@ -201,6 +206,10 @@ class Claims(abc.ABC):
     async def _pay(self, until: float) -> None:
         """The last batch begins before `until`."""
         while time.monotonic() < until and (owed := list(self._owed.items())[:PAYMENT]):
-            await asyncio.gather(*(self.change(record) for _, record in owed))
-            for key, _ in owed:
+            stored = await asyncio.gather(*(self.change(record) for _, record in owed))
+            for (key, record), done in zip(owed, stored, strict=True):
                 self._owed.pop(key, None)
+                if not done and record.state == "released":
+                    self._vain[record.token] = record
+                    if len(self._vain) > OWED:
+                        del self._vain[next(iter(self._vain))]

@@ -5,7 +5,8 @@ process ends, however it ends. Whoever can take the lock of another incarnation 
 
 A database that is deleted or replaced stays open in the processes that had it: each would go on with a file
 of its own, and know nothing of the others' keys. So a worker compares what is under the name with what it has
-opened, and says in its lock's file what that is: one that starts beside it must find the same.
+opened, and says in its lock's file what that is: one that starts beside it must find the same. MARKER says so
+to those that start when nobody is left, after crashes or a rolling restart, until the whole proxy starts.
 """
 
 from __future__ import annotations
@@ -25,7 +26,16 @@ from proxy.store.schema import incarnations
 _SIBLINGS: Final = ("", "-wal", "-shm")  # SQLite keeps all three open
 _REFERENCE: Final = getattr(os, "O_PATH", os.O_RDONLY)  # an open file's number is given to no other
 
+MARKER: Final = ".file"
+
 Identity = tuple[str, ...]
+
+
+def start_anew(directory: Path) -> None:
+    """The whole proxy starts: if nobody works on the file any more, it may be another one from now on."""
+    with contextlib.suppress(FileNotFoundError):
+        if all(_is_dead(path) for path in directory.iterdir() if path.name != MARKER):
+            (directory / MARKER).unlink(missing_ok=True)
 
 
 class OpenFile:
@@ -102,14 +112,27 @@ class Life:
             os.pwrite(self._lock, text, 0)
 
     def agree(self, found: Identity) -> None:
-        """Raises StoreUnavailable if a living incarnation has another database open than `found`."""
+        """Raises StoreUnavailable if a living incarnation has another database open than `found`, or had."""
         with contextlib.suppress(FileNotFoundError):
             for path in self._directory.iterdir():
-                if path != self._own and _is_other(path, found):
+                if path not in (self._own, self._directory / MARKER) and _is_other(path, found):
                     raise StoreUnavailable(
                         f"a worker ({path.name}) still has another claims file open: that was deleted or"
                         " replaced; put it back, or stop all workers and start without it"
                     )
+        with contextlib.suppress(FileNotFoundError):
+            if (self._directory / MARKER).read_text() not in ("", found[0]):
+                raise StoreUnavailable(
+                    "the claims file of the workers before was deleted or replaced; what it knew of keys is"
+                    " gone: put it back, or stop the whole proxy and start it without"
+                )
+
+    def remember(self, opened: Identity) -> None:
+        """For those that come when this one is gone. The first to open the file says which it is."""
+        with contextlib.suppress(FileExistsError):
+            marker = os.open(self._directory / MARKER, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            os.write(marker, opened[0].encode())
+            os.close(marker)
 
     def bury_the_dead(self, connection: sa.Connection) -> int:
         """Returns how many claims have become unknown."""

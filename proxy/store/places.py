@@ -25,6 +25,11 @@ def claims_file(url: str) -> Path:
     return _beside(url, "claims")
 
 
+def incarnations_of(url: str) -> Path:
+    """The folder in which workers say that they live."""
+    return claims_file(url).with_suffix(".incarnations")
+
+
 def comparisons_file(url: str) -> Path:
     """`state.db` -> `state.comparisons.db`, for the same reason."""
     return _beside(url, "comparisons")

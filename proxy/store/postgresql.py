@@ -94,7 +94,8 @@ class PostgresqlClaims(Claims):
             async with self._engine.connect() as connection:
                 return await connection.run_sync(work)
         except (sa.exc.SQLAlchemyError, OSError, TimeoutError, TooNew) as error:
-            raise StoreUnavailable(f"PostgreSQL: {getattr(error, 'orig', None) or error}") from error
+            reason = str(getattr(error, "orig", None) or error) or type(error).__name__
+            raise StoreUnavailable(f"PostgreSQL: {reason}") from error
 
     async def _migrate(self) -> None:
         if self._migrated:

@@ -24,7 +24,7 @@ from proxy.store.claims import UNHELD, Claims, Sent
 from proxy.store.engines import sqlite_engine
 from proxy.store.life import Life, OpenFile
 from proxy.store.migrations import migrate
-from proxy.store.places import StoreUnavailable, claims_file
+from proxy.store.places import StoreUnavailable, claims_file, incarnations_of
 
 BATCH: Final = 256  # jobs per transaction
 
@@ -44,7 +44,7 @@ class SqliteClaims(Claims):
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._file = claims_file(url)
         self._open_file = OpenFile(self._file)
-        self._life = Life(self._file.with_suffix(".incarnations"), incarnation)
+        self._life = Life(incarnations_of(url), incarnation)
         self._thread = threading.Thread(target=self._run, name="claims", daemon=True)
         self._thread.start()
         super().__init__(incarnation)
@@ -149,6 +149,7 @@ class SqliteClaims(Claims):
             opened = self._open_file.opened()
             self._life.say(opened)
             self._life.agree(opened)
+            self._life.remember(opened)
             with engine.begin() as connection:
                 self._life.bury_the_dead(connection)
         except BaseException:

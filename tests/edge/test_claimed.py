@@ -186,7 +186,7 @@ def lost_then(answer: bytes, bench: Bench, *, first: bytes = b"", rest: str = ""
 FAILED = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"
 
 
-@pytest.mark.parametrize("status", [409, 423, 425])
+@pytest.mark.parametrize("status", [408, 409, 421, 423, 425])
 @pytest.mark.parametrize("first", [b"", FAILED])
 def test_an_owner_that_still_runs_the_first_try_is_not_the_answer(
     bench: Bench, status: int, first: bytes

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from proxy.core import idempotency as idem
-from proxy.core.idempotency import Proceed, Refuse, Replay
-from proxy.store import StoreUnavailable, claims_file
+from proxy.core.idempotency import Proceed, Refuse, Replay, Wanted
+from proxy.store import Claims, StoreUnavailable, claims_file, start_anew
 from proxy.store import claims as module
 from tests.store.test_claims import ANSWER, eventually, opened, proceed, wanted
 
@@ -55,6 +55,57 @@ async def test_a_worker_that_starts_beside_those_with_the_lost_file_gives_out_no
         assert not claims_file(url).exists(), "it would pass for the real one after the next restart"
 
 
+async def test_a_file_that_is_lost_when_nobody_is_left_is_not_begun_anew_but_by_a_new_start(url: str) -> None:
+    """One worker after the other ends, in a rolling restart or by crashes: that is no new start."""
+    async with opened(url, "a") as one:
+        await one.change(idem.complete(await proceed(one, wanted("used")), ANSWER, time.time()))
+    kept = claims_file(url).rename(tmp := claims_file(url).with_suffix(".away"))
+    async with opened(url, "b") as claims:
+        for key in ("used", "fresh"):
+            with pytest.raises(StoreUnavailable, match="was deleted or replaced"):
+                await claims.claim(wanted(key, f"{key}2"))
+        assert not claims_file(url).exists()
+        tmp.rename(claims_file(url))
+        assert isinstance(await claims.claim(wanted("used", "t3")), Replay)
+    kept.unlink(missing_ok=True)
+    claims_file(url).unlink()
+    start_anew(url)
+    async with opened(url, "c") as claims:
+        assert isinstance(await claims.claim(wanted("used", "t4", incarnation="c")), Proceed)
+        start_anew(url)  # another proxy starts with the same state: this one still has its file
+        claims_file(url).unlink()
+    async with opened(url, "d") as claims:
+        with pytest.raises(StoreUnavailable, match="was deleted or replaced"):
+            await claims.claim(wanted("used", "t5", incarnation="d"))
+
+
+async def test_what_was_withdrawn_before_the_store_had_it_is_released_when_it_comes(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "HOUSEKEEPING", 0.05)
+    monkeypatch.setattr("proxy.store.sqlite.UNHELD", 0.0)
+    async with opened(url, "a") as claims, opened(url, "b") as late:
+        claims.held = list
+        first = wanted("late", incarnation="a")
+        claims.owe(idem.withdraw(idem.send(idem.claim(first)), first.now))
+
+        async def in_vain() -> bool:
+            return bool(claims._vain)
+
+        await eventually(in_vain)
+        await late.claim(first)  # the delayed statement of the one that gave up
+        other = wanted("late", "t2", incarnation="b")
+        await eventually_proceeds(late, other)
+
+
+async def eventually_proceeds(claims: Claims, asked: Wanted) -> None:
+    """Released, not unknown: so another try is sent."""
+    async with asyncio.timeout(15):
+        while not isinstance(verdict := await claims.claim(asked), Proceed):
+            assert not (isinstance(verdict, Refuse) and verdict.unknown)
+            await asyncio.sleep(0.05)
+
+
 async def test_a_worker_that_loses_its_connection_does_not_begin_a_new_file(url: str) -> None:
     async with opened(url, "a") as claims:
         claims._housekeeper.cancel()
@@ -88,6 +139,7 @@ async def test_after_a_full_stop_everything_starts_anew_without_the_file(url: st
     async with opened(url, "a") as claims:
         await proceed(claims, wanted("used"))
         claims_file(url).unlink()
+    start_anew(url)
     async with opened(url, "b") as claims:
         assert isinstance(await claims.claim(wanted("used", "t2")), Proceed)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from typing import Any, Final
 
 from tests.edge.model.loop import FakeLoop
+
+NOTHING: Final = os.open(os.devnull, os.O_RDONLY)
 
 
 class FakeTransport:
@@ -114,6 +117,10 @@ class FakeTransport:
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return self if name == "socket" else default
+
+    def fileno(self) -> int:
+        """Of something that is no socket."""
+        return NOTHING
 
     def setsockopt(self, *_: object) -> None:
         """As a socket."""
