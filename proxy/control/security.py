@@ -61,9 +61,14 @@ def host_allowed(host: str, bound: str) -> bool:
     return is_loopback(name) or name == host_of(bound)
 
 
+def from_foreign_page(headers: Mapping[str, str]) -> bool:
+    """Whether a browser says that a page of another site or origin made it send this."""
+    return headers.get("sec-fetch-site", "none") not in ("same-origin", "none")
+
+
 def same_origin(headers: Mapping[str, str]) -> bool:
     """Whether the request comes from our own page or from no page at all (a command line)."""
-    if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+    if from_foreign_page(headers):
         return False
     origin = headers.get("origin")
     if origin is None:
@@ -74,9 +79,15 @@ def same_origin(headers: Mapping[str, str]) -> bool:
         return False
 
 
-def token_valid(authorization: str, token: str) -> bool:
-    """Whether `Authorization` is `Bearer <token>` (RFC 6750 section 2.1), compared in constant time."""
+def bearer_token(authorization: str) -> str:
+    """The token of `Authorization: Bearer <token>` (RFC 6750 section 2.1); "" where there is none.
+
+    Credentials of another scheme are no guess at a token: a browser adds those that it knows by itself.
+    """
     scheme, _, given = authorization.partition(" ")
-    return scheme.lower() == "bearer" and hmac.compare_digest(
-        given.strip().encode("utf-8", "surrogateescape"), token.encode()
-    )
+    return given.strip() if scheme.lower() == "bearer" else ""
+
+
+def token_valid(given: str, token: str) -> bool:
+    """Compared in constant time."""
+    return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), token.encode())

@@ -7,6 +7,7 @@ from proxy.control.security import (
     FAILURES,
     PERIOD,
     Failures,
+    bearer_token,
     host_allowed,
     host_of,
     is_loopback,
@@ -83,7 +84,7 @@ def test_only_our_own_page_and_command_lines_may_change_something(
     ],
 )
 def test_bearer_token(authorization: str, valid: bool) -> None:
-    assert token_valid(authorization, "s3cret") == valid
+    assert token_valid(bearer_token(authorization), "s3cret") == valid
 
 
 def test_an_address_that_guesses_tokens_waits_and_others_do_not() -> None:

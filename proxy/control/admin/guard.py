@@ -9,7 +9,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.control.admin.problems import problem
 from proxy.control.log import log
-from proxy.control.security import Failures, host_allowed, same_origin, token_valid
+from proxy.control.security import (
+    Failures,
+    bearer_token,
+    from_foreign_page,
+    host_allowed,
+    same_origin,
+    token_valid,
+)
 from proxy.control.state import State
 
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -55,22 +62,37 @@ class Guard:
     def _refusal(self, method: str, path: str, headers: Headers, client: str) -> ASGIApp | None:
         if not host_allowed(headers.get("host", ""), self._bound):
             return problem(403, f"Host must be {self._bound}, localhost or a loopback address")
-        if method in READING and not path.endswith(PRIVATE):
+        if method in READING and not path.rstrip("/").endswith(PRIVATE):
             return None
         if method not in READING and not same_origin(headers):
             return problem(403, "a page of another origin may not do this")
         token = self._state.reloader.started.server.admin_token
-        if not token:
-            return None
+        return self._unproven(method, headers, client, token) if token else None
+
+    def _unproven(self, method: str, headers: Headers, client: str, token: str) -> ASGIApp | None:
+        """Why whoever sends this has not shown the token; None if they have.
+
+        Only a wrong token is a guess. What any page can make an engineer's browser send (images without a
+        token) must not lock the engineer out, who has the same address.
+        """
+        given = bearer_token(headers.get("authorization", ""))
+        if not given:
+            return _unauthorized()
+        if from_foreign_page(headers):
+            return problem(403, "a page of another origin may not do this")
         wait = self._failures.wait(client, time.monotonic())
         if wait:
             return problem(429, "too many wrong tokens; wait", {"retry-after": str(wait)})
-        if not token_valid(headers.get("authorization", ""), token):
-            self._failures.failed(client, time.monotonic())
-            log.warning("%s from %s was refused: wrong or no token", method, client)
-            return problem(
-                401,
-                "this needs `Authorization: Bearer <server.admin_token>`",
-                {"www-authenticate": 'Bearer realm="strangler"'},
-            )
-        return None
+        if token_valid(given, token):
+            return None
+        self._failures.failed(client, time.monotonic())
+        log.warning("%s from %s was refused: wrong token", method, client)
+        return _unauthorized()
+
+
+def _unauthorized() -> ASGIApp:
+    return problem(
+        401,
+        "this needs `Authorization: Bearer <server.admin_token>`",
+        {"www-authenticate": 'Bearer realm="strangler"'},
+    )

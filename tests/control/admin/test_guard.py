@@ -65,3 +65,41 @@ def test_guessing_tokens_is_slowed_down(make_state: MakeState) -> None:
     assert answer.status_code == 429
     assert 0 < int(answer.headers["retry-after"]) <= 60
     assert client.get("/api/v1/config").status_code == 200
+
+
+SAMPLES = "/api/v1/comparisons/GET%20%2Fa/samples"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param({}, id="no token"),
+        pytest.param({"authorization": "Basic b3BzOndyb25n"}, id="another scheme"),
+        pytest.param({"authorization": "Bearer"}, id="an empty token"),
+        pytest.param({"authorization": "Bearer no", "sec-fetch-site": "cross-site"}, id="another site"),
+        pytest.param({"authorization": "Bearer no", "sec-fetch-site": "same-site"}, id="another port"),
+    ],
+)
+@pytest.mark.parametrize("path", [SAMPLES, "/differences/samples?endpoint=x"])
+def test_what_a_foreign_page_can_send_does_not_lock_the_operator_out(
+    make_state: MakeState, sent: dict[str, str], path: str
+) -> None:
+    client = client_of(make_state, token="s3cret")
+    for _ in range(2 * FAILURES):
+        assert client.get(path, headers=sent).status_code in (401, 403)
+    right = {"authorization": "Bearer s3cret"}
+    assert client.get(path, headers=right).status_code not in (401, 403, 429)
+    assert client.post("/api/v1/reload", headers=right).status_code == 200
+
+
+def test_a_foreign_page_cannot_use_even_the_right_token(make_state: MakeState) -> None:
+    client = client_of(make_state, token="s3cret")
+    sent = {"authorization": "Bearer s3cret", "sec-fetch-site": "cross-site"}
+    assert client.get(SAMPLES, headers=sent).status_code == 403
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+@pytest.mark.parametrize("path", [SAMPLES, f"{SAMPLES}/", "/differences/samples", "/differences/samples/"])
+def test_samples_always_want_the_token(make_state: MakeState, method: str, path: str) -> None:
+    client = client_of(make_state, token="s3cret")
+    assert client.request(method, path, follow_redirects=False).status_code == 401
