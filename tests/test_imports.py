@@ -16,15 +16,16 @@ OURS = ("proxy", "legacy_flask", "async_api", "fx_provider", "bench")
 
 # Longest prefix wins. A part may import what it lists, itself, and nothing else of ours.
 ALLOWED: dict[str, tuple[str, ...]] = {
-    "proxy": ("proxy",),  # __init__ and __main__
+    "proxy": ("proxy",),  # __init__, __main__ and entry
     "proxy.telemetry": (),
     "proxy.logs": (),
+    "proxy.signals": (),
     "proxy.core": (),
     "proxy.config": ("proxy.core",),
     "proxy.store": ("proxy.core",),
-    "proxy.edge": ("proxy.core", "proxy.config", "proxy.store", "proxy.logs", "proxy.telemetry"),
-    "proxy.control": ("proxy.core", "proxy.config", "proxy.store", "proxy.logs"),
-    "proxy.compare": ("proxy.core", "proxy.config", "proxy.store", "proxy.logs", "proxy.telemetry"),
+    "proxy.edge": ("proxy.core", "proxy.config", "proxy.store", "proxy.logs", "proxy.signals", "proxy.telemetry"),
+    "proxy.control": ("proxy.core", "proxy.config", "proxy.store", "proxy.logs", "proxy.signals"),
+    "proxy.compare": ("proxy.core", "proxy.config", "proxy.store", "proxy.logs", "proxy.signals", "proxy.telemetry"),
     "proxy.cli": ("proxy",),
     "legacy_flask": (),
     "async_api": (),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import uvloop
 
-from proxy import logs
+from proxy import logs, signals
 from proxy.compare import tracing
 from proxy.compare.process import Process
 
@@ -28,6 +28,7 @@ def main() -> None:
     options = parser.parse_args()
     logs.configure("comparer")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; control tells us to end
+    signals.ignore()
     _step_back()
     tracing.start()
     uvloop.run(_run(options.folder, socket.socket(fileno=options.fd)))

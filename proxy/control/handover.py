@@ -25,7 +25,7 @@ from proxy.control.roll import Restart
 T = TypeVar("T")
 
 VARIABLE = "STRANGLER_RESTART"
-SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2})
+SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2})
 
 
 def command() -> tuple[str, ...]:

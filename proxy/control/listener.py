@@ -9,6 +9,7 @@ import socket
 from pathlib import Path
 
 from proxy.control.errors import StartupError
+from proxy.control.holders import in_use
 
 BACKLOG = 4096  # the kernel caps it at net.core.somaxconn
 LOCK_NAME = "lock"
@@ -44,7 +45,7 @@ def listen(setting: str, address: str) -> socket.socket:
         sock.close()
         if error.errno == errno.EADDRINUSE:
             raise AddressTaken(
-                f"{setting}: {address} is in use by another process; stop it or choose another address"
+                f"{setting}: {address} is {in_use(name[1])}, or choose another address"
             ) from error
         raise StartupError(f"{setting}: cannot listen on {address}: {error.strerror}") from error
     sock.setblocking(False)

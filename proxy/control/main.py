@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from proxy import logs
+from proxy import logs, signals
 from proxy.config import Loaded
 from proxy.control import preflight
 from proxy.control.admin.server import AdminServer
@@ -54,6 +54,7 @@ def run(path: Path, worker: Sequence[str] = WORKER, one_off: OneOffCompare | Non
 
     Raises ConfigErrors and StartupError if it cannot start.
     """
+    signals.hold()  # until there are handlers
     logs.configure("control")
     bound = preflight.requested()
     restart = announced()
@@ -118,6 +119,7 @@ class Instance:
                     admin = AdminServer(self._state(url), admin_socket, admin_connections(self._count()))
                     await self._serve(admin, listener, display(admin_socket))
         finally:
+            signals.hold()  # the event loop gives its handlers up before the process has ended
             await self.channel.close()
 
     def _state(self, url: str) -> State:
@@ -257,6 +259,9 @@ class Instance:
             if event == signal.SIGHUP:
                 self.supervisor.reopen_logs()
                 tasks.create_task(harmless("the reload", self.reloader.reload("SIGHUP")))
+            elif event == signal.SIGUSR1:
+                log.info("SIGUSR1: opening the access log anew")
+                self.supervisor.reopen_logs()
             elif event == signal.SIGUSR2:
                 trials.append(tasks.create_task(harmless("the restart", self._restart())))
             else:

@@ -9,6 +9,7 @@ import signal
 from collections.abc import Sequence
 from typing import Protocol
 
+from proxy import signals
 from proxy.control.log import log
 
 POLL = 0.1  # seconds between looks at an adopted process where the system has no pidfd
@@ -100,11 +101,16 @@ class Orphan:
 async def start(command: Sequence[str], *, fd: int) -> Child:
     """Starts a worker with the listening socket `fd` at the same number. Raises OSError.
 
-    In a session of its own: Ctrl-C in a terminal is for the control process, which drains the workers.
+    In a session of its own: Ctrl-C in a terminal is for the control process, which drains the workers. It
+    holds signals back until it can ignore them; nothing is awaited before it has inherited that.
     """
-    process = await asyncio.create_subprocess_exec(
-        *command, stdin=asyncio.subprocess.DEVNULL, pass_fds=(fd,), start_new_session=True
-    )
+    signals.hold()
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=asyncio.subprocess.DEVNULL, pass_fds=(fd,), start_new_session=True
+        )
+    finally:
+        signals.release()
     return Child(process)
 
 

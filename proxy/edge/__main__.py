@@ -10,7 +10,7 @@ import socket
 
 import uvloop
 
-from proxy import logs
+from proxy import logs, signals
 from proxy.edge.worker import Worker
 
 
@@ -25,7 +25,7 @@ def main() -> None:
     listener.setblocking(False)
     # Ctrl-C and a closed terminal reach the whole group; control tells us to drain, and to open the log anew.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signals.ignore()
     # Requests leave no cycles behind; what was imported never becomes garbage. Look rarely.
     gc.collect()
     gc.freeze()

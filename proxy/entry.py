@@ -1,0 +1,16 @@
+"""Where the `strangler` command begins."""
+
+from __future__ import annotations
+
+import sys
+
+from proxy import signals
+
+
+def main() -> None:
+    """Signals first: what is imported afterwards takes most of a second, and a reload may come in it."""
+    if sys.argv[1:2] == ["serve"]:
+        signals.hold()
+    from proxy.cli import main as command
+
+    command()

@@ -1,0 +1,29 @@
+"""Signals that must not end a process that cannot act on them yet, or never does.
+
+Service managers, logrotate scripts and habit send them to whatever has the name, also in the first second,
+and what the system does by default is to end the process.
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import Final
+
+KEPT: Final = frozenset({signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2})
+
+
+def hold() -> None:
+    """From now on they wait until `release`; a process that is started meanwhile inherits that."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, KEPT)
+
+
+def release() -> None:
+    """Those that have come are delivered now: set the handlers first."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, KEPT)
+
+
+def ignore() -> None:
+    """For a process that takes its orders in another way; those that have come are dropped."""
+    for number in KEPT:
+        signal.signal(number, signal.SIG_IGN)
+    release()
