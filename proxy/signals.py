@@ -6,10 +6,9 @@ and what the system does by default is to end the process.
 
 from __future__ import annotations
 
-import signal
-from typing import Final
+import signal  # nothing else: until `hold` has run, a signal ends the process
 
-KEPT: Final = frozenset({signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2})
+KEPT = frozenset({signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2})
 
 
 def hold() -> None:

@@ -14,18 +14,44 @@ import pytest
 ROOT = Path(__file__).parent.parent
 OURS = ("proxy", "legacy_flask", "async_api", "fx_provider", "bench")
 
+PROCESS = ("proxy.logs", "proxy.owned", "proxy.signals")
+
 # Longest prefix wins. A part may import what it lists, itself, and nothing else of ours.
 ALLOWED: dict[str, tuple[str, ...]] = {
     "proxy": ("proxy",),  # __init__, __main__ and entry
     "proxy.telemetry": (),
     "proxy.logs": (),
+    "proxy.owned": (),
     "proxy.signals": (),
     "proxy.core": (),
     "proxy.config": ("proxy.core",),
     "proxy.store": ("proxy.core",),
-    "proxy.edge": ("proxy.core", "proxy.config", "proxy.store", "proxy.logs", "proxy.signals", "proxy.telemetry"),
-    "proxy.control": ("proxy.core", "proxy.config", "proxy.store", "proxy.logs", "proxy.signals"),
-    "proxy.compare": ("proxy.core", "proxy.config", "proxy.store", "proxy.logs", "proxy.signals", "proxy.telemetry"),
+    "proxy.edge": (
+        "proxy.core",
+        "proxy.config",
+        "proxy.store",
+        "proxy.logs",
+        "proxy.owned",
+        "proxy.signals",
+        "proxy.telemetry",
+    ),
+    "proxy.control": (
+        "proxy.core",
+        "proxy.config",
+        "proxy.store",
+        "proxy.logs",
+        "proxy.owned",
+        "proxy.signals",
+    ),
+    "proxy.compare": (
+        "proxy.core",
+        "proxy.config",
+        "proxy.store",
+        "proxy.logs",
+        "proxy.owned",
+        "proxy.signals",
+        "proxy.telemetry",
+    ),
     "proxy.cli": ("proxy",),
     "legacy_flask": (),
     "async_api": (),

@@ -18,6 +18,7 @@ from typing import Final
 
 import msgspec
 
+from proxy import owned
 from proxy.compare.comparer import Comparer
 from proxy.compare.flush import Flusher
 from proxy.compare.gather import Gathering
@@ -125,11 +126,21 @@ class _Taps(asyncio.Protocol):
         self._on_tap = on_tap
         self._frames = FrameReader(limit=MAX_TAP)
         self._transport: asyncio.BaseTransport | None = None
+        self._refused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """What anybody else says would be asked of both backends, and count as evidence."""
         self._transport = transport
+        try:
+            owned.check_peer(transport.get_extra_info("socket"), SOCKET_NAME)
+        except OSError as error:
+            log.error("hanging up on who is no worker of ours: %s", error.strerror)
+            self._refused = True
+            transport.close()
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
         try:
             for body in self._frames.feed(data):
                 self._on_tap(body)
@@ -140,14 +151,25 @@ class _Taps(asyncio.Protocol):
 
 
 def redaction_key(folder: Path) -> bytes:
-    """Random, made once, readable by its owner only; apart from the store, which never holds it."""
+    """Random, made once, readable by its owner only; apart from the store, which never holds it.
+
+    One that somebody else has put there is not used: they could undo the hashes of what is kept.
+    """
     path = folder / KEY_NAME
-    with contextlib.suppress(FileNotFoundError):
-        key = path.read_bytes()
+    try:
+        with os.fdopen(owned.open_own(path, os.O_RDONLY), "rb") as file:
+            key = file.read(KEY_BYTES + 1)
         if len(key) == KEY_BYTES:
             return key
+    except FileNotFoundError:
+        """The first start."""
+    except OSError as error:
+        log.error("%s is not used and replaced: %s", path, error.strerror)
     key = secrets.token_bytes(KEY_BYTES)
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(key)
+    try:
+        path.unlink(missing_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(key)
+    except OSError as error:
+        log.error("%s cannot be written: %s; hashes differ after a restart", path, error.strerror)
     return key

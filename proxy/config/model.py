@@ -48,6 +48,7 @@ class ServerTimeouts(Section):
     keep_alive: t.Duration = 75.0
     drain: t.Duration = 30.0
     worker: Annotated[float, PlainValidator(t.lasting(liveness.SHORTEST))] = 15.0
+    orphan: Annotated[float, PlainValidator(t.lasting_or_never(1.0))] = 0.0
 
 
 class Limits(Section):

@@ -102,6 +102,20 @@ def lasting(shortest: float) -> Callable[[Any], float]:
     return parse
 
 
+def lasting_or_never(shortest: float) -> Callable[[Any], float]:
+    """As `lasting`, or 0."""
+
+    def parse(value: Any) -> float:
+        if (type(value) is int and value == 0) or value in ("0", "0s"):
+            return 0.0
+        try:
+            return lasting(shortest)(value)
+        except ValueError:
+            raise ValueError(f"is not 0 (never) or a duration from {shortest:g}s to 8784h") from None
+
+    return parse
+
+
 def parse_size(value: Any) -> int:
     if type(value) is int and 0 <= value <= _LARGEST:
         return value

@@ -14,6 +14,7 @@ from typing import Protocol
 
 import msgspec
 
+from proxy import owned
 from proxy.control.errors import StartupError
 from proxy.control.log import log
 from proxy.core.framing import FrameReader, FrameTooLarge
@@ -116,8 +117,11 @@ class ChannelServer:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self.path.unlink(missing_ok=True)  # left behind by a killed predecessor; we hold the lock
-            sock.bind(str(self.path))
-            self.path.chmod(0o600)  # before listen: nobody could connect yet
+            before = os.umask(0o177)
+            try:
+                sock.bind(str(self.path))
+            finally:
+                os.umask(before)
             sock.listen(BACKLOG)
         except OSError as error:
             sock.close()
@@ -158,7 +162,8 @@ class ChannelServer:
         frames = FrameReader(limit=MAX_HELLO)
         try:
             async with asyncio.timeout(HELLO_TIMEOUT):
-                hello, listener, rest = await receive_hello(connection, frames)
+                peer = owned.check_peer(connection, self.path)
+                hello, listener, rest = await receive_hello(connection, frames, peer)
         except (OSError, ValueError, msgspec.DecodeError) as error:
             connection.close()
             log.warning("refused a connection to %s: %s", self.path, str(error) or "it said nothing")
@@ -173,12 +178,12 @@ class ChannelServer:
 
 
 async def receive_hello(
-    connection: socket.socket, frames: FrameReader
+    connection: socket.socket, frames: FrameReader, peer: owned.Peer | None = None
 ) -> tuple[Hello, socket.socket, list[bytes]]:
     """The peer's Hello, the listening socket that came with it, and complete messages that followed.
 
-    Raises OSError, ValueError or msgspec.DecodeError if the peer is not one of our workers; every descriptor
-    that it sent is closed then.
+    `peer` is who the system says is there. Raises OSError, ValueError or msgspec.DecodeError if that is not
+    one of our workers; every descriptor that it sent is closed then.
     """
     received: list[int] = []
     try:
@@ -193,6 +198,8 @@ async def receive_hello(
         hello = decode_from_worker(bodies[0])
         if not isinstance(hello, Hello) or len(received) != 1:
             raise ValueError("the first message was not Hello with one socket")
+        if peer is not None and hello.pid != peer.pid:  # whoever is named may be signalled and waited for
+            raise ValueError(f"process {peer.pid} said that it is process {hello.pid}")
         return hello, _listening(received), bodies[1:]
     finally:
         for fd in received:

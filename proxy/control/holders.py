@@ -76,4 +76,3 @@ def _command(process: Path) -> str:
         words = []
     text = " ".join(words).strip()[:WIDTH] or "unknown"
     return "".join(char if char.isprintable() else "?" for char in text)
-

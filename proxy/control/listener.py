@@ -8,6 +8,7 @@ import os
 import socket
 from pathlib import Path
 
+from proxy import owned
 from proxy.control.errors import StartupError
 from proxy.control.holders import in_use
 
@@ -72,18 +73,19 @@ def display(sock: socket.socket) -> str:
 class RuntimeDir:
     """The instance's runtime directory, held with a lock until `release`.
 
-    Made with mode 0700. One that exists keeps its mode (it may be a mounted volume, or /tmp): the socket in
-    it is 0600.
+    Made with mode 0700. One that exists and is not ours alone (a mounted volume, /tmp) keeps its mode; `path`
+    is then a directory of this user in it, which is.
     """
 
     def __init__(self, path: str) -> None:
         """Raises StartupError if it cannot be made or another instance holds it."""
         self.path = Path(path).absolute()
         try:
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = os.open(self.path / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
+            self.path = owned.make_private(self.path)
+            self._lock = owned.open_own(self.path / LOCK_NAME, os.O_RDWR | os.O_CREAT)
         except OSError as error:
-            raise StartupError(f"server.runtime_dir: cannot use {self.path}: {error.strerror}") from error
+            place = error.filename or self.path
+            raise StartupError(f"server.runtime_dir: cannot use {place}: {error.strerror}") from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -91,7 +93,7 @@ class RuntimeDir:
             os.close(self._lock)
             raise StartupError(
                 f"server.runtime_dir: {self.path} is in use by another instance (pid {holder}); "
-                "stop it or give this one a directory of its own"
+                f"end it with `kill {holder}`, or give this one a directory of its own"
             ) from error
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)

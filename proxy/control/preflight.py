@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from proxy import owned
 from proxy.control.errors import StartupError
 from proxy.control.handover import taken
 from proxy.control.listener import listen
@@ -88,7 +89,8 @@ def requested() -> Bound | None:
 
 def check(server: Server, bound: Bound) -> None:
     """Raises StartupError if a control process with these settings could not take over."""
-    if Path(server.runtime_dir).absolute() != Path(bound.runtime_dir):
+    folder = Path(server.runtime_dir).absolute()
+    if (owned.find_private(folder) or folder) != Path(bound.runtime_dir):
         raise StartupError(
             f"server.runtime_dir: is {bound.runtime_dir} in the running process, through which workers are "
             "handed over; stop and start to change it"

@@ -216,6 +216,7 @@ class ServerTimeouts:
     keep_alive: float = 75.0
     drain: float = 30.0
     worker: float = 15.0
+    orphan: float = 0.0  # 0: never
 
 
 @dataclass(frozen=True)

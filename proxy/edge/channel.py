@@ -8,7 +8,6 @@ control process is there now can take the worker over.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import socket
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from typing import cast
 
 import msgspec
 
+from proxy import owned
 from proxy.core.framing import FrameReader, FrameTooLarge
 from proxy.core.messages import FromControl, FromWorker, Hello, decode_from_control, encode
 
@@ -43,13 +43,24 @@ class ControlChannel:
         self._listener = listener
         self._on_message = on_message
         self._session: _Session | None = None
+        self._lost: float | None = None  # when the last conversation ended, by the event loop's clock
 
     async def run(self) -> None:
         """Connects, and connects again whenever that ends. Never returns; cancel it."""
         while True:
-            with contextlib.suppress(OSError):  # nobody listens: a new control process will
+            try:
                 await self._converse()
+            except owned.NotOurs as error:
+                log.error("worker: not connecting to %s: %s", self._path, error.strerror)
+            except OSError:
+                """Nobody listens: a new control process will."""
             await asyncio.sleep(RETRY)
+
+    def alone(self) -> float:
+        """Seconds for which no control process has been there; 0 if one is, or none has been yet."""
+        if self._session is not None or self._lost is None:
+            return 0.0
+        return asyncio.get_running_loop().time() - self._lost
 
     def send(self, message: FromWorker) -> bool:
         """Queues the message; drops it when disconnected (the next `Hello` carries the state)."""
@@ -68,6 +79,7 @@ class ControlChannel:
             raise
         try:
             await session.closed
+            self._lost = loop.time()
             log.warning("worker: the control process is gone; serving on with the last configuration")
         finally:
             self._session = None
@@ -80,6 +92,7 @@ def _connect(path: str, hello: Hello, listener: socket.socket) -> socket.socket:
     try:
         sock.setblocking(False)
         sock.connect(path)  # a unix socket connects at once or says EAGAIN: its backlog is full
+        owned.check_peer(sock, path)  # whoever has our listening socket can answer our clients
         data = encode(hello)
         if socket.send_fds(sock, [data], [listener.fileno()]) != len(data):
             raise OSError("the control socket took only a part of the first message")

@@ -7,16 +7,20 @@ go; while it is away nothing is kept for it.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import socket
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
+from proxy import owned
 from proxy.core.snapshot import Endpoint, Snapshot
 from proxy.core.taps import MAX_TAP, Tap, Write, encode_tap
 
 if TYPE_CHECKING:
     from proxy.edge.exchange import Exchange
+
+log = logging.getLogger("strangler.worker")
 
 RETRY: Final = 0.2  # seconds between two attempts to connect
 MAX_WAITING: Final = 100  # taps of one turn of the event loop
@@ -103,7 +107,10 @@ class Tee:
             sock.setblocking(False)
             try:
                 sock.connect(self._path)  # at once, or not at all
-            except OSError:
+                owned.check_peer(sock, self._path)  # taps hold credentials
+            except OSError as error:
+                if isinstance(error, owned.NotOurs):
+                    log.error("no samples are sent to %s: %s", self._path, error.strerror)
                 sock.close()
                 return None
             self._socket = sock

@@ -155,6 +155,20 @@ class Worker:
             if self._services is not None:
                 stats = self._services.stats(partial=self._reported)
                 self._reported = self._channel.send(stats)
+                self._end_if_forsaken(self._services)
+
+    def _end_if_forsaken(self, services: Services) -> None:
+        """A worker that nobody will take over must not serve an old configuration for ever, if so set."""
+        timeouts = services.snapshot.server.timeouts
+        alone = self._channel.alone()
+        if timeouts.orphan and alone >= timeouts.orphan and not services.draining:
+            log.error(
+                "worker %d has been without a control process for %.0f s, see server.timeouts.orphan; "
+                "finishing what is in flight",
+                self._number,
+                alone,
+            )
+            self.drain(timeouts.drain)
 
     # accepting
 

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
+import stat
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from proxy.control.channel import MAX_PATH, ChannelServer, Link, Links
 from proxy.control.errors import StartupError
 from proxy.core.messages import Applied, Drain, FromWorker, Hello, encode
 
-HELLO = Hello(0, 1, "inc", "test")
+HELLO = Hello(0, os.getpid(), "inc", "test")
 
 
 class Recorder(Links):
@@ -212,5 +214,37 @@ def test_of_many_that_say_nothing_the_oldest_make_room(
         await owner.until(lambda: owner.links)
         for each in others:
             each.close()
+
+    run(tmp_path, scenario)
+
+
+def test_a_process_that_says_it_is_another_one_is_hung_up_on(tmp_path: Path) -> None:
+    """Whoever is named in Hello may be signalled: it must be the one that is there."""
+
+    async def scenario(client: socket.socket, listener: socket.socket, owner: Recorder) -> None:
+        bystander = Hello(0, os.getppid(), "inc", "test")
+        socket.send_fds(client, [encode(bystander)], [listener.fileno()])
+        assert await hung_up(client)
+        assert not owner.links
+
+    run(tmp_path, scenario)
+
+
+def test_a_process_of_another_user_is_hung_up_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    another = os.geteuid() + 1
+
+    async def scenario(client: socket.socket, listener: socket.socket, owner: Recorder) -> None:
+        monkeypatch.setattr(os, "geteuid", lambda: another)
+        with contextlib.suppress(OSError):  # it may have hung up already
+            socket.send_fds(client, [encode(HELLO)], [listener.fileno()])
+        assert await hung_up(client)
+        assert not owner.links
+
+    run(tmp_path, scenario)
+
+
+def test_the_socket_is_for_its_owner_only_from_its_first_moment(tmp_path: Path) -> None:
+    async def scenario(client: socket.socket, listener: socket.socket, owner: Recorder) -> None:
+        assert stat.S_IMODE((tmp_path / "c.sock").stat().st_mode) == 0o600
 
     run(tmp_path, scenario)

@@ -51,8 +51,21 @@ def test_runtime_dir_is_private_and_held_by_one_instance(tmp_path: Path) -> None
 def test_the_mode_of_an_existing_directory_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "volume"
     path.mkdir(mode=0o755)
-    RuntimeDir(str(path)).release()
+    path.chmod(0o755)
+    directory = RuntimeDir(str(path))
+    directory.release()
     assert stat.S_IMODE(path.stat().st_mode) == 0o755
+    assert directory.path == path / f"uid-{os.geteuid()}"
+    assert [each.name for each in path.iterdir()] == [directory.path.name]
+
+
+def test_a_lock_that_is_a_link_is_refused_and_what_it_leads_to_is_left_alone(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / "lock").symlink_to(victim)
+    with pytest.raises(StartupError, match=r"cannot use .*/lock: it is a link; remove it"):
+        RuntimeDir(str(tmp_path))
+    assert victim.read_text() == "precious"
 
 
 def test_a_runtime_dir_that_is_a_file_names_the_setting(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import os
 import socket
 import stat
 
 import pytest
 
+from proxy.control.running import running_state
 from tests.control.site import DEADLINE, Site
 
 
@@ -60,6 +62,23 @@ def test_a_cold_start_with_an_endpoint_out_of_order_serves_with_a_warning(site: 
     warnings = site.state()["warnings"]
     assert isinstance(warnings, list)
     assert any("POST /b" in line for line in warnings)
+
+
+def test_in_a_shared_runtime_dir_all_is_in_a_part_of_our_own(site: Site) -> None:
+    """Images and volumes make directories that others may enter; a restart finds the same part again."""
+    run = site.directory / "run"
+    run.mkdir()
+    run.chmod(0o777)
+    process = site.up()
+    own = run / f"uid-{os.geteuid()}"
+    assert stat.S_IMODE(own.stat().st_mode) == 0o700
+    assert {each.name for each in run.iterdir()} <= {own.name, "state.db"}
+    assert running_state(run) == f"sqlite:///{run / 'state.db'}"
+    pids = site.pids(site.state())
+    process.kill()
+    process.wait(DEADLINE)
+    site.up()
+    assert site.pids(site.state()) == pids
 
 
 def test_runtime_files_are_private(site: Site) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from proxy import signals
 from proxy.control import processes
 from proxy.control.processes import Orphan
 
@@ -47,6 +48,22 @@ def test_a_child_has_the_socket_under_the_same_number_and_a_session_of_its_own()
             return await child.wait()
 
     assert asyncio.run(main()) == "exit code 0"
+
+
+def test_a_child_is_born_with_signals_held_back_that_would_end_it_and_we_are_not() -> None:
+    code = "import signal, sys; sys.exit(int(not {%s} <= signal.pthread_sigmask(signal.SIG_BLOCK, ())))"
+    numbers = ", ".join(str(int(number)) for number in signals.KEPT)
+
+    async def main() -> list[str]:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            command = (sys.executable, "-c", code % numbers)
+            children = await asyncio.gather(
+                *(processes.start(command, fd=listener.fileno()) for _ in range(3))
+            )
+            return [await child.wait() for child in children]
+
+    assert asyncio.run(main()) == 3 * ["exit code 0"]
+    assert not signals.KEPT & signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 @pytest.mark.parametrize("pidfd", [True, False])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -220,3 +221,31 @@ def test_a_control_process_that_does_not_read_costs_bounded_memory(run: Run, tmp
         control.close()
 
     run(main)
+
+
+def test_a_foreign_control_process_gets_nothing(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who listens there is another user: neither Hello nor the listening socket is sent, and it is said."""
+    another = os.geteuid() + 1
+    monkeypatch.setattr(os, "geteuid", lambda: another)
+
+    async def main() -> None:
+        control = Control(tmp_path / "c")
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            channel = ControlChannel(str(control.path), no_hello, listener, lambda message: None)
+            running = asyncio.create_task(channel.run())
+            loop = asyncio.get_running_loop()
+            connection, _ = await loop.sock_accept(control.socket)
+            with connection:
+                connection.setblocking(False)
+                assert await loop.sock_recv(connection, 100) == b""
+            running.cancel()
+            control.close()
+
+    run(main)
+    assert "is at the other end" in caplog.text
+
+
+def no_hello() -> Hello:
+    return Hello(0, os.getpid(), "inc", "test")

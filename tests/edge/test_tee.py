@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -168,3 +169,15 @@ def _comes(comparer: Comparer) -> bool:
     except TimeoutError:
         return False
     return True
+
+
+def test_a_foreign_socket_gets_no_credentials(
+    stage: Stage, comparer: Comparer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who listens there had the path before the comparer; that it is another user is only said here."""
+    another = os.geteuid() + 1
+    monkeypatch.setattr(os, "geteuid", lambda: another)
+    edge = stage.edge(stage.upstream().url, endpoints=SAMPLED, samples=comparer.path)
+    assert edge.ask(GET).body == b"ok"
+    eventually(lambda: dropped(edge)["samples", "no comparer"] == 1, "it was dropped")
+    assert comparer.accept().recv(65536) == b""

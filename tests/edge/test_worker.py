@@ -26,7 +26,7 @@ from proxy.core.messages import (
     decode_from_worker,
     encode,
 )
-from proxy.edge.worker import Worker
+from proxy.edge.worker import REPORT, Worker
 from tests.edge.conftest import Stage
 from tests.edge.harness import WAIT, Wire, answering, eventually, ok
 
@@ -37,10 +37,8 @@ class Control:
     """The control process: one worker in a thread, and the channel to it."""
 
     def __init__(self, path: Path) -> None:
-        self._server = socket.socket(socket.AF_UNIX)
-        self._server.bind(str(path))
-        self._server.listen()
-        self._server.settimeout(WAIT)
+        self._path = path
+        self._server = self._listen()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self.listener.getsockname()[1])
         given = self.listener.dup()
@@ -51,6 +49,13 @@ class Control:
         self._channel.settimeout(WAIT)
         self._frames = FrameReader()
         self._waiting: list[bytes] = []
+
+    def _listen(self) -> socket.socket:
+        server = socket.socket(socket.AF_UNIX)
+        server.bind(str(self._path))
+        server.listen()
+        server.settimeout(WAIT)
+        return server
 
     def _run(self, path: str, listener: socket.socket) -> None:
         async def main() -> None:
@@ -82,6 +87,16 @@ class Control:
 
     def connect(self) -> Wire:
         return Wire(socket.create_connection(("127.0.0.1", self.port), timeout=WAIT))
+
+    def die(self) -> None:
+        """As a control process that is killed: nobody listens any more."""
+        self._server.close()
+        self._path.unlink()
+        self._channel.close()
+
+    def come_back(self) -> None:
+        self._server = self._listen()
+        self._channel, _ = self._server.accept()
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
@@ -221,3 +236,25 @@ def test_drain_before_the_first_configuration_ends_it_at_once(control: Control) 
     control.say(Drain(WAIT))
     control.thread.join(WAIT)
     assert not control.thread.is_alive()
+
+
+@pytest.mark.parametrize("orphan", ["1s", 0])
+def test_a_worker_without_a_control_process_serves_on_and_ends_only_if_so_set(
+    control: Control, stage: Stage, orphan: object
+) -> None:
+    control.hear()
+    url = stage.upstream().url
+    control.configure(url, timeouts={"orphan": orphan, "drain": "1s"})
+    assert isinstance(control.hear(), Applied)
+    with contextlib.closing(control.connect()) as client:
+        control.die()
+        assert answered(client) == b"ok"
+        if orphan:
+            control.thread.join(WAIT)
+            assert not control.thread.is_alive()
+            assert client.read_all() == b""
+            return
+        for _ in range(3):  # as many reports as end the other one
+            control.thread.join(REPORT)
+            assert answered(client) == b"ok"
+        control.come_back()
