@@ -91,11 +91,16 @@ ATTACKS: Final = {
     "core/paths.py _authority": Attack("", "a", ":/"),
     "core/paths.py _is_legal": Attack("/", "%41", "%"),
     "core/paths.py _misread": Attack("", "%1"),
-    "core/redact.py _is_secret_name": Attack("", "toke"),
-    "core/redact.py _is_secret_query": Attack("", "toke"),
-    "core/redact.py _query": Attack("=", "?"),
-    "edge/access_log.py _is_secret": Attack("", "pass"),
-    "edge/access_log.py _mark": Attack("", "a"),
+    "core/sensitive.py _digits": Attack("", "1 ", "x"),
+    "core/sensitive.py _hints_key": Attack("", "sk_live"),
+    "core/sensitive.py _is_card": Attack("4", "1", "x"),
+    "core/sensitive.py _key": Attack("", "-sk-", "!"),
+    "core/sensitive.py _marks": Attack("", "?"),
+    "core/sensitive.py _parameter": Attack("=", "?"),
+    "core/sensitive.py _parts": Attack("", "%2"),
+    "core/sensitive.py _pem": Attack("", "-----BEGIN A A A "),
+    "core/sensitive.py _token": Attack("", "eyJ", "!"),
+    "core/sensitive.py _word": Attack("", "A", "a"),
     "edge/downstream.py _cut_empty_lines": Attack("", "\r\n", "\r"),
     "edge/tracing.py _without_context": Attack("", "traceparent:\n"),
     "edge/tracing.py _without_parent": Attack("", "traceparent"),
@@ -121,7 +126,6 @@ ATTACKS: Final = {
 # Not linear, but operators could attack themselves only: a line of their own file, rules of their own code.
 OPERATORS: Final = {
     "config/discover.py _WERKZEUG": "Flask's rules, of an application that `strangler init` has imported",
-    "config/excerpt.py _SECRETS": "a line of routing.yaml, in an error message",
 }
 
 # What other expressions are attacked with, and single characters that stand in many of them.

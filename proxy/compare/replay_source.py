@@ -123,7 +123,7 @@ def _logged(line: _Line) -> Recorded:
     skip = None
     if not method or not target:
         skip = "refused before it was a request"
-    elif "=***" in target:
+    elif "***" in target:
         skip = "a value in its query is masked"
     elif len(target) >= MAX_TARGET:
         skip = "its target is cut"

@@ -1,24 +1,42 @@
-"""The line of a file that an error is about, with a caret below the column, and without its secrets."""
+"""The line of a file that an error is about, with a caret below the column, and without its secrets.
+
+What is a secret is told by the parsed text: a value may hold quotes, commas and braces, or stand on a line of
+its own. Text that cannot be parsed is not shown at all; the error has its line number.
+"""
 
 from __future__ import annotations
 
-import re
-from typing import Final
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, Final, get_args
+
+from pydantic import BaseModel
+
+from proxy.config.graph import Node, Problem, compose
+from proxy.config.model import Config
+from proxy.core.sensitive import is_secret_name
 
 MAX_WIDTH: Final = 160
-
-_SECRETS: Final = re.compile(
-    r"""((?:tok\w*|secret\w*|passw\w*|salt)["']?\s*:\s*)("[^"]*"?|'[^']*'?|[^\s,}]+)|(//)([^\s"',}]+)(?=@)""",
-    re.IGNORECASE,
-)
+_STRUCTURE: Final = frozenset(" \t{}[],:-?")
+_SECRETS: Final = frozenset({"state", "salt", "header"})  # whose names do not say that they hold one
+_NAMED: Final = frozenset({"endpoints", "phases"})  # whose keys are names that one chooses
 
 
 def excerpt(text: str, line: int, column: int) -> list[str]:
-    """The line (both from 1), cut around the column if it is very long, and a caret; [] if there is none."""
-    lines = text.splitlines()
-    if not 0 < line <= len(lines):
+    """The line (both from 1), cut around the column if it is very long, and a caret; [] if there is none,
+    or the text is not YAML."""
+    lines = text.splitlines(keepends=True)
+    if not 0 < line <= len(lines) or text.startswith("\ufeff"):
         return []
-    shown = masked(lines[line - 1])
+    try:
+        root = compose(text)
+    except Problem:
+        return []
+    if root is None:
+        return []
+    begin = sum(map(len, lines[: line - 1]))
+    bare = lines[line - 1].splitlines()[0]
+    shown = _masked(bare, begin, root)
     start = max(0, column - 1 - MAX_WIDTH // 2) if len(shown) > MAX_WIDTH else 0
     before = "".join("\t" if char == "\t" else " " for char in shown[start : column - 1])
     cut = "".join(
@@ -27,6 +45,48 @@ def excerpt(text: str, line: int, column: int) -> list[str]:
     return [cut, f"{before}^"]
 
 
-def masked(line: str) -> str:
-    """Without the secrets that the line holds; everything keeps its column."""
-    return _SECRETS.sub(lambda m: (m[1] or m[3]) + "*" * len(m[2] or m[4]), line)
+def _masked(line: str, begin: int, root: Node) -> str:
+    """The line, which begins at this offset, with what may be shown; the rest is masked."""
+    shown = [char if char in _STRUCTURE else "*" for char in line]
+    for node, visible in _scalars(root, "", root.kind != "mapping"):
+        first, last = max(0, node.start.offset - begin), min(len(line), node.end.offset - begin)
+        for at in range(first, last):
+            shown[at] = line[at] if visible else "*"
+    return "".join(shown)
+
+
+def _scalars(node: Node, key: str, secret: bool) -> Iterator[tuple[Node, bool]]:
+    """Each scalar of the text, and whether it may be shown. `key` is that of what is around it."""
+    if node.kind == "scalar":
+        yield node, not secret and "@" not in node.text
+    for item in node.items:
+        yield from _scalars(item, key, secret)
+    cut = secret  # in `{token: a, b}` the key b may be the rest of a secret that was not quoted
+    for name, value in node.entries:
+        hidden = secret or _is_secret(name.text, key)
+        lone = node.flow and value.kind == "scalar" and value.start.offset == value.end.offset
+        yield name, not (secret or (cut and lone))
+        yield from _scalars(value, name.text, hidden)
+        cut = hidden if not lone else cut
+
+
+def _is_secret(name: str, parent: str) -> bool:
+    """A key that nobody knows is a misspelt one: what it holds may have been meant to be a secret."""
+    if is_secret_name(name) or name in _SECRETS:
+        return True
+    return name not in _known() and parent not in _NAMED
+
+
+@lru_cache(maxsize=1)
+def _known() -> frozenset[str]:
+    """All keys of the schema, wherever they belong."""
+    found: set[str] = set()
+    waiting: list[Any] = [Config]
+    while waiting:
+        kind = waiting.pop()
+        waiting += get_args(kind)
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            for name, field in kind.model_fields.items():
+                found.add(field.alias or name)
+                waiting.append(field.annotation)
+    return frozenset(found)

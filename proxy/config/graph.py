@@ -119,11 +119,11 @@ def _node(event: yaml.NodeEvent) -> Node:
         node.text = event.value
         node.plain = not event.style
     if isinstance(event, yaml.AliasEvent):
-        node.refused = f"*{event.anchor}: aliases are not supported, write the value out"
+        node.refused = "aliases (*name) are not supported: write the value out, or put quotes around it"
     elif event.anchor is not None:
-        node.refused = f"&{event.anchor}: anchors are not supported, write each value where it belongs"
-    elif (tag := getattr(event, "tag", None)) not in (None, "!"):
-        node.refused = f"{tag}: tags are not supported"
+        node.refused = "anchors (&name) are not supported: write each value where it belongs, or quote it"
+    elif getattr(event, "tag", None) not in (None, "!"):
+        node.refused = "tags (!name) are not supported: put quotes around a text that begins with !"
     return node
 
 

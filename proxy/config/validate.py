@@ -16,6 +16,7 @@ from proxy.config.errors import ConfigError, Path, key_text, printable
 from proxy.config.graph import Mark
 from proxy.config.model import Config
 from proxy.config.values import Finding, Place, Values
+from proxy.core.sensitive import is_secret_name
 
 _SECRET: Final = frozenset({("server", "admin_token"), ("server", "state"), ("override", "token")})
 _SECRET_WORDS: Final = re.compile(r"tok|secret|passw|salt|credential", re.IGNORECASE)
@@ -55,7 +56,8 @@ def _schema_finding(values: Values, error: Any) -> Finding:
         path = path[:-1]  # one value in the place of a list
     if error["type"] == "extra_forbidden":
         place = _place(values, path)
-        return Finding(path, place.key, place.shown, f"unknown key{_nearest(path)}")
+        shown = "***" if place.shown else ""  # it may have been meant to be a secret
+        return Finding(path, place.key, shown, f"unknown key{_nearest(path)}")
     phrase = str(error["ctx"]["error"]) if error["type"] == "value_error" else _PHRASES.get(error["type"])
     return _finding(values, path, phrase or error["msg"])
 
@@ -65,7 +67,7 @@ def _finding(values: Values, path: Path, phrase: str) -> Finding:
         path = path[:-1]
         return Finding(path, _place(values, path).key, str(path[-1]), f'"{path[-1]}" {phrase}')
     place = _place(values, path)
-    shown = "***" if path in _SECRET and place.shown else place.shown
+    shown = "***" if place.shown and (_is_secret(path) or "@" in place.shown) else place.shown
     if path not in values.places:
         return Finding(path, place.key, "", phrase)
     return Finding(path, place.value, shown, f"{shown} {phrase}")
@@ -80,16 +82,19 @@ def _place(values: Values, path: Path) -> Place:
 
 def _error(finding: Finding) -> ConfigError:
     mark: Mark = finding.mark
-    secret = finding.shown and (finding.path in _SECRET or _misspelt_secret(finding.path))
+    secret = finding.shown and _is_secret(finding.path)
     value = "***" if secret else finding.shown
     return ConfigError(
         mark.line + 1, mark.column + 1, printable(key_text(finding.path)), value, printable(finding.message)
     )
 
 
-def _misspelt_secret(path: Path) -> bool:
-    """An unknown key such as admin_tokn: what it holds was meant to be a secret."""
-    return bool(path) and _SECRET_WORDS.search(str(path[-1])) is not None
+def _is_secret(path: Path) -> bool:
+    """By what it is, or by what it is called."""
+    if path in _SECRET or path[-2:] == ("dry_run", "header"):
+        return True
+    last = str(path[-1]) if path else ""
+    return is_secret_name(last) or _SECRET_WORDS.search(last) is not None
 
 
 def _within(path: Path, broken: set[Path]) -> bool:

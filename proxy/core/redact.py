@@ -9,20 +9,16 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from typing import Final
+from urllib.parse import unquote_plus
 
 from proxy.core.differences import Difference
 from proxy.core.exactjson import Json, text_of
 from proxy.core.fieldpaths import HEADER, STATUS, Pattern, Steps, parse_pattern, path_text
+from proxy.core.sensitive import hide_parameters, hide_shapes, is_secret_name, is_secret_parameter
 
 QUERY: Final = "query:"
 MIN_SECRET: Final = 6  # characters; what is shorter would be found everywhere
 MAX_SECRETS: Final = 500  # of one request that are searched for in each text
-
-_WORDS: Final = "auth|cookie|token|secret|passw|pwd|credential|session|signature|jwt|key"
-_is_secret_name: Final = re.compile(_WORDS, re.IGNORECASE).search
-# A name is passed over as a whole, also if no value follows: so text that is all marks is read once.
-_query: Final = re.compile(r"([?&])([^=&#\s\"'<>]*+)(?:=([^&#\s\"'<>]++))?").sub
-_is_secret_query: Final = re.compile(rf"{_WORDS}|^sig$|^code$", re.IGNORECASE).search
 
 
 def parse_redact(text: str) -> str:
@@ -43,7 +39,7 @@ def secrets_of(headers: Iterable[tuple[str, str]]) -> tuple[str, ...]:
     """The credentials in a request's header lines, longest first: they are hidden wherever they turn up."""
     found: set[str] = set()
     for name, value in headers:
-        if _is_secret_name(name):
+        if is_secret_name(name):
             parts = re.split(r"[\s;,]+", value)
             found.update((value, *parts, *(part.partition("=")[2] for part in parts)))
     return tuple(sorted((each for each in found if len(each) >= MIN_SECRET), key=len, reverse=True))
@@ -74,13 +70,28 @@ class Redactor:
 
     def json(self, value: Json, steps: Steps = ()) -> Json:
         """A value that is at `steps` of a body, without what is hidden in it."""
+        named = any(isinstance(step, str) and is_secret_name(step) for step in steps)
+        return self._json(value, steps, named)
+
+    def _json(self, value: Json, steps: Steps, named: bool) -> Json:
+        """`named`: it is below a member whose name says that it is a secret."""
         if self._hides(steps):
             return self.digest(text_of(value))
         if isinstance(value, dict):
-            return {self.text(name): self.json(item, (*steps, name)) for name, item in value.items()}
+            return {
+                self.text(name): self._json(item, (*steps, name), named or is_secret_name(name))
+                for name, item in value.items()
+            }
         if isinstance(value, list):
-            return [self.json(item, (*steps, position)) for position, item in enumerate(value)]
-        return self.text(value) if isinstance(value, str) else value
+            return [self._json(item, (*steps, position), named) for position, item in enumerate(value)]
+        if value is None or isinstance(value, bool):
+            return value
+        if named:
+            return self.digest(text_of(value))
+        if isinstance(value, str):
+            return self.text(value)
+        written = text_of(value)
+        return value if hide_shapes(written, self.digest) == written else self.digest(written)
 
     def difference(self, found: Difference) -> Difference:
         """Cut off at what is hidden, so that the names below it are hidden as well."""
@@ -106,28 +117,25 @@ class Redactor:
     def header(self, name: str, value: str) -> str:
         """The value of a header line."""
         name = name.lower()
-        if _is_secret_name(name) or any(each.text == HEADER + name for each in self._patterns):
+        if is_secret_name(name) or any(each.text == HEADER + name for each in self._patterns):
             return self.digest(value)
         return self.text(value)
 
     def text(self, value: str) -> str:
-        """Any text, such as a target, without credentials in it: those of the request, and of queries."""
+        """Any text, such as a target, without credentials in it: those of the request, of queries and forms,
+        and what has the shape of one."""
         if self.overwhelmed:
             return self.digest(value)
         for secret in self._secrets:
             if secret in value:
                 value = value.replace(secret, self.digest(secret))
-        return _query(self._query_value, value) if "=" in value else value
+        return hide_shapes(hide_parameters(value, self._is_secret_parameter, self.digest), self.digest)
 
     def _field(self, name: str, value: Json) -> Json:
         return self.header(name, value) if isinstance(value, str) else value
 
-    def _query_value(self, found: re.Match[str]) -> str:
-        mark, name, value = found.groups()
-        if value is None:
-            return found[0]
-        hidden = name in self._queries or _is_secret_query(name)
-        return f"{mark}{name}={self.digest(value) if hidden else value}"
+    def _is_secret_parameter(self, name: str) -> bool:
+        return name in self._queries or unquote_plus(name) in self._queries or is_secret_parameter(name)
 
     def _hides(self, steps: Steps) -> bool:
         return any(

@@ -1,14 +1,14 @@
 """The access log: one JSON object per line and request, written by a thread of its own.
 
 The event loop only puts a tuple into a queue. A file that was moved away (logrotate) is noticed within a
-second and opened again under its name; SIGHUP opens it anew in any case. Fields: docs/access-log.md.
+second and opened again under its name; SIGUSR1 and SIGHUP open it anew in any case. Fields:
+docs/access-log.md.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import re
 import threading
 import time
 from collections import deque
@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
+
+from proxy.core.sensitive import hide_parameters, hide_shapes, is_secret_parameter
 
 if TYPE_CHECKING:
     from proxy.edge.exchange import Exchange
@@ -30,11 +32,7 @@ BATCH: Final = 500  # entries per write, so that lines of several workers do not
 STDOUT: Final = 1
 MAX_TARGET: Final = 2048  # bytes shown of a request target
 
-# Query parameters that carry credentials keep their name only.
-_is_secret: Final = re.compile(
-    rb"token|key|secret|passw|pwd|auth|signature|sig|code|session", re.IGNORECASE
-).search
-_mark: Final = re.compile(rb"[?&]").search
+MASK: Final = "***"
 
 
 class Entry(NamedTuple):
@@ -170,24 +168,13 @@ def line(entry: Entry) -> bytes:
 
 
 def masked(target: bytes) -> bytes:
-    """A request target without credentials. Goes over it once, whatever it consists of."""
-    mark = _mark(target)
-    if mark is None or b"=" not in target:
-        return target
-    path, query = target[: mark.start()], target[mark.start() :]
-    return path + b"&".join([_without_secret(parameter) for parameter in query.split(b"&")])
+    """A request target without credentials: of a parameter that is named like one, its name only."""
+    text = hide_parameters(target.decode("latin-1"), is_secret_parameter, _mask)
+    return hide_shapes(text, _mask).encode("latin-1")
 
 
-def _without_secret(parameter: bytes) -> bytes:
-    """`a=b?token=c` is two parameters for some: what follows a question mark is taken for a name as well."""
-    name, *values = parameter.split(b"=")
-    shown = len(name)
-    for value in values:
-        if _is_secret(name) and len(parameter) > shown + 1:
-            return parameter[: shown + 1] + b"***"
-        name = value.partition(b"?")[2]
-        shown += 1 + len(value)
-    return parameter
+def _mask(value: str) -> str:
+    return MASK
 
 
 def _same(fd: int, path: str) -> bool:

@@ -99,3 +99,37 @@ def test_headers_that_differ_are_redacted_like_any_header() -> None:
     hidden = redactor().difference(found)
     assert (hidden.path, hidden.async_) == ("header:set-cookie", None)
     assert "hunter2" not in str(hidden)
+
+
+def test_members_named_like_secrets_are_hidden_by_default_and_their_places_stay() -> None:
+    body = (
+        b'{"access_token": "hunter2", "user": {"password": 12345, "author": "ada"}, '
+        b'"session": {"id": "hunter2", "on": true}}'
+    )
+    shown = text_of(redactor().json(parse(body)))
+    assert "hunter2" not in shown
+    assert "12345" not in shown
+    assert '"author":"ada"' in shown
+    assert '"on":true' in shown
+    assert parse(shown.encode()).keys() == {"access_token", "user", "session"}  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("secret", ["eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl", "4111111111111111"])
+def test_what_has_the_shape_of_a_secret_is_hidden_under_any_name(secret: str) -> None:
+    found = redactor()
+    assert secret not in text_of(found.json({"note": f"see {secret}", "list": [secret]}))
+    assert secret not in found.text(f"plain text, {secret}")
+    assert secret not in found.header("x-note", secret)
+    if secret.isdigit():
+        assert secret not in text_of(found.json({"number": int(secret)}))
+
+
+def test_a_difference_in_a_secret_member_still_shows_as_one() -> None:
+    (found,) = differences(b'{"password": "hunter2"}', b'{"password": "hunter3"}')
+    assert (found.path, found.legacy != found.async_) == ("password", True)
+    assert "hunter" not in str(found)
+
+
+def test_a_form_is_redacted_from_its_first_field_on() -> None:
+    assert "hunter2" not in redactor().text("password=hunter2&author=ada")
+    assert redactor().text("author=ada&keyword=x") == "author=ada&keyword=x"

@@ -54,12 +54,26 @@ def test_a_line_has_exactly_the_documented_fields() -> None:
         b"/a?X-Amz-Signature=s3cret",
         b"/cb?code=s3cret",
         b"/a?PASSWORD=s3cret",
+        b"/a?%74oken=s3cret",
+        b"/a?x=1;token=s3cret",
+        b"/a;token=s3cret",
+        b"/a?jwt=s3cret",
     ],
 )
 def test_credentials_in_a_query_are_not_written(target: bytes) -> None:
     written = line(entry(target))
     assert b"s3cret" not in written
     assert b"***" in written
+
+
+@pytest.mark.parametrize("target", [b"/a?author=x&keyword=x&sort_key=x&country_code=x&zipcode=x", b"/a=b"])
+def test_other_parameters_are_written(target: bytes) -> None:
+    assert target in line(entry(target))
+
+
+def test_what_has_the_shape_of_a_secret_is_not_written_even_in_a_path() -> None:
+    written = line(entry(b"/cards/4111111111111111?t=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"))
+    assert json.loads(written)["target"] == "/cards/***?t=***"
 
 
 def test_any_byte_of_a_target_is_one_line_of_json() -> None:
