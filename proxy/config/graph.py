@@ -119,11 +119,13 @@ def _node(event: yaml.NodeEvent) -> Node:
         node.text = event.value
         node.plain = not event.style
     if isinstance(event, yaml.AliasEvent):
-        node.refused = "aliases (*name) are not supported: write the value out, or put quotes around it"
+        node.refused = "aliases are not supported: write the value out, or quote it if it begins with *"
     elif event.anchor is not None:
-        node.refused = "anchors (&name) are not supported: write each value where it belongs, or quote it"
+        node.refused = (
+            "anchors are not supported: write each value where it belongs, or quote what begins with &"
+        )
     elif getattr(event, "tag", None) not in (None, "!"):
-        node.refused = "tags (!name) are not supported: put quotes around a text that begins with !"
+        node.refused = "tags are not supported: quote a value that begins with !"
     return node
 
 

@@ -37,7 +37,7 @@ _ABOUT: Final = frozenset(  # what a last word makes no secret of: `token_type`
 )
 _ALONE: Final = frozenset({"key", "code", "authcode"})  # in a query: of an API, of a login
 
-_word: Final = re.compile(r"[A-Z]?[a-z]++|[A-Z]++(?![a-z])|[A-Z]").findall
+_word: Final = re.compile(r"([A-Z]*+)([a-z]*+)").findall
 _parameter: Final = re.compile(r"(^|[?&;#])([^=&;#?\s\"'<>]*+)(?:=([^&#\s\"'<>]++))?").sub
 _token: Final = re.compile(r"eyJ[\w-]*+(?:\.[\w-]*+)*+", re.ASCII).sub
 _key: Final = re.compile(
@@ -77,15 +77,26 @@ def is_secret_parameter(name: str) -> bool:
     return _is_secret_name(name) or name.lower() in _ALONE
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _is_secret_name(name: str) -> bool:
-    words = [each.lower() for each in _word(name)]
+    words = _words_of(name)
     if not words or words[-1] in _ABOUT:
         return False
     if any(word in _WORDS or word in _KEYS_JOINED or word.endswith(_ENDS) for word in words):
         return True
     keys = (first for first, second in pairwise(words) if second in ("key", "keys"))
     return not _KEYS.isdisjoint(keys) or "".join(words) in _WORDS
+
+
+def _words_of(name: str) -> list[str]:
+    """`SAMLResponse` and `saml_response` have the same two."""
+    words: list[str] = []
+    for upper, lower in _word(name):
+        if lower and len(upper) > 1:
+            words += [upper[:-1].lower(), upper[-1].lower() + lower]
+        elif upper or lower:
+            words.append(upper.lower() + lower)
+    return words
 
 
 def hide_parameters(text: str, is_secret: Callable[[str], bool], hide: Hide) -> str:
