@@ -37,6 +37,7 @@ ROOT: Final = Path(__file__).parent.parent
 NAMES: Final = random.Random(1)
 
 CACHES: Final = {
+    "config/excerpt.py _known": "the code",
     "core/compression.py _listed": "a media type of up to MAX_TYPE",
     "core/compression.py negotiate": "an Accept-Encoding of up to MAX_ACCEPTED",
     "core/fieldpaths.py parse_pattern": "a pattern of up to MAX_PATTERN, by an engineer",
@@ -44,6 +45,7 @@ CACHES: Final = {
     "core/headers.py _response_dropped": "names of ours, options of MAX_OPTIONS_BYTES",
     "core/http1/grammar.py _split_usual": "a list of up to _REMEMBERED",
     "core/identity.py _extractor": "the configuration",
+    "core/sensitive.py _is_secret_name": "a name of up to _NAME",
     "store/statements.py _change": "the code",
     "store/statements.py _first_use": "the code",
 }

@@ -121,9 +121,7 @@ def _node(event: yaml.NodeEvent) -> Node:
     if isinstance(event, yaml.AliasEvent):
         node.refused = "aliases are not supported: write the value out, or quote it if it begins with *"
     elif event.anchor is not None:
-        node.refused = (
-            "anchors are not supported: write each value where it belongs, or quote what begins with &"
-        )
+        node.refused = "anchors are not supported: write each value out, or quote what begins with &"
     elif getattr(event, "tag", None) not in (None, "!"):
         node.refused = "tags are not supported: quote a value that begins with !"
     return node

@@ -38,7 +38,10 @@ def test_404_for_unlisted_paths_that_clients_use_is_refused_until_it_is_forced(s
     for number in (signal.SIGHUP, signal.SIGUSR1):
         access_log(site).rename(site.directory / "rotated.log")
         site.processes[0].send_signal(number)
-        eventually(access_log(site).exists, f"a new file after {number.name}")
+        eventually(
+            lambda: plain.get(f"http://127.0.0.1:{site.data}/a") and access_log(site).exists(),
+            f"a new file after {number.name}",
+        )
 
 
 def test_no_proxy_exits_1() -> None:
