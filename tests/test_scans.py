@@ -111,6 +111,7 @@ SCANS: Final[dict[str, tuple[Callable[[int], Any], Callable[[Any], object]]]] = 
     "access log: names without values": (lambda n: b"/?" + b"key=&" * (n // 5), masked),
     "access log: one name in many parts": (lambda n: b"/?" + b"a=?" * (n // 3), masked),
     "redact: marks in a body": (lambda n: "=" + "?" * n, Redactor(b"k", []).text),
+    "redact: digits in groups": (lambda n: "4111 " * (n // 5), Redactor(b"k", []).text),
     "redact: many queries": (lambda n: "?a=b" * (n // 4), Redactor(b"k", []).text),
     "redact: many credentials": (
         lambda n: (

@@ -157,7 +157,7 @@ def _without_cards(run: str, hide: Hide) -> str:
     groups = _parts(run)
     for first in range(len(groups)):
         number = ""
-        for group in groups[first:]:
+        for group in groups[first : first + _CARD_MOST]:
             number += group
             if len(number) > _CARD_MOST:
                 break
