@@ -62,7 +62,7 @@ def plan(settings: Compression, request: RequestHead, response: ResponseHead, si
         return None
     accepted = b",".join(request.fields.values(b"accept-encoding"))
     coding = negotiate(accepted, settings.codings) if 0 < len(accepted) <= MAX_ACCEPTED else None
-    return Plan(coding if request.method != "HEAD" else None, response.length < 0)
+    return Plan(coding, response.length < 0)
 
 
 @lru_cache(maxsize=256)  # browsers and libraries send a few dozen in all
@@ -89,13 +89,23 @@ def coded_head(response: ResponseHead, coding: Coding, length: int | None) -> Re
 
     A strong validator names bytes that the client does not get, so it becomes a weak one.
     """
+    return _with_lines(response, _coded_lines(response, coding, length), CHUNKED if length is None else length)
+
+
+def coded_head_alone(response: ResponseHead, coding: Coding) -> ResponseHead:
+    """The answer to HEAD: what GET would be told, but for a length that only coding the body can tell
+    (RFC 9110 sections 8.6 and 9.3.2)."""
+    return _with_lines(response, _coded_lines(response, coding, None), response.length)
+
+
+def _coded_lines(response: ResponseHead, coding: Coding, length: int | None) -> bytes:
     lines = response.without(_DROPPED) + b"Content-Encoding: %b\r\n" % coding.encode("ascii")
     etag = response.get(b"etag")
     if etag is not None:
         lines += b"ETag: %b\r\n" % weak(etag)
     if length is not None:
         lines += b"Content-Length: %d\r\n" % length
-    return _with_lines(response, lines, CHUNKED if length is None else length)
+    return lines
 
 
 def varied_head(response: ResponseHead) -> ResponseHead:

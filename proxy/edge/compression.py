@@ -12,7 +12,7 @@ from typing import Final, Protocol
 import brotli
 import zstandard
 
-from proxy.core.compression import coded_head, not_modified_head, plan, varied_head
+from proxy.core.compression import coded_head, coded_head_alone, not_modified_head, plan, varied_head
 from proxy.core.http1.request import RequestHead
 from proxy.core.http1.response import ResponseHead
 from proxy.core.snapshot import Coding, Compression
@@ -115,6 +115,8 @@ def begin(
     response = varied_head(response)
     if wanted.coding is None:
         return response, data, None
+    if request.method == "HEAD":
+        return coded_head_alone(response, wanted.coding), data, None
     if complete:
         coded = whole(wanted.coding, data)
         return coded_head(response, wanted.coding, len(coded)), coded, None

@@ -133,12 +133,12 @@ def test_an_answer_without_a_type_or_below_the_minimum_is_left_alone() -> None:
     assert plan(SETTINGS, GZIP, response(JSON), 1024) is not None
 
 
-def test_head_is_told_that_the_answer_varies_but_has_no_coding() -> None:
+def test_head_gets_the_coding_of_get() -> None:
     found = plan(
         SETTINGS, request("Accept-Encoding: gzip", method="HEAD"), response(JSON, method="HEAD"), 5000
     )
     assert found is not None
-    assert found.coding is None
+    assert found.coding == "gzip"
 
 
 def test_without_accept_encoding_the_answer_varies_but_has_no_coding() -> None:
