@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from proxy.cli.check import state_of
 from proxy.cli.errors import fail
+from proxy.cli.numbers import Count
 from proxy.store import configs
 from proxy.store.configs import Accepted
 from proxy.store.migrations import TooNew
@@ -21,9 +22,7 @@ NO = 1
 
 @click.command()
 @click.option("--config", "file", default="routing.yaml", show_default=True, help="Says where the store is.")
-@click.option(
-    "-n", "limit", default=20, show_default=True, type=click.IntRange(1, configs.KEPT), help="How many."
-)
+@click.option("-n", "limit", default=20, show_default=True, type=Count(1, configs.KEPT), help="How many.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def history(file: str, limit: int, as_json: bool) -> None:
     """List the configurations that a running proxy accepted, newest first, with what each changed.

@@ -11,6 +11,7 @@ import click
 from proxy.cli.admin import announce
 from proxy.cli.check import load_or_exit
 from proxy.cli.errors import fail, render
+from proxy.cli.numbers import Percent
 from proxy.config import ConfigErrors, Loaded, load_text, read_text, set_weight
 from proxy.config.files import Changed, replace
 from proxy.core.phases import percent, refused
@@ -21,7 +22,7 @@ NO = 1
 
 @click.command("set")
 @click.argument("endpoint", metavar="'METHOD /path'")
-@click.argument("weight", type=float)
+@click.argument("weight", type=Percent())
 @click.option("--config", "file", required=True, type=click.Path(), help="The routing.yaml to edit.")
 @click.option("--admin", metavar="URL", help="Wait until every worker of this proxy serves the new weight.")
 @click.option("--timeout", default=10.0, show_default=True, help="Seconds to wait for the workers.")

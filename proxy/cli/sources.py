@@ -14,6 +14,7 @@ from proxy.config.discover import Discovery, from_openapi, from_url_map
 
 MAX_DOCUMENT = 16 * 1024 * 1024  # bytes
 FETCH_TIMEOUT = 10.0  # seconds
+_TOO_DEEP = "is nested too deeply for an API's description"
 
 
 class SourceError(Exception):
@@ -85,9 +86,13 @@ def _parse(data: bytes) -> Any:
     """Raises ValueError with a phrase that follows the location."""
     try:
         return json.loads(data)
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
     except ValueError:
         pass
     try:
         return yaml.safe_load(data)
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
     except yaml.YAMLError as error:
         raise ValueError(f"is neither JSON nor YAML: {' '.join(str(error).split())}") from None

@@ -88,7 +88,7 @@ def from_replay(file: Path) -> list[dict[str, Any]]:
         fail(f"{file}: {error.strerror}")
     except json.JSONDecodeError as error:
         fail(f"{file}:{error.lineno}: not JSON: {error.msg}")
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, UnicodeDecodeError, RecursionError):
         fail(f"{file}: not what `strangler replay --json` prints")
 
 

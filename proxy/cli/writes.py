@@ -9,6 +9,7 @@ import click
 
 from proxy.cli.check import state_of
 from proxy.cli.errors import fail
+from proxy.cli.numbers import Count
 from proxy.core.idempotency import Record, State
 from proxy.store import StoreUnavailable, audit
 from proxy.store.writes import STATES, NotSettled, as_json, page, timestamp
@@ -21,7 +22,7 @@ NO = 1
 @click.option("--unknown", is_flag=True, help="Only those that nobody knows the outcome of.")
 @click.option("--state", type=click.Choice(STATES), help="Only those in this state.")
 @click.option("--config", "file", default="routing.yaml", show_default=True, help="Says where the store is.")
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 10_000), help="How many.")
+@click.option("--limit", default=100, show_default=True, type=Count(1, 10_000), help="How many.")
 @click.option("--json", "machine", is_flag=True, help="As JSON.")
 @click.pass_context
 def writes(

@@ -20,9 +20,9 @@ _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch  # RFC 911
 _MEDIA_RANGE: Final = re.compile(
     r"(?:[A-Za-z0-9!#$&^_.+-]+/(?:\*|[A-Za-z0-9!#$&^_.+-]+)|\*\+[A-Za-z0-9!#$&^_.-]+)"
 ).fullmatch
-_DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h)").fullmatch
-_SIZE: Final = re.compile(r"(\d{1,15})(B|KiB|MiB|GiB)").fullmatch
-_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}").fullmatch
+_DURATION: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)(ms|s|m|h)").fullmatch
+_SIZE: Final = re.compile(r"([0-9]{1,15})(B|KiB|MiB|GiB)").fullmatch
+_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}").fullmatch
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _BYTES: Final = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _LONGEST: Final = 366 * 24 * 3600.0
@@ -141,7 +141,7 @@ def sized(low: int, high: int) -> Callable[[Any], int]:
 def parse_share(value: Any) -> float:
     """A percentage as a ratio."""
     number = value[:-1] if isinstance(value, str) and value.endswith("%") else ""
-    if not re.fullmatch(r"\d{1,3}(?:\.\d{1,6})?", number) or float(number) > 100:
+    if not re.fullmatch(r"[0-9]{1,3}(?:\.[0-9]{1,6})?", number) or float(number) > 100:
         raise ValueError("is not a percentage from 0% to 100%")
     return float(number) / 100
 

@@ -89,7 +89,9 @@ def coded_head(response: ResponseHead, coding: Coding, length: int | None) -> Re
 
     A strong validator names bytes that the client does not get, so it becomes a weak one.
     """
-    return _with_lines(response, _coded_lines(response, coding, length), CHUNKED if length is None else length)
+    return _with_lines(
+        response, _coded_lines(response, coding, length), CHUNKED if length is None else length
+    )
 
 
 def coded_head_alone(response: ResponseHead, coding: Coding) -> ResponseHead:

@@ -46,6 +46,14 @@ def test_number_is_changed_and_nothing_else(file: Path) -> None:
     assert stat.S_IMODE(file.stat().st_mode) == 0o604
 
 
+@pytest.mark.parametrize("weight", ["1_0", "٣", "1e1", " 7", "", "nan", "inf", "0x5", "5%", "true"])
+def test_a_number_that_the_file_could_not_hold_is_refused(file: Path, weight: str) -> None:
+    result = run(file, "GET /a/{x}", weight)
+    assert result.exit_code == 2
+    assert "is not a number from 0 to 100" in result.stderr
+    assert file.read_text() == TEXT
+
+
 def test_same_weight_leaves_the_file_alone(file: Path) -> None:
     before = file.stat()
     result = run(file, "GET /a/{x}", "25")
@@ -66,8 +74,8 @@ def test_symbolic_link_is_followed(file: Path, tmp_path: Path) -> None:
     [
         ("GET /a/{x}", "101", "101 is not between 0 and 100"),
         ("GET /a/{x}", "1.001", "finer than the steps of 0.01"),
-        ("GET /a/{x}", "nan", "nan is not between 0 and 100"),
-        ("GET /a/{x}", "many", "'many' is not a valid float"),
+        ("GET /a/{x}", "nan", "'nan' is not a number from 0 to 100"),
+        ("GET /a/{x}", "many", "'many' is not a number from 0 to 100"),
         ("GET /b", "5", "is not listed; listed are: GET /a/{x}, POST /a"),
         ("POST /a", "5", "before phase reads is at 100: GET /a/{x} (25)"),
     ],

@@ -31,7 +31,15 @@ def test_json_and_yaml_are_read_from_file_and_url(tmp_path: Path, web: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [("{", "is neither JSON nor YAML"), ("[1]", "is not an OpenAPI document")]
+    ("content", "message"),
+    [
+        ("{", "is neither JSON nor YAML"),
+        ("[1]", "is not an OpenAPI document"),
+        ("[" * 50_000 + "]" * 50_000, "is nested too deeply"),
+        ("[" * 50_000, "is nested too deeply"),
+        ("- " * 5_000 + "a", "is nested too deeply"),
+    ],
+    ids=["cut-off", "list", "deep", "deep-and-cut-off", "deep-yaml"],
 )
 def test_a_file_of_another_kind_is_named(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "x"

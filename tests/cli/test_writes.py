@@ -35,6 +35,12 @@ def run(*words: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
+@pytest.mark.parametrize("limit", ["1_0", "٣", "", " 2"])
+def test_a_limit_that_is_not_spelled_in_plain_digits_is_refused(config: str, limit: str) -> None:
+    code, output = run("--unknown", "--limit", limit, "--config", config)
+    assert (code, "is not a whole number" in output) == (2, True)
+
+
 def test_unknown_writes_are_listed_and_the_exit_code_says_that_there_are_some(config: str) -> None:
     code, output = run("--unknown", "--config", config)
     assert code == 1

@@ -180,9 +180,7 @@ def test_head_describes_what_get_sends(stage: Stage) -> None:
 
 
 def test_a_head_of_unknown_length_ends_where_it_ends(stage: Stage) -> None:
-    upstream = stage.upstream(
-        answering(b"HTTP/1.1 200 OK\r\n%bTransfer-Encoding: chunked\r\n\r\n" % JSON)
-    )
+    upstream = stage.upstream(answering(b"HTTP/1.1 200 OK\r\n%bTransfer-Encoding: chunked\r\n\r\n" % JSON))
     edge = stage.edge(upstream.url, endpoints=ON)
     with contextlib.closing(edge.connect()) as client:
         for _ in range(2):  # a byte of a body would be taken for the beginning of the second answer
