@@ -33,6 +33,8 @@ def validate(values: Values) -> tuple[Config | None, list[ConfigError]]:
     broken: set[Path] = set(values.unusable)
     # What is wrong by itself is cut out, so that the rest can still be checked against each other.
     data, config = values.data, None
+    if values.otherwise:
+        _settle_variables(values)
     for _ in range(3):
         try:
             config = Config.model_validate(data)
@@ -48,6 +50,20 @@ def validate(values: Values) -> tuple[Config | None, list[ConfigError]]:
                 findings.append(_finding(values, path, phrase))
     errors = [_error(each) for each in findings]
     return (config, []) if not errors else (None, errors)
+
+
+def _settle_variables(values: Values) -> None:
+    """Where the text of an unquoted variable will not do, its number, flag or null may."""
+    try:
+        Config.model_validate(values.data)
+    except ValidationError as error:
+        refused: list[Path] = [tuple(each["loc"]) for each in error.errors(include_url=False)]
+        for path, value in values.otherwise.items():
+            if any(each[: len(path)] == path for each in refused):
+                holder = values.data
+                for part in path[:-1]:
+                    holder = holder[part]
+                holder[path[-1]] = value
 
 
 def _schema_finding(values: Values, error: Any) -> Finding:

@@ -37,13 +37,18 @@ class Finding(NamedTuple):
 
 
 class Values:
-    """`data` is JSON-ready. `unusable` are the paths whose value was refused; `data` has None there."""
+    """`data` is JSON-ready. `unusable` are the paths whose value was refused; `data` has None there.
+
+    An unquoted variable is text, for a token may well be `12345678` or `null`. `otherwise` has what the same
+    characters would be in the file, for where no text is wanted.
+    """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.data: Any = None
         self.places: dict[Path, Place] = {}
         self.findings: list[Finding] = []
         self.unusable: set[Path] = set()
+        self.otherwise: dict[Path, int | float | bool | None] = {}
         self._environ = environ
 
     @classmethod
@@ -92,7 +97,13 @@ class Values:
             except ValueError as error:
                 self._refuse(path, node, str(error))
                 return None
-        return resolve(text) if node.plain else text
+        if not node.plain:
+            return text
+        value = resolve(text)
+        if "${" in node.text and text and path and not isinstance(value, str):
+            self.otherwise[path] = value
+            return text
+        return value
 
     def _refuse(self, path: Path, node: Node, message: str) -> None:
         self.unusable.add(path)

@@ -217,6 +217,33 @@ def test_errors_come_in_the_order_of_the_file_and_are_bounded() -> None:
     assert [each.line for each in found] == list(range(2, 1002))
 
 
+@pytest.mark.parametrize("secret", ["12345678", "0123", "true", "null", "~", "1.50", "-5"])
+def test_a_variable_is_text_where_text_is_wanted(secret: str) -> None:
+    text = "server:\n  admin_token: ${X}\noverride: {token: '${X}'}\nendpoints:\n  GET /a:\n    group: ${X}"
+    loaded = load(text, X=secret)
+    assert loaded.snapshot.server.admin_token == secret
+    assert loaded.snapshot.override_token == secret
+    assert loaded.snapshot.endpoints[0].group == secret
+    assert compile_document(loaded.document).hash == loaded.snapshot.hash
+
+
+def test_a_variable_is_a_number_or_a_flag_where_that_is_wanted() -> None:
+    text = (
+        "server:\n  workers: ${N}\n  admin_write: ${F}\n  limits:\n    body_bytes: ${N}\n"
+        "endpoints:\n  GET /a:\n    weight: ${N}"
+    )
+    loaded = load(text, N="5", F="true")
+    assert (loaded.snapshot.server.workers, loaded.snapshot.server.admin_write) == (5, True)
+    assert (loaded.snapshot.server.limits.body_bytes, loaded.snapshot.endpoints[0].weight) == (5, 500)
+    assert compile_document(loaded.document).hash == loaded.snapshot.hash
+
+
+def test_a_variable_that_is_neither_is_refused_where_it_stands() -> None:
+    with pytest.raises(ConfigErrors) as caught:
+        load("server:\n  workers: ${N}\n  admin_write: ${N}\n  admin_token: ${N}", N="-5")
+    assert [each.key for each in caught.value.errors] == ["server.workers", "server.admin_write"]
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.text(max_size=200) | st.text(alphabet="{}[]:,&*!|>'\"%@`-? \n\tab<#$\\0", max_size=80))
 def test_any_text_is_accepted_or_gives_errors(text: str) -> None:

@@ -55,12 +55,14 @@ def test_malformed_variable_is_refused(text: str) -> None:
         interpolate(text, {"A": "1"})
 
 
+def test_an_unquoted_variable_is_text_first_and_what_it_would_be_in_the_file_second() -> None:
+    values = read("a: ${A}\nb: ${B}\nc: ${C}\nd: x${A}\ne: '${A}'", A="007", B="true", C="")
+    assert values.data == {"a": "007", "b": "true", "c": None, "d": "x007", "e": "007"}
+    assert values.otherwise == {("a",): 7, ("b",): True}
+
+
 def test_a_variables_value_is_not_searched_for_variables() -> None:
     assert interpolate("${A}", {"A": "${B}", "B": "x"}) == "${B}"
-
-
-def test_unquoted_variable_takes_the_type_of_its_value() -> None:
-    assert read("a: ${N}\nb: '${N}'", N="5").data == {"a": 5, "b": "5"}
 
 
 def test_variables_in_keys_are_left_alone() -> None:
