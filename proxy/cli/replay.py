@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from proxy.cli.check import load_or_exit
 from proxy.cli.errors import fail
-from proxy.cli.heads import request_head
+from proxy.cli.heads import header, request_head
 from proxy.cli.numbers import Count
 from proxy.cli.replayed import prose
 from proxy.cli.suggested import for_endpoint
@@ -238,8 +238,7 @@ def _check(
 def _given(headers: tuple[str, ...]) -> dict[str, str]:
     """Of -H, by lower-case name; exits 2 for what is no header."""
     request_head("GET", "/", headers)
-    lines = (line.partition(":") for line in headers)
-    return {name.strip().lower(): value.strip() for name, _, value in lines}
+    return {name.lower(): value for name, value in map(header, headers)}
 
 
 def _progress() -> Progress:

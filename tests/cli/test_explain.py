@@ -52,6 +52,23 @@ def test_json_says_everything_about_a_request(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("user", ["zoë", "日本", "naïve\u00a0user", "x\u3000"])
+def test_a_key_beyond_ascii_is_the_bytes_that_curl_would_send(tmp_path: Path, user: str) -> None:
+    found = answer(tmp_path, "GET", "/accounts/7", "-H", f"X-User-Id: {user}")
+    assert found["key"]["bucket"] == bucket(b"default", "accounts", user.encode())
+
+
+def test_bytes_that_are_not_utf_8_stay_as_they_are(tmp_path: Path) -> None:
+    found = answer(tmp_path, "GET", "/accounts/7", "-H", "X-User-Id: zo\udceb")  # how Python has argv's 0xEB
+    assert found["key"]["bucket"] == bucket(b"default", "accounts", b"zo\xeb")
+
+
+@pytest.mark.parametrize("line", ["X-User-Id: a\r\nX: y", "X-User-Id: a\0", "Zoë: x", "x"])
+def test_what_is_no_header_is_refused(tmp_path: Path, line: str) -> None:
+    result = explain(tmp_path, "GET", "/accounts/7", "-H", line)
+    assert (result.exit_code, "is not 'name: value'" in result.output) == (2, True)
+
+
 def test_json_keys_are_all_there_and_in_order(tmp_path: Path) -> None:
     result = explain(tmp_path, "GET", "/accounts/7", "--json")
     assert list(json.loads(result.stdout)) == [
