@@ -27,3 +27,9 @@ def render(errors: ConfigErrors, text: str) -> str:
 def fail(message: str, code: int = BAD_INPUT) -> NoReturn:
     click.echo(message, err=True)
     sys.exit(code)
+
+
+def warn(file: object, message: str) -> None:
+    """Of something that was done all the same; nothing if the message is empty."""
+    if message:
+        click.echo(f"warning: {file}: {message}", err=True)

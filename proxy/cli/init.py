@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from proxy.cli import sources
-from proxy.cli.errors import fail, render
+from proxy.cli.errors import fail, render, warn
 from proxy.config import ConfigErrors, load_text, read_text
 from proxy.config.discover import Discovery
 from proxy.config.draft import draft
@@ -72,7 +72,7 @@ def _merge(file: Path, discovery: Discovery) -> None:
     _validate(file, merged.text)
     if merged.text != before:
         try:
-            replace(file, before.encode(), merged.text.encode())
+            warn(file, replace(file, before.encode(), merged.text.encode()))
         except Changed:
             fail(f"{file} was changed by somebody else meanwhile; look at it and try again")
         except OSError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from proxy.cli.admin import announce
-from proxy.cli.errors import fail, render
+from proxy.cli.errors import fail, render, warn
 from proxy.cli.history import NO, accepted
 from proxy.cli.set import wait
 from proxy.config import ConfigErrors, Loaded, difference, load_text
@@ -80,7 +80,7 @@ def _target(known: list[Accepted], now: Loaded | None, wanted: str | None) -> Ac
 
 def _write(file: Path, before: bytes, after: bytes) -> None:
     try:
-        replace(file, before, after)
+        warn(file, replace(file, before, after))
     except Changed:
         fail(f"{file} was changed by somebody else meanwhile; look at it and try again")
     except OSError as error:

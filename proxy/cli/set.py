@@ -10,7 +10,7 @@ import click
 
 from proxy.cli.admin import announce
 from proxy.cli.check import load_or_exit
-from proxy.cli.errors import fail, render
+from proxy.cli.errors import fail, render, warn
 from proxy.cli.numbers import Percent
 from proxy.config import ConfigErrors, Loaded, load_text, read_text, set_weight
 from proxy.config.files import Changed, replace
@@ -65,7 +65,7 @@ def _write(file: str, text: str, edited: str) -> None:
     if edited == text:
         return
     try:
-        replace(file, text.encode(), edited.encode())
+        warn(file, replace(file, text.encode(), edited.encode()))
     except Changed:
         fail(f"{file} was changed by somebody else meanwhile; look at it and try again")
     except OSError as error:

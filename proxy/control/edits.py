@@ -9,6 +9,7 @@ from typing import NamedTuple
 from proxy.config import ConfigErrors
 from proxy.config.files import Changed, replace
 from proxy.control.errors import Refusal
+from proxy.control.log import log
 from proxy.control.reload import Reloader, Verdict, judge, read
 
 Edit = Callable[[str, str], str]
@@ -46,7 +47,9 @@ async def change(reloader: Reloader, edit: Edit, trigger: str, author: str) -> V
     proposal = await asyncio.to_thread(propose, reloader, edit)
     try:
         if proposal.after != proposal.before:
-            await asyncio.to_thread(replace, reloader.path, proposal.before, proposal.after)
+            warning = await asyncio.to_thread(replace, reloader.path, proposal.before, proposal.after)
+            if warning:
+                log.warning("%s: %s", reloader.path, warning)
     except Changed:
         raise Refusal(409, "the file was changed by somebody else meanwhile; look at it again") from None
     except OSError as error:

@@ -107,10 +107,19 @@ def response_block(response: ResponseHead, served_by: BackendName | None) -> byt
     else:
         bodiless = response.status == 204 or response.length == CHUNKED
         dropped = _response_dropped(tuple(special), response.connection, served_by is not None, bodiless)
-        block = response.without(dropped) if dropped else response.raw
+        if response.status == 426 and b"upgrade" in dropped:
+            block = _upgrade_required(response, dropped)
+        else:
+            block = response.without(dropped) if dropped else response.raw
     if served_by is None:
         return b"HTTP/1.1 %b\r\n%b" % (response.line, block)
     return b"HTTP/1.1 %b\r\n%b%b" % (response.line, block, SERVED_BY[served_by])
+
+
+def _upgrade_required(response: ResponseHead, dropped: tuple[bytes, ...]) -> bytes:
+    """A 426 says to which protocol (RFC 9110 section 15.5.22), and Upgrade belongs to each connection."""
+    block = response.without(tuple(name for name in dropped if name != b"upgrade"))
+    return block + b"connection: upgrade\r\n"
 
 
 def _dropped_of(fields: RequestFields, trusted: bool, protected: frozenset[bytes]) -> tuple[bytes, ...]:

@@ -117,6 +117,20 @@ def test_file_that_can_not_be_written_exits_2(file: Path, monkeypatch: pytest.Mo
     assert os.listdir(file.parent) == [file.name]
 
 
+def test_a_mounted_file_is_changed_in_place_with_a_warning(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(*_: object) -> None:
+        raise OSError(16, "Device or resource busy")
+
+    monkeypatch.setattr("proxy.config.files.os.replace", busy)
+    result = run(file, "GET /a/{x}", "50")
+    assert (result.exit_code, result.stdout) == (0, "GET /a/{x}: weight 25 -> 50\n")
+    assert "warning: " in result.stderr
+    assert "written in place" in result.stderr
+    assert file.read_text() == TEXT.replace("25", "50")
+
+
 Answer = Callable[[int], dict[str, Any] | None]
 
 

@@ -241,3 +241,14 @@ def test_x_served_by_of_a_backend_is_replaced_or_kept() -> None:
         "X-Served-By: me",
         "Content-Length: 0",
     ]
+
+
+def test_a_426_says_what_to_upgrade_to_and_nothing_else_does() -> None:
+    fields = "Upgrade: websocket\r\nConnection: Upgrade, X-Own\r\nX-Own: 1\r\nSec-WebSocket-Version: 13\r\n"
+    for status, kept in (("426 Upgrade Required", True), ("200 OK", False)):
+        found = parse_response(f"HTTP/1.1 {status}\r\n{fields}Content-Length: 0\r\n\r\n".encode(), "GET")
+        block = lines(response_block(found, None))
+        assert ("Upgrade: websocket" in block) is kept
+        assert ("connection: upgrade" in block) is kept
+        assert "Sec-WebSocket-Version: 13" in block
+        assert not any(line.startswith(("X-Own", "Connection")) for line in block)
