@@ -17,8 +17,22 @@ _AT_START: Final = (
     "server.state",
     "server.limits.connections",
 )
-_SECRETS: Final = frozenset({"server.admin_token", "server.state", "override.token", "sticky.salt"})
-_DURATIONS: Final = ("timeouts.", "response_timeout", "interval", "window", "open_for", "backoff", ".ttl")
+_SECRETS: Final = frozenset(
+    {
+        *("server.admin_token", "server.state", "override.token", "sticky.salt"),
+        *("backends.legacy.health.headers", "backends.async.health.headers"),
+    }
+)
+_DURATIONS: Final = (
+    "timeouts.",
+    "response_timeout",
+    "idle_timeout",
+    "interval",
+    "window",
+    "open_for",
+    "backoff",
+    ".ttl",
+)
 _SIZES: Final = frozenset(
     {
         "header_bytes",

@@ -87,6 +87,10 @@ class Server(Section):
 class Health(Section):
     path: t.TargetOrNothing = ""
     interval: t.Duration = 5.0
+    host: t.HealthHost = ""
+    port: Annotated[int, PlainValidator(t.whole(0, 65535))] = 0
+    status: tuple[t.Status, ...] = ()
+    headers: tuple[t.HealthHeader, ...] = ()
 
 
 class DryRun(Section):
@@ -218,6 +222,7 @@ class CompressionSettings(Section):
 
 class EndpointTimeouts(Section):
     response: t.Duration | None = None
+    idle: t.Duration | None = None
 
 
 class Endpoint(Section):

@@ -25,6 +25,7 @@ _SIZE: Final = re.compile(r"([0-9]{1,15})(B|KiB|MiB|GiB)").fullmatch
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}").fullmatch
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _BYTES: Final = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+_WRITTEN: Final = frozenset({"host", "connection", "content-length", "transfer-encoding", "via"})
 _LONGEST: Final = 366 * 24 * 3600.0
 _LARGEST: Final = 2**40
 
@@ -268,6 +269,18 @@ def parse_header_line(value: Any) -> str:
     return f"{name.lower()}: {content.strip()}"
 
 
+def parse_health_host(value: Any) -> str:
+    """A Host, or "" for that of the address."""
+    return "" if value == "" else parse_host(value)
+
+
+def parse_health_header(value: Any) -> str:
+    line = parse_header_line(value)
+    if line.partition(":")[0] in _WRITTEN:
+        raise ValueError("is a field that the check writes itself (health.host sets Host)")
+    return line
+
+
 def parse_field_path(value: Any) -> str:
     """A place in an answer, by `proxy.core.fieldpaths`."""
     return parse_pattern(parse_text(value)).text
@@ -322,6 +335,8 @@ KeySourceText = Annotated[str, PlainValidator(parse_key_source)]
 Principal = Annotated[str, PlainValidator(parse_principal)]
 Method = Annotated[str, PlainValidator(parse_method)]
 HeaderLine = Annotated[str, PlainValidator(parse_header_line)]
+HealthHost = Annotated[str, PlainValidator(parse_health_host)]
+HealthHeader = Annotated[str, PlainValidator(parse_health_header)]
 Status = Annotated[int, PlainValidator(whole(100, 599))]
 Refusal = Annotated[int, PlainValidator(whole(400, 499))]
 FieldPath = Annotated[str, PlainValidator(parse_field_path)]

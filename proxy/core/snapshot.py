@@ -75,6 +75,10 @@ class BackendTimeouts:
 class Health:
     path: str = ""
     interval: float = 5.0
+    host: str = ""  # "": the backend's, or the address
+    port: int = 0  # 0: the address's
+    status: frozenset[int] = frozenset()  # none: 2xx and 3xx
+    headers: tuple[str, ...] = ()  # "name: value"
 
 
 @dataclass(frozen=True)
@@ -188,6 +192,7 @@ class Endpoint:
     sticky: tuple[KeySource, ...]
     fallback: BackendName | None
     response_timeout: float | None = None  # seconds; None: the backend's own
+    idle_timeout: float | None = None  # the same
     idempotency: Mode = "off"
     buffers: Buffers = Buffers()
     breaker: Breaker = Breaker()

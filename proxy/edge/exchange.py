@@ -44,6 +44,7 @@ class Exchange(Attempts):
         "_outbound",
         "captured",
         "head",
+        "idle_timeout",
         "keep_alive",
         "method",
         "request_trailers",
@@ -73,10 +74,12 @@ class Exchange(Attempts):
         self.started = time.perf_counter()  # the loop's own clock has milliseconds only
         self.status = 0  # what the client got; 0 while and if it got nothing whole
         self.response_timeout: float | None = None
+        self.idle_timeout: float | None = None
         self.captured: bytearray | None = None  # the answer's body, for a comparison with a dry run
         self._buffers = snapshot.buffers
         if endpoint is not None:
             self.response_timeout = endpoint.response_timeout
+            self.idle_timeout = endpoint.idle_timeout
             self._buffers = endpoint.buffers
             if endpoint.compare.dry_run:
                 self.captured = bytearray()

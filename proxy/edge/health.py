@@ -1,11 +1,12 @@
 """Active health checks: each upstream of a backend is asked for `health.path` every `health.interval`.
 
-Two failures in a row take an upstream out of the choice, one good answer (2xx or 3xx) puts it back. The last
+Two failures in a row take an upstream out of the choice, one good answer (2xx or 3xx, or `health.status`) puts it back. The last
 usable one is never taken out: an answer that may fail is better than none.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import random
 from typing import TYPE_CHECKING, Final
@@ -14,6 +15,7 @@ from proxy.core.headers import VIA
 from proxy.core.http1.grammar import Pairs
 from proxy.core.http1.response import ResponseHead
 from proxy.core.retry import FailureKind
+from proxy.core.snapshot import Backend, Upstream
 from proxy.edge.deadlines import NEVER
 from proxy.edge.upstream import UpstreamConnection
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("strangler.worker")
 
 FAILURES: Final = 2
+_PORTS: Final = {"http": 80, "https": 443}
 JITTER: Final = 0.1  # so that workers do not all ask at once
 
 
@@ -32,6 +35,8 @@ class HealthCheck:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._delay = pool.backend.health.interval
+        port = pool.backend.health.port
+        self._targets = [(each, _target(each, port)) for each in pool.addresses]
         self._handle = pool.loop.call_later(self._delay * random.random() * JITTER, self._tick)
 
     def stop(self) -> None:
@@ -40,10 +45,35 @@ class HealthCheck:
     def _tick(self) -> None:
         jitter = 1 + JITTER * (random.random() - 0.5)
         self._handle = self._pool.loop.call_later(self._delay * jitter, self._tick)
-        for address in self._pool.addresses:
+        for address, target in self._targets:
             if not address.probing:
                 address.probing = True
-                self._pool.open(address, _Probe(self._pool, address))
+                self._pool.open(target, _Probe(self._pool, address))
+
+
+def _target(address: Address, port: int) -> Address:
+    """Where the check of `address` connects to: what fails there says nothing yet of requests."""
+    upstream = address.upstream
+    if not port or upstream.scheme == "unix":
+        return address
+    return type(address)(dataclasses.replace(upstream, port=port))
+
+
+def request_of(backend: Backend, upstream: Upstream) -> bytes:
+    """The question to one address."""
+    health = backend.health
+    host = health.host or backend.host or _authority(upstream, health.port or upstream.port)
+    lines = "".join(f"{line}\r\n" for line in (*health.headers, f"via: {VIA.decode()}", "connection: close"))
+    agent = (
+        "" if any(line.startswith("user-agent:") for line in health.headers) else "user-agent: strangler\r\n"
+    )
+    return f"GET {health.path} HTTP/1.1\r\nhost: {host}\r\n{agent}{lines}\r\n".encode()
+
+
+def _authority(upstream: Upstream, port: int) -> str:
+    """With the port unless it is the scheme's own (RFC 9110 section 7.2)."""
+    host = f"[{upstream.host}]" if ":" in upstream.host else upstream.host or "localhost"
+    return host if port in (0, _PORTS.get(upstream.scheme)) else f"{host}:{port}"
 
 
 class _Probe:
@@ -53,6 +83,7 @@ class _Probe:
 
     method = "GET"
     upgrade: bytes | None = None
+    idle_timeout: float | None = None
 
     def __init__(self, pool: Pool, address: Address) -> None:
         self._pool = pool
@@ -67,17 +98,13 @@ class _Probe:
         return True
 
     def on_connection(self, connection: UpstreamConnection) -> None:
-        backend = self._pool.backend
         self._connection = connection
-        host = backend.host or self._address.upstream.host or "localhost"
-        request = (
-            f"GET {backend.health.path} HTTP/1.1\r\nhost: {host}\r\nuser-agent: strangler\r\n"
-            f"via: {VIA.decode()}\r\nconnection: close\r\n\r\n"
-        )
-        connection.start(self, request.encode("latin-1"), True)
+        connection.start(self, request_of(self._pool.backend, self._address.upstream), True)
 
     def on_response(self, response: ResponseHead, data: bytes, complete: bool) -> None:
-        self._conclude(200 <= response.status < 400, f"status {response.status}")
+        status, wanted = response.status, self._pool.backend.health.status
+        good = status in wanted if wanted else 200 <= status < 400
+        self._conclude(good, f"status {status}")
         if not complete and self._connection is not None:
             self._connection.abort()  # the body is of no interest
 

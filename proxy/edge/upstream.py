@@ -27,6 +27,7 @@ class Receiver(Protocol):
 
     method: str
     response_timeout: float | None  # seconds; None: the backend's own
+    idle_timeout: float | None
     upgrade: bytes | None  # the protocol that the client asked to switch to
 
     def on_informational(self, response: ResponseHead) -> None: ...
@@ -128,7 +129,7 @@ class UpstreamConnection:
         if not self.closed and self._paused:
             self._paused = False
             self.transport.resume_reading()
-            self.deadline = self.pool.loop.time() + self.pool.backend.timeouts.idle
+            self._time_idle(self.exchange)
 
     def abort(self) -> None:
         """Drop the connection at once, whatever is under way on it."""
@@ -221,7 +222,7 @@ class UpstreamConnection:
         """The upstream does not read the request: it has as long as for going on with an answer."""
         if self.exchange is not None:
             if self._response is None:
-                self.deadline = self.pool.loop.time() + self.pool.backend.timeouts.idle
+                self._time_idle(self.exchange)
             self.exchange.on_upstream_writable(False)
 
     def resume_writing(self) -> None:
@@ -244,6 +245,13 @@ class UpstreamConnection:
         timeout = exchange.response_timeout
         if timeout is None:
             timeout = self.pool.backend.timeouts.response
+        self.deadline = self.pool.loop.time() + timeout
+
+    def _time_idle(self, exchange: Receiver | None) -> None:
+        """As long as the next piece may take."""
+        timeout = None if exchange is None else exchange.idle_timeout
+        if timeout is None:
+            timeout = self.pool.backend.timeouts.idle
         self.deadline = self.pool.loop.time() + timeout
 
     # parsing
@@ -297,7 +305,7 @@ class UpstreamConnection:
         elif length == CHUNKED:
             self._decoder = ChunkedDecoder()
         self._response = response
-        self.deadline = self.pool.loop.time() + self.pool.backend.timeouts.idle
+        self._time_idle(exchange)
         if length > 0 and (not data or is_kept(response)):
             self._held = True  # until its body begins, a failure can still be made good elsewhere
             self._partial = bytearray(data) if data else None
@@ -321,14 +329,14 @@ class UpstreamConnection:
             partial += data
             if len(partial) < response.length:
                 self._held = True
-                self.deadline = self.pool.loop.time() + self.pool.backend.timeouts.idle
+                self._time_idle(exchange)
                 return
             self._partial = None
             data = bytes(partial)
             self._left = response.length
         if response.length == UNTIL_CLOSE or len(data) < self._left:
             self._left -= len(data)
-            self.deadline = self.pool.loop.time() + self.pool.backend.timeouts.idle
+            self._time_idle(exchange)
             if held:
                 exchange.on_response(response, data, False)
             else:
@@ -354,7 +362,7 @@ class UpstreamConnection:
         if decoder.done:
             self._finish(response, clean=not decoder.rest)
         else:
-            self.deadline = self.pool.loop.time() + self.pool.backend.timeouts.idle
+            self._time_idle(exchange)
         if payload or decoder.done:
             exchange.on_data(payload, decoder.done, decoder.trailers)
 

@@ -383,6 +383,33 @@ def test_the_response_timeout_of_the_endpoint_wins(stage: Stage) -> None:
     assert edge.ask(WRITE).status == 504
 
 
+def test_the_idle_timeout_of_the_endpoint_wins(stage: Stage) -> None:
+    went_on = threading.Event()
+
+    def serve(wire: Wire, _: int) -> None:
+        with contextlib.suppress(EOFError):
+            patient = b"/patient" in wire.request()
+            wire.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
+            if patient:
+                assert went_on.wait(WAIT)
+                wire.send(b"1\r\nb\r\n0\r\n\r\n")
+            wire.read_all()
+
+    edge = stage.edge(
+        stage.upstream(serve).url,
+        endpoints="GET /patient: {timeouts: {idle: 1h}}\nGET /a: {}",
+        backend="timeouts: {idle: 50ms}",
+    )
+    with contextlib.closing(edge.connect()) as patient:
+        patient.send(b"GET /patient HTTP/1.1\r\nHost: h\r\n\r\n")
+        patient.read_until(b"a\r\n")
+        with contextlib.closing(edge.connect()) as hasty:  # begun later, cut off first
+            hasty.send(b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n")
+            hasty.read_all()
+        went_on.set()
+        patient.read_until(b"0\r\n\r\n")
+
+
 def legacy_and_async(stage: Stage) -> tuple[Script, Script]:
     return stage.upstream(answering(ok(b"legacy"))), stage.upstream(answering(ok(b"async")))
 

@@ -93,3 +93,42 @@ def test_checks_stop_when_the_backend_is_replaced(stage: Stage) -> None:
         assert edge.ask(READ).status == 200
     eventually(lambda: len(second.requests) == 5)
     assert len(first.requests) == asked
+
+
+def test_a_check_says_who_is_asked_with_the_port(stage: Stage) -> None:
+    upstream = patient(stage, {"health": ok()})
+    edge_of(stage, upstream.url, "http://127.0.0.1:9")
+    head = eventually(lambda: next(iter(upstream.requests), b""))
+    assert b"\r\nhost: 127.0.0.1:%d\r\n" % upstream.port in head
+
+
+def test_a_check_has_the_host_and_headers_that_are_set(stage: Stage) -> None:
+    upstream = patient(stage, {"health": ok()})
+    more = "host: shop.example, headers: ['Authorization: Bearer x', 'User-Agent: kube-probe']"
+    stage.edge(upstream.url, backend=f"health: {{path: /health, interval: 50ms, {more}}}")
+    head = eventually(lambda: next(iter(upstream.requests), b""))
+    assert b"\r\nhost: shop.example\r\n" in head
+    assert b"\r\nauthorization: Bearer x\r\n" in head
+    assert head.count(b"user-agent: ") == head.count(b"user-agent: kube-probe") == 1
+
+
+def test_the_statuses_that_are_set_are_the_good_ones(stage: Stage) -> None:
+    state = {"health": b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n"}
+    asked, other = patient(stage, state), patient(stage, {"health": ok()})
+    checked = "health: {path: /health, interval: 50ms, status: [401]}"
+    edge = stage.edge((asked.url, other.url), backend=checked)
+    eventually(lambda: healthy(edge) == [True, False])
+    state["health"] = ok()
+    eventually(lambda: healthy(edge) == [False, False])
+
+
+def test_a_check_of_another_port_judges_the_address(stage: Stage) -> None:
+    state = {"health": b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"}
+    management, serving = patient(stage, state), patient(stage, {"health": ok()})
+    checked = f"health: {{path: /health, interval: 50ms, port: {management.port}}}"
+    edge = stage.edge(serving.url, backend=checked)
+    eventually(lambda: healthy(edge) == [False])
+    state["health"] = ok()
+    eventually(lambda: healthy(edge) == [True])
+    assert edge.ask(READ).status == 200
+    assert not any(b" /health " in request for request in serving.requests)

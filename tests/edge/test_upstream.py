@@ -509,6 +509,7 @@ class Receiver:
 
     method = "GET"
     response_timeout = None
+    idle_timeout = None
 
     def __init__(self, connection: UpstreamConnection) -> None:
         self._connection = connection
