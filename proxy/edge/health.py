@@ -1,7 +1,8 @@
 """Active health checks: each upstream of a backend is asked for `health.path` every `health.interval`.
 
-Two failures in a row take an upstream out of the choice, one good answer (2xx or 3xx, or `health.status`) puts it back. The last
-usable one is never taken out: an answer that may fail is better than none.
+Two failures in a row take an upstream out of the choice, one good answer (2xx or 3xx, or one of
+`health.status`) puts it back. The last usable one is never taken out: an answer that may fail is better than
+none.
 """
 
 from __future__ import annotations
@@ -63,11 +64,10 @@ def request_of(backend: Backend, upstream: Upstream) -> bytes:
     """The question to one address."""
     health = backend.health
     host = health.host or backend.host or _authority(upstream, health.port or upstream.port)
-    lines = "".join(f"{line}\r\n" for line in (*health.headers, f"via: {VIA.decode()}", "connection: close"))
-    agent = (
-        "" if any(line.startswith("user-agent:") for line in health.headers) else "user-agent: strangler\r\n"
-    )
-    return f"GET {health.path} HTTP/1.1\r\nhost: {host}\r\n{agent}{lines}\r\n".encode()
+    lines = [f"host: {host}", *health.headers, f"via: {VIA.decode()}", "connection: close"]
+    if not any(line.startswith("user-agent:") for line in health.headers):
+        lines.append("user-agent: strangler")
+    return "\r\n".join((f"GET {health.path} HTTP/1.1", *lines, "", "")).encode()
 
 
 def _authority(upstream: Upstream, port: int) -> str:

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from proxy.store.engines import async_engine
 from proxy.store.migrations import migrate
-from proxy.store.places import is_sqlite, state_file
+from proxy.store.places import is_sqlite, private_file, private_folder, state_file
 from proxy.store.schema import audit
 
 
@@ -32,7 +32,9 @@ class Entry(NamedTuple):
 async def opened(url: str) -> AsyncIterator[AsyncEngine]:
     """The state database with an up-to-date audit table. Raises what SQLAlchemy and the driver raise."""
     if is_sqlite(url):
-        state_file(url).parent.mkdir(parents=True, exist_ok=True)
+        file = state_file(url)
+        private_folder(file.parent)
+        os.close(private_file(file))
     engine = async_engine(url)
     try:
         async with engine.begin() as connection:

@@ -21,7 +21,7 @@ from proxy.core.comparisons import Count, PathCount, Sample, Scope, Tally, Traff
 from proxy.core.noise import Counts, Mark
 from proxy.store.engines import async_engine
 from proxy.store.migrations import migrate
-from proxy.store.places import comparisons_file, is_sqlite
+from proxy.store.places import comparisons_file, is_sqlite, private_file, private_folder
 from proxy.store.schema import comparison_counts as counts
 from proxy.store.schema import comparison_paths as paths
 from proxy.store.schema import comparison_sample_paths as sample_paths
@@ -52,8 +52,8 @@ async def opened(url: str) -> AsyncIterator[AsyncEngine]:
     """Raises what SQLAlchemy and the driver raise."""
     file = comparisons_file(url) if is_sqlite(url) else None
     if file is not None:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+        private_folder(file.parent)
+        os.close(private_file(file))
     engine = async_engine(url, file)
     try:
         async with engine.begin() as connection:

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from proxy.store.engines import async_engine
 from proxy.store.migrations import migrate
-from proxy.store.places import is_sqlite, state_file
+from proxy.store.places import is_sqlite, private_file, private_folder, state_file
 from proxy.store.schema import configs
 
 KEPT: Final = 200
@@ -38,8 +38,8 @@ async def opened(url: str) -> AsyncIterator[AsyncEngine]:
     """The state database with audit log and configurations. Raises what SQLAlchemy and the driver raise."""
     if is_sqlite(url):
         file = state_file(url)
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+        private_folder(file.parent)
+        os.close(private_file(file))
     engine = async_engine(url)
     try:
         async with engine.begin() as connection:

@@ -20,7 +20,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from proxy.store import statements
-from proxy.store.places import StoreUnavailable
+from proxy.store.places import StoreUnavailable, private_file, private_folder
 from proxy.store.schema import incarnations
 
 _SIBLINGS: Final = ("", "-wal", "-shm")  # SQLite keeps all three open
@@ -53,8 +53,7 @@ class OpenFile:
     def keep(self) -> None:
         """This is the file from now on, made if missing. Raises StoreUnavailable if it was another before."""
         if self._kept is None:
-            with contextlib.suppress(FileExistsError):  # for its owner only: it holds clients' responses
-                os.close(os.open(self._paths[0], os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+            os.close(private_file(self._paths[0]))
             self._kept = os.open(self._paths[0], _REFERENCE)
         if _identity(self._paths[0]) != _number(os.fstat(self._kept)):
             raise self._loss()
@@ -97,8 +96,8 @@ class Life:
             os.close(self._lock)  # somebody has deleted it: the others call us dead until there is a new one
             self._lock = None
         if self._lock is None:
-            self._directory.mkdir(exist_ok=True)
-            lock = os.open(self._own, os.O_RDWR | os.O_CREAT, 0o600)
+            private_folder(self._directory)
+            lock = private_file(self._own)
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._lock = lock
             self.say(self._said)

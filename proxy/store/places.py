@@ -5,6 +5,8 @@ Apart from the engines: a worker that stores nothing needs no SQLAlchemy, so it 
 
 from __future__ import annotations
 
+import contextlib
+import os
 from pathlib import Path
 
 
@@ -38,3 +40,22 @@ def comparisons_file(url: str) -> Path:
 def _beside(url: str, part: str) -> Path:
     file = state_file(url)
     return file.with_name(f"{file.stem}.{part}{file.suffix}")
+
+
+def private_folder(folder: Path) -> None:
+    """Made if missing, for its owner only, whatever the umask; one that is there stays as it is."""
+    if folder.is_dir():
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+        folder.chmod(0o700)
+
+
+def private_file(file: str | os.PathLike[str], flags: int = os.O_RDWR) -> int:
+    """Opened, and made if missing: for its owner only, whatever the umask. It holds what clients sent."""
+    with contextlib.suppress(FileExistsError):
+        descriptor = os.open(file, flags | os.O_CREAT | os.O_EXCL, 0o600)
+        os.fchmod(descriptor, 0o600)
+        return descriptor
+    return os.open(file, flags | os.O_CREAT, 0o600)

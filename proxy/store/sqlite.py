@@ -24,7 +24,7 @@ from proxy.store.claims import UNHELD, Claims, Sent
 from proxy.store.engines import sqlite_engine
 from proxy.store.life import Life, OpenFile
 from proxy.store.migrations import migrate
-from proxy.store.places import StoreUnavailable, claims_file, incarnations_of
+from proxy.store.places import StoreUnavailable, claims_file, incarnations_of, private_folder
 
 BATCH: Final = 256  # jobs per transaction
 
@@ -138,7 +138,7 @@ class SqliteClaims(Claims):
             self._loop.call_soon_threadsafe(_deliver, batch, answers)
 
     def _open(self) -> sa.Engine:
-        self._file.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(self._file.parent)
         self._life.agree(self._open_file.found())  # before there is a file that others might take for theirs
         self._open_file.keep()
         self._life.begin()
