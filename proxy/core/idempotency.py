@@ -103,6 +103,7 @@ class Wanted:
     not_after: float = math.inf  # nothing has expired by a clock that is beyond this
     former_id: str = ""  # under which version 0.1 has the key; "" if it is the same
     first_fingerprint: str = ""  # of version 1
+    second_fingerprint: str = ""  # of version 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,12 +173,14 @@ def never_left(record: Record) -> bool:
 
 
 def _is_same_request(record: Record, wanted: Wanted) -> bool:
-    """By the fingerprint that the record has. One of version 1 is never equal to one of version 2.
+    """By the fingerprint that the record has. Those of two versions are never equal, but for 2 and 3, which
+    are the same for all but forms.
 
     The version in the record does not decide: a worker of version 0.1 that takes over an expired row writes
     its own fingerprint, and leaves the version of the row before.
     """
-    return record.fingerprint in (wanted.fingerprint, wanted.first_fingerprint)
+    known = (wanted.fingerprint, wanted.second_fingerprint, wanted.first_fingerprint)
+    return record.fingerprint in known
 
 
 def _may_go_again(record: Record, wanted: Wanted) -> bool:

@@ -6,7 +6,7 @@ another request, or to another caller whom the principal does not tell apart.
 
 Claims of version 0.1 live on for one TTL, and its workers may run beside this program. Their ids are those of
 today but for unusual spellings of the Authorization scheme (`Caller.former`), and their fingerprints are
-`first_fingerprint`.
+`first_fingerprint`. Version 2 is that of today but for forms, of which it took the boundary too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from proxy.core.snapshot import CREDENTIAL, Endpoint, KeySource
 
 MAX_KEY: Final = 255  # characters, as at Stripe
 ANONYMOUS: Final = "anonymous"
-FINGERPRINT_VERSION: Final = 2  # of `fingerprint`; `first_fingerprint` is 1, and NULL in a database
+FINGERPRINT_VERSION: Final = 3  # of `fingerprint`; `first_fingerprint` is 1, and NULL in a database
 
 _quoted: Final = re.compile(
     rb'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"'
@@ -109,10 +109,39 @@ def fingerprint(head: RequestHead, body: bytes, sticky: tuple[KeySource, ...], c
 
     And over who asks, as far as the principal does not say it. Where it is declared, Authorization and Cookie
     are left out: they hold what is renewed between two tries. The rest does not change of itself.
+    The boundary of a form does not count: clients draw it anew for each try.
     """
+    boundary = _boundary_of(head, body)
+    if boundary is None:
+        return second_fingerprint(head, body, sticky, caller)
+    pieces = (b"\r\n" + body).split(b"\r\n--" + boundary)
+    parts = _request(b"request 3", head, sticky, caller)
+    return _digest(*parts[:3], _digest(*pieces).encode(), *parts[3:])
+
+
+def second_fingerprint(head: RequestHead, body: bytes, sticky: tuple[KeySource, ...], caller: Caller) -> str:
+    """As version 2 had it, of forms with their boundary."""
+    parts = _request(b"request 2", head, sticky, caller)
+    return _digest(*parts[:3], body, *parts[3:])
+
+
+def _boundary_of(head: RequestHead, body: bytes) -> bytes | None:
+    """Of a form that begins with it; everything else is taken byte by byte."""
+    kind, *parameters = (head.fields.get(b"content-type") or b"").split(b";")
+    if kind.strip(b" \t").lower().startswith(b"multipart/"):
+        for parameter in parameters:
+            name, _, value = parameter.partition(b"=")
+            boundary = value.strip(b" \t").strip(b'"')
+            if name.strip(b" \t").lower() == b"boundary":
+                return boundary if boundary and body.startswith(b"--" + boundary) else None
+    return None
+
+
+def _request(version: bytes, head: RequestHead, sticky: tuple[KeySource, ...], caller: Caller) -> list[bytes]:
+    """What is fingerprinted of a request but for its body."""
     fields = head.fields
     names = {b"x-api-key", *(source.name.encode("latin-1") for source in sticky if source.kind == "header")}
-    parts = [b"request 2", head.method.encode(), head.target, body, _host(head.host)]
+    parts = [version, head.method.encode(), head.target, _host(head.host)]
     for name in sorted(names - _READ_APART):
         values = fields.values(name)
         if values:
@@ -123,7 +152,7 @@ def fingerprint(head: RequestHead, body: bytes, sticky: tuple[KeySource, ...], c
         credential = fields.get(b"authorization")
         parts += [b"authorization", b"" if credential is None else b"=" + _credential(credential)]
         parts += [b"cookie", b"; ".join(fields.values(b"cookie"))]
-    return _digest(*parts)
+    return parts
 
 
 def first_fingerprint(head: RequestHead, body: bytes) -> str:

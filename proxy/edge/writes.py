@@ -70,6 +70,7 @@ class Writes:
             key=key,
             fingerprint=identity.fingerprint(head, body, endpoint.sticky, caller),
             first_fingerprint=identity.first_fingerprint(head, body),
+            second_fingerprint=identity.second_fingerprint(head, body, endpoint.sticky, caller),
             backend=backend,
             incarnation=self._incarnation,
             token=token,

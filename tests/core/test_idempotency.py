@@ -110,7 +110,7 @@ def test_what_is_sent_again_gets_the_fingerprint_of_today() -> None:
     known = replace(record("released"), fingerprint="f1", fingerprint_version=None)
     verdict = idem.resolve(known, replace(wanted(body="f2"), first_fingerprint="f1"))
     assert isinstance(verdict, Proceed)
-    assert (verdict.record.fingerprint, verdict.record.fingerprint_version) == ("f2", 2)
+    assert (verdict.record.fingerprint, verdict.record.fingerprint_version) == ("f2", 3)
 
 
 def test_a_marker_is_in_nobodys_hands_and_refused_as_running() -> None:
