@@ -77,3 +77,8 @@ def replay(answer: Answer, keep_alive: bool, minor: int) -> bytes:
     if keep_alive and minor == 0:
         connection = b"connection: keep-alive\r\n"
     return answer.head + REPLAYED + connection + b"\r\n" + answer.body
+
+
+def is_event_stream(response: ResponseHead) -> bool:
+    kind = (response.get(b"content-type") or b"").partition(b";")[0]
+    return kind.strip(b" \t").lower() == b"text/event-stream"

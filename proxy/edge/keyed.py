@@ -24,7 +24,7 @@ from proxy.core.snapshot import ASYNC, LEGACY, BackendName, Snapshot
 from proxy.edge.attempts import ANSWERED, ENDED, SENT, SETTLING
 from proxy.edge.claimed import ClaimedExchange
 from proxy.edge.exchange import RETRY_AFTER, Exchange
-from proxy.edge.held import HeldAnswer, replay
+from proxy.edge.held import HeldAnswer, is_event_stream, replay
 from proxy.store import StoreUnavailable
 from proxy.store.clock import elapsed
 
@@ -59,6 +59,7 @@ class KeyedExchange(ClaimedExchange):
         "_held",
         "_keys",
         "_plain",
+        "_streams",
     )
 
     def __init__(
@@ -78,6 +79,7 @@ class KeyedExchange(ClaimedExchange):
         self._plain = False  # goes on like any other request
         self._claiming = False
         self._existing = False
+        self._streams = False  # events: the client gets them as they come, and the store the whole
         self._held = HeldAnswer(snapshot.idempotency.max_response)
 
     # the request
@@ -114,7 +116,7 @@ class KeyedExchange(ClaimedExchange):
             self.upstream.resume()
 
     def on_client_writable(self, writable: bool) -> None:
-        if self._record is None:  # what is held does not depend on the client
+        if self._record is None or self._streams:  # what is held does not depend on the client
             super().on_client_writable(writable)
 
     def _go_plain(self) -> None:
@@ -243,10 +245,28 @@ class KeyedExchange(ClaimedExchange):
         if complete:
             self.upstream = None  # it is in the pool again
             self._state = SETTLING
+        if self._streams or self._may_stream():
+            self._stream_held(data, complete, trailers)
         if self._held.add(data, complete, trailers):
             if self.upstream is not None:
                 self.upstream.pause()
             self._writes.spawn(self._store_answer(), self._on_fault)
+
+    def _may_stream(self) -> bool:
+        """Events are worth something at once; a whole that is good for a replay comes with their end."""
+        response, record = self._answer, self._record
+        if response is not None and record is not None and is_event_stream(response):
+            self._streams = not idempotency.in_use(record, response.status)
+        return self._streams
+
+    def _stream_held(self, data: bytes, complete: bool, trailers: Pairs) -> None:
+        """To the client before the store knows; what ends it early leaves the key unknown."""
+        client, response = self.client, self._answer
+        if client is not None and self._relayed:
+            client.send(self, self._encoded_response(data, complete, trailers))
+        elif client is not None and response is not None:
+            self._relayed = True
+            client.send(self, self._answer_begun(response, data, complete, trailers))
 
     async def _store_answer(self) -> None:
         record, response = self._record, self._answer
@@ -276,15 +296,18 @@ class KeyedExchange(ClaimedExchange):
         """What was held goes to the client, and the rest follows by itself."""
         held, client = self._held, self.client
         data = held.take()
-        if client is not None:
+        if client is not None and not self._streams:
             self._relayed = True
             client.send(self, self._answer_begun(response, data, held.whole, held.trailers))
         if held.whole:
             self._complete(response.status)
-        elif self.upstream is not None:
-            self.upstream.resume()
-        else:
+        elif self.upstream is None:
             self._abort_relay()
+        elif self._streams and client is None:  # nobody waits for events without an end
+            self._drop_upstream()
+            self._end()
+        elif client is None or client.is_writable():
+            self.upstream.resume()
 
     def _abort_relay(self) -> None:
         """The upstream broke while its answer waited for the store: a part must not pass for the whole."""

@@ -8,6 +8,7 @@ row sits out for SIT_OUT seconds, unless all would.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import ssl
 from collections import deque
@@ -22,6 +23,8 @@ from proxy.edge.dialling import Dialler
 from proxy.edge.health import HealthCheck
 from proxy.edge.stalled import Stalled
 from proxy.edge.upstream import UpstreamConnection
+
+log = logging.getLogger("strangler.worker")
 
 FAILURES: Final = 5
 STUCK: Final = 1.0  # seconds, at the least, in which a backend that only is busy answers somebody
@@ -62,6 +65,7 @@ class Address:
         "outstanding",
         "probing",
         "tls",
+        "trouble",
         "upstream",
     )
 
@@ -77,7 +81,15 @@ class Address:
         self.healthy = True  # as far as health checks know
         self.bad_probes = 0  # in a row
         self.probing = False
+        self.trouble = ""  # why the last connection could not be made
         self.tls = ssl.create_default_context() if upstream.scheme == "https" else None
+
+    def reached(self, backend: str, trouble: str) -> None:
+        """A connection was made, or could not be for `trouble`. Only what is new is logged."""
+        if trouble != self.trouble:
+            self.trouble = trouble
+            what = f"cannot be reached: {trouble}" if trouble else "can be reached again"
+            log.warning("%s upstream %s %s", backend, self.upstream.url, what)
 
     def answered(self, now: float) -> None:
         """A whole answer came."""
@@ -304,11 +316,16 @@ class Pool:
                 connection = await self._dialler.dial(address, partial(self._protocol, address))
         except (OSError, ssl.SSLError, TimeoutError) as error:
             kind: FailureKind = "connect_timeout" if isinstance(error, TimeoutError) else "connect_failed"
+            within = f"no connection within timeouts.connect ({self.backend.timeouts.connect:g} s)"
+            address.reached(self.backend.name, str(error) or within)
             self._not_connected(address, waiter, kind)
             return
-        if connection.closed:  # it hung up, or spoke before it was asked
+        if connection.closed:
+            address.reached(self.backend.name, "it hung up, or spoke before it was asked")
             self._not_connected(address, waiter, "connect_failed")
             return
+        if address.trouble:
+            address.reached(self.backend.name, "")
         connection.pooled = True
         age = self.backend.timeouts.pool_age
         connection.expires = self.loop.time() + age * (1 - AGE_SPREAD * random.random())

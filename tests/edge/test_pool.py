@@ -449,3 +449,31 @@ def test_an_upstream_that_speaks_first_or_hangs_up_leaves_nothing_behind(
     eventually(lambda: edge.call(lambda: pool.connections == 0), "no connections")
     assert edge.call(lambda: pool.addresses[0].outstanding) == 0
     assert edge.call(lambda: list(edge.services.upstreams.items)) == []
+
+
+def test_why_a_backend_cannot_be_reached_is_logged_once_and_that_it_can_again(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    refusing = socket.create_server(("127.0.0.1", 0))
+    port = refusing.getsockname()[1]
+    refusing.close()
+    edge = stage.edge(f"http://127.0.0.1:{port}")
+    read = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
+    with caplog.at_level("WARNING", "strangler.worker"):
+        assert [edge.ask(read).status for _ in range(3)] == [502, 502, 502]
+        (told,) = [each.getMessage() for each in caplog.records if "upstream" in each.getMessage()]
+        assert told.startswith(f"legacy upstream http://127.0.0.1:{port} cannot be reached: ")
+        assert "refused" in told or "Errno 111" in told or "Connect call failed" in told
+        caplog.clear()
+        with (
+            socket.create_server(("127.0.0.1", port)) as listener,
+            contextlib.closing(edge.connect()) as client,
+        ):
+            client.send(read)
+            served, _ = listener.accept()
+            with served:
+                served.recv(4096)
+                served.sendall(ok())
+                assert client.response("GET").status == 200
+        (told,) = [each.getMessage() for each in caplog.records if "upstream" in each.getMessage()]
+        assert told.endswith("can be reached again")
