@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
+from proxy.core.http1.grammar import Pairs
+
 if TYPE_CHECKING:
     from proxy.core.snapshot import KeySource
 
@@ -76,3 +78,8 @@ def is_twin(name: bytes, names: frozenset[bytes]) -> bool:
 def is_protected(name: bytes, names: frozenset[bytes]) -> bool:
     """`name` in lower case; `names` from `protected`."""
     return name in names or name.startswith((b"content-", b"if-", b"x-forwarded-"))
+
+
+def unprotected(trailers: Pairs, names: frozenset[bytes]) -> Pairs:
+    """The trailers of a request that may be passed on."""
+    return [pair for pair in trailers if not is_protected(pair[0].lower(), names)]

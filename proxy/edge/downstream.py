@@ -19,6 +19,7 @@ from proxy.core.http1.body import BodyReader
 from proxy.core.http1.grammar import Malformed
 from proxy.core.http1.partial import PartialHead
 from proxy.core.http1.request import RequestFields, RequestHead, check_partial, parse_request
+from proxy.core.protected import unprotected
 from proxy.core.snapshot import ASYNC, LEGACY, Snapshot
 from proxy.edge.connection import Connection
 from proxy.edge.deadlines import NEVER
@@ -168,6 +169,7 @@ class ClientConnection(Connection):
                     break
         finally:
             self._parsing = False
+        self._resume_pipeline()
         if self._eof and self._writable and (self.exchange is None or self._body is not None):
             self._close()  # what is left will never be a whole request
 
@@ -236,6 +238,7 @@ class ClientConnection(Connection):
             self.deadline = NEVER
             exchange.begin(False)
             return
+        self._resume()  # the exchange decides from now on whether more is read
         body = self._body = BodyReader(fields.content_length, fields.chunked, limit)
         self._begin_window(services.loop.time())
         exchange.begin(True)
@@ -259,11 +262,10 @@ class ClientConnection(Connection):
         if complete:
             self._body = None
             self._buffer = body.rest
+            if len(self._buffer) > PIPELINE:
+                self._pause()
             if body.trailers:
-                protected = exchange.snapshot.protected
-                exchange.request_trailers = [
-                    pair for pair in body.trailers if pair[0].lower() not in protected
-                ]
+                exchange.request_trailers = unprotected(body.trailers, exchange.snapshot.protected)
             if self._writable:
                 self.deadline = NEVER
         else:
@@ -330,12 +332,18 @@ class ClientConnection(Connection):
             self._close()
         else:
             self.deadline = self._idle_deadline()
-            if self._paused:
-                self._resume()
             if self._buffer:
                 self._next_request()
             elif self._eof or (self.services.draining and not self.services.patient):
                 self._close()
+            self._resume_pipeline()
+
+    def _resume_pipeline(self) -> None:
+        """Reads on once little waits, or no whole request: else each request would let in another read."""
+        if self._paused and self._body is None and not self._parsing:
+            if self.exchange is not None and len(self._buffer) > PIPELINE:
+                return
+            self._resume()
 
     def switch(self, exchange: Exchange, data: bytes, upstream: UpstreamConnection) -> None:
         """Become a tunnel: `data` is the end of HTTP on this connection."""
@@ -361,7 +369,9 @@ class ClientConnection(Connection):
     def resume_body(self) -> None:
         if self._body is not None:
             self._begin_window(self.services.loop.time())
-        self._resume()
+            self._resume()
+        else:
+            self._resume_pipeline()
 
     def close_if_idle(self) -> None:
         """Draining: connections without a request under way go at once."""

@@ -123,6 +123,38 @@ def test_pipelined_bytes_that_wait_are_bounded(stage: Stage) -> None:
         sender.join(WAIT)
 
 
+def test_pipelined_bytes_are_bounded_also_while_requests_are_answered(stage: Stage) -> None:
+    """Each answer made room for another read, whatever still waited."""
+    edge = stage.edge(stage.upstream(answering(ok())).url)
+    with contextlib.closing(edge.connect()) as client:
+        sender = threading.Thread(target=ignoring_errors(client.send), args=(READ * 400_000,))
+        sender.start()
+        (connection,) = eventually(lambda: edge.call(lambda: list(edge.services.clients.items)), "client")
+        assert isinstance(connection, ClientConnection)
+        most = 0
+        for _ in range(300):
+            assert client.response().status == 200
+            most = max(most, edge.call(lambda: len(connection._buffer)))
+        assert 64 * 1024 < most < 512 * 1024
+        client.reset()
+        sender.join(WAIT)
+
+
+def test_pipelined_bodies_are_bounded_and_answered_in_order(stage: Stage) -> None:
+    edge = stage.edge(stage.upstream(echo).url)
+    bodies = [b"%d" % number for number in range(20_000)]
+    with contextlib.closing(edge.connect()) as client:
+        sender = threading.Thread(target=ignoring_errors(client.send), args=(b"".join(map(post, bodies)),))
+        sender.start()
+        (connection,) = eventually(lambda: edge.call(lambda: list(edge.services.clients.items)), "client")
+        assert isinstance(connection, ClientConnection)
+        for body in bodies[:300]:
+            assert client.response().body == body
+            assert edge.call(lambda: len(connection._buffer)) < 512 * 1024
+        client.reset()
+        sender.join(WAIT)
+
+
 def test_the_same_header_block_with_another_request_line_is_read_anew(stage: Stage) -> None:
     upstream = stage.upstream(echo)
     edge = stage.edge(upstream.url)
