@@ -132,7 +132,7 @@ def test_a_write_that_was_settled_while_its_worker_stood_still_is_not_sent(
             eventually(lambda: stored(state, "b") == "unknown", "b is taken for lost")
             (lost,) = [record for record in asyncio.run(listing(state)) if record.key == "b"]
             asyncio.run(settle(state, lost.id, done=False, reason="nothing in the data", author="test"))
-            retry = pool.submit(other.pay, "b").result()
+            retry = other.pay("b")
             gate.open.set()
         finally:
             os.kill(pid, signal.SIGCONT)

@@ -48,7 +48,7 @@ endpoints:
         eventually(lambda: plain.get(f"http://127.0.0.1:{self._admin}/readyz").status_code == 200, "ready")
 
     def pay(self, key: str) -> httpx2.Response:
-        headers = {"idempotency-key": key}
+        headers = {"idempotency-key": key, "host": "api.example"}  # clients know one URL
         return plain.post(f"http://127.0.0.1:{self.port}/w", content=key, headers=headers, timeout=30)
 
 
