@@ -48,7 +48,7 @@ class Attempt(NamedTuple):
     upstreams: int  # addresses of this backend
     fallback: bool  # another backend is configured and has not been tried
     retried: bool  # one retry after bytes were sent has been spent
-    stuck: bool  # the backend finished no exchange while this request waited for a connection
+    stuck: bool  # nothing came from the backend while this request waited for a connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +100,17 @@ def is_stale(attempt: Attempt) -> bool:
     return attempt.failure == "reset" and attempt.reused and not attempt.answered
 
 
+def blames(attempt: Attempt) -> bool:
+    """Whether the failure speaks against the backend, and counts for its breakers.
+
+    A full pool does not: it is as full while the backend is asked for more than its connections can carry.
+    """
+    return attempt.failure != "no_connection" and (attempt.read or not is_stale(attempt))
+
+
 def _after_unsent(attempt: Attempt, give_up: GiveUp) -> Again | GiveUp:
     if attempt.failure == "no_connection":
-        if attempt.stuck and attempt.fallback:
+        if attempt.stuck and attempt.fallback and attempt.safe:
             return Again(on_fallback=True, why=attempt.failure, budgeted=False)
         return give_up  # a backend that is merely busy must not push its load onto the other
     if attempt.attempts < min(attempt.upstreams, MAX_CONNECT_ATTEMPTS):

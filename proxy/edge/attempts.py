@@ -9,7 +9,7 @@ import random
 from typing import TYPE_CHECKING, Final
 
 from proxy.core.http1.response import ResponseHead
-from proxy.core.retry import STATUS, UNSENT, Again, Attempt, FailureKind, after_failure, backoff
+from proxy.core.retry import STATUS, UNSENT, Again, Attempt, FailureKind, after_failure, backoff, blames
 from proxy.core.snapshot import ASYNC, LEGACY, BackendName, Endpoint, Reason, Snapshot
 from proxy.edge.deadlines import NEVER
 
@@ -160,29 +160,24 @@ class Attempts:
         self._state = IDLE
         self._fresh = self._fresh or sent
         upstream, self.upstream = self.upstream, None
-        reused = upstream is not None and upstream.used
-        answered = upstream is not None and upstream.answered
-        read = upstream is not None and upstream.read
-        if self.backend == ASYNC and not (reused and not answered and not read):
-            self.services.record_failure(self.endpoint)
-        backend = self.snapshot.backend(self.backend)
-        verdict = after_failure(
-            Attempt(
-                failure=kind,
-                safe=self.safe,
-                sent=sent and kind not in UNSENT,
-                reused=reused,
-                read=read,
-                answered=answered,
-                relayed=self._relayed,
-                whole=self._body_complete and not self._streaming,
-                attempts=self._attempts,
-                upstreams=len(backend.upstreams),
-                fallback=self._fallback_available(),
-                retried=self._retries > 0,
-                stuck=kind == "no_connection" and self._pool is not None and self._pool.is_stuck(),
-            )
+        failed = Attempt(
+            failure=kind,
+            safe=self.safe,
+            sent=sent and kind not in UNSENT,
+            reused=upstream is not None and upstream.used,
+            read=upstream is not None and upstream.read,
+            answered=upstream is not None and upstream.answered,
+            relayed=self._relayed,
+            whole=self._body_complete and not self._streaming,
+            attempts=self._attempts,
+            upstreams=len(self.snapshot.backend(self.backend).upstreams),
+            fallback=self._fallback_available(),
+            retried=self._retries > 0,
+            stuck=kind == "no_connection" and self._pool is not None and self._pool.is_stuck(),
         )
+        if self.backend == ASYNC and blames(failed):
+            self.services.record_failure(self.endpoint)
+        verdict = after_failure(failed)
         if isinstance(verdict, Again) and self.client is not None and self._may_retry(verdict):
             self._again(verdict)
             return

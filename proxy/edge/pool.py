@@ -27,7 +27,7 @@ from proxy.edge.upstream import UpstreamConnection
 log = logging.getLogger("strangler.worker")
 
 FAILURES: Final = 5
-STUCK: Final = 1.0  # seconds, at the least, in which a backend that only is busy answers somebody
+STUCK: Final = 1.0  # seconds, at the least, in which something comes from a backend that only is busy
 NEVER_YET: Final = float("-inf")
 SIT_OUT = 30.0  # not Final: tests shorten it, also where this is compiled
 WAITING: Final = 4  # requests that may wait for each connection; more would hardly have their turn in time
@@ -59,6 +59,7 @@ class Address:
         "failed_at",
         "failures",
         "healthy",
+        "heard_at",
         "hosts",
         "idle",
         "out_until",
@@ -76,7 +77,8 @@ class Address:
         self.outstanding = 0
         self.failures = 0  # since the last whole answer
         self.failed_at = NEVER_YET
-        self.answered_at = NEVER_YET
+        self.answered_at = NEVER_YET  # the last whole answer
+        self.heard_at = NEVER_YET  # the last head or piece of a body that was not a whole answer
         self.out_until = 0.0
         self.healthy = True  # as far as health checks know
         self.bad_probes = 0  # in a row
@@ -188,11 +190,14 @@ class Pool:
             self.loop.call_later(stalled.PATIENCE / 4, self._relieve)
 
     def is_stuck(self) -> bool:
-        """Whether, for as long as one waits for a connection and for a second, no exchange ended well.
+        """Whether, for as long as one waits for a connection and for a second, nothing at all came from it.
 
-        A busy backend answers somebody in that time; one that hangs does not.
+        A busy backend sends somebody a head or a piece of a body in that time; one that hangs does not, but
+        neither does one that serves long polls only. Connections that wait for slow clients tell nothing.
         """
-        last = max(address.answered_at for address in self.addresses)
+        if len(self.stalled) >= self.connections:
+            return False
+        last = max(max(address.answered_at, address.heard_at) for address in self.addresses)
         return self.loop.time() - max(self._busy_since, last) >= max(STUCK, self.backend.timeouts.connect)
 
     def release(self, connection: UpstreamConnection) -> None:

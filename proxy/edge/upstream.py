@@ -4,39 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import select
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from proxy.core.http1.chunked import ChunkedDecoder
-from proxy.core.http1.grammar import Malformed, Pairs
+from proxy.core.http1.grammar import Malformed
 from proxy.core.http1.response import CHUNKED, UNTIL_CLOSE, ResponseHead, is_kept, parse_response
 from proxy.core.retry import FailureKind
+from proxy.edge.answerhead import add, what_is_wrong
 from proxy.edge.deadlines import NEVER
 from proxy.edge.kernel import is_read
+from proxy.edge.receiver import Receiver
 from proxy.edge.stalled import PROGRESS
 
 if TYPE_CHECKING:
     from proxy.edge.pool import Address, Pool
 
-MAX_HEAD: Final = 64 * 1024
 MAX_INFORMATIONAL: Final = 16  # 1xx answers before the final one; more is a storm
 SEND_BUFFER: Final = 64 * 1024
-
-
-class Receiver(Protocol):
-    """What an exchange offers to the connection that serves it."""
-
-    method: str
-    response_timeout: float | None  # seconds; None: the backend's own
-    idle_timeout: float | None
-    upgrade: bytes | None  # the protocol that the client asked to switch to
-
-    def on_informational(self, response: ResponseHead) -> None: ...
-    def on_upgrade(self, response: ResponseHead, rest: bytes) -> None: ...
-    def on_response(self, response: ResponseHead, data: bytes, complete: bool) -> None: ...
-    def on_data(self, data: bytes, complete: bool, trailers: Pairs) -> None: ...
-    def on_failure(self, kind: FailureKind, detail: str) -> None: ...
-    def on_upstream_writable(self, writable: bool) -> None: ...
-    def give_way(self) -> None: ...
 
 
 class UpstreamConnection:
@@ -189,7 +173,7 @@ class UpstreamConnection:
         if self._partial is None:
             end = data.find(b"\r\n\r\n")
         else:
-            end = self._end_of_head(self._partial, data)
+            end = add(self._partial, data)
             data = b"" if end < 0 else bytes(self._partial)
         if end < 0:
             self._partial_head(data)
@@ -247,35 +231,32 @@ class UpstreamConnection:
             timeout = self.pool.backend.timeouts.response
         self.deadline = self.pool.loop.time() + timeout
 
-    def _time_idle(self, exchange: Receiver | None) -> None:
-        """As long as the next piece may take."""
+    def _time_idle(self, exchange: Receiver | None) -> float:
+        """From now, which it returns, as long as the next piece may take."""
         timeout = None if exchange is None else exchange.idle_timeout
         if timeout is None:
             timeout = self.pool.backend.timeouts.idle
-        self.deadline = self.pool.loop.time() + timeout
+        now = self.pool.loop.time()
+        self.deadline = now + timeout
+        return now
 
     # parsing
 
-    def _end_of_head(self, partial: bytearray, data: bytes) -> int:
-        """Looks at what is new only: a head may come byte by byte."""
-        before = len(partial)
-        partial += data
-        return partial.find(b"\r\n\r\n", max(0, before - 3))
-
     def _partial_head(self, data: bytes) -> None:
         """`data` is its beginning, or empty if that was held already."""
+        self.address.heard_at = self.pool.loop.time()
         partial = self._partial
         if partial is None:
             partial = self._partial = bytearray(data)
-        if len(partial) > MAX_HEAD:
-            self._fail("bad_response", f"the head of the upstream's answer is over {MAX_HEAD} bytes")
-        elif not partial.startswith(b"HTTP/1."[: len(partial)]):
-            self._fail("bad_response", "the upstream's answer is not HTTP/1.1")
+        wrong = what_is_wrong(partial)
+        if wrong:
+            self._fail("bad_response", wrong)
 
     def _on_informational(self, response: ResponseHead, rest: bytes) -> None:
         exchange = self.exchange
         if exchange is None:
             return
+        self.address.heard_at = self.pool.loop.time()
         self._informational += 1
         if response.status == 101 and exchange.upgrade is not None:
             self.exchange = None
@@ -305,7 +286,7 @@ class UpstreamConnection:
         elif length == CHUNKED:
             self._decoder = ChunkedDecoder()
         self._response = response
-        self._time_idle(exchange)
+        self.address.heard_at = self._time_idle(exchange)
         if length > 0 and (not data or is_kept(response)):
             self._held = True  # until its body begins, a failure can still be made good elsewhere
             self._partial = bytearray(data) if data else None
@@ -329,14 +310,14 @@ class UpstreamConnection:
             partial += data
             if len(partial) < response.length:
                 self._held = True
-                self._time_idle(exchange)
+                self.address.heard_at = self._time_idle(exchange)
                 return
             self._partial = None
             data = bytes(partial)
             self._left = response.length
         if response.length == UNTIL_CLOSE or len(data) < self._left:
             self._left -= len(data)
-            self._time_idle(exchange)
+            self.address.heard_at = self._time_idle(exchange)
             if held:
                 exchange.on_response(response, data, False)
             else:
@@ -362,7 +343,7 @@ class UpstreamConnection:
         if decoder.done:
             self._finish(response, clean=not decoder.rest)
         else:
-            self._time_idle(exchange)
+            self.address.heard_at = self._time_idle(exchange)
         if payload or decoder.done:
             exchange.on_data(payload, decoder.done, decoder.trailers)
 

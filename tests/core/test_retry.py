@@ -18,6 +18,7 @@ from proxy.core.retry import (
     GiveUp,
     after_failure,
     backoff,
+    blames,
 )
 from proxy.core.snapshot import Retries
 
@@ -131,6 +132,19 @@ def test_a_busy_backend_does_not_push_its_load_onto_the_other_but_one_that_hangs
     waited = [(each, verdict) for each, verdict in AGAIN if each.failure == "no_connection"]
     assert waited
     assert all(each.stuck and verdict.on_fallback for each, verdict in waited)
+
+
+def test_a_write_is_not_moved_by_a_full_pool() -> None:
+    given = attempt("no_connection", safe=False, fallback=True, stuck=True)
+    assert after_failure(given) == GiveUp(503, "no_connection", False, False)
+
+
+def test_a_full_pool_says_nothing_against_the_backend() -> None:
+    assert [kind for kind in KINDS if not blames(attempt(kind))] == ["no_connection"]
+    assert not blames(attempt("reset", reused=True))
+    assert blames(attempt("reset", reused=True, answered=True))
+    assert blames(attempt("reset", reused=True, read=True))
+    assert blames(attempt("timeout", reused=True))
 
 
 def test_the_outcome_is_unknown_exactly_for_writes_that_were_sent() -> None:

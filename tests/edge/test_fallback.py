@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -14,6 +15,7 @@ from tests.edge.conftest import Stage
 from tests.edge.harness import WAIT, Edge, Wire, answering, eventually, ok
 from tests.edge.test_exchange import READ, Serve, dead_port, outcomes, reading_then, retries, silent
 
+SLOW = READ.replace(b"/a", b"/slow")
 ERROR = b"HTTP/1.1 503 Oh\r\nContent-Length: 10\r\n"
 SCALE = (
     10  # these tests live this many times as fast as a site: rates, windows and what refills by the second
@@ -118,6 +120,70 @@ def test_reads_for_which_a_hanging_async_has_no_connection_left_are_answered_by_
         assert edge.ask(READ).body == b"legacy"
         assert first.response().body == b"legacy"
     assert retries(edge) == {"no_connection": 1, "timeout": 1}
+
+
+def busy(stage: Stage, serve: Serve, more: str = "") -> Edge:
+    """A site whose async has one connection; a read that waits for it gives up after 1.1 s."""
+    legacy = stage.upstream(answering(ok(b"legacy")))
+    return stage.edge(
+        legacy.url,
+        stage.upstream(serve).url,
+        endpoints="GET /a: {weight: 100}\nGET /slow: {weight: 100}",
+        rest=f"breaker: {{consecutive: 1}}{more}",
+        async_backend="connections: 1, timeouts: {connect: 1100ms}",
+    )
+
+
+def breakers(edge: Edge) -> list[str]:
+    return [line.first for line in edge.call(edge.services.stats).breakers]
+
+
+def test_an_async_that_is_sending_an_answer_is_busy_and_does_not_hang(stage: Stage) -> None:
+    ended = threading.Event()
+
+    def trickle(wire: Wire) -> None:
+        wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        while not ended.wait(0.05):
+            wire.send(b"x")
+
+    edge = busy(stage, reading_then(trickle))
+    with contextlib.closing(edge.connect()) as first:
+        first.send(SLOW)
+        first.read_until(b"\r\n\r\n")
+        assert edge.ask(READ).status == 503
+        ended.set()
+    assert breakers(edge) == []
+
+
+def test_an_async_whose_every_connection_waits_for_a_slow_client_does_not_hang(stage: Stage) -> None:
+    edge = busy(
+        stage, answering(ok(bytes(24 * 1024 * 1024))), "\nserver: {buffers: {request: 1KiB, response: 4KiB}}"
+    )
+    edge.call(lambda: setattr(edge.services.pools["async"], "_relieving", True))  # nobody gives way
+    with contextlib.closing(edge.connect()) as first:
+        first.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        first.send(SLOW)
+        eventually(lambda: edge.call(lambda: len(edge.services.pools["async"].stalled)), "it has stalled")
+        assert edge.ask(READ).status == 503
+    assert breakers(edge) == []
+
+
+def test_a_full_pool_opens_no_breaker_even_where_nothing_comes(stage: Stage) -> None:
+    """It may hang, or serve a long poll: legacy answers this read, and the next one asks async again."""
+    edge = busy(stage, reading_then(silent))
+    with contextlib.closing(edge.connect()) as first:
+        first.send(SLOW)
+        eventually(lambda: edge.call(lambda: edge.services.pools["async"].connections), "it is taken")
+        assert edge.ask(READ).body == b"legacy"
+        assert retries(edge) == {"no_connection": 1}
+        assert breakers(edge) == []
+
+
+def test_a_hang_on_pooled_connections_opens_the_breakers(stage: Stage) -> None:
+    edge = site(stage, stage.upstream(once_then(silent)).url, ", consecutive: 1")
+    assert [edge.ask(READ).body for _ in range(2)] == [b"async", b"legacy"]
+    assert retries(edge) == {"timeout": 1}
+    assert breakers(edge) == ["async", "GET /a"]
 
 
 def test_what_bounds_the_fallback_is_what_legacy_can_take(stage: Stage) -> None:
