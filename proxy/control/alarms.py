@@ -17,7 +17,7 @@ from proxy.core.messages import AddressSeen, Labelled, Stats
 from proxy.core.snapshot import BACKENDS
 
 INTERVAL: Final = 1.0  # seconds between two looks
-TOLERATED: Final = 10.0  # seconds that a breaker may be open before `status` says no
+TOLERATED: Final = 10.0  # seconds that a breaker may be open, or a backend silent, before `status` says no
 
 Kind = Literal["backend", "breaker", "writes"]
 
@@ -63,13 +63,18 @@ class Alarms:
         """Logs what has changed; returns what there is."""
         now, signals = self._clock(), self._signals()
         down = addresses.down(signals.addresses)
+        bad = {name: _silent(seen) for name, seen in addresses.silent(signals.addresses).items()}
+        bad.update((name, _backend(seen)) for name, seen in down.items())
         breakers = {breaker.first: breaker for breaker in signals.breakers}
-        for name in _changed(self._down, down, now):
-            _say(name in down, _backend(down[name]) if name in down else f"the {name} backend answers again")
+        for name in _changed(self._down, bad, now):
+            _say(name in bad, bad.get(name) or f"the {name} backend answers again")
         for name in _changed(self._open, breakers, now):
             _say(name in breakers, _breaker_began(name) if name in breakers else _breaker_ended(name))
         return [
-            *(Alarm("backend", name, _backend(down[name]), at, True) for name, at in self._down.items()),
+            *(
+                Alarm("backend", name, bad[name], at, name in down or now - at > TOLERATED)
+                for name, at in self._down.items()
+            ),
             *(
                 Alarm("breaker", name, _breaker(breakers[name]), at, now - at > TOLERATED)
                 for name, at in self._open.items()
@@ -95,6 +100,12 @@ def _backend(seen: list[AddressSeen]) -> str:
     which = ", ".join(line.url for line in seen)
     every = "its only address" if len(seen) == 1 else "every one of its addresses"
     return f"the {seen[0].backend} backend does not answer: {every} fails ({which})"
+
+
+def _silent(seen: list[AddressSeen]) -> str:
+    count = sum(line.waiting for line in seen)
+    waited = f"{count} requests have waited for over {addresses.SILENCE:g} s"
+    return f"the {seen[0].backend} backend does not answer: {waited}, and nothing came from it meanwhile"
 
 
 def _whose(name: str) -> str:

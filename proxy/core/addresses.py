@@ -12,6 +12,12 @@ FAILURES: Final = 3
 FORGOTTEN: Final = 120.0
 """Seconds after which they say nothing any more: nobody asks it."""
 
+SILENCE = 5.0
+"""Seconds without a byte of an answer after which a request has waited long. Not Final: tests shorten it."""
+UNANSWERED: Final = 3
+"""Requests that have waited so long, with nothing for others meanwhile, that make an address a silent one: one
+may be a report that takes its time."""
+
 
 def is_failing(seen: AddressSeen) -> bool:
     """By what one worker, or the merged news of all, says of it."""
@@ -29,6 +35,15 @@ def merge(lines: Iterable[AddressSeen]) -> list[AddressSeen]:
 def down(lines: Iterable[AddressSeen]) -> dict[str, list[AddressSeen]]:
     """The backends of which every address is failing, with those; `lines` are merged."""
     return {name: seen for name, seen in by_backend(lines).items() if all(map(is_failing, seen))}
+
+
+def silent(lines: Iterable[AddressSeen]) -> dict[str, list[AddressSeen]]:
+    """The backends that hang, as it seems: requests wait at every address, and nothing comes from any."""
+    return {name: seen for name, seen in by_backend(lines).items() if all(map(_is_silent, seen))}
+
+
+def _is_silent(seen: AddressSeen) -> bool:
+    return seen.waiting >= UNANSWERED and not 0 <= seen.heard <= SILENCE
 
 
 def by_backend(lines: Iterable[AddressSeen]) -> Mapping[str, list[AddressSeen]]:
@@ -50,4 +65,6 @@ def _of_one(lines: list[AddressSeen]) -> AddressSeen:
         all(line.healthy for line in news),
         failed,
         answered,
+        sum(line.waiting for line in lines),
+        min((line.heard for line in lines if line.heard >= 0), default=-1.0),
     )

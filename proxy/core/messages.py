@@ -86,6 +86,8 @@ class AddressSeen(msgspec.Struct, frozen=True, array_like=True):
     healthy: bool  # as far as health checks know
     failed: float
     answered: float
+    waiting: int = 0  # requests that have waited long for the first byte of an answer (`core/addresses.py`)
+    heard: float = -1.0  # the last head or piece of a body
 
 
 class Stats(Message, frozen=True, tag=True):

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 import ssl
-from collections import deque
+from collections import Counter, deque
 from functools import partial
 from typing import Final, Protocol, cast
 
@@ -199,6 +199,14 @@ class Pool:
             return False
         last = max(max(address.answered_at, address.heard_at) for address in self.addresses)
         return self.loop.time() - max(self._busy_since, last) >= max(STUCK, self.backend.timeouts.connect)
+
+    def unanswered(self, since: float) -> Counter[Address]:
+        """By address, the requests that were sent before `since` and of whose answer no byte has come."""
+        return Counter(
+            item.address
+            for item in self._sweeper.items
+            if isinstance(item, UpstreamConnection) and item.pool is self and item.waits_since() <= since
+        )
 
     def release(self, connection: UpstreamConnection) -> None:
         """A complete exchange leaves `connection` reusable."""

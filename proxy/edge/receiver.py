@@ -7,6 +7,7 @@ from typing import Protocol
 from proxy.core.http1.grammar import Pairs
 from proxy.core.http1.response import ResponseHead
 from proxy.core.retry import FailureKind
+from proxy.core.snapshot import Backend
 
 
 class Receiver(Protocol):
@@ -24,3 +25,9 @@ class Receiver(Protocol):
     def on_failure(self, kind: FailureKind, detail: str) -> None: ...
     def on_upstream_writable(self, writable: bool) -> None: ...
     def give_way(self) -> None: ...
+
+
+def response_timeout(receiver: Receiver, backend: Backend) -> float:
+    """Seconds in which the answer must begin."""
+    timeout = receiver.response_timeout
+    return backend.timeouts.response if timeout is None else timeout

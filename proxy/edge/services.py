@@ -9,6 +9,7 @@ import random
 import time
 from typing import Final
 
+from proxy.core import addresses
 from proxy.core.breaker import Breaker
 from proxy.core.forwarded import Network, network
 from proxy.core.http1.grammar import Malformed
@@ -162,6 +163,7 @@ class Services:
         ]
 
     def _addresses(self, now: float) -> list[AddressSeen]:
+        unanswered = {name: pool.unanswered(now - addresses.SILENCE) for name, pool in self.pools.items()}
         return [
             AddressSeen(
                 name,
@@ -170,6 +172,8 @@ class Services:
                 address.healthy,
                 _ago(now, address.failed_at),
                 _ago(now, address.answered_at),
+                unanswered[name][address],
+                _ago(now, max(address.answered_at, address.heard_at)),
             )
             for name, pool in self.pools.items()
             for address in pool.addresses

@@ -13,7 +13,7 @@ from proxy.core.retry import FailureKind
 from proxy.edge.answerhead import add, what_is_wrong
 from proxy.edge.deadlines import NEVER
 from proxy.edge.kernel import is_read
-from proxy.edge.receiver import Receiver
+from proxy.edge.receiver import Receiver, response_timeout
 from proxy.edge.stalled import PROGRESS
 
 if TYPE_CHECKING:
@@ -226,10 +226,14 @@ class UpstreamConnection:
             self._fail("timeout", f"the upstream did not {what} in time")
 
     def _time_response(self, exchange: Receiver) -> None:
-        timeout = exchange.response_timeout
-        if timeout is None:
-            timeout = self.pool.backend.timeouts.response
-        self.deadline = self.pool.loop.time() + timeout
+        self.deadline = self.pool.loop.time() + response_timeout(exchange, self.pool.backend)
+
+    def waits_since(self) -> float:
+        """When the request was sent of whose answer no byte has come; NEVER if there is none."""
+        exchange = self.exchange
+        if exchange is None or self.answered or not self.request_sent:
+            return NEVER
+        return self.deadline - response_timeout(exchange, self.pool.backend)
 
     def _time_idle(self, exchange: Receiver | None) -> float:
         """From now, which it returns, as long as the next piece may take."""

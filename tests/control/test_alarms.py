@@ -26,6 +26,9 @@ class World:
         return self.seen
 
 
+SILENT = AddressSeen("async", "http://10.0.0.1:80", 0, True, -1.0, 8.0, 4, 8.0)
+
+
 @pytest.fixture
 def world(caplog: pytest.LogCaptureFixture) -> World:
     caplog.set_level(logging.INFO)
@@ -51,6 +54,24 @@ def test_a_backend_that_fails_is_one_line_until_it_answers_again(
         ),
         ("INFO", "the async backend answers again"),
     ]
+
+
+def test_a_backend_that_hangs_is_one_line_from_its_silence_to_its_next_answer(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    line = "the async backend does not answer: 4 requests have waited for over 5 s, and nothing came from it meanwhile"
+    world.sees(addresses=(SILENT,))
+    [alarm] = world.alarms.look()
+    assert (alarm.kind, alarm.subject, alarm.text, alarm.serious) == ("backend", "async", line, False)
+    world.now += TOLERATED + 1
+    [alarm] = world.alarms.look()
+    assert (alarm.since, alarm.serious) == (1000.0, True)
+    world.sees(addresses=(DEAD,))  # its requests have timed out
+    [alarm] = world.alarms.look()
+    assert alarm.text == "the async backend does not answer: its only address fails (http://10.0.0.1:80)"
+    world.sees(addresses=(WELL,))
+    assert world.alarms.look() == []
+    assert [record.getMessage() for record in caplog.records] == [line, "the async backend answers again"]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.core.addresses import FAILURES, FORGOTTEN, down, is_failing, merge
+from proxy.core.addresses import FAILURES, FORGOTTEN, SILENCE, UNANSWERED, down, is_failing, merge, silent
 from proxy.core.messages import AddressSeen
 
 URL = "http://10.0.0.1:80"
@@ -47,3 +47,30 @@ def test_a_backend_is_down_when_every_address_fails() -> None:
     assert down([bad, other]) == {"async": [bad, other]}
     assert down([bad, seen(url="http://10.0.0.2:80")]) == {}
     assert down([]) == {}
+
+
+def quiet(waiting: int, heard: float, url: str = URL) -> AddressSeen:
+    return AddressSeen("async", url, 0, True, -1, heard, waiting, heard)
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        pytest.param(quiet(UNANSWERED, -1), True, id="nothing ever came"),
+        pytest.param(quiet(UNANSWERED, SILENCE + 1), True, id="nothing came meanwhile"),
+        pytest.param(quiet(UNANSWERED, SILENCE - 1), False, id="others are answered"),
+        pytest.param(quiet(UNANSWERED - 1, SILENCE + 1), False, id="too few: one report that takes long"),
+    ],
+)
+def test_an_address_is_silent_while_requests_wait_and_nothing_comes(line: AddressSeen, found: bool) -> None:
+    assert silent([line]) == ({"async": [line]} if found else {})
+
+
+def test_a_backend_is_not_silent_while_one_address_sends() -> None:
+    assert silent([quiet(9, -1), quiet(0, 1.0, "http://10.0.0.2:80")]) == {}
+
+
+def test_what_waits_at_all_workers_is_added_and_what_one_has_heard_counts_for_all() -> None:
+    [merged] = merge([quiet(2, -1), quiet(1, SILENCE + 2), quiet(1, SILENCE + 1)])
+    assert (merged.waiting, merged.heard) == (4, SILENCE + 1)
+    assert silent(merge([quiet(9, -1), quiet(0, 0.5)])) == {}

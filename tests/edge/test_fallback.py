@@ -11,6 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from proxy.core.intended import counts
+from proxy.core.messages import AddressSeen
 from tests.edge.conftest import Stage
 from tests.edge.harness import WAIT, Edge, Wire, answering, eventually, ok
 from tests.edge.test_exchange import READ, Serve, dead_port, outcomes, reading_then, retries, silent
@@ -280,6 +281,35 @@ def test_what_each_address_did_is_reported(stage: Stage) -> None:
     assert (async_.backend, async_.failures, async_.answered) == ("async", 3, -1)
     assert legacy.answered >= 0
     assert async_.failed >= 0
+
+
+def test_requests_that_wait_long_for_an_answer_are_reported_until_a_byte_of_it_comes(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.core.addresses.SILENCE", 0.0)
+    gate, ended = threading.Event(), threading.Event()
+
+    def serve(wire: Wire) -> None:
+        gate.wait(WAIT)
+        wire.send(ERROR[:20])
+        ended.wait(WAIT)
+
+    async_ = stage.upstream(reading_then(serve))
+    edge = stage.edge(stage.upstream().url, async_.url, endpoints="GET /a: {weight: 100}")
+
+    def seen() -> AddressSeen:
+        return next(line for line in edge.call(edge.services.stats).addresses if line.backend == "async")
+
+    assert (seen().waiting, seen().heard) == (0, -1)
+    with contextlib.closing(edge.connect()) as first, contextlib.closing(edge.connect()) as second:
+        first.send(READ)
+        second.send(READ)
+        eventually(lambda: seen().waiting == 2, "both wait")
+        assert seen().heard == -1
+        gate.set()
+        eventually(lambda: seen().waiting == 0, "both hear something")
+        assert seen().heard >= 0
+        ended.set()
 
 
 def test_answers_of_the_proxys_own_are_counted_apart(stage: Stage) -> None:
