@@ -97,6 +97,11 @@ class Attempts:
         """Whether any backend was."""
         return self._attempts > 0
 
+    @property
+    def answer(self) -> ResponseHead | None:
+        """Of the last attempt, if it was answered."""
+        return self._answer
+
     # what an exchange adds
 
     def on_connection(self, connection: UpstreamConnection) -> None:
@@ -142,11 +147,14 @@ class Attempts:
     def _violated(self, what: str) -> None:
         """An event came in a state that it does not belong to: a fault of ours, confined to this client."""
         self.services.violated(what, repr(self))
+        self._drop_upstream()
+        if self.client is not None:
+            self.client.abort()
+
+    def _drop_upstream(self) -> None:
         upstream, self.upstream = self.upstream, None
         if upstream is not None:
             upstream.abort()
-        if self.client is not None:
-            self.client.abort()
 
     def _sent(self) -> bool:
         """Whether bytes of the request may have left, and its outcome is open."""

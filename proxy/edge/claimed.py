@@ -149,6 +149,12 @@ class ClaimedExchange(Exchange):
             self.client.reply(self, status, source, kind, detail, retry_after=retry_after, members=members)
         self._end()
 
+    def _abort_relay(self) -> None:
+        """The upstream broke while its answer waited for the store: a part must not pass for the whole."""
+        if self.client is not None:
+            self.client.abort()
+        self._end()
+
     def _count(self, result: str) -> None:
         if self._records_only and result not in _OUTCOMES:
             result = f"would_{result}"

@@ -103,11 +103,6 @@ class Exchange(Attempts):
     def hop(self) -> Hop:
         return self._outbound.hop
 
-    @property
-    def answer(self) -> ResponseHead | None:
-        """Of the last attempt, if it was answered."""
-        return self._answer
-
     def request_body(self) -> bytes | None:
         """None if it is not held: it was streamed, or did not come to its end."""
         return b"".join(self._body) if self._body_complete and not self._streaming else None
@@ -373,11 +368,6 @@ class Exchange(Attempts):
         elif client is not None:
             client.abort()
             self._end()
-
-    def _drop_upstream(self) -> None:
-        upstream, self.upstream = self.upstream, None
-        if upstream is not None:
-            upstream.abort()
 
     def _end(self) -> None:
         """From here on nothing can be sent, and nothing be written to the client."""

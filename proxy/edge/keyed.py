@@ -309,12 +309,6 @@ class KeyedExchange(ClaimedExchange):
         elif client is None or client.is_writable():
             self.upstream.resume()
 
-    def _abort_relay(self) -> None:
-        """The upstream broke while its answer waited for the store: a part must not pass for the whole."""
-        if self.client is not None:
-            self.client.abort()
-        self._end()
-
     # failures
 
     def _give_up(self, status: int, kind: FailureKind, detail: str, *, unknown: bool, abort: bool) -> None:
