@@ -34,7 +34,7 @@ def test_errors_exit_2_and_point_at_the_line(tmp_path: Path) -> None:
         "      GET /x: {weight: 150}",
         "                       ^",
         f'{path}:4:12: endpoints."GET /y".wait: unknown key, did you mean weight?',
-        "      GET /y: {wait: 1}",
+        "      GET /y: {wait: *}",  # what a misspelt key holds may be a secret
         "               ^",
         "2 errors",
     ]

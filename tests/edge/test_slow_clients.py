@@ -100,23 +100,27 @@ def test_a_trickle_is_no_progress(stage: Stage) -> None:
     assert other.response().status == 200
 
 
-def test_an_upload_that_makes_progress_keeps_its_connection(stage: Stage) -> None:
-    edge = stage_edge(stage, "connections: 1, stalled: 0%, timeouts: {connect: 10s}")
+def test_an_upload_that_makes_progress_keeps_its_connection(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.edge.stalled.PATIENCE", 2.0)  # pauses of a busy machine are shorter
+    edge = stage_edge(stage, "connections: 1, stalled: 0%, timeouts: {connect: 2m}")
     client = uploading(edge)
     other = edge.connect()
     other.send(READ)
     eventually(lambda: edge.call(lambda: len(edge.services.pools["legacy"]._waiting)), "another waits")
-    piece, left = 64 * 1024, BIG - 2048
-    while left:
-        client.send(bytes(min(piece, left)))
-        left -= min(piece, left)
+    pieces = 30
+    for _ in range(pieces):
+        client.send(bytes(64 * 1024))
+        time.sleep(0.1)  # longer than the patience in all
+    client.send(bytes(BIG - 2048 - pieces * 64 * 1024))
     assert client.response().status == 200
     assert other.response().status == 200
     assert errors(edge, "slow_client") == 0
 
 
 def test_stalled_clients_are_left_alone_while_nobody_waits(stage: Stage) -> None:
-    edge = stage_edge(stage, "connections: 3")
+    edge = stage_edge(stage, "connections: 20, stalled: 0%")
     first, second = uploading(edge), uploading(edge)
     for _ in range(10):
         assert edge.ask(READ).status == 200
