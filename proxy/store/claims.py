@@ -62,6 +62,7 @@ class Claims(abc.ABC):
         self.incarnation = incarnation
         self.held: Callable[[], Iterable[str]] | None = None
         self._owed: dict[tuple[str, str], Record] = {}
+        self._overflowing = False
         self._vain: dict[str, Record] = {}  # by token: withdrawn, but the store did not have it (yet)
         self._busy: set[str] = set()  # tokens of claims and changes under way
         self._compared = 0.0  # up to which change claims have been compared with `held`
@@ -103,8 +104,10 @@ class Claims(abc.ABC):
         """Makes the claim `record` some time, without an answer."""
         if len(self._owed) < OWED:
             self._owed[record.id, record.token] = record
-        else:
-            log.error("more than %d outcomes cannot be stored; the key of another one becomes unknown", OWED)
+            self._overflowing = self._overflowing and len(self._owed) > OWED // 2
+        elif not self._overflowing:  # said once, until there is room again
+            self._overflowing = True
+            log.error("more than %d outcomes cannot be stored; the keys of others become unknown", OWED)
 
     async def close(self) -> None:
         """Writes what is owed if that is possible now, and lets go of the store."""

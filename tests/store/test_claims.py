@@ -351,3 +351,18 @@ async def test_the_file_is_for_its_owner_only(tmp_path: Path) -> None:
     async with opened(url) as claims:
         await proceed(claims, wanted("k"))
         assert claims_file(url).stat().st_mode & 0o077 == 0
+
+
+async def test_what_cannot_be_owed_is_said_once_until_there_is_room_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "OWED", 4)
+    async with opened(f"sqlite:///{tmp_path}/state.db") as claims:
+        claims._housekeeper.cancel()
+        for round_ in range(2):
+            for number in range(50):
+                asked = wanted(f"k{number}", f"t{round_}-{number}")
+                claims.owe(idem.withdraw(idem.send(idem.claim(asked)), asked.now))
+            said = [record for record in caplog.records if "cannot be stored" in record.message]
+            assert len(said) == round_ + 1
+            claims._owed.clear()
