@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
+import time
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.util import await_only, in_greenlet
 
 from proxy.store.places import is_sqlite, state_file
 
 BUSY: Final = 1.0  # seconds that SQLite waits for another process's lock
+AGAIN: Final = 0.01  # seconds between two tries where SQLite does not wait by itself
 TIMEOUT: Final = 2.0  # seconds that PostgreSQL has for a connection, and for a statement
 CONNECTIONS: Final = 8
 
@@ -69,7 +74,7 @@ def _configure(engine: sa.Engine) -> None:
     @sa.event.listens_for(engine, "connect")
     def _connect(connection: Any, record: Any) -> None:
         cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode = WAL")
+        _switch_to_wal(cursor)
         cursor.execute("PRAGMA synchronous = FULL")
         cursor.close()
 
@@ -77,3 +82,19 @@ def _configure(engine: sa.Engine) -> None:
     def _begin(connection: sa.Connection) -> None:
         readonly = connection.get_execution_options().get("readonly", False)
         connection.exec_driver_sql("BEGIN" if readonly else "BEGIN IMMEDIATE")
+
+
+def _switch_to_wal(cursor: Any) -> None:
+    """SQLite does not wait for others here, whatever its timeout: two that open a new file are in each other's way."""
+    until = time.monotonic() + BUSY
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
+                raise
+        if in_greenlet():
+            await_only(asyncio.sleep(AGAIN))
+        else:
+            time.sleep(AGAIN)

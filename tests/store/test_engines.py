@@ -1,6 +1,13 @@
 from __future__ import annotations
 
-from proxy.store.engines import _postgresql_url
+import sqlite3
+import threading
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from proxy.store.engines import _postgresql_url, sqlite_engine
 
 
 def test_sslmode_is_what_the_driver_calls_ssl() -> None:
@@ -14,3 +21,21 @@ def test_sslmode_is_what_the_driver_calls_ssl() -> None:
 
 def test_a_socket_directory_stays_a_host() -> None:
     assert dict(_postgresql_url("postgres://u@/x?host=/run").query) == {"host": "/run"}
+
+
+def test_those_that_open_a_new_file_at_once_wait_for_each_other(tmp_path: Path) -> None:
+    """SQLite itself does not let them wait while one of them switches the file to WAL."""
+    holder = sqlite3.connect(tmp_path / "state.db", isolation_level=None, check_same_thread=False)
+    holder.execute("CREATE TABLE t (x)")
+    holder.execute("BEGIN EXCLUSIVE")
+    engine = sqlite_engine(tmp_path / "state.db")
+
+    @sa.event.listens_for(engine, "do_connect")
+    def _connect(dialect: Any, record: Any, args: Any, given: Any) -> None:
+        given["timeout"] = 0.0  # it does not wait by itself
+        threading.Timer(0.1, lambda: holder.execute("COMMIT")).start()
+
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+    engine.dispose()
+    holder.close()
