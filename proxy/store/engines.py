@@ -10,7 +10,6 @@ from typing import Any, Final, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.util import await_only, in_greenlet
 
 from proxy.store.places import is_sqlite, state_file
 
@@ -74,7 +73,7 @@ def _configure(engine: sa.Engine) -> None:
     @sa.event.listens_for(engine, "connect")
     def _connect(connection: Any, record: Any) -> None:
         cursor = connection.cursor()
-        _switch_to_wal(cursor)
+        _switch_to_wal(connection, cursor)
         cursor.execute("PRAGMA synchronous = FULL")
         cursor.close()
 
@@ -84,8 +83,8 @@ def _configure(engine: sa.Engine) -> None:
         connection.exec_driver_sql("BEGIN" if readonly else "BEGIN IMMEDIATE")
 
 
-def _switch_to_wal(cursor: Any) -> None:
-    """SQLite does not wait for others here, whatever its timeout: two that open a new file are in each other's way."""
+def _switch_to_wal(connection: Any, cursor: Any) -> None:
+    """SQLite does not wait for others here, whatever its timeout: two that open a new file would fail."""
     until = time.monotonic() + BUSY
     while True:
         try:
@@ -94,7 +93,7 @@ def _switch_to_wal(cursor: Any) -> None:
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
                 raise
-        if in_greenlet():
-            await_only(asyncio.sleep(AGAIN))
+        if hasattr(connection, "run_async"):
+            connection.run_async(lambda _: asyncio.sleep(AGAIN))
         else:
             time.sleep(AGAIN)

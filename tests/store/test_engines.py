@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import threading
 from pathlib import Path
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 
-from proxy.store.engines import _postgresql_url, sqlite_engine
+from proxy.store.engines import _postgresql_url, async_engine, sqlite_engine
 
 
 def test_sslmode_is_what_the_driver_calls_ssl() -> None:
@@ -38,4 +40,32 @@ def test_those_that_open_a_new_file_at_once_wait_for_each_other(tmp_path: Path) 
     with engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
     engine.dispose()
+    holder.close()
+
+
+async def _mode(file: Path) -> str | None:
+    engine = async_engine("sqlite:///", file)
+    try:
+        async with engine.connect() as connection:
+            return (await connection.exec_driver_sql("PRAGMA journal_mode")).scalar()
+    finally:
+        await engine.dispose()
+
+
+def test_so_do_those_on_an_event_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    holder = sqlite3.connect(tmp_path / "state.db", isolation_level=None, check_same_thread=False)
+    holder.execute("CREATE TABLE t (x)")
+    holder.execute("BEGIN EXCLUSIVE")
+    refused = threading.Event()
+    pause = asyncio.sleep
+
+    async def pausing(seconds: float) -> None:
+        if not refused.is_set():
+            refused.set()
+            holder.execute("COMMIT")
+        await pause(seconds)
+
+    monkeypatch.setattr("proxy.store.engines.asyncio.sleep", pausing)
+    assert asyncio.run(_mode(tmp_path / "state.db")) == "wal"
+    assert refused.is_set()
     holder.close()
