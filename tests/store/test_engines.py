@@ -32,10 +32,8 @@ def test_those_that_open_a_new_file_at_once_wait_for_each_other(tmp_path: Path) 
     holder.execute("BEGIN EXCLUSIVE")
     engine = sqlite_engine(tmp_path / "state.db")
 
-    @sa.event.listens_for(engine, "do_connect")
-    def _connect(dialect: Any, record: Any, args: Any, given: Any) -> None:
-        given["timeout"] = 0.0  # it does not wait by itself
-        threading.Timer(0.1, lambda: holder.execute("COMMIT")).start()
+    _do_not_wait(engine)
+    threading.Timer(0.1, lambda: holder.execute("COMMIT")).start()
 
     with engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
@@ -43,8 +41,17 @@ def test_those_that_open_a_new_file_at_once_wait_for_each_other(tmp_path: Path) 
     holder.close()
 
 
-async def _mode(file: Path) -> str | None:
+def _do_not_wait(engine: sa.Engine) -> None:
+    """As SQLite does in a race for the switch."""
+
+    @sa.event.listens_for(engine, "do_connect")
+    def _connect(dialect: Any, record: Any, args: Any, given: Any) -> None:
+        given["timeout"] = 0.0
+
+
+async def _mode(file: Path) -> Any:
     engine = async_engine("sqlite:///", file)
+    _do_not_wait(engine.sync_engine)
     try:
         async with engine.connect() as connection:
             return (await connection.exec_driver_sql("PRAGMA journal_mode")).scalar()
