@@ -16,6 +16,7 @@ from proxy.store.places import is_sqlite, state_file
 BUSY: Final = 1.0  # seconds that SQLite waits for another process's lock
 AGAIN: Final = 0.01  # seconds between two tries where SQLite does not wait by itself
 TIMEOUT: Final = 2.0  # seconds that PostgreSQL has for a connection, and for a statement
+STATEMENT: Final = 1.3  # seconds after which the server itself ends one, before its caller gives up
 CONNECTIONS: Final = 8
 
 Isolation = Literal["READ COMMITTED", "AUTOCOMMIT"]
@@ -50,7 +51,7 @@ def async_engine(url: str, file: Path | None = None) -> AsyncEngine:
 
 def postgresql_engine(url: str, isolation: Isolation = "READ COMMITTED") -> AsyncEngine:
     """With AUTOCOMMIT each statement is a transaction of its own, at no cost of its own."""
-    return create_async_engine(
+    engine = create_async_engine(
         _postgresql_url(url),
         isolation_level=isolation,
         pool_size=CONNECTIONS,
@@ -58,6 +59,13 @@ def postgresql_engine(url: str, isolation: Isolation = "READ COMMITTED") -> Asyn
         pool_timeout=TIMEOUT,
         connect_args={"timeout": TIMEOUT, "command_timeout": TIMEOUT},
     )
+
+    @sa.event.listens_for(engine.sync_engine, "connect")
+    def _connect(connection: Any, record: Any) -> None:
+        # Not a parameter of the start, which poolers refuse.
+        connection.run_async(lambda driver: driver.execute(f"SET statement_timeout = {STATEMENT * 1000:.0f}"))
+
+    return engine
 
 
 def _postgresql_url(url: str) -> sa.URL:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 import sqlalchemy as sa
@@ -19,7 +19,7 @@ from proxy.core.idempotency import Record, Verdict, Wanted
 from proxy.store import statements
 from proxy.store.claims import UNHELD, Claims, Sent
 from proxy.store.clock import elapsed
-from proxy.store.engines import postgresql_engine
+from proxy.store.engines import CONNECTIONS, postgresql_engine
 from proxy.store.migrations import TooNew, migrate
 from proxy.store.now import database_now
 from proxy.store.places import StoreUnavailable
@@ -27,6 +27,7 @@ from proxy.store.schema import incarnations
 
 LEASE: Final = 15.0  # seconds
 OWN_LEASE: Final = 8.0  # seconds after which we ourselves stop; the rest is for what is just being sent
+CANCELLED: Final = "57014"  # the server's word for a statement that took too long
 
 T = TypeVar("T")
 
@@ -43,14 +44,28 @@ class PostgresqlClaims(Claims):
         self._ready = asyncio.Lock()
         self._migrated = False
         self._renewed = -math.inf  # by `elapsed`
-        super().__init__(incarnation)
+        self._renewing: asyncio.Task[None] | None = None
+        super().__init__(incarnation, CONNECTIONS)
 
     async def _claim(self, wanted: Wanted) -> Verdict:
+        self._unasked.add(wanted.token)
         await self._stay_alive()
-        return await self._run(lambda connection: statements.claim(connection, wanted))
+        return await self._run(lambda connection: self._ask_for(connection, wanted))
+
+    def _ask_for(self, connection: sa.Connection, wanted: Wanted) -> Verdict:
+        self._unasked.discard(wanted.token)
+        try:
+            return statements.claim(connection, wanted)
+        except sa.exc.DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) == CANCELLED and not wanted.former_id:
+                self._unasked.add(wanted.token)  # the server says so: no part of it was carried out
+            raise
 
     async def _change(self, record: Record) -> bool:
         return await self._run(lambda connection: statements.change(connection, record))
+
+    async def _change_all(self, records: Sequence[Record]) -> list[bool]:
+        return await self._run(lambda connection: statements.change_all(connection, records))
 
     async def _confirm(self, record: Record) -> bool:
         await self._stay_alive()  # first: what the others see as dead they may take at any moment
@@ -64,21 +79,28 @@ class PostgresqlClaims(Claims):
         return await self._run(lambda connection: statements.lose(connection, self.incarnation, tokens))
 
     async def _stay_alive(self) -> None:
-        if elapsed() - self._renewed > OWN_LEASE:
-            await self._keep_alive()
+        """One renewal for all that wait for it: a slow store could not do one for each."""
+        if elapsed() - self._renewed <= OWN_LEASE:
+            return
+        if self._renewing is None or self._renewing.done():
+            self._renewing = asyncio.get_running_loop().create_task(self._run(self._renew))
+            self._renewing.add_done_callback(lambda task: task.cancelled() or task.exception())
+        await asyncio.shield(self._renewing)
 
     async def _keep_alive(self) -> int:
-        before = elapsed()
-        lost = await self._run(self._renew)
-        self._renewed = before
-        return lost
+        await self._run(self._renew)
+        return await self._run(self._bury_the_dead)
 
-    def _renew(self, connection: sa.Connection) -> int:
+    def _renew(self, connection: sa.Connection) -> None:
+        before = elapsed()
         statement = insert(incarnations).values(id=self.incarnation, expires_at=_now + LEASE)
         renewal = statement.on_conflict_do_update(
             index_elements=[incarnations.c.id], set_={"expires_at": statement.excluded.expires_at}
         )
         self._clock.see(connection.execute(renewal.returning(database_now())).scalar_one())
+        self._renewed = max(before, self._renewed)
+
+    def _bury_the_dead(self, connection: sa.Connection) -> int:
         connection.execute(incarnations.delete().where(incarnations.c.expires_at < _now))
         return statements.lose_orphans(connection)
 
@@ -86,6 +108,9 @@ class PostgresqlClaims(Claims):
         return await self._run(lambda connection: statements.prune(connection, self._clock.latest()))
 
     async def _close(self) -> None:
+        if self._renewing is not None:
+            self._renewing.cancel()
+            await asyncio.gather(self._renewing, return_exceptions=True)
         await self._engine.dispose()
 
     async def _run(self, work: Callable[[sa.Connection], T]) -> T:

@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
@@ -27,6 +27,7 @@ from proxy.store.migrations import migrate
 from proxy.store.places import StoreUnavailable, claims_file, incarnations_of, private_folder
 
 BATCH: Final = 256  # jobs per transaction
+PLACES: Final = 2 * BATCH  # while one batch is written, the next one gathers
 
 Work = Callable[[sa.Connection], Any]
 
@@ -34,6 +35,7 @@ Work = Callable[[sa.Connection], Any]
 class _Job(NamedTuple):
     work: Work
     result: asyncio.Future[Any]
+    token: str = ""  # of a claim
 
 
 class SqliteClaims(Claims):
@@ -46,15 +48,21 @@ class SqliteClaims(Claims):
         self._open_file = OpenFile(self._file)
         self._life = Life(incarnations_of(url), incarnation)
         self._thread = threading.Thread(target=self._run, name="claims", daemon=True)
+        super().__init__(incarnation, PLACES)
         self._thread.start()
-        super().__init__(incarnation)
 
     async def _claim(self, wanted: Wanted) -> Verdict:
-        verdict: Verdict = await self._submit(lambda connection: statements.claim(connection, wanted))
+        self._unasked.add(wanted.token)
+        work: Work = lambda connection: statements.claim(connection, wanted)  # noqa: E731
+        verdict: Verdict = await self._submit(work, wanted.token)
         return verdict
 
     async def _change(self, record: Record) -> bool:
         return bool(await self._submit(lambda connection: statements.change(connection, record)))
+
+    async def _change_all(self, records: Sequence[Record]) -> list[bool]:
+        stored: list[bool] = await self._submit(lambda connection: statements.change_all(connection, records))
+        return stored
 
     async def _confirm(self, record: Record) -> bool:
         return bool(await self._submit(lambda connection: statements.confirm(connection, record)))
@@ -87,9 +95,9 @@ class SqliteClaims(Claims):
         self._jobs.put(None)
         await asyncio.to_thread(self._thread.join)
 
-    def _submit(self, work: Work) -> asyncio.Future[Any]:
+    def _submit(self, work: Work, token: str = "") -> asyncio.Future[Any]:
         result: asyncio.Future[Any] = self._loop.create_future()
-        self._jobs.put(_Job(work, result))
+        self._jobs.put(_Job(work, result, token))
         return result
 
     # in the thread
@@ -101,7 +109,7 @@ class SqliteClaims(Claims):
                 if engine is None:
                     engine = self._open()
                 with engine.begin() as connection:
-                    answers = [None if job.result.cancelled() else job.work(connection) for job in batch]
+                    answers = [self._perform(job, connection) for job in batch]
             except Exception as error:  # whatever it is, the thread goes on, with a new connection
                 failure = StoreUnavailable(f"{self._file}: {getattr(error, 'orig', None) or error}")
                 lost = None if engine is None else self._open_file.lost()
@@ -116,6 +124,11 @@ class SqliteClaims(Claims):
             self._close_engine(engine)
         self._open_file.close()
         self._life.end()
+
+    def _perform(self, job: _Job, connection: sa.Connection) -> Any:
+        """Nothing for those who have given up: they find that it was begun, or are found to be gone here."""
+        self._unasked.discard(job.token)
+        return None if job.result.cancelled() else job.work(connection)
 
     def _gather(self) -> list[_Job] | None:
         """What waits, at least one job; None: it is over."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -113,6 +113,18 @@ def change(connection: sa.Connection, record: Record) -> bool:
     return _change(connection.dialect, record.state).run(connection, to_row(record)).rowcount == 1
 
 
+def change_all(connection: sa.Connection, records: Sequence[Record]) -> list[bool]:
+    """As `change` of each; they are all to be in one state. With PostgreSQL those without an answer are one
+    statement, as each statement there is a commit; with SQLite they are in one transaction anyway."""
+    plain = [record for record in records if record.answer is None and record.state != "sent"]
+    if connection.dialect.name == "sqlite" or len(plain) < len(records):
+        return [change(connection, record) for record in records]
+    columns = [[getattr(record, name) for record in records] for name in _GIVEN]
+    text = _change_all(connection.dialect, records[0].state)
+    changed = set(map(tuple, connection.exec_driver_sql(text, tuple(columns))))
+    return [(record.id, record.token) in changed for record in records]
+
+
 def confirm(connection: sa.Connection, record: Record) -> bool:
     """Whether this attempt still holds the claim, by a change to it: others wait for that, or have been."""
     held = sa.and_(claims.c.id == record.id, claims.c.token == record.token, claims.c.state == "sent")
@@ -190,21 +202,43 @@ def _first_use(dialect: sa.Dialect) -> _Compiled:
 
 @lru_cache(maxsize=64)
 def _change(dialect: sa.Dialect, target: State) -> _Compiled:
-    values: dict[str, Any] = _bound(*_CHANGING) | _TOUCHED
-    given = _bound("unsent", "failed")
-    still = sa.and_(given["unsent"].is_not(None), claims.c.unsent == claims.c.token)
-    values["unsent"] = sa.case((still, claims.c.unsent), else_=sa.null())
-    values["failed"] = sa.or_(sa.func.coalesce(claims.c.failed, sa.false()), given["failed"])
-    if target == "sent":
-        values |= _bound("owner")
-    elif target == "released":
-        values["state"] = sa.case((claims.c.doubtful, _literal("unknown")), else_=_literal("released"))
-    sources = [_literal(state) for state, targets in TRANSITIONS.items() if target in targets]
-    attempt = _bound("id", "token")
-    statement = claims.update().where(
-        claims.c.id == attempt["id"], claims.c.token == attempt["token"], claims.c.state.in_(sources)
+    given = _bound("id", "token", "unsent", "failed", *_CHANGING)
+    owner = _bound("owner") if target == "sent" else {}
+    values = {name: given[name] for name in _CHANGING} | owner
+    return _Compiled(_changed(target, given, values), dialect)
+
+
+_GIVEN: Final = ("id", "token", "unsent", "failed", "note")
+
+
+@lru_cache(maxsize=16)
+def _change_all(dialect: sa.Dialect, target: State) -> str:
+    """Its parameters are arrays, in the order of _GIVEN."""
+    types = ["boolean" if name == "failed" else "text" for name in _GIVEN]
+    arrays = ", ".join(f"${number}::{type_}[]" for number, type_ in enumerate(types, 1))
+    given = sa.table("given", *(sa.column(name, claims.c[name].type) for name in _GIVEN))
+    answer: dict[str, Any] = dict.fromkeys(("status", "head", "body"), sa.null())
+    values = answer | {"state": _literal(target), "note": given.c.note}
+    statement = _changed(target, {name: given.c[name] for name in _GIVEN}, values).returning(
+        claims.c.id, claims.c.token
     )
-    return _Compiled(statement.values(values), dialect)
+    text = str(statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
+    return f"WITH given ({', '.join(_GIVEN)}) AS (SELECT * FROM unnest({arrays})) {text}"
+
+
+def _changed(target: State, given: Mapping[str, Any], values: Mapping[str, Any]) -> sa.Update:
+    """The change to `target` of the attempt that `given` names, if it may be made."""
+    still = sa.and_(given["unsent"].is_not(None), claims.c.unsent == claims.c.token)
+    more: dict[str, Any] = {
+        **_TOUCHED,
+        "unsent": sa.case((still, claims.c.unsent), else_=sa.null()),
+        "failed": sa.or_(sa.func.coalesce(claims.c.failed, sa.false()), given["failed"]),
+    }
+    if target == "released":
+        more["state"] = sa.case((claims.c.doubtful, _literal("unknown")), else_=_literal("released"))
+    sources = [_literal(state) for state, targets in TRANSITIONS.items() if target in targets]
+    held = sa.and_(claims.c.id == given["id"], claims.c.token == given["token"], claims.c.state.in_(sources))
+    return claims.update().where(held).values({**values, **more})
 
 
 def _literal(state: State) -> sa.ColumnClause[str]:

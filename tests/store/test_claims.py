@@ -204,8 +204,8 @@ async def test_what_is_owed_is_written_in_the_end(url: str) -> None:
 
 
 async def test_too_many_calls_are_refused_at_once(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "IN_FLIGHT", 0)
     async with opened(url) as claims:
-        monkeypatch.setattr(module, "IN_FLIGHT", 0)
         with pytest.raises(StoreUnavailable, match="too many"):
             await claims.claim(wanted("k"))
 
@@ -279,17 +279,17 @@ async def test_the_house_is_kept_after_a_fault(tmp_path: Path, monkeypatch: pyte
         record = await proceed(claims, wanted("k"))
         faults: list[int] = []
 
-        async def broken(until: float) -> None:
+        async def broken() -> None:
             faults.append(1)
             raise LookupError("a fault")
 
         async def failed_twice() -> bool:
             return len(faults) >= 2
 
-        monkeypatch.setattr(claims, "_pay", broken)
+        monkeypatch.setattr(claims, "_change_all", lambda records: broken())
+        claims.owe(idem.release(record, time.time()))
         assert await eventually(failed_twice)
         monkeypatch.undo()
-        claims.owe(idem.release(record, time.time()))
 
         async def free() -> bool:
             return isinstance(await claims.claim(wanted("k", "t2")), Proceed)
