@@ -45,6 +45,7 @@ class Gate:
         self._claims = 0  # of those that are running
         self._waiting: tuple[deque[tuple[float, asyncio.Future[None]]], ...] = (deque(), deque(), deque())
         self._answered = 0.0  # when the store last answered, or began to work after a rest
+        self._stalled = False  # a call failed after a STALL, and none was answered since
         self._patience = FIRST
         self._sweep: asyncio.TimerHandle | None = None
 
@@ -73,7 +74,10 @@ class Gate:
         self._claims -= kind is Kind.CLAIM
         if answered and kind is not Kind.HOUSE:
             self._answered = self._loop.time()
+            self._stalled = False
             self._patience = WAIT
+        elif not answered:
+            self._stalled = self._is_stalled()
         for next_ in Kind:
             self._admit(next_)
 
@@ -82,7 +86,7 @@ class Gate:
             self._sweep.cancel()
 
     def _take(self, kind: Kind) -> None:
-        if not self._running:
+        if not self._running and not self._stalled:
             self._answered = self._loop.time()
         self._running += 1
         self._claims += kind is Kind.CLAIM
@@ -103,8 +107,11 @@ class Gate:
         waiting = self._waiting[Kind.CLAIM]
         if self._claims + len(waiting) >= self._queue:
             raise Overloaded("too many calls are under way")
-        if self._claims >= PROBES and self._loop.time() - self._answered > STALL:
+        if self._claims >= PROBES and self._is_stalled():
             raise Overloaded(f"the store has answered nothing for {STALL:g} s")
+
+    def _is_stalled(self) -> bool:
+        return self._stalled or self._loop.time() - self._answered > STALL
 
     def _refuse_the_late(self) -> None:
         """Also when no place becomes free."""
