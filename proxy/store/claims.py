@@ -182,8 +182,8 @@ class Claims(abc.ABC):
         except Exception as error:
             raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
 
-    async def _ask(self, call: Callable[[], Awaitable[T]]) -> T:
-        """For the house."""
+    async def _for_house(self, call: Callable[[], Awaitable[T]]) -> T:
+        """The answer to a call of housekeeping."""
         return await self._bounded(Kind.HOUSE, call, CHANGE_TIMEOUT)
 
     async def _keep_house(self) -> None:
@@ -213,7 +213,7 @@ class Claims(abc.ABC):
         return True
 
     async def _live(self) -> None:
-        if lost := await self._ask(self._keep_alive):
+        if lost := await self._for_house(self._keep_alive):
             log.warning("%d writes of a worker that is gone have an unknown outcome", lost)
 
     async def _tidy(self) -> None:
@@ -235,7 +235,7 @@ class Claims(abc.ABC):
         """What is `sent` in this worker's name, and nothing in it holds, is lost."""
         if self.held is None:
             return
-        page = await self._ask(self._sent)
+        page = await self._for_house(self._sent)
         self._compared = page[-1].updated_at if len(page) == PAGE else 0.0
         held = self._busy | {token for _, token in self._owed} | set(self.held())
         late = [self._vain.pop(sent.token) for sent in page if sent.token in self._vain]
@@ -243,12 +243,12 @@ class Claims(abc.ABC):
             self.owe(record)
         held |= {record.token for record in late}
         unheld = [sent.token for sent in page if sent.token not in held]
-        if unheld and (lost := await self._ask(lambda: self._lose(unheld))):
+        if unheld and (lost := await self._for_house(lambda: self._lose(unheld))):
             log.warning("%d writes stored as sent, which nothing here holds, have an unknown outcome", lost)
 
     async def _prune_some(self, until: float) -> bool:
         """Whether nothing is left that has expired. The last batch begins before `until`."""
-        while await self._ask(self._prune):
+        while await self._for_house(self._prune):
             if time.monotonic() >= until:
                 return False
             await asyncio.sleep(0.05)  # between two batches others have their turn
@@ -260,7 +260,7 @@ class Claims(abc.ABC):
         due = [(key, record) for key, record in due if record.state == due[0][1].state]
         if due:
             try:
-                stored = await self._ask(lambda: self._change_all([record for _, record in due]))
+                stored = await self._for_house(lambda: self._change_all([record for _, record in due]))
             except StoreUnavailable:
                 if self._payment == 1:  # another one has its turn
                     self._owed[due[0][0]] = self._owed.pop(due[0][0])
