@@ -16,7 +16,6 @@ from proxy.store.places import is_sqlite, state_file
 BUSY: Final = 1.0  # seconds that SQLite waits for another process's lock
 AGAIN: Final = 0.01  # seconds between two tries where SQLite does not wait by itself
 TIMEOUT: Final = 2.0  # seconds that PostgreSQL has for a connection, and for a statement
-STATEMENT: Final = 1.3  # seconds after which the server itself ends one, before its caller gives up
 CONNECTIONS: Final = 8
 
 Isolation = Literal["READ COMMITTED", "AUTOCOMMIT"]
@@ -49,8 +48,13 @@ def async_engine(url: str, file: Path | None = None) -> AsyncEngine:
     return postgresql_engine(url)
 
 
-def postgresql_engine(url: str, isolation: Isolation = "READ COMMITTED") -> AsyncEngine:
-    """With AUTOCOMMIT each statement is a transaction of its own, at no cost of its own."""
+def postgresql_engine(
+    url: str, isolation: Isolation = "READ COMMITTED", statement: float = TIMEOUT
+) -> AsyncEngine:
+    """With AUTOCOMMIT each statement is a transaction of its own, at no cost of its own.
+
+    The server ends a statement after `statement` seconds: one that nobody waits for must not go on there.
+    """
     engine = create_async_engine(
         _postgresql_url(url),
         isolation_level=isolation,
@@ -63,7 +67,7 @@ def postgresql_engine(url: str, isolation: Isolation = "READ COMMITTED") -> Asyn
     @sa.event.listens_for(engine.sync_engine, "connect")
     def _connect(connection: Any, record: Any) -> None:
         # Not a parameter of the start, which poolers refuse.
-        connection.run_async(lambda driver: driver.execute(f"SET statement_timeout = {STATEMENT * 1000:.0f}"))
+        connection.run_async(lambda driver: driver.execute(f"SET statement_timeout = {statement * 1000:.0f}"))
 
     return engine
 

@@ -27,6 +27,7 @@ from proxy.store.schema import incarnations
 
 LEASE: Final = 15.0  # seconds
 OWN_LEASE: Final = 8.0  # seconds after which we ourselves stop; the rest is for what is just being sent
+STATEMENT: Final = 1.3  # seconds that one may take: it ends before a claim's caller gives up, mostly
 CANCELLED: Final = "57014"  # the server's word for a statement that took too long
 
 T = TypeVar("T")
@@ -39,7 +40,7 @@ class PostgresqlClaims(Claims):
 
     def __init__(self, url: str, incarnation: str) -> None:
         # Each statement is a transaction of its own: one round trip, durable when it returns.
-        self._engine: AsyncEngine = postgresql_engine(url, "AUTOCOMMIT")
+        self._engine: AsyncEngine = postgresql_engine(url, "AUTOCOMMIT", STATEMENT)
         self._whole = self._engine.execution_options(isolation_level="READ COMMITTED")
         self._ready = asyncio.Lock()
         self._migrated = False
