@@ -104,7 +104,7 @@ async def test_a_database_that_was_slow_recovers_under_its_clients_retries(postg
         await nothing_is_owed(claims)
     assert max(crowd.executed.values()) == 1
     quick = sum(seconds < 1.0 for seconds in crowd.refused)
-    assert quick > 0.9 * len(crowd.refused), "they are told at once"
+    assert quick > len(crowd.refused) / 2, "they are told before they would have lost patience"
     left = {key: state for key, state in (await states(url)).items() if key != "first"}
     assert len(left) == WRITES
     assert set(left.values()) <= {"completed", "unknown"}
