@@ -118,6 +118,7 @@ def test_an_answer_that_goes_on_is_delivered_whole(stage: Stage, monkeypatch: py
             edge.call(leaving._look)
             assert not connection.closed
         assert edge.call(lambda: connection.exchange) is None  # that was all of it
+        piece.release()
 
 
 def test_an_answer_that_stands_still_is_given_up_and_not_taken_for_the_whole(stage: Stage) -> None:
