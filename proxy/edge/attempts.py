@@ -30,6 +30,8 @@ SETTLING: Final = 4  # the outcome is known; it is stored, then the client hears
 ENDED: Final = 5
 STATES: Final = ("idle", "waiting", "sent", "answered", "settling", "ended")
 
+RETRY_AFTER: Final = 1  # seconds suggested to a client that met something full or not ready
+
 
 class Attempts:
     """`backend` and `reason` follow the attempts: a fallback changes them."""
@@ -119,7 +121,9 @@ class Attempts:
         self._state = WAITING
         self._answer = None
         pool = self._pool = self.services.pools[self.backend]
-        connection = pool.acquire(self, write=not self.safe, fresh=self._fresh)
+        connection = pool.acquire(
+            self, write=not self.safe, fresh=self._fresh, upload=not self._body_complete
+        )
         if connection is not None:
             self.on_connection(connection)
 

@@ -16,8 +16,8 @@ from proxy.core.decide import Decision
 from proxy.core.http1.request import RequestHead
 from proxy.core.idempotency import Record
 from proxy.core.snapshot import BackendName, Endpoint, Snapshot
-from proxy.edge.attempts import IDLE, WAITING
-from proxy.edge.exchange import RETRY_AFTER, Exchange
+from proxy.edge.attempts import IDLE, RETRY_AFTER, WAITING
+from proxy.edge.exchange import Exchange
 from proxy.store import StoreUnavailable
 from proxy.store.claims import OLD
 from proxy.store.clock import elapsed

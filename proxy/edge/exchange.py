@@ -19,7 +19,7 @@ from proxy.core.http1.response import ResponseHead
 from proxy.core.retry import FailureKind
 from proxy.core.snapshot import ASYNC, SAFE_METHODS, BackendName, Snapshot
 from proxy.edge import compression, upgrade
-from proxy.edge.attempts import ANSWERED, ENDED, SENT, SETTLING, WAITING, Attempts
+from proxy.edge.attempts import ANSWERED, ENDED, RETRY_AFTER, SENT, SETTLING, WAITING, Attempts
 
 if TYPE_CHECKING:
     from proxy.edge.downstream import ClientConnection
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from proxy.edge.tracing import Trace
     from proxy.edge.upstream import UpstreamConnection
 
-RETRY_AFTER = 1  # seconds suggested to a client that met a full pool
 MAX_CAPTURED = 64 * 1024  # bytes of an answer
 
 
@@ -155,11 +154,19 @@ class Exchange(Attempts):
         """The client's connection is full beyond `buffers.response`, or has room again."""
         if self.upstream is not None and self._answer is not None:
             if writable:
-                self.upstream.go_on()
                 self.upstream.resume()
             else:
-                self.upstream.stall()
                 self.upstream.pause()
+            self._look_who_waits(self.upstream)
+
+    def _look_who_waits(self, upstream: UpstreamConnection) -> None:
+        """For the client: bytes of the request that it has to send, or of the answer that it has to take."""
+        client = self.client
+        untaken = self._answer is not None and client is not None and not client.is_writable()
+        if untaken or not (self._body_complete or upstream.full):
+            upstream.stall()
+        else:
+            upstream.go_on()
 
     def give_way(self) -> None:
         """Others wait for the connection that this client holds up."""
@@ -187,7 +194,7 @@ class Exchange(Attempts):
             self._resume_client()
         connection.start(self, data, self._body_complete)
         if not self._body_complete:
-            connection.stall()
+            self._look_who_waits(connection)
 
     def _request_head(self) -> bytes:
         fields = self.head.fields
@@ -215,19 +222,17 @@ class Exchange(Attempts):
         connection = self.upstream
         if connection is not None and not connection.closed:
             self._streaming = True
-            connection.advance(len(data), complete)
             connection.write(self._encoded_request(data, complete), complete)
+            if complete:
+                self._look_who_waits(connection)
 
     def on_upstream_writable(self, writable: bool) -> None:
-        upstream = self.upstream
         if writable:
             self._resume_client()
-            if upstream is not None and not self._body_complete:
-                upstream.stall()
         else:
             self._pause_client()
-            if upstream is not None and self._answer is None:
-                upstream.go_on()  # the backend is the slow one
+        if self.upstream is not None:
+            self._look_who_waits(self.upstream)
 
     # the response, from the upstream's connection
 

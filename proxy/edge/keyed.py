@@ -21,9 +21,9 @@ from proxy.core.http1.response import ResponseHead
 from proxy.core.idempotency import Proceed, Record, Refuse, Replay, Verdict, Wanted
 from proxy.core.retry import Again, FailureKind
 from proxy.core.snapshot import ASYNC, LEGACY, BackendName, Snapshot
-from proxy.edge.attempts import ANSWERED, ENDED, SENT, SETTLING
+from proxy.edge.attempts import ANSWERED, ENDED, RETRY_AFTER, SENT, SETTLING
 from proxy.edge.claimed import ClaimedExchange
-from proxy.edge.exchange import RETRY_AFTER, Exchange
+from proxy.edge.exchange import Exchange
 from proxy.edge.held import HeldAnswer, is_event_stream, replay
 from proxy.store import StoreUnavailable
 from proxy.store.clock import elapsed

@@ -11,18 +11,19 @@ import asyncio
 import logging
 import random
 import ssl
-from collections import Counter, deque
+from collections import Counter
 from functools import partial
 from typing import Final, Protocol, cast
 
 from proxy.core.retry import FailureKind
 from proxy.core.snapshot import Backend, Upstream
-from proxy.edge import stalled
 from proxy.edge.deadlines import NEVER, Sweeper
 from proxy.edge.dialling import Dialler
 from proxy.edge.health import HealthCheck
+from proxy.edge.relief import Relief
 from proxy.edge.stalled import Stalled
 from proxy.edge.upstream import UpstreamConnection
+from proxy.edge.waiting import Waiting
 
 log = logging.getLogger("strangler.worker")
 
@@ -114,16 +115,16 @@ class Pool:
         "_connecting",
         "_dialler",
         "_health",
-        "_relieving",
+        "_relief",
         "_retired",
         "_sweeper",
-        "_waiting",
         "addresses",
         "backend",
         "connections",
         "loop",
         "stalled",
         "tunnels",
+        "waiting",
     )
 
     def __init__(self, backend: Backend, loop: asyncio.AbstractEventLoop, sweeper: Sweeper) -> None:
@@ -132,22 +133,27 @@ class Pool:
         self.addresses = [Address(upstream) for upstream in backend.upstreams]
         self.connections = 0  # open or being opened, without tunnels
         self.tunnels = 0
-        self.stalled = Stalled()
-        self._relieving = False  # a look at what is stalled is due
+        self.stalled = Stalled(loop)
+        self.waiting = Waiting()
+        self._relief = Relief(self)
         self._sweeper = sweeper
         self._dialler = Dialler(self)
-        self._waiting: deque[Waiter] = deque()
         self._busy_since = 0.0  # when the first of those that wait began to
         self._connecting: set[asyncio.Task[None]] = set()
         self._retired = False
         self._health = HealthCheck(self) if backend.health.path else None
 
-    def acquire(self, waiter: Waiter, *, write: bool, fresh: bool = False) -> UpstreamConnection | None:
+    def acquire(
+        self, waiter: Waiter, *, write: bool, fresh: bool = False, upload: bool = False
+    ) -> UpstreamConnection | None:
         """An idle connection, or None: then `waiter` hears later.
 
         `write`: the request may not be sent twice, so only a connection that is surely alive will do.
-        `fresh`: a pooled one has just been found dead.
+        `fresh`: a pooled one has just been found dead. `upload`: its body has not come whole.
         """
+        if upload and not self._relief.admits():
+            self._refuse(waiter, "others wait for this backend, and slow clients hold their share of it")
+            return None
         addresses = self.addresses
         address = addresses[0] if len(addresses) == 1 else self._choose(waiter.tried)
         if not fresh:
@@ -157,37 +163,30 @@ class Pool:
                 return connection
         if self.connections < self.backend.connections or self._evict():
             self.open(address, waiter)
-        elif len(self._waiting) < WAITING * self.backend.connections:
-            now = self.loop.time()
-            if not self._waiting:
-                self._busy_since = now
-            waiter.deadline = now + self.backend.timeouts.connect
-            self._sweeper.items.add(waiter)
-            self._waiting.append(waiter)
-            if not self._relieving:
-                self._relieve()
         else:
-            waiter.on_failure("no_connection", "too many requests already wait for this backend")
+            self._wait(waiter, upload)
         return None
+
+    def _wait(self, waiter: Waiter, upload: bool) -> None:
+        now = self.loop.time()
+        if not self.waiting:
+            self._busy_since = now
+        if not self.waiting.add(waiter, upload, WAITING * self.backend.connections):
+            self._refuse(waiter, "too many requests already wait for this backend")
+            return
+        waiter.deadline = now + self.backend.timeouts.connect
+        self._sweeper.items.add(waiter)
+        if not upload:
+            self._relief.begin()
+
+    @staticmethod
+    def _refuse(waiter: Waiter, detail: str) -> None:
+        waiter.on_failure("no_connection", detail)
 
     def stop_waiting(self, waiter: Waiter) -> None:
         """`waiter` has waited long enough, or has no use for a connection any more."""
         self._sweeper.items.discard(waiter)
-        if waiter in self._waiting:
-            self._waiting.remove(waiter)
-
-    def _relieve(self) -> None:
-        """While requests wait, clients give way that hold up more than their share of the connections."""
-        share = int(self.backend.connections * self.backend.stalled)
-        for _ in range(len(self._waiting)):
-            slow = self.stalled.over(share, self.loop.time())
-            if slow is None or slow.exchange is None:
-                break
-            slow.go_on()
-            slow.exchange.give_way()  # its place goes to one that waits
-        self._relieving = bool(self._waiting)
-        if self._relieving:
-            self.loop.call_later(stalled.PATIENCE / 4, self._relieve)
+        self.waiting.discard(waiter)
 
     def is_stuck(self) -> bool:
         """Whether, for as long as one waits for a connection and for a second, nothing at all came from it.
@@ -218,10 +217,10 @@ class Pool:
         if self._retired or now >= connection.expires or self._has_moved(connection):
             connection.abort()
             return
-        if self._waiting and not connection.is_quiet():
+        if self.waiting and not connection.is_quiet():
             connection.abort()  # it closes without having said so, and what waits may be a write
             return
-        if self._waiting and (waiter := self._next_waiter()) is not None:
+        if self.waiting and (waiter := self._next_waiter()) is not None:
             connection.deadline = NEVER
             waiter.on_connection(connection)
             return
@@ -361,8 +360,10 @@ class Pool:
         return cast(asyncio.Protocol, UpstreamConnection(self, address))
 
     def _next_waiter(self) -> Waiter | None:
-        while self._waiting:
-            waiter = self._waiting.popleft()
+        while self.waiting:
+            waiter = self.waiting.take(self._relief.within(), self._relief.admits())
+            if waiter is None:
+                break
             self._sweeper.items.discard(waiter)
             waiter.deadline = NEVER
             if waiter.wants_connection(self):
@@ -370,7 +371,12 @@ class Pool:
         return None
 
     def _serve_waiting(self) -> None:
-        if self._waiting and self.connections < self.backend.connections:
+        if self.waiting and self.connections < self.backend.connections:
             waiter = self._next_waiter()
             if waiter is not None:
                 self.open(self._choose(waiter.tried), waiter)
+
+    def serve_uploads(self) -> None:
+        """They were held back, and may begin from now on: only they wait."""
+        while self.waiting and (self.connections < self.backend.connections or self._evict()):
+            self._serve_waiting()

@@ -1,44 +1,58 @@
-"""Backend connections that are held up by slow clients, and which of them gives way when others wait.
+"""Backend connections that wait for their clients, and which of them gives way when others wait for one.
 
-A connection is stalled while its client does not take the answer, or sends less than PROGRESS of its body in
-PATIENCE. That is fine as long as there is room. When requests wait for a connection, those that are stalled
-over their share of all connections end, the longest stalled first.
+A connection waits for its client while that has bytes of its body to send, or bytes of the answer to take. It
+does not while the backend works, sends, or does not read. No rate is slow by itself: what counts is how much
+longer a connection has waited for its client than it has been at work, so slow is whoever takes less than half
+of the backend's pace, whatever that is. Nobody minds as long as there is room. When requests wait, those over
+their share of all connections end, the one that has waited longest first.
 """
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from proxy.edge.upstream import UpstreamConnection
 
-PATIENCE = 1.0  # seconds; not Final: tests shorten it
-PROGRESS: Final = 16 * 1024  # bytes of a request's body
+# Seconds that a connection has waited for its client and a request for a connection, taken together, before the
+# former gives way: so nobody waits much longer than this for slow clients. Not Final: tests change it.
+PATIENCE = 1.0
+LOOKS: Final = 4  # at what is stalled, in each PATIENCE while requests wait
+# Seconds after requests had to wait for slow clients in which no upload begins beyond the share.
+CAUTION = 5.0  # not Final: tests shorten it
 
 
 class Stalled:
-    """In the order in which they stalled; each is here once."""
+    """Those that wait for their clients at the moment."""
 
-    __slots__ = ("_since",)
+    __slots__ = ("_connections", "_loop")
 
-    def __init__(self) -> None:
-        self._since: dict[UpstreamConnection, float] = {}
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._connections: dict[UpstreamConnection, None] = {}  # in the order in which they began to
 
     def __len__(self) -> int:
-        return len(self._since)
+        return len(self._connections)
 
-    def add(self, connection: UpstreamConnection, now: float) -> None:
-        """It waits for its client from now on, even if it did before."""
-        self._since.pop(connection, None)
-        self._since[connection] = now
+    def add(self, connection: UpstreamConnection) -> None:
+        now = self._loop.time()
+        connection.waited = max(0.0, connection.waited - (now - connection.turned))
+        connection.turned = now
+        self._connections[connection] = None
 
-    def discard(self, connection: UpstreamConnection) -> None:
-        self._since.pop(connection, None)
+    def remove(self, connection: UpstreamConnection) -> None:
+        now = self._loop.time()
+        connection.waited += now - connection.turned
+        connection.turned = now
+        del self._connections[connection]
 
-    def over(self, share: int, now: float) -> UpstreamConnection | None:
-        """The one to give way, if more than `share` are stalled and it has been for long enough."""
-        if len(self._since) <= share:
-            return None
-        for connection, since in self._since.items():
-            return connection if now - since >= PATIENCE else None
-        return None
+    def longest(self, least: float, now: float) -> UpstreamConnection | None:
+        """The one that has waited longest, if that is `least` seconds."""
+        found: UpstreamConnection | None = None
+        most = least
+        for connection in self._connections:
+            waited = connection.waited + now - connection.turned
+            if waited > most or (found is None and waited == most):
+                most, found = waited, connection
+        return found

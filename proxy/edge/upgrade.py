@@ -5,16 +5,15 @@ Tunnels do not count as connections of a backend, as they may last for hours: th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from proxy.core.headers import response_block
 from proxy.core.http1.response import ResponseHead
+from proxy.edge.attempts import RETRY_AFTER
 
 if TYPE_CHECKING:
     from proxy.edge.exchange import Exchange
     from proxy.edge.pool import Pool
-
-RETRY_AFTER: Final = 1  # seconds
 
 
 def has_room(pool: Pool) -> bool:

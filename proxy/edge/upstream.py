@@ -14,7 +14,6 @@ from proxy.edge.answerhead import add, what_is_wrong
 from proxy.edge.deadlines import NEVER
 from proxy.edge.kernel import is_read
 from proxy.edge.receiver import Receiver, response_timeout
-from proxy.edge.stalled import PROGRESS
 
 if TYPE_CHECKING:
     from proxy.edge.pool import Address, Pool
@@ -37,7 +36,6 @@ class UpstreamConnection:
         "_partial",
         "_paused",
         "_poll",
-        "_progress",
         "_response",
         "address",
         "answered",
@@ -45,6 +43,7 @@ class UpstreamConnection:
         "deadline",
         "exchange",
         "expires",
+        "full",
         "host",
         "hosts",
         "idle_since",
@@ -55,7 +54,9 @@ class UpstreamConnection:
         "stalled",
         "transport",
         "tunnel",
+        "turned",
         "used",
+        "waited",
     )
 
     transport: asyncio.Transport
@@ -69,7 +70,10 @@ class UpstreamConnection:
         self.expires = NEVER  # from then on it serves nobody any more
         self.host = ""  # the numeric address that it is connected to; "" for a unix socket
         self.hosts: tuple[str, ...] = address.hosts  # those that its upstream had when last compared
-        self.stalled = False  # held up by a slow client
+        self.stalled = False  # it waits for its client
+        self.waited = 0.0  # seconds longer for its client than it was at work, up to `turned`
+        self.turned = 0.0  # when it last began to wait for its client, or went on
+        self.full = False  # the upstream does not read
         self.tunnel = False
         self.used = False  # has served an exchange before this one
         self.closed = False
@@ -84,7 +88,6 @@ class UpstreamConnection:
         self._held = False
         self._informational = 0
         self._paused = False
-        self._progress = 0  # bytes of a streamed body since it was last called stalled
         self._poll: select.poll | None = None
 
     # called by the exchange
@@ -94,6 +97,7 @@ class UpstreamConnection:
         self.exchange = exchange
         self.answered = False
         self._informational = 0
+        self.waited = 0.0
         self.write(data, last)
 
     def write(self, data: bytes, last: bool) -> None:
@@ -123,25 +127,16 @@ class UpstreamConnection:
         self._lost()
 
     def stall(self) -> None:
-        """It waits for the client that it serves, anew if it did before."""
-        if not self.closed:
+        """It waits for the client that it serves."""
+        if not self.closed and not self.stalled:
             self.stalled = True
-            self.pool.stalled.add(self, self.pool.loop.time())
-
-    def advance(self, size: int, last: bool) -> None:
-        """The client has sent `size` bytes more of a streamed body."""
-        self._progress += size
-        if last:
-            self.go_on()
-        elif self._progress >= PROGRESS:
-            self._progress = 0
-            self.stall()
+            self.pool.stalled.add(self)
 
     def go_on(self) -> None:
         """It does not wait for its client any more."""
         if self.stalled:
             self.stalled = False
-            self.pool.stalled.discard(self)
+            self.pool.stalled.remove(self)
 
     def is_quiet(self) -> bool:
         """Whether the idle connection has neither been closed by the upstream nor been sent unasked bytes.
@@ -204,12 +199,14 @@ class UpstreamConnection:
 
     def pause_writing(self) -> None:
         """The upstream does not read the request: it has as long as for going on with an answer."""
+        self.full = True
         if self.exchange is not None:
             if self._response is None:
                 self._time_idle(self.exchange)
             self.exchange.on_upstream_writable(False)
 
     def resume_writing(self) -> None:
+        self.full = False
         exchange = self.exchange
         if exchange is not None:
             if self._response is None:

@@ -101,7 +101,7 @@ class Ring:
         def settled() -> bool:
             pool = self.edge.services.pools["legacy"]
             (address,) = pool.addresses
-            nothing = not address.outstanding and not pool._waiting
+            nothing = not address.outstanding and not pool.waiting
             return nothing and pool.connections == len(address.idle) <= 4
 
         eventually(lambda: self.edge.call(settled), "pool settled")

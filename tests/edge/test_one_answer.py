@@ -138,7 +138,7 @@ def test_a_keyed_write_that_gives_up_takes_no_connection_while_the_store_is_told
     eventually(lambda: echo.executed["first"], "the first is sent")
     second.send(write("second"))
     pool = edge.services.pools["legacy"]
-    eventually(lambda: edge.call(lambda: len(pool._waiting)), "the second waits")
+    eventually(lambda: edge.call(lambda: len(pool.waiting)), "the second waits")
 
     def give_up() -> None:
         """The slot goes to the second, which is given up before its connection is there."""

@@ -34,7 +34,7 @@ def pool(edge: Edge, backend: BackendName = "legacy") -> Pool:
 
 
 def waiting(edge: Edge) -> int:
-    return edge.call(lambda: len(pool(edge)._waiting))
+    return edge.call(lambda: len(pool(edge).waiting))
 
 
 def balanced(edge: Edge) -> bool:

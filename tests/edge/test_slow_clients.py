@@ -108,7 +108,7 @@ def test_an_upload_that_makes_progress_keeps_its_connection(
     client = uploading(edge)
     other = edge.connect()
     other.send(READ)
-    eventually(lambda: edge.call(lambda: len(edge.services.pools["legacy"]._waiting)), "another waits")
+    eventually(lambda: edge.call(lambda: len(edge.services.pools["legacy"].waiting)), "another waits")
     pieces = 30
     for _ in range(pieces):
         client.send(bytes(64 * 1024))

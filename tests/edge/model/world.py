@@ -234,7 +234,7 @@ class World:
                 wrong("miscounted", f"{pool.connections} and {pool.tunnels} tunnels; open are {mine}")
             if pool.stalled:
                 wrong("miscounted", f"{len(pool.stalled)} connections are called stalled, and nothing stalls")
-            if pool._waiting:
+            if pool.waiting:
                 wrong("still waiting", "for a connection that nobody will give")
 
     def _observe_once(self, exchange: Exchange) -> None:
