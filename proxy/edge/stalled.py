@@ -2,9 +2,9 @@
 
 A connection waits for its client while that has bytes of its body to send, or bytes of the answer to take. It
 does not while the backend works, sends, or does not read. No rate is slow by itself: what counts is how much
-longer a connection has waited for its client than it has been at work, so slow is whoever takes less than half
-of the backend's pace, whatever that is. Nobody minds as long as there is room. When requests wait, those over
-their share of all connections end, the one that has waited longest first.
+longer a connection has waited for its client than it has been at work. So whoever goes at less than half of
+the backend's pace is slow, whatever that is. Nobody minds as long as there is room. When requests wait, those
+over their share of all connections end, the one that has waited longest first.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from proxy.edge.upstream import UpstreamConnection
 
-# Seconds that a connection has waited for its client and a request for a connection, taken together, before the
-# former gives way: so nobody waits much longer than this for slow clients. Not Final: tests change it.
+# Seconds that a connection has waited for its client and a request for a connection, taken together, before
+# the former gives way: so nobody waits much longer than this for slow clients. Not Final: tests change it.
 PATIENCE = 1.0
 LOOKS: Final = 4  # at what is stalled, in each PATIENCE while requests wait
 # Seconds after requests had to wait for slow clients in which no upload begins beyond the share.

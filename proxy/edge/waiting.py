@@ -1,8 +1,8 @@
 """Requests that wait for a connection to a backend, in the order in which they came.
 
 Uploads wait apart: with a body that has not come whole, they hold a connection for as long as their client
-likes. Within the share that slow clients may hold they have their turn like any other; beyond it, whole requests
-go first.
+likes. Within the share that slow clients may hold they have their turn like any other; beyond it, whole
+requests go first.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import threading
 import time
 from typing import Any
 
@@ -100,22 +101,36 @@ def test_a_trickle_is_no_progress(stage: Stage) -> None:
     assert other.response().status == 200
 
 
-def test_an_upload_that_makes_progress_keeps_its_connection(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("proxy.edge.stalled.PATIENCE", 2.0)  # pauses of a busy machine are shorter
-    edge = stage_edge(stage, "connections: 1, stalled: 0%, timeouts: {connect: 2m}")
+def test_an_upload_within_the_share_keeps_its_connection_while_others_wait(stage: Stage) -> None:
+    release = threading.Event()
+
+    def busy(wire: Wire, number: int) -> None:
+        """Nothing is read on the first connection until the upload on the other is there."""
+        if number == 1:
+            wire.request()
+            release.wait(WAIT)
+            wire.send(ok())
+        serve(wire, number)
+
+    rest = f"{SMALL}}}"
+    backend = "connections: 2, timeouts: {connect: 2m}"
+    edge = stage.edge(stage.upstream(busy).url, endpoints=ENDPOINTS, backend=backend, rest=rest)
+    first = edge.connect()
+    first.send(READ)
+    pool = edge.services.pools["legacy"]
+    eventually(lambda: edge.call(lambda: pool.addresses[0].outstanding), "the first is asked")
     client = uploading(edge)
     other = edge.connect()
     other.send(READ)
-    eventually(lambda: edge.call(lambda: len(edge.services.pools["legacy"].waiting)), "another waits")
-    pieces = 30
+    eventually(lambda: edge.call(lambda: len(pool.waiting)), "another waits")
+    pieces = 8
     for _ in range(pieces):
-        client.send(bytes(64 * 1024))
+        client.send(bytes(2048))
         time.sleep(0.1)  # longer than the patience in all
-    client.send(bytes(BIG - 2048 - pieces * 64 * 1024))
-    assert client.response().status == 200
-    assert other.response().status == 200
+    assert edge.call(lambda: len(pool.waiting)) == 1
+    client.send(bytes(BIG - 2048 - pieces * 2048))
+    release.set()
+    assert [wire.response().status for wire in (first, client, other)] == [200] * 3
     assert errors(edge, "slow_client") == 0
 
 
