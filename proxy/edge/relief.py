@@ -36,11 +36,11 @@ class Relief:
     def begin(self) -> None:
         """A whole request waits. It may be for a moment only, so the first look comes later."""
         if not self._looking:
-            self._look_later()
+            self._look_later(stalled.FIRST_LOOK)
 
-    def _look_later(self) -> None:
+    def _look_later(self, parts: float) -> None:
         self._looking = True
-        self._pool.loop.call_later(stalled.PATIENCE / stalled.LOOKS, self._look)
+        self._pool.loop.call_later(stalled.PATIENCE * parts, self._look)
 
     def _look(self) -> None:
         self._looking = False
@@ -49,7 +49,7 @@ class Relief:
         if pool.waiting and not pool.waiting.whole and self.admits():
             pool.serve_uploads()
         if pool.waiting:
-            self._look_later()
+            self._look_later(stalled.NEXT_LOOK)
 
     def _have_way_given(self, now: float) -> None:
         pool = self._pool
@@ -58,7 +58,7 @@ class Relief:
                 break
             self._cautious_until = now + stalled.CAUTION
             waits = now - (pool.waiting.until() - pool.backend.timeouts.connect)
-            slow = pool.stalled.longest(stalled.PATIENCE - waits, now)
+            slow = pool.stalled.longest(stalled.PATIENCE - 2 * waits, now)
             if slow is None or slow.exchange is None:
                 break
             slow.go_on()

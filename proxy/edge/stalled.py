@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from proxy.edge.upstream import UpstreamConnection
 
-# Seconds that a connection has waited for its client and a request for a connection, taken together, before
-# the former gives way: so nobody waits much longer than this for slow clients. Not Final: tests change it.
-PATIENCE = 1.0
-LOOKS: Final = 4  # at what is stalled, in each PATIENCE while requests wait
+# Seconds that a connection has waited for its client, and twice those that a request has waited for a connection,
+# taken together, before the former gives way: so nobody waits for slow clients much longer than half of this.
+PATIENCE = 1.0  # not Final: tests change it
+FIRST_LOOK: Final = 0.25  # at what is stalled, in parts of PATIENCE after a request began to wait
+NEXT_LOOK: Final = 0.1
 # Seconds after requests had to wait for slow clients in which no upload begins beyond the share.
 CAUTION = 5.0  # not Final: tests shorten it
 
