@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from proxy.edge.upstream import UpstreamConnection
 
-# Seconds that a connection has waited for its client, and twice those that a request has waited for a connection,
-# taken together, before the former gives way: so nobody waits for slow clients much longer than half of this.
+# Seconds that a connection has waited for its client, and twice those that a request has waited for one,
+# together, before the connection gives way: so nobody waits for slow clients much longer than half of this.
 PATIENCE = 1.0  # not Final: tests change it
 FIRST_LOOK: Final = 0.25  # at what is stalled, in parts of PATIENCE after a request began to wait
 NEXT_LOOK: Final = 0.1
