@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
@@ -55,7 +55,9 @@ class Database:
                 yield connection
             finally:
                 metrics.POOL_USED.dec()
-                await self._pool.release(connection)
+                # asyncpg closes what it cannot take back. How the work ended is not to be hidden by that.
+                with suppress(*UNAVAILABLE):
+                    await self._pool.release(connection)
         except UNAVAILABLE as error:
             metrics.UNAVAILABLE.inc()
             raise unavailable(error) from error

@@ -15,6 +15,7 @@ class Cut(Enum):
     NEVER = "never"
     BEFORE = "before the server gets it"
     AFTER = "after the server did it"
+    SILENT = "never, but nothing is said any more after the server did it"
 
 
 class Relay:
@@ -24,6 +25,7 @@ class Relay:
         self._parts = urlsplit(database_url)
         self.cuts: list[Cut] = []
         self.refuse = False  # close new connections at once
+        self.ended = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -33,6 +35,7 @@ class Relay:
         return self
 
     async def __aexit__(self, *_error: object) -> None:
+        self.ended.set()
         self._server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -46,9 +49,12 @@ class Relay:
                 cut = self.cuts.pop(0) if self.cuts and b"COMMIT;" in data else Cut.NEVER
                 if cut is not Cut.NEVER:
                     back.cancel()
-                if cut is Cut.AFTER:
+                    await asyncio.gather(back, return_exceptions=True)  # until then it reads
+                if cut in (Cut.AFTER, Cut.SILENT):
                     up_writer.write(data)
                     await _until_done(up_reader)
+                if cut is Cut.SILENT:
+                    await self.ended.wait()
                 if cut is not Cut.NEVER:
                     break
                 up_writer.write(data)

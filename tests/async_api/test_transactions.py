@@ -191,6 +191,26 @@ def test_lost_commit_that_cannot_be_checked_is_outcome_unknown(marked: Ledger, c
     assert (work.attempts, marks(marked)) == (1, done)
 
 
+def test_lost_commit_is_not_hidden_by_a_connection_that_cannot_be_given_back(marked: Ledger) -> None:
+    """Nothing answers on it, also not to the cancellation: that must not look as if nothing was done."""
+    work = Work()
+
+    async def main() -> int:
+        async with Relay(marked.url) as relay, opened(relay.url, command_timeout=0.3, pool_wait=0.3) as database:
+            relay.cuts = [Cut.SILENT]
+
+            async def last(connection: Connection) -> int:
+                relay.refuse = True  # the cancellation is a connection of its own
+                asyncio.get_running_loop().call_later(0.5, setattr, relay, "refuse", False)
+                return await work(connection)
+
+            return await transactions.run(database, last, proof, Retry(5, 0.001, 0.01, settle_timeout=10.0))
+
+    mark = asyncio.run(main())
+    assert marked.execute("SELECT id FROM marks") == [(mark,)]
+    assert work.attempts == 1
+
+
 def test_connection_lost_before_commit_is_repeated(marked: Ledger) -> None:
     attempts = 0
 
