@@ -53,7 +53,8 @@ class _General(NamedTuple):
     compare: Compare
 
 
-def compile_model(config: model.Config) -> Snapshot:
+def compile_model(config: model.Config, contents: frozenset[str] = frozenset()) -> Snapshot:
+    """`contents` are what files with secrets hold: no line about a change says them."""
     general = _General(
         tuple(_phase(name, phase) for name, phase in config.phases.items()),
         tuple(key_source(text) for text in config.sticky.key),
@@ -84,6 +85,7 @@ def compile_model(config: model.Config) -> Snapshot:
         compare=general.compare,
         compression=Compression(**config.compression.model_dump()),
         breaker=general.breaker,
+        contents=contents,
     )
 
 

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
+from proxy.core.contents import hide
 from proxy.core.phases import percent
 from proxy.core.snapshot import Endpoint, KeySource, Snapshot, Upstream
 
@@ -21,6 +22,7 @@ _SECRETS: Final = frozenset(
     {
         *("server.admin_token", "server.state", "override.token", "sticky.salt"),
         *("backends.legacy.health.headers", "backends.async.health.headers"),
+        *("backends.legacy.dry_run", "backends.async.dry_run"),
     }
 )
 _DURATIONS: Final = (
@@ -58,13 +60,14 @@ def difference(old: Snapshot, new: Snapshot) -> Difference:
     lines: list[str] = []
     restart: list[str] = []
     before, after = dict(_settings(old)), dict(_settings(new))
+    contents = old.contents | new.contents
     for key in [*before, *(key for key in after if key not in before)]:
         if before.get(key) != after.get(key):
-            line = f"{key}: {_change(key, before.get(key), after.get(key))}"
+            line = f"{key}: {hide(_change(key, before.get(key), after.get(key)), contents)}"
             lines.append(line)
             if key.startswith(_AT_START):
                 restart.append(line)
-    lines += _endpoint_lines(old, new)
+    lines += [hide(line, contents) for line in _endpoint_lines(old, new)]
     return Difference(tuple(lines), tuple(restart))
 
 

@@ -54,7 +54,7 @@ def add_rule(text: str, endpoint: str, rule: NewRule, *, source: str = "routing.
 def _value_text(value: Value) -> str:
     if isinstance(value, str):
         if "${" in value:
-            raise ValueError(f"{value!r}: ${{ would be taken for an environment variable")
+            raise ValueError(f"{value!r}: ${{ would be taken for an environment variable or a file")
         if not value.isprintable():
             raise ValueError(f"{value!r} has characters that do not belong into one line of text")
         plain = _PLAIN(value) and value.lower() not in _WORDS

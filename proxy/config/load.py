@@ -14,6 +14,8 @@ from proxy.config.graph import MAX_CHARACTERS, Problem, compose
 from proxy.config.model import Config
 from proxy.config.validate import validate
 from proxy.config.values import Values
+from proxy.config.variables import Variables
+from proxy.core.contents import hide, hideable
 from proxy.core.phases import Violation, forced, violations
 from proxy.core.snapshot import Snapshot
 
@@ -22,7 +24,7 @@ MAX_BYTES: Final = 4 * MAX_CHARACTERS  # UTF-8 takes up to four for one
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """One accepted file. `document` is what it says, JSON-ready, with the environment's values filled in;
+    """One accepted file. `document` is what it says, JSON-ready, with its variables filled in;
     it holds secrets. `violations` break the order of phases; they are not among the `warnings`."""
 
     snapshot: Snapshot
@@ -32,18 +34,23 @@ class Loaded:
 
 
 def load_text(text: str, *, source: str, environ: Mapping[str, str]) -> Loaded:
-    """Raises ConfigErrors with everything that is wrong. `source` names the text in messages."""
+    """Raises ConfigErrors with everything that is wrong.
+
+    `source` names the text in messages, and paths of files with secrets are relative to its folder.
+    """
     try:
         root = compose(text)
     except Problem as problem:
         mark = problem.mark
         error = ConfigError(mark.line + 1, mark.column + 1, "", "", problem.message)
         raise ConfigErrors(source, [error]) from None
-    values = Values.read(root, environ)
+    variables = Variables(environ, Path(source).parent)
+    values = Values.read(root, variables)
     config, errors = validate(values)
+    contents = hideable(variables.contents)
     if config is None:
-        raise ConfigErrors(source, errors)
-    snapshot = compile_model(config)
+        raise ConfigErrors(source, [each._replace(message=hide(each.message, contents)) for each in errors])
+    snapshot = compile_model(config, contents)
     warnings = [f'{each}; forced: "{each.endpoint.force}"' for each in forced(snapshot)]
     return Loaded(snapshot, values.data or {}, tuple(warnings), violations(snapshot))
 

@@ -1,4 +1,4 @@
-"""The node graph to plain values: types of scalars, environment variables, duplicate keys.
+"""The node graph to plain values: types of scalars, variables, duplicate keys.
 
 Scalars follow the YAML 1.2 core schema, so that `off` stays a word and only true and false are booleans.
 """
@@ -6,19 +6,17 @@ Scalars follow the YAML 1.2 core schema, so that `off` stays a word and only tru
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from proxy.config.errors import Path
 from proxy.config.graph import Mark, Node
+from proxy.config.variables import Variables
 
 _INTEGER: Final = re.compile(r"[-+]?[0-9]{1,18}").fullmatch
 _NUMBER: Final = re.compile(r"[-+]?[0-9]{1,18}\.[0-9]{0,18}").fullmatch
 _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLEANS: Final = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _URL: Final = re.compile(r"//\S*+").sub
-_VARIABLE: Final = re.compile(r"\$\{([^}]*)(\}?)")
-_REFERENCE: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
 
 
 class Place(NamedTuple):
@@ -43,17 +41,17 @@ class Values:
     characters would be in the file, for where no text is wanted.
     """
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, variables: Variables) -> None:
         self.data: Any = None
         self.places: dict[Path, Place] = {}
         self.findings: list[Finding] = []
         self.unusable: set[Path] = set()
         self.otherwise: dict[Path, int | float | bool | None] = {}
-        self._environ = environ
+        self._variables = variables
 
     @classmethod
-    def read(cls, root: Node | None, environ: Mapping[str, str]) -> Values:
-        values = cls(environ)
+    def read(cls, root: Node | None, variables: Variables) -> Values:
+        values = cls(variables)
         start = Mark(0, 0, 0)
         values.places[()] = Place(start, root.start if root else start, "")
         values.data = values._value(root, ()) if root else None
@@ -93,7 +91,7 @@ class Values:
         text = node.text
         if "${" in text:
             try:
-                text = interpolate(text, self._environ)
+                text = self._variables.fill(text)
             except ValueError as error:
                 self._refuse(path, node, str(error))
                 return None
@@ -119,28 +117,6 @@ def resolve(text: str) -> str | int | float | bool | None:
     if _INTEGER(text):
         return int(text)
     return float(text) if _NUMBER(text) else text
-
-
-def interpolate(text: str, environ: Mapping[str, str]) -> str:
-    """Replaces ${NAME} and ${NAME:-default}; the default also stands in for an empty variable.
-
-    Raises ValueError for a variable that is not set and has no default.
-    """
-
-    def value(found: re.Match[str]) -> str:
-        reference = _REFERENCE.fullmatch(found[1]) if found[2] else None
-        if reference is None:
-            raise ValueError("${ starts a variable: ${NAME} or ${NAME:-default}")
-        name, default = reference.groups()
-        if default is not None:
-            return environ.get(name) or str(default)
-        if name not in environ:
-            raise ValueError(
-                f"the environment variable {name} is not set; ${{{name}:-default}} gives a default"
-            )
-        return environ[name]
-
-    return _VARIABLE.sub(value, text)
 
 
 def shown(node: Node) -> str:

@@ -275,6 +275,8 @@ class Snapshot:
     compare: Compare = Compare()  # for requests that match no endpoint
     compression: Compression = Compression()
     breaker: Breaker = Breaker()  # for async as a whole
+    contents: frozenset[str] = field(default=frozenset(), repr=False)
+    """Of files that routing.yaml names (`${file:...}`), for the control plane: never to be shown."""
     rules: tuple[Rule, ...] = field(init=False, repr=False)
     """By Endpoint.index: what `decide` needs, computed once."""
     protected: frozenset[bytes] = field(init=False, repr=False)

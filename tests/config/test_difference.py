@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from proxy.config import Difference, difference, load_text
@@ -69,6 +71,19 @@ def test_what_only_a_restart_changes_is_told_apart(new: str, line: str) -> None:
     assert between("", new) == Difference((line,), (line,))
 
 
+def test_a_files_content_is_not_said_even_where_the_setting_is_no_secret(tmp_path: Path) -> None:
+    text = "backends: {legacy: {url: '${file:legacy}'}, async: {url: 'http://b', version: '${file:async}'}}"
+    found = []
+    for legacy, async_ in (("http://one.example", "hunter2"), ("http://two.example", "hunter3")):
+        (tmp_path / "legacy").write_text(legacy)
+        (tmp_path / "async").write_text(async_)
+        found.append(load_text(text, source=str(tmp_path / "routing.yaml"), environ={}).snapshot)
+    assert difference(*found).lines == (
+        "backends.legacy.upstreams: ***:80 -> ***:80",
+        "backends.async.version: *** -> ***",
+    )
+
+
 def test_equal_snapshots_have_no_difference() -> None:
     text = "phases: {x: {methods: [GET, HEAD, PUT]}}\nendpoints: {GET /a: {weight: 5}}"
     assert between(text, text) == Difference((), ())
@@ -91,3 +106,13 @@ def test_phases_and_backends_are_compared() -> None:
         "phases.writes.scope: all -> none",
         "phases: reads, writes -> reads",
     )
+
+
+@pytest.mark.parametrize("settings", ["dry_run: {header: 'x-dry: %s'}", "health: {headers: ['x-h: %s']}"])
+def test_header_lines_that_the_proxy_sends_are_not_shown(settings: str) -> None:
+    text = f"backends: {{legacy: {{url: 'http://a'}}, async: {{url: 'http://b', {settings}}}}}"
+    old, new = (
+        load_text(text % secret, source="x", environ={}).snapshot for secret in ("hunter2", "hunter3")
+    )
+    (line,) = difference(old, new).lines
+    assert line.endswith(": changed")

@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 
 from proxy.config.graph import compose
-from proxy.config.values import Values, interpolate, resolve, shown
+from proxy.config.values import Values, resolve, shown
+from proxy.config.variables import Variables
 
 
 def read(text: str, **environ: str) -> Values:
-    return Values.read(compose(text), environ)
+    return Values.read(compose(text), Variables(environ))
 
 
 SCALARS: list[tuple[str, Any]] = [
@@ -31,38 +32,10 @@ def test_quoted_scalar_is_text() -> None:
     assert read("a: '5'\nb: \"true\"\nc: 'null'").data == {"a": "5", "b": "true", "c": "null"}
 
 
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("${A}", "1"),
-        ("x${A}y${B}z", "x1y2z"),
-        ("${C:-three}", "three"),
-        ("${C:-}", ""),
-        ("${A:-three}", "1"),
-        ("${EMPTY:-three}", "three"),
-        ("${EMPTY}", ""),
-        ("${C:-http://h:80/$x}", "http://h:80/$x"),
-        ("$A $$ {A}", "$A $$ {A}"),
-    ],
-)
-def test_variables_are_replaced(text: str, value: str) -> None:
-    assert interpolate(text, {"A": "1", "B": "2", "EMPTY": ""}) == value
-
-
-@pytest.mark.parametrize("text", ["${}", "${1A}", "${A", "${A-b}", "${A:b}", "${ A }"])
-def test_malformed_variable_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"\$\{NAME\}"):
-        interpolate(text, {"A": "1"})
-
-
 def test_an_unquoted_variable_is_text_first_and_what_it_would_be_in_the_file_second() -> None:
     values = read("a: ${A}\nb: ${B}\nc: ${C}\nd: x${A}\ne: '${A}'", A="007", B="true", C="")
     assert values.data == {"a": "007", "b": "true", "c": None, "d": "x007", "e": "007"}
     assert values.otherwise == {("a",): 7, ("b",): True}
-
-
-def test_a_variables_value_is_not_searched_for_variables() -> None:
-    assert interpolate("${A}", {"A": "${B}", "B": "x"}) == "${B}"
 
 
 def test_variables_in_keys_are_left_alone() -> None:

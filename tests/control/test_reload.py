@@ -116,6 +116,28 @@ def test_a_new_configuration_is_published_with_the_next_generation(path: Path) -
     asyncio.run(main())
 
 
+def test_a_changed_secret_file_takes_effect_with_the_next_reload_of_the_same_text(path: Path) -> None:
+    token = path.with_name("token")
+    token.write_text("one")
+    content = b"override: {token: '${file:token}'}\n" + text()
+    path.write_bytes(content)
+
+    async def main() -> None:
+        published = Published(path)
+        token.write_text("two\n")
+        await published.reloader.reload_if_changed(content, "file changed")
+        assert published.generations == []
+        await published.reloader.reload("SIGHUP")
+        assert published.reloader.running.snapshot.override_token == "two"
+        assert published.reloader.last_difference == ("override.token: changed",)
+        token.unlink()
+        found = await published.reloader.reload("SIGHUP")
+        assert found.loaded is None
+        assert published.reloader.running.snapshot.override_token == "two"
+
+    asyncio.run(main())
+
+
 def test_a_changed_comment_publishes_nothing(path: Path) -> None:
     async def main() -> None:
         published = Published(path)

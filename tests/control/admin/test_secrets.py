@@ -6,6 +6,7 @@ import asyncio
 import logging
 from pathlib import Path
 
+import httpx2
 import pytest
 from starlette.testclient import TestClient
 
@@ -32,14 +33,27 @@ endpoints:
 """
 
 
-def make(path: Path) -> State:
+FROM_FILES = """\
+server: {admin_token: "${file:admin}", state: "sqlite:///%s/state.db"}
+override: {token: "${file:override}"}
+sticky: {salt: "${file:salt}"}
+backends:
+  legacy: {url: "http://127.0.0.1:1", version: "${file:version}", dry_run: {header: "x-dry: ${file:dry}"}}
+  async: {url: "http://127.0.0.1:2", health: {headers: ["authorization: Bearer ${file:health}"]}}
+endpoints:
+  GET /a: {weight: 5}
+"""
+FILES = ("admin", "override", "salt", "version", "dry", "health")
+
+
+def make(path: Path, text: str = TEXT) -> State:
     collector = Collector()
 
     async def publish(loaded: Loaded, generation: int) -> None:
         """There are no workers."""
 
-    path.write_text(TEXT)
-    reloader = Reloader(path, TEXT.encode(), load(TEXT.encode(), str(path)), publish)
+    path.write_text(text)
+    reloader = Reloader(path, text.encode(), load(text.encode(), str(path)), publish)
     url = f"sqlite:///{path.parent}/state.db"
     supervisor = Supervisor(("true",), "", collector)
     state = State(
@@ -72,11 +86,33 @@ def test_no_answer_page_or_log_line_holds_a_secret(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, old: str, new: str
 ) -> None:
     state = make(tmp_path / "routing.yaml")
+    state.reloader.path.write_text(TEXT.replace(old, new))
+    nothing_tells(state, f"{SECRET}-1", caplog)
+
+
+@pytest.mark.parametrize(
+    "content", [f"{SECRET}-new", f"{SECRET} \n new", f"{SECRET}\n\n", f"{SECRET}\udcff", ""]
+)
+@pytest.mark.parametrize("changed", FILES)
+def test_no_answer_page_or_log_line_holds_the_content_of_a_file(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, changed: str, content: str
+) -> None:
+    for name in FILES:
+        (tmp_path / name).write_text(f"{SECRET}-{name}\n")
+    state = make(tmp_path / "routing.yaml", FROM_FILES % tmp_path)
+    (tmp_path / changed).write_bytes(content.encode("utf-8", "surrogateescape"))
+    said = nothing_tells(state, f"{SECRET}-admin", caplog)
+    accepted = content == f"{SECRET}-new"
+    assert said.status_code == (200 if accepted else 422)
+    assert len(said.json()["difference" if accepted else "errors"]) == 1
+
+
+def nothing_tells(state: State, token: str, caplog: pytest.LogCaptureFixture) -> httpx2.Response:
+    """After a reload, whose answer is returned."""
     assert state.recorder is not None
     client = TestClient(build(state), base_url=LOCAL)
-    state.reloader.path.write_text(TEXT.replace(old, new))
     with caplog.at_level(logging.INFO):
-        said = [client.post("/api/v1/reload", headers={"authorization": f"Bearer {SECRET}-1"})]
+        said = [client.post("/api/v1/reload", headers={"authorization": f"Bearer {token}"})]
         client.post("/api/v1/reload", headers={"authorization": f"Bearer {SECRET}-wrong"})
         asyncio.run(state.recorder._flush())
         paths = (
@@ -89,3 +125,4 @@ def test_no_answer_page_or_log_line_holds_a_secret(
     assert state.audit()
     assert [str(answer.url) for answer in said if SECRET in answer.text] == []
     assert SECRET not in caplog.text
+    return said[0]
