@@ -49,6 +49,7 @@ ATTACKS: Final = {
     "config/types.py _MEDIA_RANGE": Attack("", "a", "/ "),
     "config/types.py _SIZE": Attack("", "1"),
     "config/types.py _TOKEN": Attack("", "a", " "),
+    "config/types.py _USER_NAME": Attack("a", " "),
     "config/urls.py _HOSTNAME": Attack("", "a.", " "),
     "config/validate.py _SECRET_WORDS": Attack("", "to"),
     "config/values.py _INTEGER": Attack("", "1"),

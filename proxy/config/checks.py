@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from proxy.config.errors import Path
-from proxy.config.model import Backend, Config, Endpoint
+from proxy.config.model import Backend, Config, Endpoint, Server
 from proxy.config.rules import check_rules
 from proxy.config.templates import parameters, shape
 from proxy.config.urls import is_loopback
-from proxy.core.snapshot import SAFE_METHODS
+from proxy.core.snapshot import ADMIN, SAFE_METHODS
 
 KEY: Final = "[key]"
 """Last in a path: it is about the key itself, not its value. Pydantic's own word for it."""
@@ -20,8 +20,10 @@ Found = Iterator[tuple[Path, str]]
 
 
 def checks(config: Config) -> Found:
-    if not is_loopback(config.server.admin) and not config.server.admin_token:
-        yield ("server", "admin"), "is not a loopback address, so server.admin_token is required"
+    if not is_loopback(config.server.admin) and not (config.server.admin_token or config.server.admin_users):
+        required = "server.admin_token is required, or a user in server.admin_users"
+        yield ("server", "admin"), f"is not a loopback address, so {required}"
+    yield from _users(config.server)
     if config.server.admin == config.server.listen and not config.server.listen.endswith(":0"):
         yield ("server", "admin"), "is server.listen too: each needs an address of its own"
     limits = config.server.limits
@@ -40,6 +42,24 @@ def checks(config: Config) -> Found:
     yield from _same_requests(list(config.endpoints))
     for name, endpoint in config.endpoints.items():
         yield from _endpoint(("endpoints", name), name, endpoint, config)
+
+
+def _users(server: Server) -> Found:
+    names = {ADMIN.casefold()} if server.admin_token else set()
+    tokens = {server.admin_token} if server.admin_token else set()
+    for position, user in enumerate(server.admin_users):
+        path: Path = ("server", "admin_users", position)
+        if not user.name:
+            yield (*path, "name"), "is required: the audit log has it"
+        elif user.name.casefold() in names:
+            also = f", or {ADMIN}, which is the name of server.admin_token" if server.admin_token else ""
+            yield (*path, "name"), f"is the name of another user{also}: each needs one of its own"
+        if not user.token:
+            yield (*path, "token"), "is required, such as ${file:/run/secrets/token}"
+        elif user.token in tokens:
+            yield (*path, "token"), "is the token of another user too: each needs one of its own"
+        names.add(user.name.casefold())
+        tokens.add(user.token)
 
 
 def _backend(path: Path, backend: Backend) -> Found:

@@ -15,6 +15,7 @@ from proxy.config.urls import upstream
 from proxy.core.phases import phase_of
 from proxy.core.snapshot import (
     SAFE_METHODS,
+    AdminUser,
     Backend,
     BackendName,
     BackendTimeouts,
@@ -99,10 +100,15 @@ def config_hash(config: model.Config) -> str:
             given = section.model_dump(mode="json", exclude_unset=True) if section.model_fields_set else {}
             document["endpoints"][name][key] = given
     for part, key in _SECRETS:
-        secret = str(document[part][key]).encode()
-        document[part][key] = hmac.new(_DIGEST_KEY, secret, hashlib.sha256).hexdigest()
+        document[part][key] = _digest(document[part][key])
+    for user in document["server"]["admin_users"]:
+        user["token"] = _digest(user["token"])
     canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def _digest(secret: str) -> str:
+    return hmac.new(_DIGEST_KEY, secret.encode(), hashlib.sha256).hexdigest()
 
 
 def key_source(text: str) -> KeySource:
@@ -114,6 +120,9 @@ def _server(server: model.Server) -> Server:
     limits = server.limits
     values = server.model_dump(exclude={"buffers", "timeouts", "limits", "workers", "access_log"})
     values["trusted_proxies"] = tuple(server.trusted_proxies)
+    values["admin_users"] = tuple(
+        AdminUser(user.name, cast(Any, user.role), user.token) for user in server.admin_users
+    )
     return Server(
         **values,
         workers=_auto(server.workers),

@@ -10,13 +10,15 @@ from proxy.core.contents import hide
 from proxy.core.phases import percent
 from proxy.core.snapshot import Endpoint, KeySource, Snapshot, Upstream
 
-_AT_START: Final = (
-    "server.listen",
-    "server.admin",  # also server.admin_token
-    "server.workers",
-    "server.runtime_dir",
-    "server.state",
-    "server.limits.connections",
+_AT_START: Final = frozenset(
+    {
+        "server.listen",
+        "server.admin",
+        "server.workers",
+        "server.runtime_dir",
+        "server.state",
+        "server.limits.connections",
+    }
 )
 _SECRETS: Final = frozenset(
     {
@@ -65,7 +67,7 @@ def difference(old: Snapshot, new: Snapshot) -> Difference:
         if before.get(key) != after.get(key):
             line = f"{key}: {hide(_change(key, before.get(key), after.get(key)), contents)}"
             lines.append(line)
-            if key.startswith(_AT_START):
+            if key in _AT_START:
                 restart.append(line)
     lines += [hide(line, contents) for line in _endpoint_lines(old, new)]
     return Difference(tuple(lines), tuple(restart))
@@ -135,7 +137,8 @@ def _auto(key: str, value: Any) -> bool:
 def _change(key: str, before: Any, after: Any) -> str:
     if key in _SECRETS:
         return "changed"
-    return f"{_text(key, before)} -> {_text(key, after)}"
+    was, now = _text(key, before), _text(key, after)
+    return "tokens changed" if was == now and key == "server.admin_users" else f"{was} -> {now}"
 
 
 def _text(key: str, value: Any) -> str:

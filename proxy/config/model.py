@@ -65,10 +65,17 @@ class Buffers(Section):
     response: t.Size = 256 * KIB
 
 
+class AdminUser(Section):
+    name: t.UserName = ""
+    token: t.Secret = ""
+    role: Annotated[str, PlainValidator(t.choice("viewer", "operator"))] = "viewer"
+
+
 class Server(Section):
     listen: t.Listen = "127.0.0.1:8000"
     admin: t.Listen = "127.0.0.1:9000"
     admin_token: t.Secret = ""
+    admin_users: tuple[AdminUser, ...] = ()
     admin_write: t.Flag = False
     workers: Annotated[int | str, PlainValidator(t.whole(1, 1024, "auto"))] = "auto"
     runtime_dir: t.FilePath = ".strangler"

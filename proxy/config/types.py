@@ -22,6 +22,7 @@ _MEDIA_RANGE: Final = re.compile(
 ).fullmatch
 _DURATION: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)(ms|s|m|h)").fullmatch
 _SIZE: Final = re.compile(r"([0-9]{1,15})(B|KiB|MiB|GiB)").fullmatch
+_USER_NAME: Final = re.compile(r"[^()\s](?:[^()]{0,62}[^()\s])?").fullmatch
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}").fullmatch
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _BYTES: Final = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
@@ -221,6 +222,13 @@ def parse_secret(value: Any) -> str:
     return value
 
 
+def parse_user_name(value: Any) -> str:
+    """Parentheses are for what is said about a user."""
+    if not isinstance(value, str) or not _USER_NAME(value) or not value.isprintable():
+        raise ValueError("is not a name of 1 to 64 printable characters without ( and )")
+    return value
+
+
 def parse_salt(value: Any) -> str:
     if len(parse_text(value).encode()) > MAX_SALT:
         raise ValueError(f"is longer than {MAX_SALT} bytes")
@@ -330,6 +338,7 @@ Host = Annotated[str, PlainValidator(parse_host)]
 Token = Annotated[str, PlainValidator(parse_token)]
 MediaRange = Annotated[str, PlainValidator(parse_media_range)]
 Secret = Annotated[str, PlainValidator(parse_secret)]
+UserName = Annotated[str, PlainValidator(parse_user_name)]
 Salt = Annotated[str, PlainValidator(parse_salt)]
 KeySourceText = Annotated[str, PlainValidator(parse_key_source)]
 Principal = Annotated[str, PlainValidator(parse_principal)]

@@ -11,6 +11,7 @@ from proxy.config.files import Changed, replace
 from proxy.control.errors import Refusal
 from proxy.control.log import log
 from proxy.control.reload import Reloader, Verdict, judge, read
+from proxy.core.authors import Author
 
 Edit = Callable[[str, str], str]
 """From the file's text and its name to the edited text. Raises ConfigErrors."""
@@ -42,7 +43,7 @@ def propose(reloader: Reloader, edit: Edit) -> Proposal:
     return Proposal(content, edited, verdict)
 
 
-async def change(reloader: Reloader, edit: Edit, trigger: str, author: str) -> Verdict:
+async def change(reloader: Reloader, edit: Edit, trigger: str, author: Author) -> Verdict:
     """Writes the file and makes every worker serve it. Raises Refusal, and then nothing was changed."""
     proposal = await asyncio.to_thread(propose, reloader, edit)
     try:

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from proxy.control.log import log
 from proxy.control.reload import Change
+from proxy.core.authors import Author
 from proxy.store import audit, configs
 from proxy.store.audit import Entry
 from proxy.store.configs import Accepted
@@ -79,12 +80,22 @@ class Recorder:
 async def _write(connection: AsyncConnection, change: Change) -> None:
     lines = [*change.lines[:MAX_LINES]]
     details = {"trigger": change.trigger, "hash": change.hash, "lines": lines}
+    if change.claimed:
+        details["claimed"] = change.claimed
     action = "config refused" if change.hash is None else "config accepted"
     if change.hash is not None:
         latest = await configs.newest(connection, 1)
         if latest and latest[0].hash == change.hash and change.trigger == "start":
             return
-        accepted = Accepted(0, change.time, change.hash, change.author, change.trigger, lines, change.text)
+        accepted = Accepted(
+            0,
+            change.time,
+            change.hash,
+            str(Author(change.author, change.claimed)),
+            change.trigger,
+            lines,
+            change.text,
+        )
         await configs.append(connection, accepted)
     await audit.append(connection, change.time, change.author, action, details)
 

@@ -19,6 +19,7 @@ from proxy.config import ConfigError, ConfigErrors, Loaded, difference, load_tex
 from proxy.config.difference import takes_effect
 from proxy.config.excerpt import excerpt
 from proxy.control.log import log
+from proxy.core.authors import NOBODY, Author
 from proxy.core.phases import refused
 from proxy.core.snapshot import Snapshot
 
@@ -55,7 +56,8 @@ class LastError:
 class Change:
     """A file that was accepted or refused, for the record. `hash` is None if it was refused.
 
-    `lines` are the difference, or the errors; `author` is what a caller of the admin port says, else "".
+    `lines` are the difference, or the errors; `author` is a caller of the admin port, else "", and `claimed`
+    as of `Author`.
     """
 
     time: float
@@ -64,6 +66,7 @@ class Change:
     hash: str | None
     lines: tuple[str, ...]
     text: str
+    claimed: str = ""
 
 
 def judge(content: bytes, source: str, running: Snapshot, started: Snapshot) -> Verdict:
@@ -134,7 +137,7 @@ class Reloader:
         self.warnings = loaded.warnings + tuple(f"out of order: {each}" for each in loaded.violations)
         self.record: Callable[[Change], None] = lambda change: None
         self.unlisted: Callable[[], int] = lambda: 0  # unlisted paths that were asked for in the last day
-        self._announced: OrderedDict[str, str] = OrderedDict()  # hash -> author
+        self._announced: OrderedDict[str, Author] = OrderedDict()  # by hash
         self._publish = publish
         self._judged = digest(content)
         self._lock = asyncio.Lock()
@@ -145,13 +148,13 @@ class Reloader:
             self.started = replace(self.started, server=replace(self.started.server, state=state))
             self.warnings += _waiting(self.started, self.running.snapshot)
 
-    def announce(self, hash: str, author: str) -> None:
+    def announce(self, hash: str, author: Author) -> None:
         """Somebody is about to write the configuration with this hash: for the record of who did it."""
         self._announced[hash] = author
         if len(self._announced) > ANNOUNCED:
             self._announced.popitem(last=False)
 
-    async def reload(self, trigger: str, author: str = "", *, force: bool = False) -> Verdict:
+    async def reload(self, trigger: str, author: Author = NOBODY, *, force: bool = False) -> Verdict:
         """Reads and judges the file now, whatever was judged before.
 
         `force` takes `unlisted: 404` although unlisted paths are still asked for.
@@ -169,7 +172,7 @@ class Reloader:
         return digest(content) == self._judged
 
     async def _take(
-        self, content: bytes | OSError, trigger: str, author: str = "", force: bool = False
+        self, content: bytes | OSError, trigger: str, author: Author = NOBODY, force: bool = False
     ) -> Verdict:
         before = self.running.snapshot.hash
         self._judged = digest(content)
@@ -203,12 +206,13 @@ class Reloader:
             "(`strangler ledger` shows them), or take it all the same with `strangler reload --force`"
         )
 
-    def _remember(self, verdict: Verdict, content: bytes | OSError, trigger: str, author: str) -> None:
+    def _remember(self, verdict: Verdict, content: bytes | OSError, trigger: str, author: Author) -> None:
         text = "" if isinstance(content, OSError) else content.decode("utf-8", "replace")
         accepted = verdict.loaded.snapshot.hash if verdict.loaded else None
-        author = author or self._announced.pop(accepted or "", "")
+        if author == NOBODY:
+            author = self._announced.pop(accepted or "", NOBODY)
         lines = verdict.changes if verdict.loaded else tuple(map(str, verdict.errors))
-        self.record(Change(time.time(), trigger, author, accepted, lines, text))
+        self.record(Change(time.time(), trigger, author.name, accepted, lines, text, author.claimed))
 
     def _refuse(self, verdict: Verdict, content: bytes | OSError, trigger: str) -> None:
         self.failures += 1

@@ -12,6 +12,7 @@ from proxy.control.preflight import Bound, preflight
 from proxy.control.reload import Reloader
 from proxy.control.roll import Restart
 from proxy.control.supervisor import Supervisor
+from proxy.core.authors import NOBODY, Author
 
 
 class Restarter:
@@ -32,7 +33,7 @@ class Restarter:
         self._ready = ready
         self._preparing = False
 
-    async def request(self, trigger: str, author: str = "") -> Restart:
+    async def request(self, trigger: str, author: Author = NOBODY) -> Restart:
         """Judges the file, tries the new code, and lets the process be replaced. Raises Refusal."""
         if self._preparing or (self.current is not None and self.current.state == "rolling"):
             raise Refusal(409, "a restart is under way")
@@ -54,7 +55,7 @@ class Restarter:
             return self.current.listen
         return self._reloader.started.server.listen
 
-    async def _prepare(self, trigger: str, author: str) -> Restart:
+    async def _prepare(self, trigger: str, author: Author) -> Restart:
         verdict = await self._reloader.reload(trigger, author)
         if verdict.loaded is None:
             raise Refusal(422, "the configuration file was refused; nothing changed", verdict.errors)

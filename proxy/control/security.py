@@ -1,14 +1,17 @@
-"""Who may use the admin port: the token, and protection against other web pages in an engineer's browser."""
+"""Who may use the admin port: users by their tokens, and no web page of others in an engineer's browser."""
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import ipaddress
 from collections import OrderedDict, deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import ceil
 from typing import Final
 from urllib.parse import urlsplit
+
+from proxy.core.snapshot import ADMIN, AdminUser, Server
 
 FAILURES: Final = 10  # wrong tokens that one address may send within PERIOD
 PERIOD: Final = 60.0  # seconds
@@ -88,6 +91,22 @@ def bearer_token(authorization: str) -> str:
     return given.strip() if scheme.lower() == "bearer" else ""
 
 
-def token_valid(given: str, token: str) -> bool:
-    """Compared in constant time."""
-    return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), token.encode())
+def users_of(server: Server) -> tuple[AdminUser, ...]:
+    """Whoever has a token. Nobody: no token is asked for."""
+    admin = (AdminUser(ADMIN, "operator", server.admin_token),) if server.admin_token else ()
+    return (*admin, *server.admin_users)
+
+
+def user_with(given: str, users: Iterable[AdminUser]) -> AdminUser | None:
+    """Whose token this is. Takes as long whoever's it is: all are compared, each in constant time."""
+    found = None
+    digest = _digest(given.encode("utf-8", "surrogateescape"))
+    for user in users:
+        if hmac.compare_digest(digest, _digest(user.token.encode())):
+            found = user
+    return found
+
+
+def _digest(token: bytes) -> bytes:
+    """Of one length for all tokens."""
+    return hashlib.sha256(token).digest()

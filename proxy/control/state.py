@@ -20,13 +20,14 @@ from proxy.control.recorder import Recorder
 from proxy.control.reload import LastError, Reloader
 from proxy.control.restart import Restarter
 from proxy.control.roll import Restart
+from proxy.control.security import host_of, is_loopback, users_of
 from proxy.control.supervisor import Supervisor
 from proxy.control.verdicts import Verdicts
 from proxy.core import addresses
 from proxy.core.addresses import by_backend, is_failing
 from proxy.core.intended import SAVED, intended
 from proxy.core.messages import Labelled, Stats
-from proxy.core.snapshot import ASYNC, BACKENDS, Endpoint
+from proxy.core.snapshot import ASYNC, BACKENDS, AdminUser, Endpoint
 from proxy.core.totals import Figures, Series
 
 UNLISTED = "unlisted"
@@ -46,6 +47,15 @@ class State:
     one_off: OneOffCompare | None = None
     comparer: Comparer | None = None
     alarms: Alarms | None = None
+
+    def users(self) -> tuple[AdminUser, ...]:
+        """Who may use the admin port, by the configuration in force: who is taken out of it is shut out.
+
+        A port that others can reach stays closed, whatever a file says that is for another address.
+        """
+        server, started = self.reloader.running.snapshot.server, self.reloader.started.server
+        users = users_of(server)
+        return users if users or is_loopback(host_of(started.admin)) else users_of(started)
 
     def alarmed(self) -> list[Alarm]:
         """What is wrong with the backends now, as the workers see it."""

@@ -234,11 +234,29 @@ class Limits:
     min_rate: int = 0  # bytes per second of a body that a client must send or take; 0: any
 
 
+ADMIN: Final = "admin"
+"""The name of whoever has `server.admin_token`."""
+
+Role = Literal["viewer", "operator"]
+"""What a user of the admin port may do: read what needs a token, or change things as well."""
+
+
+@dataclass(frozen=True)
+class AdminUser:
+    name: str
+    role: Role
+    token: str = field(repr=False)
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.role})"
+
+
 @dataclass(frozen=True)
 class Server:
     listen: str = "127.0.0.1:8000"
     admin: str = "127.0.0.1:9000"
     admin_token: str = ""
+    admin_users: tuple[AdminUser, ...] = ()
     admin_write: bool = False
     workers: int = 0  # 0: number of cores
     runtime_dir: str = ".strangler"

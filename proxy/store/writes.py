@@ -85,10 +85,11 @@ def _columns(connection: sa.Connection) -> list[sa.ColumnElement[Any]]:
     ]
 
 
-async def settle(url: str, id: str, *, done: bool, reason: str, author: str) -> Record:
+async def settle(url: str, id: str, *, done: bool, reason: str, author: str, claimed: str = "") -> Record:
     """Makes an unknown write completed, or free to run again. Raises NotSettled and StoreUnavailable.
 
-    The audit log is written first: what is settled is always in it.
+    The audit log is written first: what is settled is always in it, by `author`. `claimed` is another name
+    that the author gave.
     """
     if is_sqlite(url) and not claims_file(url).exists():
         raise NotSettled(f"there is no write {id}")
@@ -105,6 +106,8 @@ async def settle(url: str, id: str, *, done: bool, reason: str, author: str) -> 
             raise NotSettled(f"write {error}") from error
         details = {"id": id, "as": "done" if done else "not-done", "reason": reason, "owner": record.owner}
         details |= {"endpoint": record.endpoint, "key": record.key, "principal": record.principal}
+        if claimed:
+            details["claimed"] = claimed
         async with audit.opened(url) as state, state.begin() as connection:
             await audit.append(connection, time.time(), author, "settle", details)
         async with engine.begin() as connection:

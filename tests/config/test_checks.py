@@ -8,6 +8,29 @@ from tests.config.texts import error, errors, load
 RULES = [
     ("server: {admin: '0.0.0.0:9000'}", "server.admin", "so server.admin_token is required"),
     ("server: {admin: 'example.org:9000'}", "server.admin", "so server.admin_token is required"),
+    ("server: {admin_users: [{token: a}]}", "server.admin_users[0].name", "is required"),
+    ("server: {admin_users: [{name: ada}]}", "server.admin_users[0].token", "is required"),
+    ("server: {admin_users: [{name: ada, token: ''}]}", "server.admin_users[0].token", "is required"),
+    (
+        "server: {admin_users: [{name: ada, token: a}, {name: ADA, token: b}]}",
+        "server.admin_users[1].name",
+        "is the name of another user",
+    ),
+    (
+        "server: {admin_token: a, admin_users: [{name: Admin, token: b}]}",
+        "server.admin_users[0].name",
+        "admin, which is the name of server.admin_token",
+    ),
+    (
+        "server: {admin_users: [{name: ada, token: a}, {name: bob, token: a}]}",
+        "server.admin_users[1].token",
+        "is the token of another user",
+    ),
+    (
+        "server: {admin_token: a, admin_users: [{name: ada, token: a}]}",
+        "server.admin_users[0].token",
+        "is the token of another user",
+    ),
     ("server: {listen: '127.0.0.1:9000'}", "server.admin", "is server.listen too"),
     (
         "server: {limits: {target_bytes: 33KiB}}",
@@ -90,3 +113,37 @@ def test_backend_needs_its_addresses_once(backends: str, key: str, message: str)
     (found,) = caught.value.errors
     assert found.key == key
     assert message in found.message
+
+
+def test_a_users_duplicate_is_found_at_its_line_and_column_and_no_token_is_shown() -> None:
+    text = """\
+server:
+  admin_users:
+    - {name: ada, token: hunter2}
+    - {name: ada, token: hunter2, role: boss}
+"""
+    found = {each.key: each for each in errors(text)}
+    assert set(found) == {f"server.admin_users[1].{key}" for key in ("name", "token", "role")}
+    name, token = found["server.admin_users[1].name"], found["server.admin_users[1].token"]
+    assert (name.line, name.column, token.line, token.column) == (4, 14, 4, 26)
+    assert not any("hunter2" in str(each) + each.value for each in found.values())
+
+
+@pytest.mark.parametrize("name", ["a (b)", "' a'", "a" * 65, "''", '"a\\nb"', "[a]"])
+def test_a_users_name_is_text_for_a_log_line(name: str) -> None:
+    assert "server.admin_users[0].name" in {
+        each.key for each in errors(f"server: {{admin_users: [{{name: {name}, token: x}}]}}")
+    }
+
+
+def test_users_do_in_place_of_the_token_on_an_address_that_others_reach() -> None:
+    load("server: {admin: '0.0.0.0:9000', admin_users: [{name: ada, token: x}]}")
+
+
+def test_a_user_is_a_viewer_unless_said_otherwise() -> None:
+    text = "server: {admin_users: [{name: Ada Lovelace, token: x}, {name: b, token: y, role: operator}]}"
+    users = load(text).snapshot.server.admin_users
+    assert [(user.name, user.role, user.token) for user in users] == [
+        ("Ada Lovelace", "viewer", "x"),
+        ("b", "operator", "y"),
+    ]

@@ -39,6 +39,18 @@ CHANGES = [
     ("", "sticky: {unkeyed: legacy}", "sticky.unkeyed: random -> legacy"),
     ("", "sticky: {salt: x}", "sticky.salt: changed"),
     ("", "override: {token: hunter2}", "override.token: changed"),
+    ("", "server: {admin_token: hunter2}", "server.admin_token: changed"),
+    ("", "server: {admin_write: true}", "server.admin_write: false -> true"),
+    (
+        "",
+        "server: {admin_users: [{name: ada, token: hunter2}, {name: bob, token: x, role: operator}]}",
+        "server.admin_users: none -> ada (viewer), bob (operator)",
+    ),
+    (
+        "server: {admin_users: [{name: ada, token: hunter2}]}",
+        "server: {admin_users: [{name: ada, token: hunter3}]}",
+        "server.admin_users: tokens changed",
+    ),
     ("", "retries: {budget: 10%}", "retries.budget: 0.2 -> 0.1"),
     ("", "server: {timeouts: {drain: 5s}}", "server.timeouts.drain: 30s -> 5s"),
     ("", "server: {limits: {body_bytes: 1MiB}}", "server.limits.body_bytes: 0 bytes -> 1048576 bytes"),
@@ -58,7 +70,6 @@ def test_change_is_said_in_one_line(old: str, new: str, line: str) -> None:
 RESTART = [
     ("server: {listen: '127.0.0.1:1'}", "server.listen: 127.0.0.1:8000 -> 127.0.0.1:1"),
     ("server: {admin: '127.0.0.1:1'}", "server.admin: 127.0.0.1:9000 -> 127.0.0.1:1"),
-    ("server: {admin_token: hunter2}", "server.admin_token: changed"),
     ("server: {workers: 4}", "server.workers: auto -> 4"),
     ("server: {runtime_dir: /run/x}", "server.runtime_dir: .strangler -> /run/x"),
     ("server: {state: 'sqlite:///x'}", "server.state: changed"),

@@ -8,6 +8,7 @@ import pytest
 from proxy.config import Loaded
 from proxy.control.reload import Change, Reloader, Verdict, digest, judge, load, read
 from proxy.control.state import State
+from proxy.core.authors import Author
 
 
 def text(reads: object = 0, writes: object = 0, extra: str = "") -> bytes:
@@ -209,8 +210,8 @@ def test_an_announced_author_is_remembered_with_the_change_and_announcements_are
     changed = state.reloader.path.read_text().replace("12.5", "50")
     wanted = load(changed.encode(), "x").snapshot.hash
     for number in range(100):
-        state.reloader.announce(str(number), "eve")
-    state.reloader.announce(wanted, "ada")
+        state.reloader.announce(str(number), Author("eve"))
+    state.reloader.announce(wanted, Author("ada"))
     state.reloader.path.write_text(changed)
     asyncio.run(state.reloader.reload_if_changed(changed.encode(), "file changed"))
     assert [(change.author, change.hash) for change in changes] == [("ada", wanted)]

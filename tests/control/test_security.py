@@ -12,8 +12,10 @@ from proxy.control.security import (
     host_of,
     is_loopback,
     same_origin,
-    token_valid,
+    user_with,
+    users_of,
 )
+from proxy.core.snapshot import AdminUser, Server
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "localhost", "LOCALHOST"])
@@ -84,7 +86,38 @@ def test_only_our_own_page_and_command_lines_may_change_something(
     ],
 )
 def test_bearer_token(authorization: str, valid: bool) -> None:
-    assert token_valid(bearer_token(authorization), "s3cret") == valid
+    users = users_of(Server(admin_token="s3cret"))
+    assert user_with(bearer_token(authorization), users) == (users[0] if valid else None)
+
+
+def test_a_token_is_that_of_one_user() -> None:
+    ada, bob = AdminUser("ada", "viewer", "a"), AdminUser("bob", "operator", "b")
+    users = users_of(Server(admin_token="x", admin_users=(ada, bob)))
+    assert [str(user) for user in users] == ["admin (operator)", "ada (viewer)", "bob (operator)"]
+    assert [user_with(given, users) for given in ("a", "b", "x", "", "ab")] == [
+        ada,
+        bob,
+        users[0],
+        None,
+        None,
+    ]
+    assert users_of(Server()) == ()
+    assert "token" not in repr(ada)
+
+
+@pytest.mark.parametrize("given", ["first", "last", "none"])
+def test_all_tokens_are_compared_whoever_has_the_one_that_is_given(
+    monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    compared: list[tuple[int, int]] = []
+
+    def compare(one: bytes, other: bytes) -> bool:
+        compared.append((len(one), len(other)))
+        return one == other
+
+    monkeypatch.setattr("hmac.compare_digest", compare)
+    user_with(given, [AdminUser(each, "viewer", each) for each in ("first", "second, longer", "last")])
+    assert compared == [(32, 32)] * 3
 
 
 def test_an_address_that_guesses_tokens_waits_and_others_do_not() -> None:

@@ -15,7 +15,7 @@ from proxy.config import set_weight
 from proxy.control import metrics
 from proxy.control.admin.changes import carry_out, judged, refused
 from proxy.control.admin.problems import problem
-from proxy.control.admin.requests import author_of, limited_body
+from proxy.control.admin.requests import author_of, limited_body, user_of
 from proxy.control.errors import Refusal
 from proxy.control.state import State
 from proxy.control.unknown import UnknownWrites
@@ -53,6 +53,7 @@ class Api:
             Route("/api/v1/history", self.history),
             Route("/api/v1/audit", self.audit),
             Route("/api/v1/ledger", self.ledger),
+            Route("/api/v1/me", self.me),
             Route("/api/v1/weights", self.weights, methods=["POST"]),
             Route("/api/v1/announce", self.announce, methods=["POST"]),
             Route("/api/v1/reload", self.reload, methods=["POST"]),
@@ -81,6 +82,12 @@ class Api:
         now = time.time()
         found = self._state.endpoints()
         return JSONResponse({**found, "alarms": [alarm.as_json(now) for alarm in alarms]})
+
+    async def me(self, request: Request) -> Response:
+        """Whose token this is. Without users everybody may change things."""
+        user = user_of(request)
+        name, role = (None, "operator") if user is None else (user.name, user.role)
+        return JSONResponse({"name": name, "role": role})
 
     async def history(self, request: Request) -> Response:
         return JSONResponse(self._state.history())

@@ -56,7 +56,7 @@ class DifferencesPage:
             },
             "error": verdicts.error,
             "write": server.admin_write,
-            "token": bool(self._state.reloader.started.server.admin_token),
+            "token": bool(self._state.users()),
             "hash": self._state.reloader.running.snapshot.hash,
             "endpoints": [],
             "chosen": None,

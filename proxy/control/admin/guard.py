@@ -15,12 +15,14 @@ from proxy.control.security import (
     from_foreign_page,
     host_allowed,
     same_origin,
-    token_valid,
+    user_with,
 )
 from proxy.control.state import State
+from proxy.core.snapshot import AdminUser
 
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
-PRIVATE = "/samples"  # how paths end that show answers which clients got: reading them needs the token, too
+# How paths end of which even reading needs a token: what shows the answers to clients, and whose token it is.
+PRIVATE = ("/samples", "/api/v1/me")
 SECURITY_HEADERS = {
     "cache-control": "no-store",
     "cross-origin-resource-policy": "same-origin",
@@ -32,9 +34,10 @@ CSP = "default-src 'none'; frame-ancestors 'none'"  # the page sets one of its o
 
 
 class Guard:
-    """ASGI middleware. Whatever changes something needs the token, if one is set, and our own origin.
+    """ASGI middleware. What changes something needs our own origin, and an operator's token if any is set.
 
-    So does, but for the origin, what shows clients' answers.
+    What shows clients' answers needs anybody's token. `state.user` of a request is whose token it has; None
+    where none was asked for.
     """
 
     def __init__(self, app: ASGIApp, state: State, bound: str) -> None:
@@ -56,21 +59,33 @@ class Guard:
             await send(message)
 
         client = scope["client"][0] if scope.get("client") else "unknown"
-        refusal = self._refusal(scope["method"], scope["path"], Headers(scope=scope), client)
-        await (refusal or self._app)(scope, receive, send_guarded)
+        found = self._judge(scope["method"], scope["path"], Headers(scope=scope), client)
+        if found is None or isinstance(found, AdminUser):
+            scope.setdefault("state", {})["user"] = found
+            await self._app(scope, receive, send_guarded)
+        else:
+            await found(scope, receive, send_guarded)
 
-    def _refusal(self, method: str, path: str, headers: Headers, client: str) -> ASGIApp | None:
+    def _judge(self, method: str, path: str, headers: Headers, client: str) -> ASGIApp | AdminUser | None:
+        """A refusal, or who asks; None: anybody."""
         if not host_allowed(headers.get("host", ""), self._bound):
             return problem(403, f"Host must be {self._bound}, localhost or a loopback address")
         if method in READING and not path.rstrip("/").endswith(PRIVATE):
             return None
         if method not in READING and not same_origin(headers):
             return problem(403, "a page of another origin may not do this")
-        token = self._state.reloader.started.server.admin_token
-        return self._unproven(method, headers, client, token) if token else None
+        users = self._state.users()
+        if not users:
+            return None
+        found = self._identify(method, headers, client, users)
+        if isinstance(found, AdminUser) and method not in READING and found.role != "operator":
+            return problem(403, f"{found} may not change anything: that needs an operator's token")
+        return found
 
-    def _unproven(self, method: str, headers: Headers, client: str, token: str) -> ASGIApp | None:
-        """Why whoever sends this has not shown the token; None if they have.
+    def _identify(
+        self, method: str, headers: Headers, client: str, users: tuple[AdminUser, ...]
+    ) -> ASGIApp | AdminUser:
+        """Whose token this has, or why that is not known.
 
         Only a wrong token is a guess. What any page can make an engineer's browser send (images without a
         token) must not lock the engineer out, who has the same address.
@@ -83,8 +98,9 @@ class Guard:
         wait = self._failures.wait(client, time.monotonic())
         if wait:
             return problem(429, "too many wrong tokens; wait", {"retry-after": str(wait)})
-        if token_valid(given, token):
-            return None
+        user = user_with(given, users)
+        if user is not None:
+            return user
         self._failures.failed(client, time.monotonic())
         log.warning("%s from %s was refused: wrong token", method, client)
         return _unauthorized()
@@ -93,6 +109,6 @@ class Guard:
 def _unauthorized() -> ASGIApp:
     return problem(
         401,
-        "this needs `Authorization: Bearer <server.admin_token>`",
+        "this needs `Authorization: Bearer TOKEN`: server.admin_token, or the token of a user in admin_users",
         {"www-authenticate": 'Bearer realm="strangler"'},
     )

@@ -52,7 +52,7 @@ class Pages:
         html = self._page.render(
             figures=self._fragment(),
             write=server.admin_write,
-            token=bool(self._state.reloader.started.server.admin_token),
+            token=bool(self._state.users()),
         )
         return HTMLResponse(html, headers={"content-security-policy": CSP})
 

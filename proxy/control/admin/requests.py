@@ -5,6 +5,9 @@ from __future__ import annotations
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
+from proxy.core.authors import Author
+from proxy.core.snapshot import AdminUser
+
 MAX_BODY = 64 * 1024  # bytes
 MAX_AUTHOR = 100
 
@@ -24,10 +27,21 @@ async def limited_body(request: Request) -> bytes:
     return bytes(body)
 
 
-def author_of(request: Request) -> str:
-    """Who the caller says to be (`x-author`), fit for a log line. It is a name, not a proof."""
+def user_of(request: Request) -> AdminUser | None:
+    """Whose token the request has; None where the admin port knows no users."""
+    user = request.scope.get("state", {}).get("user")
+    return user if isinstance(user, AdminUser) else None
+
+
+def author_of(request: Request) -> Author:
+    """Whose token it is. Who the caller says to be (`x-author`) is a name, not a proof: it is kept beside
+    it, and stands alone only where no token is asked for."""
     given = request.headers.get("x-author", "")
-    return "".join(char for char in given if char.isprintable()).strip()[:MAX_AUTHOR]
+    claimed = "".join(char for char in given if char.isprintable()).strip()[:MAX_AUTHOR]
+    user = user_of(request)
+    if user is None:
+        return Author(claimed)
+    return Author(user.name, "" if claimed == user.name else claimed)
 
 
 def client_of(request: Request) -> str:

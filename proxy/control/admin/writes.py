@@ -62,13 +62,15 @@ class Writes:
             return problem(400, f'the body is not {{"as": "done" or "not-done", "reason"}}: {error}')
         if not wanted.reason.strip():
             return problem(400, "reason must say something")
+        author = author_of(request)
         try:
             record = await settle(
                 self._url,
                 request.path_params["id"],
                 done=wanted.as_ == "done",
                 reason=wanted.reason,
-                author=author_of(request),
+                author=author.name,
+                claimed=author.claimed,
             )
         except NotSettled as error:
             return problem(409, str(error))

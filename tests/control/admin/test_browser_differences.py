@@ -117,6 +117,53 @@ def test_one_request_is_compared_and_its_address_can_be_sent(
     until(browser, lambda: browser.find_element(By.CSS_SELECTOR, "#one-off-result .likely-equal"))
 
 
+@pytest.fixture
+def shared(tmp_path_factory: pytest.TempPathFactory, backends: tuple[Backend, Backend]) -> Iterator[Site]:
+    users = "[{name: ada, token: a-token, role: operator}, {name: eve, token: e-token}]"
+    server = f"  admin_users: {users}\n  admin_write: true\n"
+    yield from serve(tmp_path_factory.mktemp("u"), backends, server)
+
+
+def test_the_pages_say_who_is_logged_in_and_hide_from_viewers_what_they_may_not_do(
+    browser: webdriver.Chrome, shared: Site
+) -> None:
+    def shown(selector: str) -> bool:
+        return browser.find_element(By.CSS_SELECTOR, selector).is_displayed()
+
+    def login(token: str, said: str) -> None:
+        field = browser.find_element(By.ID, "token")
+        field.clear()
+        field.send_keys(token, Keys.TAB)
+        until(browser, lambda: browser.find_element(By.ID, "user").text == said)
+
+    visit(browser, shared, "/")
+    browser.execute_script("sessionStorage.clear()")
+    visit(browser, shared, "/", PHONE)
+    assert shown("button.change")
+    login("e-token", "eve (viewer)")
+    assert not shown("button.change")
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= PHONE[0]
+    visit(browser, shared, f"/differences?endpoint={NAME}&path={planted.FAULT}")
+    until(browser, lambda: browser.find_element(By.ID, "user").text == "eve (viewer)")
+    until(browser, lambda: "1250.10" in browser.find_element(By.ID, "samples-list").text)
+    assert not any(map(shown, ("button.accept", "#one-off", "button.again")))
+    login("a-token", "ada (operator)")
+    assert all(map(shown, ("button.accept", "#one-off")))
+    visit(browser, shared, "/")
+    until(browser, lambda: browser.find_element(By.ID, "user").text == "ada (operator)")
+    browser.find_element(By.CSS_SELECTOR, "button.change").send_keys(Keys.ENTER)
+    weight = until(browser, lambda: browser.find_element(By.ID, "editor-weight"))
+    weight.clear()
+    weight.send_keys("60", Keys.ENTER)
+    until(browser, lambda: browser.find_element(By.ID, "editor-confirm").is_enabled())
+    browser.find_element(By.ID, "editor-confirm").send_keys(Keys.ENTER)
+    eventually(lambda: '"author":"ada"' in shared.get("/api/v1/audit").text, "the record names the user")
+    browser.find_element(By.CSS_SELECTOR, "#editor [value=cancel]").send_keys(Keys.ENTER)
+    browser.find_element(By.ID, "token").clear()
+    browser.find_element(By.ID, "token").send_keys("nobody's", Keys.TAB)
+    until(browser, lambda: "admin_users" in browser.find_element(By.ID, "user").text)
+
+
 def test_with_the_token_samples_are_seen_and_a_difference_is_accepted(
     browser: webdriver.Chrome, guarded: Site
 ) -> None:

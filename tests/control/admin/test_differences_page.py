@@ -144,7 +144,9 @@ def test_scripts_and_styles_come_from_files_of_our_own_only(state: State) -> Non
     client = plant(state)
     html = show(client, endpoint=NAME, path=planted.FAULT)
     assert "style=" not in html
-    assert re.findall(r"<script[^>]*>", html) == ['<script src="/static/differences.js" defer>']
+    assert re.findall(r"<script[^>]*>", html) == [
+        f'<script src="/static/{name}.js" defer>' for name in ("session", "differences")
+    ]
     for path in re.findall(r'(?:src|href)="(/[^"]+)"', unescape(html)):
         assert client.get(path).status_code == 200
 

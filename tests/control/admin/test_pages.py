@@ -64,7 +64,9 @@ def test_scripts_and_styles_come_from_files_of_our_own_only(client: TestClient) 
     assert "default-src 'none'; style-src 'self'; script-src 'self'" in policy
     assert "unsafe" not in policy
     assert "style=" not in page.text
-    assert re.findall(r"<script[^>]*>", page.text) == ['<script src="/static/status.js" defer>']
+    assert re.findall(r"<script[^>]*>", page.text) == [
+        f'<script src="/static/{name}.js" defer>' for name in ("session", "status")
+    ]
     for path in re.findall(r'(?:src|href)="(/static/[^"]+)"', page.text):
         assert client.get(path).status_code == 200
 
@@ -75,7 +77,7 @@ def test_a_file_outside_the_static_folder_is_not_served(client: TestClient) -> N
 
 
 def test_weights_can_be_changed_only_where_the_configuration_says_so(make_state: MakeState) -> None:
-    for write, token, expected in (("false", "", (0, 0)), ("true", "", (1, 0)), ("true", "s3cret", (1, 1))):
+    for write, token, expected in (("false", "", (0, 0)), ("true", "", (1, 0)), ("true", "s3cret", (1, 2))):
         page = TestClient(build(make_state(write=write, token=token)), base_url=LOCAL).get("/").text
         assert (page.count("<dialog"), page.count('type="password"')) == expected
         assert page.count('class="change"') == 2 * expected[0]

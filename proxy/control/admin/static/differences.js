@@ -1,12 +1,11 @@
 "use strict";
 
 // The server renders; what is shown is in the address. This file sends what needs a token or changes something.
-const token = document.getElementById("token");
 const author = (name) => name.replace(/[^\x20-\x7e\xa0-\xff]/g, ""); // a header holds one line of Latin-1
 
 function headers(more = {}) {
   const found = { "content-type": "application/json", ...more };
-  if (token?.value) found.authorization = `Bearer ${token.value}`;
+  if (session.token()) found.authorization = `Bearer ${session.token()}`;
   return found;
 }
 
@@ -38,16 +37,9 @@ function complain(place, text) {
 // samples, where they need the token
 const list = document.getElementById("samples-list");
 function load() {
-  if (list?.dataset.load && token?.value) put(list, () => fetch(`/differences/samples${location.search}`, { headers: headers() }));
+  if (list?.dataset.load && session.token()) put(list, () => fetch(`/differences/samples${location.search}`, { headers: headers() }));
 }
-if (token) {
-  token.value = sessionStorage.getItem("token") ?? "";
-  token.addEventListener("change", () => {
-    sessionStorage.setItem("token", token.value);
-    load();
-  });
-  load();
-}
+session.whenChanged(load);
 
 // one request, compared
 const form = document.getElementById("one-off");

@@ -90,7 +90,8 @@ if (editor) {
     // A header holds one line of Latin-1; a name with other letters is shown without them.
     const author = part("author").value.replace(/[^\x20-\x7e\xa0-\xff]/g, "");
     if (author) headers["x-author"] = author;
-    if (part("token")?.value) headers.authorization = `Bearer ${part("token").value}`;
+    if (part("token")) session.enter(part("token").value);
+    if (session.token()) headers.authorization = `Bearer ${session.token()}`;
     const body = JSON.stringify({ endpoint, weight: Number(weight.value), hash, preview });
     try {
       const response = await fetch("/api/v1/weights", { method: "POST", headers, body });
@@ -134,6 +135,7 @@ if (editor) {
     hash = document.getElementById("hash").textContent;
     part("endpoint").textContent = endpoint;
     weight.value = range.value = article.dataset.weight;
+    if (part("token")) part("token").value = session.token();
     part("author").value ||= localStorage.getItem("author") ?? "";
     changed();
     editor.showModal();
