@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -13,7 +14,8 @@ from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from proxy.compare.gather import Batch, Gathering
-from proxy.core.comparisons import Scope, Tally
+from proxy.core.comparisons import Sample, Scope, Tally
+from proxy.core.erasure import Matcher
 from proxy.store import comparisons
 
 log = logging.getLogger("strangler.comparer")
@@ -22,6 +24,8 @@ INTERVAL: Final = 1.0  # seconds between two writes
 FORGET: Final = 600.0  # seconds between two deletions of what is old
 RETRY: Final = 5.0  # seconds after a failure
 TIMEOUT: Final = 10.0  # seconds for one write
+UNDER_WAY: Final = 60.0  # seconds after which no comparison of before is under way any more
+FORGOTTEN: Final = 1000  # that are remembered
 LOOKUP: Final = 2.0  # seconds for one reading
 
 
@@ -36,6 +40,8 @@ class Flusher:
         self._pending: Batch | None = None
         self._forgot = 0.0
         self._stopping = asyncio.Event()
+        self._writing = asyncio.Lock()
+        self._forgotten: deque[tuple[Matcher, float]] = deque(maxlen=FORGOTTEN)
         self.failing = False
 
     async def run(self) -> None:
@@ -48,6 +54,28 @@ class Flusher:
     def stop(self) -> None:
         """Not by cancelling: of a write that is cut off nobody would know whether it took place."""
         self._stopping.set()
+
+    async def forget(self, matcher: Matcher) -> int:
+        """Samples that match are not written from now on; returns how many were waiting.
+
+        Also those of comparisons that are under way, which end within UNDER_WAY seconds.
+        """
+        self._forgotten.append((matcher, time.time() + UNDER_WAY))
+        dropped = self._gathering.drop(matcher)
+        async with self._writing:  # what is just being written is in the store then
+            if self._pending is not None:
+                kept = [each for each in self._pending.samples if not matcher.matches(each)]
+                dropped += len(self._pending.samples) - len(kept)
+                self._pending = self._pending._replace(samples=kept)
+        return dropped
+
+    def _remembered(self, samples: list[Sample]) -> list[Sample]:
+        """Without those that are to be forgotten."""
+        return [
+            each
+            for each in samples
+            if not any(each.time <= until and matcher.matches(each) for matcher, until in self._forgotten)
+        ]
 
     async def lookup(self, scope: Scope) -> Tally | None:
         """What the store has of a scope; None also if it does not answer."""
@@ -66,7 +94,8 @@ class Flusher:
             async with comparisons.opened(self._url) as engine:
                 self._engine = engine
                 while not self._stopping.is_set():
-                    await self._write(engine)
+                    async with self._writing:
+                        await self._write(engine)
                     if self.failing:
                         log.info("the evidence is written again")
                     self.failing = False
@@ -81,6 +110,7 @@ class Flusher:
 
     async def _add(self, engine: AsyncEngine, batch: Batch) -> None:
         try:
+            batch = batch._replace(samples=self._remembered(batch.samples))
             async with asyncio.timeout(TIMEOUT), engine.begin() as connection:
                 await comparisons.add(connection, *batch)
         except (DataError, IntegrityError) as error:  # it would be refused for ever

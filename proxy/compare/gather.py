@@ -19,6 +19,7 @@ from proxy.core.comparisons import (
     label,
 )
 from proxy.core.differences import Difference
+from proxy.core.erasure import Matcher
 from proxy.core.noise import MAX_PATHS, OTHER, Counts, Mark, Observations
 from proxy.core.stats import bucket
 
@@ -157,6 +158,12 @@ class Gathering:
             number, _ = known.kept.get(path, (0, 0.0))
             known.kept[path] = (number + 1, sample.time)
         self._samples.append(sample)
+
+    def drop(self, matcher: Matcher) -> int:
+        """Samples that match are not kept; returns how many."""
+        before = len(self._samples)
+        self._samples = [each for each in self._samples if not matcher.matches(each)]
+        return before - len(self._samples)
 
     def _make_room(self, newest: _Known) -> None:
         """The store has what is forgotten here."""

@@ -23,15 +23,15 @@ from proxy.compare.comparer import Comparer
 from proxy.compare.flush import Flusher
 from proxy.compare.gather import Gathering
 from proxy.config import compile_document
+from proxy.core.erasure import Name, PathPattern, Pattern
 from proxy.core.framing import FrameReader, FrameTooLarge
-from proxy.core.messages import Apply, Labelled, decode_from_control, encode
-from proxy.core.taps import MAX_TAP, SOCKET_NAME, Compared, decode_tap
+from proxy.core.messages import Apply, Forget, Labelled, decode_from_control, encode
+from proxy.core.redact import KEY_BYTES, KEY_NAME, digests_of
+from proxy.core.taps import MAX_TAP, SOCKET_NAME, Compared, Forgot, decode_tap
 
 log = logging.getLogger("strangler.comparer")
 
 REPORT: Final = 1.0  # seconds between two messages to the control process
-KEY_NAME: Final = "redaction.key"
-KEY_BYTES: Final = 32
 
 
 class Process:
@@ -60,7 +60,7 @@ class Process:
         finally:
             os.umask(before)
         tasks = [
-            asyncio.create_task(self._follow(reader)),
+            asyncio.create_task(self._follow(reader, writer)),
             asyncio.create_task(self._report(writer)),
         ]
         try:
@@ -86,7 +86,7 @@ class Process:
         if self._comparer is not None:
             self._comparer.offer(decode_tap(body))
 
-    async def _follow(self, reader: asyncio.StreamReader) -> None:
+    async def _follow(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Applies what the control process says, until it hangs up."""
         frames = FrameReader()
         try:
@@ -95,6 +95,8 @@ class Process:
                     message = decode_from_control(body)
                     if isinstance(message, Apply):
                         await self._apply(message)
+                    elif isinstance(message, Forget):
+                        writer.write(encode(Forgot(message.number, await self._forget(message))))
         except (OSError, FrameTooLarge, msgspec.DecodeError) as error:
             log.error("hanging up on the control process: %s", error)
         finally:
@@ -109,6 +111,14 @@ class Process:
             self._flushing = asyncio.create_task(self._flusher.run())
             self._comparer = Comparer(self._gathering, self._flusher.lookup, redaction_key(self._folder))
         self._comparer.apply(snapshot)
+
+    async def _forget(self, message: Forget) -> int:
+        if self._flusher is None:
+            return 0
+        if message.path:
+            return await self._flusher.forget(Pattern(PathPattern.parse(message.path)))
+        name = message.principal
+        return await self._flusher.forget(Name(name, digests_of(name, redaction_key(self._folder))))
 
     async def _report(self, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):  # `_follow` ends the process

@@ -20,12 +20,13 @@ from proxy.control.log import log
 from proxy.control.pulse import Pulse
 from proxy.core.framing import FrameReader, FrameTooLarge
 from proxy.core.liveness import life
-from proxy.core.messages import Apply, Labelled, encode
+from proxy.core.messages import Apply, Forget, Labelled, encode
 from proxy.core.snapshot import Snapshot
-from proxy.core.taps import decode_compared
+from proxy.core.taps import Compared, Forgot, decode_compared
 
 LOOK: Final = 1.0  # seconds between two looks at whether it hangs
 PATIENCE: Final = 4  # times as long as with a worker: it gives way to everything on a busy machine
+ANSWER: Final = 15.0  # seconds for an answer: it may be writing to the store
 END: Final = 5.0  # seconds that it has to write what it knows, before it is killed
 
 
@@ -36,13 +37,15 @@ class Comparer:
         self._pulse = pulse or Pulse()
         self._heard = 0.0
         self._command = tuple(command)
-        self._folder = folder
+        self.folder = folder
         self._newest: Apply | None = None
         self._wanted = False
         self._changed = asyncio.Event()
         self._writer: asyncio.StreamWriter | None = None
         self._before: Counter[tuple[str, str]] = Counter()  # of comparers that have ended
         self._now: Counter[tuple[str, str]] = Counter()
+        self._number = 0
+        self._asked: dict[int, asyncio.Future[int]] = {}
         self.pid: int | None = None
 
     def publish(self, newest: Apply, snapshot: Snapshot) -> None:
@@ -52,6 +55,25 @@ class Comparer:
         if self._wanted:
             self._send()
         self._changed.set()
+
+    async def forget(self, principal: str, path: str) -> int | None:
+        """Has it keep no sample of this person or path; returns how many it had not stored yet.
+
+        None: there is no answer, so it may still store some.
+        """
+        if self._writer is None:
+            return 0
+        self._number += 1
+        answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._asked[self._number] = answer
+        try:
+            self._writer.write(encode(Forget(self._number, principal, path)))
+            async with asyncio.timeout(ANSWER):
+                return await answer
+        except TimeoutError:
+            return None
+        finally:
+            self._asked = {number: each for number, each in self._asked.items() if each is not answer}
 
     def results(self) -> list[Labelled]:
         """Totals by endpoint and result; they never go down."""
@@ -78,7 +100,7 @@ class Comparer:
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                command = (*self._command, "--folder", str(self._folder), "--fd", str(theirs.fileno()))
+                command = (*self._command, "--folder", str(self.folder), "--fd", str(theirs.fileno()))
                 child = await processes.start(command, fd=theirs.fileno())
             except BaseException:
                 ours.close()
@@ -127,11 +149,16 @@ class Comparer:
                 self._heard = self._pulse.now()
                 try:
                     for body in frames.feed(data):
-                        results = decode_compared(body).results
-                        self._now = Counter({(each.first, each.second): each.count for each in results})
+                        self._hear(decode_compared(body))
                 except (FrameTooLarge, msgspec.DecodeError) as error:
                     log.error("the comparer reports garbage: %s", error)
                     return
+
+    def _hear(self, message: Compared | Forgot) -> None:
+        if isinstance(message, Compared):
+            self._now = Counter({(each.first, each.second): each.count for each in message.results})
+        elif (asked := self._asked.get(message.number)) is not None and not asked.done():
+            asked.set_result(message.samples)
 
     def _send(self) -> None:
         if self._writer is not None and self._newest is not None:

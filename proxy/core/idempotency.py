@@ -24,8 +24,9 @@ from proxy.core.identity import FINGERPRINT_VERSION
 from proxy.core.snapshot import Backend, BackendName
 
 State = Literal["claimed", "sent", "completed", "unknown", "released"]
-Note = Literal["", "too_large", "settled", "marker"]
-"""Why a completed record has no answer: it was too large, or an operator said that the write was done.
+Note = Literal["", "too_large", "settled", "erased", "marker"]
+"""Why a completed record has no answer: it was too large, an operator said that the write was done, or one
+had the answer erased.
 
 Or that it is no record of a key at all, but keeps version 0.1 off one: see `marker`.
 """
@@ -197,7 +198,8 @@ def _repeat(record: Record) -> Replay | Refuse:
     if record.note == "settled":
         detail = "this was executed, as an operator found out; its response is lost"
         return Refuse(record.owner, 409, "idempotency_settled", detail)
-    detail = "this was executed; its response was too large to be stored"
+    why = "was erased" if record.note == "erased" else "was too large to be stored"
+    detail = f"this was executed; its response {why}"
     return Refuse(record.owner, 409, "idempotency_response_too_large", detail)
 
 

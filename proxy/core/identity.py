@@ -98,6 +98,28 @@ def caller(fields: FieldBlock, sources: tuple[KeySource, ...]) -> Caller:
     return Caller(ANONYMOUS)
 
 
+def principals_of(name: str, sources: tuple[KeySource, ...]) -> frozenset[str]:
+    """All under which claims of this caller may be stored: `name` is the value of a source, or a token.
+
+    Or it is the principal itself, as `strangler writes` shows it. Also those of version 0.1 and of sources in
+    another order are among them.
+    """
+    spelled = {name.encode(), name.encode("latin-1", "ignore")}  # a header may be in either
+    values = {value for raw in spelled for value in (raw, _credential(raw), b"Bearer " + raw)} - {
+        b"",
+        b"Bearer ",
+    }
+    found = {_digest(b"principal", value) for value in values}
+    for source in (*sources, CREDENTIAL):
+        found |= {_digest(b"principal of", str(source).encode(), value) for value in values}
+    return frozenset({*found, name} if is_principal(name) else found)
+
+
+def is_principal(name: str) -> bool:
+    """Whether it may be a principal, which is a hash, and nobody's name."""
+    return len(name) == 32 and all(char in "0123456789abcdef" for char in name)
+
+
 def identity(principal: str, endpoint: Endpoint, key: str) -> str:
     """32 hex digits. Parameters' names do not count: renaming one in routing.yaml must not free any key."""
     scope = _parameter.sub("{}", endpoint.template)

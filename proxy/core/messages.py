@@ -149,8 +149,19 @@ class Reopen(Message, frozen=True, tag=True):
     """Open the access log's file anew."""
 
 
+# control -> comparer
+
+
+class Forget(Message, frozen=True, tag=True):
+    """Keep no sample of this person, or of this path, taken up to now. `number` is of this request."""
+
+    number: int
+    principal: str
+    path: str
+
+
 FromWorker = Hello | Applied | Refused | Stats | Drained
-FromControl = Apply | Drain | Reopen
+FromControl = Apply | Drain | Reopen | Forget
 
 _encoder = msgspec.json.Encoder()
 _from_worker: msgspec.json.Decoder[FromWorker] = msgspec.json.Decoder(FromWorker)

@@ -12,10 +12,14 @@ from typing import Final
 from urllib.parse import unquote_plus
 
 from proxy.core.differences import Difference
+from proxy.core.erasure import spellings_of
 from proxy.core.exactjson import Json, text_of
 from proxy.core.fieldpaths import HEADER, STATUS, Pattern, Steps, parse_pattern, path_text
 from proxy.core.sensitive import hide_parameters, hide_shapes, is_secret_name, is_secret_parameter
 
+KEY_NAME: Final = "redaction.key"
+"""The file of a `Redactor`'s key, in `server.runtime_dir`."""
+KEY_BYTES: Final = 32
 QUERY: Final = "query:"
 MIN_SECRET: Final = 6  # characters; what is shorter would be found everywhere
 MAX_SECRETS: Final = 500  # of one request that are searched for in each text
@@ -145,3 +149,9 @@ class Redactor:
 
 def _in_body(pattern: Pattern) -> bool:
     return pattern.steps is not None
+
+
+def digests_of(name: str, key: bytes) -> tuple[str, ...]:
+    """What a `Redactor` with this key puts in the place of a person's name or token."""
+    redactor = Redactor(key, ())
+    return tuple(redactor.digest(spelling) for spelling in spellings_of(name))

@@ -55,9 +55,16 @@ class Compared(Message, frozen=True, tag=True):
     results: list[Labelled]
 
 
+class Forgot(Message, frozen=True, tag=True):
+    """The `Forget` of this number holds from now on; so many samples that were not stored yet are gone."""
+
+    number: int
+    samples: int
+
+
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final[msgspec.msgpack.Decoder[Tap]] = msgspec.msgpack.Decoder(Tap)
-_compared: Final[msgspec.json.Decoder[Compared]] = msgspec.json.Decoder(Compared)
+_compared: Final[msgspec.json.Decoder[Compared | Forgot]] = msgspec.json.Decoder(Compared | Forgot)
 
 
 def encode_tap(tap: Tap) -> bytes:
@@ -71,6 +78,6 @@ def decode_tap(body: bytes) -> Tap:
     return _decoder.decode(body)
 
 
-def decode_compared(body: bytes) -> Compared:
+def decode_compared(body: bytes) -> Compared | Forgot:
     """Raises msgspec.DecodeError for anything that is not one of ours."""
     return _compared.decode(body)

@@ -94,7 +94,7 @@ async def add(
 
 async def forget(connection: AsyncConnection, before: float) -> None:
     """Removes samples, scopes and counts of samples that are older than `before`, Unix seconds."""
-    await _drop_samples(connection, sa.select(samples_table.c.id).where(samples_table.c.time < before))
+    await drop_samples(connection, sa.select(samples_table.c.id).where(samples_table.c.time < before))
     old = sa.select(scopes.c.id).where(scopes.c.last < before)
     for table in (paths, counts):
         await connection.execute(table.delete().where(table.c.scope.in_(old)))
@@ -148,10 +148,11 @@ async def _bound_endpoint(connection: AsyncConnection, endpoint: str) -> None:
         if number >= PER_ENDPOINT or size > ENDPOINT_BYTES:
             surplus.append(id)
     if surplus:
-        await _drop_samples(connection, surplus)
+        await drop_samples(connection, surplus)
 
 
-async def _drop_samples(connection: AsyncConnection, ids: Collection[str] | sa.Select[tuple[str]]) -> None:
+async def drop_samples(connection: AsyncConnection, ids: Collection[str] | sa.Select[tuple[str]]) -> None:
+    """Removes those with these ids; what was counted stays."""
     await connection.execute(sample_paths.delete().where(sample_paths.c.sample.in_(ids)))
     await connection.execute(samples_table.delete().where(samples_table.c.id.in_(ids)))
 
@@ -211,6 +212,11 @@ async def samples(
         query = query.where(samples_table.c.id.in_(sa.select(sample_paths.c.sample).where(place)))
     query = query.order_by(samples_table.c.time.desc()).limit(limit)
     return [_decoder.decode(document) for document in await connection.scalars(query)]
+
+
+def decode(document: bytes) -> Sample:
+    """As it is stored. Raises msgspec.DecodeError."""
+    return _decoder.decode(document)
 
 
 async def sample(connection: AsyncConnection, id: str) -> Sample | None:

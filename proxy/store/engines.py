@@ -32,10 +32,11 @@ def sqlite_engine(file: Path) -> sa.Engine:
     return engine
 
 
-def async_engine(url: str, file: Path | None = None) -> AsyncEngine:
+def async_engine(url: str, file: Path | None = None, statement: float = TIMEOUT) -> AsyncEngine:
     """For the event loop. `file` in place of the state's own, with SQLite.
 
-    A connection with the execution option `readonly` takes no write lock there.
+    A connection with the execution option `readonly` takes no write lock there. `statement` is as
+    of `postgresql_engine`.
     """
     if is_sqlite(url):
         engine = create_async_engine(
@@ -45,7 +46,7 @@ def async_engine(url: str, file: Path | None = None) -> AsyncEngine:
         )
         _configure(engine.sync_engine)
         return engine
-    return postgresql_engine(url)
+    return postgresql_engine(url, statement=statement)
 
 
 def postgresql_engine(
@@ -61,7 +62,7 @@ def postgresql_engine(
         pool_size=CONNECTIONS,
         max_overflow=0,
         pool_timeout=TIMEOUT,
-        connect_args={"timeout": TIMEOUT, "command_timeout": TIMEOUT},
+        connect_args={"timeout": TIMEOUT, "command_timeout": max(TIMEOUT, statement)},
     )
 
     @sa.event.listens_for(engine.sync_engine, "connect")

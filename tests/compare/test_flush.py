@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import stat
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import pytest
 
 from proxy.compare import flush
 from proxy.compare.flush import Flusher
-from proxy.compare.gather import Finding, Gathering
+from proxy.compare.gather import Batch, Finding, Gathering
 from proxy.compare.process import redaction_key
-from proxy.core.comparisons import Sample, Scope, Side, Tally
+from proxy.core.comparisons import Sample, Scope, Shown, Side, Tally
+from proxy.core.erasure import Name
 from proxy.store import comparisons
 
 SCOPE = Scope("GET /a", "1", "2", "r")
@@ -109,3 +111,51 @@ def test_what_the_store_refuses_does_not_stop_what_comes_after_it(
     tally = asyncio.run(run())
     assert tally is not None
     assert tally.n == 2
+
+
+def sample(number: int, target: str, at: float) -> Sample:
+    shown = (Shown("x", "value", "1", "2"),)
+    return Sample(f"s{number}", SCOPE, at, "GET", target, (), SIDE, SIDE, shown)
+
+
+@pytest.mark.parametrize("late", [0.0, 30.0])
+def test_what_is_forgotten_does_not_come_into_the_store_any_more(tmp_path: Path, late: float) -> None:
+    """Neither what is gathered nor what a comparison that is under way comes to."""
+    matcher, now = Name("ada"), time.time()
+
+    async def run() -> tuple[int, int, list[str]]:
+        url, gathering = f"sqlite:///{tmp_path}/state.db", Gathering(time.time)
+        gathering.learn(SCOPE, None)
+        flusher = Flusher(url, gathering, lambda: 3600.0)
+        gathering.keep(sample(1, "/a/ada", now))
+        gathering.keep(sample(2, "/a/bob", now))
+        flusher._pending = Batch([], [], [sample(3, "/a/ada", now), sample(4, "/a/eve", now)])
+        dropped = await flusher.forget(matcher)
+        gathering.keep(sample(5, "/a/ada", now + late))
+        gathering.keep(sample(6, "/a/ada", now + flush.UNDER_WAY + 60))
+        flusher.stop()
+        await flusher._open_and_write()
+        async with comparisons.opened(url) as engine, engine.connect() as connection:
+            found = await comparisons.samples(connection, SCOPE.id)
+        return dropped, len(flusher._forgotten), [each.id for each in found]
+
+    dropped, remembered, kept = asyncio.run(run())
+    assert (dropped, remembered) == (2, 1)
+    assert sorted(kept) == ["s2", "s4", "s6"]
+
+
+def test_forgetting_waits_until_what_is_being_written_is_in_the_store(tmp_path: Path) -> None:
+    async def run() -> list[str]:
+        flusher = Flusher(f"sqlite:///{tmp_path}/state.db", Gathering(time.time), lambda: 3600.0)
+        order: list[str] = []
+        async with flusher._writing:
+            task = asyncio.create_task(flusher.forget(Name("ada")))
+            task.add_done_callback(lambda _: order.append("forgotten"))
+            for _ in range(5):
+                await asyncio.sleep(0)
+            order.append("written")
+        await task
+        await asyncio.sleep(0)
+        return order
+
+    assert asyncio.run(run()) == ["written", "forgotten"]

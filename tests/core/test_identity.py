@@ -17,6 +17,7 @@ from proxy.core.identity import (
     first_fingerprint,
     identity,
     parse_key,
+    principals_of,
     second_fingerprint,
 )
 from proxy.core.snapshot import CREDENTIAL, Endpoint, KeySource, Limits
@@ -296,3 +297,32 @@ def test_what_is_no_form_is_taken_byte_by_byte_as_in_version_2() -> None:
     assert (
         second_fingerprint(head(), b"body", (), Caller("")) == "5b520f4d559d862fe686b6889bff0573"
     )  # as that version computed it
+
+
+PERSON_SOURCES = (KeySource("jwt", "sub"), KeySource("header", "x-user-id"), CREDENTIAL)
+
+
+@pytest.mark.parametrize(
+    ("lines", "name"),
+    [
+        ("X-User-Id: ada", "ada"),
+        ("Authorization: Bearer t0k", "t0k"),
+        ("Authorization: bearer t0k", "Bearer t0k"),
+        ("Authorization: Basic YTpi", "Basic YTpi"),
+        ("X-User-Id: J\u00fcrgen", "J\u00fcrgen"),
+    ],
+)
+@pytest.mark.parametrize("sources", [PERSON_SOURCES, PERSON_SOURCES[1:], PERSON_SOURCES[::-1]])
+def test_a_persons_principals_are_those_under_which_its_claims_are_stored(
+    lines: str, name: str, sources: tuple[KeySource, ...]
+) -> None:
+    stored = of(lines, by=sources)
+    assert stored.principal in principals_of(name, sources)
+    assert stored.principal not in principals_of(name + "x", sources)
+
+
+def test_a_principal_is_its_own_and_a_name_is_not() -> None:
+    principal = "0123456789abcdef" * 2
+    assert principal in principals_of(principal, ())
+    assert "ada" not in principals_of("ada", ())
+    assert "anonymous" not in principals_of("anonymous", ())

@@ -12,6 +12,7 @@ from proxy.control.admin.api import Api
 from proxy.control.admin.busy import Busy
 from proxy.control.admin.differences import Differences
 from proxy.control.admin.differences_page import DifferencesPage
+from proxy.control.admin.forget import Forget
 from proxy.control.admin.guard import Guard
 from proxy.control.admin.pages import Pages
 from proxy.control.admin.problems import on_error, on_http_exception
@@ -28,6 +29,7 @@ def build(state: State, pages: Pages | None = None, busy: int = BUSY) -> Starlet
         routes=[
             *Api(state).routes(),
             *Writes(state).routes(),
+            *Forget(state).routes(),
             *differences.routes(),
             *DifferencesPage(state, differences).routes(),
             *(pages or Pages(state)).routes(),
