@@ -26,6 +26,7 @@ from proxy.control.lasting import harmless, lasting
 from proxy.control.ledger import Ledger
 from proxy.control.listener import AddressTaken, RuntimeDir, display, listen, resolve
 from proxy.control.log import log
+from proxy.control.notify import READY, STOPPING, notify
 from proxy.control.oneoff import OneOffCompare
 from proxy.control.recorder import Recorder, started
 from proxy.control.reload import Reloader, load, read
@@ -151,8 +152,9 @@ class Instance:
             tasks.create_task(admin.run())
             background = [tasks.create_task(lasting(*each)) for each in self._background()]
             rolling = tasks.create_task(self._roll())
+            readiness = tasks.create_task(self._tell_when_ready())
             restart = await self._until_stopped(tasks)
-            for task in background:
+            for task in (*background, readiness):
                 task.cancel()
             if restart is None:
                 await self._stop()
@@ -216,6 +218,10 @@ class Instance:
             log.info("the next control process is up after %s", took(restart))
             self.supervisor.take_over(listener, self._held, restart.workers)
 
+    async def _tell_when_ready(self) -> None:
+        await self.supervisor.changes.until(self.supervisor.ready)
+        notify(READY)
+
     async def _roll(self) -> None:
         restart = self.restarter.current
         if restart is None:
@@ -277,6 +283,7 @@ class Instance:
             log.error("SIGUSR2: %s", refusal)
 
     async def _stop(self) -> None:
+        notify(STOPPING)
         drain = asyncio.create_task(self.supervisor.drain())
         again = asyncio.create_task(self._second_signal())
         await asyncio.wait((drain, again), return_when=asyncio.FIRST_COMPLETED)

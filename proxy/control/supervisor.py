@@ -50,8 +50,8 @@ class Supervisor(Links):
         self._workers: dict[int, Worker] = {}  # by pid
         self._slots: list[asyncio.Task[None]] = []
         self._newest: Apply | None = None
-        self._changes = Changes()
-        self.unclaimed = Unclaimed(self._changes)
+        self.changes = Changes()
+        self.unclaimed = Unclaimed(self.changes)
         self.draining = False
 
     # what others ask
@@ -133,7 +133,7 @@ class Supervisor(Links):
 
     async def settled(self, timeout: float) -> list[Worker]:
         """Waits until every connected worker serves the newest snapshot; returns those that do not."""
-        await self._changes.until(lambda: all(worker.refused for worker in self._behind()), timeout)
+        await self.changes.until(lambda: all(worker.refused for worker in self._behind()), timeout)
         return self._behind()
 
     async def drain(self) -> None:
@@ -144,7 +144,7 @@ class Supervisor(Links):
             self._dismiss(link)
         for worker in self._workers.values():
             self._tell_to_drain(worker)
-        await self._changes.until(lambda: not self._workers, self._drain_timeout + KILL_AFTER)
+        await self.changes.until(lambda: not self._workers, self._drain_timeout + KILL_AFTER)
         await self.kill()
 
     # a roll
@@ -156,7 +156,7 @@ class Supervisor(Links):
             return "could not be started"
         worker.kept = False
         self._fill(slot, worker)
-        await self._changes.until(
+        await self.changes.until(
             lambda: self._up(worker) or worker.ended or worker.refused or self.draining, START_TIMEOUT
         )
         if not self._up(worker) or self.draining:
@@ -190,7 +190,7 @@ class Supervisor(Links):
 
     async def retired(self) -> None:
         """Until every worker that was told to drain has gone."""
-        await self._changes.until(lambda: not any(worker.retired for worker in self._workers.values()))
+        await self.changes.until(lambda: not any(worker.retired for worker in self._workers.values()))
 
     def _up(self, worker: Worker) -> bool:
         return self._newest is not None and worker.serves(self._newest) and not worker.ended
@@ -226,7 +226,7 @@ class Supervisor(Links):
         self.draining = True
         for worker in self._workers.values():
             self._end(worker)
-        await self._changes.until(lambda: not self._workers, KILL_TIMEOUT)
+        await self.changes.until(lambda: not self._workers, KILL_TIMEOUT)
         for task in self._slots:
             task.cancel()
         await asyncio.gather(*self._slots, return_exceptions=True)
@@ -290,7 +290,7 @@ class Supervisor(Links):
         del self._workers[worker.pid]
         if worker.link is None:
             self._collector.left(worker.incarnation)
-        self._changes.tell()
+        self.changes.tell()
 
     def _adopt(self, slot: int, *, moved: bool = False) -> Worker | None:
         """An orphan of this number on our socket, or, if `moved`, on any."""
@@ -334,7 +334,7 @@ class Supervisor(Links):
             self._dismiss(link)
         elif self.sockets.current() is not None:
             asyncio.get_running_loop().call_later(UNCLAIMED_GRACE, self._dismiss, link)
-        self._changes.tell()
+        self.changes.tell()
 
     def on_message(self, link: Link, message: FromWorker) -> None:
         if isinstance(message, Stats):
@@ -346,11 +346,11 @@ class Supervisor(Links):
         match message:
             case Applied():
                 worker.hash, worker.generation, worker.refused = message.hash, message.generation, ""
-                self._changes.tell()
+                self.changes.tell()
             case Refused():
                 worker.refused = message.error
                 log.error("worker %d refused configuration %s: %s", worker.slot, message.hash, message.error)
-                self._changes.tell()
+                self.changes.tell()
             case Stats():
                 worker.connections, worker.tasks = message.connections, message.tasks
             case Drained():
@@ -364,7 +364,7 @@ class Supervisor(Links):
             self._collector.left(link.hello.incarnation)
         elif worker.link is link:
             worker.link = None
-        self._changes.tell()
+        self.changes.tell()
 
     def _attach(self, worker: Worker, link: Link) -> None:
         link.listener.close()
@@ -378,7 +378,7 @@ class Supervisor(Links):
             link.send(Drain(timeout=self._drain_timeout, patient=not self.draining))
         else:
             self._update(worker)
-        self._changes.tell()
+        self.changes.tell()
 
     def _update(self, worker: Worker) -> None:
         newest = self._newest
