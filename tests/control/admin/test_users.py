@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 
 import httpx2
@@ -14,8 +15,10 @@ from proxy.control.admin.app import build
 from proxy.control.recorder import Recorder
 from proxy.control.security import FAILURES
 from proxy.control.state import State
+from proxy.core import idempotency as idem
 from proxy.store import configs
 from tests.control.conftest import LOCAL, MakeState
+from tests.store.test_claims import opened, proceed, wanted
 
 USERS = """
   admin_users:
@@ -181,3 +184,22 @@ def test_a_port_that_others_reach_is_not_opened_by_a_file_for_another_address(
 def test_no_token_is_to_be_read_anywhere(client: TestClient) -> None:
     for path in ("/", "/differences", "/api/v1/config", "/api/v1/endpoints", "/api/v1/audit", "/metrics"):
         assert "-token" not in client.get(path).text.replace("editor-token", "")
+
+
+def test_a_settled_write_is_that_of_the_user_who_settled_it(recorded: State) -> None:
+    url = recorded.reloader.started.server.state
+
+    async def lose() -> None:
+        async with opened(url) as claims:
+            await claims.change(idem.lose(await proceed(claims, wanted("lost")), time.time()))
+
+    asyncio.run(lose())
+    client = TestClient(build(recorded), base_url=LOCAL)
+    path, body = "/api/v1/writes/lost/settle", {"as": "done", "reason": "seen"}
+    assert client.post(path, json=body, headers=bearer("eve")).status_code == 403
+    answer = client.post(path, json=body, headers=bearer("ada", **{"x-author": "bob"}))
+    assert answer.status_code == 200
+    assert recorded.recorder is not None
+    asyncio.run(recorded.recorder._flush())
+    (settled,) = [each for each in recorded.audit() if each["action"] == "settle"]
+    assert (settled["author"], settled["details"]["claimed"]) == ("ada", "bob")
