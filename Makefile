@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PYTEST_WORKERS ?= 2
+PYTEST_WORKERS ?= 4
 # Tests of what is not installed are left out, and `make test` says which.
 missing = $(if $(shell command -v $(1) >/dev/null && command -v $(2)),,$(3))
 LEFT_OUT := $(strip $(call missing,chromium,chromedriver,browser) $(call missing,pgbouncer,pgbouncer,pgbouncer) \

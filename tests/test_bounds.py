@@ -47,6 +47,7 @@ CACHES: Final = {
     "core/identity.py _extractor": "the configuration",
     "core/sensitive.py _is_secret_name": "a name of up to _NAME",
     "store/statements.py _change": "the code",
+    "store/statements.py _change_all": "the code",
     "store/statements.py _first_use": "the code",
 }
 MOST: Final = 6 * 1024 * 1024  # bytes that all caches of a worker may take

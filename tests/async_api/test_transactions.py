@@ -196,7 +196,10 @@ def test_lost_commit_is_not_hidden_by_a_connection_that_cannot_be_given_back(mar
     work = Work()
 
     async def main() -> int:
-        async with Relay(marked.url) as relay, opened(relay.url, command_timeout=0.3, pool_wait=0.3) as database:
+        async with (
+            Relay(marked.url) as relay,
+            opened(relay.url, command_timeout=0.3, pool_wait=0.3) as database,
+        ):
             relay.cuts = [Cut.SILENT]
 
             async def last(connection: Connection) -> int:
