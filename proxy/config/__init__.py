@@ -1,5 +1,6 @@
 """From the text of a routing.yaml to a compiled snapshot, or to everything that is wrong with it."""
 
+from proxy.config.compile import compile_in_slices
 from proxy.config.difference import Difference, difference
 from proxy.config.edit import set_weight
 from proxy.config.edit_rules import add_rule
@@ -13,6 +14,7 @@ __all__ = [
     "Loaded",
     "add_rule",
     "compile_document",
+    "compile_in_slices",
     "difference",
     "load_file",
     "load_text",

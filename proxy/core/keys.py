@@ -24,9 +24,10 @@ _URLSAFE = bytes.maketrans(b"-_", b"+/")
 class Rule:
     """What deciding about one endpoint needs, computed once per snapshot."""
 
-    __slots__ = ("buckets", "keys", "weight")
+    __slots__ = ("buckets", "keys", "salt", "weight")
 
     def __init__(self, endpoint: Endpoint, salt: bytes) -> None:
+        self.salt = salt
         self.weight = endpoint.weight
         self.buckets = Buckets(salt, endpoint.group)
         self.keys: tuple[tuple[KeySource, Extractor], ...] = tuple(

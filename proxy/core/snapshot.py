@@ -201,9 +201,18 @@ class Endpoint:
     force: str | None = None
     name: str = field(init=False)
     """As written in routing.yaml, and the `endpoint` label in metrics: "GET /accounts/{account_id}"."""
+    _rule: Rule | None = field(init=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", f"{self.method} {self.template}")
+
+    def rule(self, salt: bytes) -> Rule:
+        """What `decide` needs; computed with the first call, which may come long before the snapshot."""
+        known = self._rule
+        if known is None or known.salt != salt:
+            known = Rule(self, salt)
+            object.__setattr__(self, "_rule", known)
+        return known
 
 
 @dataclass(frozen=True)
@@ -301,9 +310,11 @@ class Snapshot:
     """Fields that decide, in lower case: no client's Connection header takes them away."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "rules", tuple(Rule(endpoint, self.salt) for endpoint in self.endpoints))
+        object.__setattr__(self, "rules", tuple(endpoint.rule(self.salt) for endpoint in self.endpoints))
         sources = {*self.sticky, *self.idempotency.principal}
-        sources.update(source for endpoint in self.endpoints for source in endpoint.sticky)
+        for endpoint in self.endpoints:
+            if endpoint.sticky is not self.sticky:
+                sources.update(endpoint.sticky)
         dry_run = [*self.legacy.dry_run, *self.async_.dry_run]
         twins = self.server.underscores == "pass"
         names = protected(self.idempotency.header, sources, dry_run, twins=twins)

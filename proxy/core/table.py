@@ -33,16 +33,20 @@ class Table:
     @classmethod
     def build(cls, endpoints: Sequence[Endpoint]) -> Table:
         """Templates are "/literal/{param}/{rest...}". Raises ValueError if two match the same requests."""
-        root = _Node()
+        table = cls(_Node())
         for endpoint in endpoints:
-            methods = _place(root, endpoint.template)
-            if endpoint.method in methods:
-                raise ValueError(
-                    f"{endpoint.name} matches the same requests as {methods[endpoint.method].name}"
-                )
-            methods[endpoint.method] = endpoint
-        _let_head_follow_get(root)
-        return cls(root)
+            table.add(endpoint)
+        return table
+
+    def add(self, endpoint: Endpoint) -> None:
+        """While the table is made; nobody may look things up in it yet. HEAD goes where GET goes."""
+        methods = _place(self._root, endpoint.template)
+        there = methods.get(endpoint.method)
+        if there is not None and there.method == endpoint.method:
+            raise ValueError(f"{endpoint.name} matches the same requests as {there.name}")
+        methods[endpoint.method] = endpoint
+        if endpoint.method == "GET":
+            methods.setdefault("HEAD", endpoint)
 
     def find(self, method: str, segments: Sequence[str]) -> Endpoint | None:
         """`segments` are those of `paths.split`. At each: the literal, then {param}, then {rest...}."""
@@ -99,15 +103,3 @@ def _place(root: _Node, template: str) -> dict[str, Endpoint]:
         else:
             node = node.literals.setdefault(part, _Node())
     return node.endpoints
-
-
-def _let_head_follow_get(root: _Node) -> None:
-    nodes = [root]
-    while nodes:
-        node = nodes.pop()
-        nodes.extend(node.literals.values())
-        if node.param is not None:
-            nodes.append(node.param)
-        for methods in (node.endpoints, node.rest):
-            if "GET" in methods:
-                methods.setdefault("HEAD", methods["GET"])

@@ -35,7 +35,7 @@ def main() -> None:
 
 async def _run(number: int, channel: str, listener: socket.socket) -> None:
     loop = asyncio.get_running_loop()
-    worker = Worker(loop, number, channel, listener)
+    worker = Worker(loop, number, channel, listener, settled=gc.freeze)  # nor is a table looked through
     loop.add_signal_handler(signal.SIGTERM, worker.drain, 30.0)
     await worker.run()
 

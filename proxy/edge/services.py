@@ -94,10 +94,13 @@ class Services:
             self._budget = Budget(snapshot.retries, self.loop.time(), self._observed)
         if snapshot.breaker != self._breaker.settings:
             self._breaker = Breaker(snapshot.breaker)
-        kept = {endpoint.name: endpoint.breaker for endpoint in snapshot.endpoints}
-        self._breakers = {
-            name: breaker for name, breaker in self._breakers.items() if kept.get(name) == breaker.settings
-        }
+        if self._breakers:
+            kept = {endpoint.name: endpoint.breaker for endpoint in snapshot.endpoints}
+            self._breakers = {
+                name: breaker
+                for name, breaker in self._breakers.items()
+                if kept.get(name) == breaker.settings
+            }
 
     def _set_tee(self) -> None:
         if not self._samples or not tee.wanted(self.snapshot):

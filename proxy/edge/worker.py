@@ -7,16 +7,17 @@ import logging
 import os
 import resource
 import socket
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, cast
 
 from proxy import __version__
-from proxy.config import compile_document
 from proxy.core.messages import Applied, Apply, Drain, Drained, FromControl, Hello, Refused
 from proxy.core.snapshot import Snapshot
 from proxy.core.taps import SOCKET_NAME
 from proxy.edge import tracing
 from proxy.edge.accept import Acceptor
+from proxy.edge.applying import Applying
 from proxy.edge.channel import ControlChannel
 from proxy.edge.downstream import ClientConnection
 from proxy.edge.services import Services
@@ -30,10 +31,18 @@ RESERVED_DESCRIPTORS: Final = 64  # listener, channel, loop, libraries
 
 
 class Worker:
-    """Runs until told to drain; `run` returns when nothing is in flight any more."""
+    """Runs until told to drain; `run` returns when nothing is in flight any more.
+
+    `settled` is called after each change of the configuration.
+    """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, number: int, channel_path: str, listener: socket.socket
+        self,
+        loop: asyncio.AbstractEventLoop,
+        number: int,
+        channel_path: str,
+        listener: socket.socket,
+        settled: Callable[[], None] = lambda: None,
     ) -> None:
         self._loop = loop
         self._number = number
@@ -46,6 +55,8 @@ class Worker:
         self._acceptor = Acceptor(loop, listener, self._connection, self._count, lambda: self._cap)
         self._samples = os.path.join(os.path.dirname(channel_path), SOCKET_NAME)
         self._channel = ControlChannel(channel_path, self._hello, listener, self._on_message)
+        self._applying = Applying(self._apply, self._refuse)
+        self._settled = settled
         self._stopped = asyncio.Event()
         self._reported = False  # whether this connection carried a whole Stats
 
@@ -55,7 +66,7 @@ class Worker:
         await self._stopped.wait()
         reports.cancel()
         channel.cancel()
-        await asyncio.gather(channel, reports, return_exceptions=True)
+        await asyncio.gather(channel, reports, self._applying.close(), return_exceptions=True)
         if self._services is not None:
             self._services.close_access_log(wait=True)
             await self._services.writes.close()
@@ -111,27 +122,29 @@ class Worker:
 
     def _on_message(self, message: FromControl) -> None:
         if isinstance(message, Apply):
-            self._apply(message)
+            self._applying.take(message)
         elif isinstance(message, Drain):
             self.drain(message.timeout, message.patient)
         elif self._services is not None and self._services.access_log is not None:
             self._services.access_log.reopen()
 
-    def _apply(self, message: Apply) -> None:
-        try:
-            snapshot = compile_document(message.config)
-            if self._services is None:
-                self._services = self._first(_with_state(snapshot, message.state))
-            else:
-                self._services.apply(snapshot)
-            self._cap = _cap(snapshot)
-            self._acceptor.start()
-        except Exception as error:  # whatever it is, the worker goes on with what it has
-            log.exception("worker %d can not apply snapshot %s", self._number, message.hash)
-            self._channel.send(Refused(hash=message.hash, generation=message.generation, error=str(error)))
-            return
+    def _apply(self, message: Apply, snapshot: Snapshot) -> Snapshot | None:
+        """Returns what this replaces."""
+        previous = None if self._services is None else self._services.snapshot
+        if self._services is None:
+            self._services = self._first(_with_state(snapshot, message.state))
+        else:
+            self._services.apply(snapshot)
+        self._cap = _cap(snapshot)
+        self._acceptor.start()
+        self._settled()
         self._generation = message.generation
-        self._channel.send(Applied(hash=snapshot.hash, generation=message.generation))
+        self._channel.send(Applied(hash=message.hash, generation=message.generation))
+        return previous
+
+    def _refuse(self, message: Apply, error: Exception) -> None:
+        log.error("worker %d can not apply snapshot %s", self._number, message.hash, exc_info=error)
+        self._channel.send(Refused(hash=message.hash, generation=message.generation, error=str(error)))
 
     def _first(self, snapshot: Snapshot) -> Services:
         ownership_off = bool(os.environ.get(BREAK_OWNERSHIP))

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 
-from proxy.config import difference
-from proxy.core.snapshot import Idempotency, KeySource
+from proxy.config import compile_in_slices, difference
+from proxy.config.compile import SLICE
+from proxy.core.snapshot import Endpoint, Idempotency, KeySource, Snapshot
 from tests.config.texts import load
 
 
@@ -66,3 +69,39 @@ def test_a_change_of_them_is_told() -> None:
         "idempotency.ttl: 86400s -> 3600s",
         "idempotency.max_body: 1048576 bytes -> 1024 bytes",
     )
+
+
+def test_slices_make_the_same_snapshot_as_the_whole() -> None:
+    listed = [f"GET /a{n}/{{id}}: {{weight: {n % 100}, group: g{n % 3}}}" for n in range(3 * SLICE + 1)]
+    listed += [
+        "POST /b/{id}: {sticky: 'path:id', breaker: {consecutive: 2}, buffers: {request: 1KiB}}",
+        "HEAD /c: {}",
+    ]
+    listed += ["GET /c: {compare: {sample: 10%, rules: [{ignore: a}]}}"]
+    whole = load("sticky: {salt: s}\nendpoints:\n" + "".join(f"  {each}\n" for each in listed))
+    *pauses, sliced = compile_in_slices(whole.document, whole.snapshot.hash)
+    assert pauses == [None] * (1 + 4)
+    assert sliced is not None
+    assert vars_of(sliced) == vars_of(whole.snapshot)
+    assert [vars_of(each) for each in sliced.endpoints] == [
+        vars_of(each) for each in whole.snapshot.endpoints
+    ]
+    for method, path in (("GET", ["a7", "x"]), ("HEAD", ["a7", "x"]), ("HEAD", ["c"]), ("GET", ["c"])):
+        found, expected = sliced.table.find(method, path), whole.snapshot.table.find(method, path)
+        assert found is not None
+        assert expected is not None
+        assert found.name == expected.name
+
+
+def test_two_endpoints_for_the_same_requests_are_no_snapshot_in_slices_either() -> None:
+    document = load("endpoints:\n  GET /a/{x}: {}").document
+    document["endpoints"]["GET /a/{y}"] = {}
+    with pytest.raises(ValueError, match="matches the same requests"):
+        list(compile_in_slices(document, "h"))
+
+
+def vars_of(value: Snapshot | Endpoint) -> dict[str, object]:
+    """What is compared by its value; endpoints, tables and rules have none."""
+    names = [each.name for each in fields(value)]
+    unlike = {"endpoints", "table", "rules", "_rule"}
+    return {name: getattr(value, name) for name in names if name not in unlike}

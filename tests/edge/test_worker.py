@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvloop
@@ -26,6 +27,8 @@ from proxy.core.messages import (
     decode_from_worker,
     encode,
 )
+from proxy.core.snapshot import Snapshot
+from proxy.edge import applying
 from proxy.edge.worker import REPORT, Worker
 from tests.edge.conftest import Stage
 from tests.edge.harness import WAIT, Wire, answering, eventually, ok
@@ -150,6 +153,29 @@ def test_a_configuration_that_it_can_not_apply_is_refused_and_the_last_good_one_
         control.configure(stage.upstream(answering(ok(b"better"))).url, 3)
         assert isinstance(control.hear(), Applied)
         assert answered(client) == b"better"
+
+
+def test_requests_are_answered_while_a_configuration_is_compiled(
+    control: Control, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered_meanwhile = threading.Event()
+    compiled = applying.compile_in_slices
+
+    def slow(document: dict[str, Any], hash: str) -> Iterator[Snapshot | None]:
+        while not answered_meanwhile.is_set():
+            yield None
+        yield from compiled(document, hash)
+
+    control.hear()
+    control.configure(stage.upstream(answering(ok(b"before"))).url)
+    assert isinstance(control.hear(), Applied)
+    monkeypatch.setattr(applying, "compile_in_slices", slow)
+    control.configure(stage.upstream(answering(ok(b"after"))).url, 2)
+    with contextlib.closing(control.connect()) as client:
+        assert answered(client) == b"before"
+        answered_meanwhile.set()
+        assert isinstance(control.hear(), Applied)
+        assert answered(client) == b"after"
 
 
 def test_it_takes_the_state_that_the_instance_was_started_with(
