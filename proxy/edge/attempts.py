@@ -160,9 +160,21 @@ class Attempts:
         if upstream is not None:
             upstream.abort()
 
+    def _pause_client(self) -> None:
+        if self.client is not None:
+            self.client.pause_body()
+
+    def _resume_client(self) -> None:
+        if self.client is not None:
+            self.client.resume_body()
+
     def _sent(self) -> bool:
         """Whether bytes of the request may have left, and its outcome is open."""
         return self._state == SENT or self._state == ANSWERED
+
+    def is_sent(self) -> bool:
+        """Whether the request is on its way, and nothing of an answer is here."""
+        return self._state == SENT
 
     def on_failure(self, kind: FailureKind, detail: str) -> None:
         """An attempt came to nothing; the failure table says what now."""

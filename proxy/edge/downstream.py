@@ -241,6 +241,8 @@ class ClientConnection(Connection):
         self._resume()  # the exchange decides from now on whether more is read
         body = self._body = BodyReader(fields.content_length, fields.chunked, limit)
         self._begin_window(services.loop.time())
+        if fields.expect_continue and not self._buffer and exchange.expect():
+            return
         exchange.begin(True)
         rest, self._buffer = self._buffer, b""
         if rest:

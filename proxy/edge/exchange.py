@@ -20,6 +20,7 @@ from proxy.core.retry import FailureKind
 from proxy.core.snapshot import ASYNC, SAFE_METHODS, BackendName, Snapshot
 from proxy.edge import compression, upgrade
 from proxy.edge.attempts import ANSWERED, ENDED, RETRY_AFTER, SENT, SETTLING, WAITING, Attempts
+from proxy.edge.expectation import LINE, Expectation
 
 if TYPE_CHECKING:
     from proxy.edge.downstream import ClientConnection
@@ -42,6 +43,7 @@ class Exchange(Attempts):
         "_encode_response",
         "_outbound",
         "captured",
+        "expectation",
         "head",
         "idle_timeout",
         "keep_alive",
@@ -86,6 +88,7 @@ class Exchange(Attempts):
         self._body: list[bytes] = []
         self._buffered = 0
         self._encode_request = False
+        self.expectation: Expectation | None = None
         self.request_trailers: Pairs | None = None
         self._encode_response = False
         self._coding: compression.Body | None = None
@@ -117,6 +120,16 @@ class Exchange(Attempts):
             self._body_complete = False
         else:
             self._attempt()
+
+    def expect(self) -> bool:
+        """In place of `begin` for a client that waits: whether the backend is asked if it wants the body."""
+        if self._buffers.request or self.upgrade is not None:
+            return False
+        self.expectation = Expectation(self)
+        self._body_complete = False
+        self._pause_client()
+        self._attempt()
+        return True
 
     def on_request_body(self, data: bytes, complete: bool) -> None:
         """The next piece of the body, already decoded."""
@@ -190,11 +203,14 @@ class Exchange(Attempts):
             if not self._body_complete:
                 self._streaming = True
                 self._body = []
-        if not self._body_complete:
+        goes_on = not self._body_complete and self.expectation is None
+        if goes_on:
             self._resume_client()
         connection.start(self, data, self._body_complete)
-        if not self._body_complete:
+        if goes_on:
             self._look_who_waits(connection)
+        elif self.expectation is not None:
+            self.expectation.asked()
 
     def _request_head(self) -> bytes:
         fields = self.head.fields
@@ -207,10 +223,10 @@ class Exchange(Attempts):
             added = b"connection: upgrade\r\nupgrade: %b\r\n" % self.upgrade
         elif fields.chunked:
             self._encode_request = not self._body_complete
-            if self._encode_request:
-                added = b"transfer-encoding: chunked\r\n"
-            else:
-                added = b"content-length: %d\r\n" % self._buffered
+            length = b"content-length: %d\r\n" % self._buffered
+            added = b"transfer-encoding: chunked\r\n" if self._encode_request else length
+        if self.expectation is not None:
+            added += LINE
         own_id = b"" if b"x-request-id" in fields.special else self.services.request_id()
         return request_head(self.head, block, added, own_id)
 
@@ -239,6 +255,9 @@ class Exchange(Attempts):
     def on_informational(self, response: ResponseHead) -> None:
         if self._state != SENT:
             self._violated("answer_unasked")
+        elif response.status == 100:  # of no use to who did not ask for it
+            if self.expectation is not None:
+                self.expectation.met()
         elif self.client is not None and self.head.fields.minor == 1:
             self.client.send(self, response_block(response, None) + b"\r\n")
 
@@ -386,11 +405,3 @@ class Exchange(Attempts):
         self._body = []
         if client is not None:
             client.on_exchange_end(self)
-
-    def _pause_client(self) -> None:
-        if self.client is not None:
-            self.client.pause_body()
-
-    def _resume_client(self) -> None:
-        if self.client is not None:
-            self.client.resume_body()

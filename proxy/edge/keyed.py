@@ -90,6 +90,9 @@ class KeyedExchange(ClaimedExchange):
         else:
             self._claim()
 
+    def expect(self) -> bool:
+        return False  # the whole body is needed first
+
     def on_request_body(self, data: bytes, complete: bool) -> None:
         if self._plain:
             super().on_request_body(data, complete)

@@ -267,8 +267,7 @@ class UpstreamConnection:
         if response.status == 101 or self._informational > MAX_INFORMATIONAL:
             self._fail("bad_response", "an unasked upgrade or too many interim answers came")
             return
-        if response.status != 100:
-            exchange.on_informational(response)
+        exchange.on_informational(response)
         if rest:
             self.data_received(rest)
 
