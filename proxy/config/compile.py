@@ -203,6 +203,7 @@ def _idempotency(settings: model.Idempotency) -> Idempotency:
         ttl=settings.ttl,
         max_body=settings.max_body,
         max_response=settings.max_response,
+        max_store=settings.max_store,
         **settings.statuses.model_dump(),
     )
 

@@ -45,6 +45,7 @@ _SIZES: Final = frozenset(
         "request",
         "max_body",
         "max_response",
+        "max_store",
         "min_bytes",
     }
 )

@@ -179,6 +179,7 @@ class Idempotency(Section):
     ttl: t.Duration = 24 * 3600.0
     max_body: t.Size = 1024 * KIB
     max_response: t.Size = 256 * KIB
+    max_store: t.Size = 0
     statuses: Statuses = Statuses()
 
 

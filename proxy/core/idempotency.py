@@ -58,6 +58,11 @@ class Answer:
     head: bytes
     body: bytes
 
+    @property
+    def size(self) -> int:
+        """What it takes of `idempotency.max_store`."""
+        return len(self.head) + len(self.body)
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -81,6 +86,7 @@ class Record:
     fingerprint_version: int | None = None  # None: as version 0.1 made it
     unsent: str | None = None  # `token` itself, if nothing left before that attempt, nor by it once released
     failed: bool = False  # an attempt ended with a 5xx: only what its owner remembers makes another one safe
+    size: int | None = None  # of the answer in the store, as it is counted there
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +299,7 @@ def move(record: Record, owner: BackendName, now: float) -> Record:
 
 
 def complete(record: Record, answer: Answer | None, now: float) -> Record:
-    """The owner executed it; `answer` None: too large to be stored."""
+    """The owner executed it; `answer` None: too large to be stored, or no room is left for it."""
     done = _to(record, "completed", now)
     note: Note = "" if answer else "too_large"
     return replace(done, answer=answer, note=note, doubtful=False, unsent=None, failed=False)

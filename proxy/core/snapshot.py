@@ -133,6 +133,7 @@ class Idempotency:
     ttl: float = 24 * 3600.0
     max_body: int = 1024 * 1024
     max_response: int = 256 * 1024
+    max_store: int = 0  # bytes of answers in the store; 0: no limit
     missing: int = 400
     in_flight: int = 409
     mismatch: int = 422

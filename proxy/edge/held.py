@@ -18,12 +18,13 @@ REPLAYED: Final = b"idempotent-replayed: true\r\n"
 class HeldAnswer:
     """Its body up to `limit` bytes and one read more; beyond that it is too large to be stored."""
 
-    __slots__ = ("_limit", "_pieces", "_size", "trailers", "whole")
+    __slots__ = ("_limit", "_pieces", "_size", "no_room", "trailers", "whole")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._pieces: list[bytes] = []
         self._size = 0
+        self.no_room = False  # it was not stored for want of room
         self.trailers: Pairs = []
         self.whole = False
 
@@ -52,14 +53,22 @@ class HeldAnswer:
         backend: Backend,
         served_by: BackendName | None,
         now: float,
+        room: int | None = None,
     ) -> Record:
-        """What the store is to know of the claim `record` after `response`."""
+        """What the store is to know of the claim `record` after `response`.
+
+        `room` is how many bytes of an answer it takes; None: any.
+        """
         verdict = idempotency.after_response(record, response.status, backend)
         if verdict in ("release", "failed"):
             return idempotency.release(record, now, failed=verdict == "failed")
         if verdict in ("unknown", "in_use"):
             return idempotency.lose(record, now)
-        return idempotency.complete(record, self._to_store(response, served_by), now)
+        answer = self._to_store(response, served_by)
+        if room is not None and answer is not None and answer.size > room:
+            self.no_room = True
+            answer = None
+        return idempotency.complete(record, answer, now)
 
     def _to_store(self, response: ResponseHead, served_by: BackendName | None) -> Answer | None:
         if self.too_large:

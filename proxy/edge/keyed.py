@@ -4,7 +4,8 @@
 
 What the store says about the key (`core.idempotency`) decides whether and where it is sent. Once claimed, the
 write no longer depends on its client. An answer over `max_response` is marked as such, then relayed as it
-comes. Endpoints that only record claim in the same way; what goes wrong with that changes nothing for them.
+comes; one for which `max_store` leaves no room is marked in the same way. Endpoints that only record claim
+too; what goes wrong with that changes nothing for them.
 """
 
 from __future__ import annotations
@@ -276,7 +277,8 @@ class KeyedExchange(ClaimedExchange):
         assert record is not None
         assert response is not None
         backend = self.snapshot.backend(self.backend)
-        outcome = self._held.outcome(record, response, backend, self.served_by(), time.time())
+        room = self._writes.room(self.snapshot.idempotency.max_store)
+        outcome = self._held.outcome(record, response, backend, self.served_by(), time.time(), room)
         if outcome.state == "unknown":
             self.services.count_unknown(self.endpoint)
         await self._save(outcome)
@@ -379,7 +381,7 @@ class KeyedExchange(ClaimedExchange):
         """The outcome, durably. If that fails the client gets its answer all the same; the key is unknown."""
         sent = self._record
         assert sent is not None
-        self._count(record.note or record.state)
+        self._count("no_room" if self._held.no_room else record.note or record.state)
         claims = self._writes.claims()
         try:
             stored = await claims.change(record)

@@ -39,6 +39,10 @@ class Writes:
             self._claims.held = self._tokens
         return self._claims
 
+    def room(self, limit: int) -> int | None:
+        """Bytes of answers that the store may still take; `limit` 0: no limit, None."""
+        return max(0, limit - self.claims().stored()) if limit else None
+
     def spawn(self, work: Coroutine[Any, Any, None], failed: Callable[[], None]) -> None:
         """Runs `work` as a task. What it raises goes to the loop's exception handler, then `failed` runs."""
         task = self._loop.create_task(work)

@@ -74,6 +74,8 @@ class Claims(abc.ABC):
         self._gate = Gate(places, IN_FLIGHT)
         self._failing: set[str] = set()  # the tasks of the house that do not work at the moment
         self._pruning = time.monotonic() + PRUNING  # when it is due
+        self._measured = 0  # bytes of answers in the store, of all workers, when it was last asked
+        self._added = 0  # by this worker since
         self._housekeeper = asyncio.get_running_loop().create_task(self._keep_house())
 
     async def claim(self, wanted: Wanted) -> Verdict:
@@ -108,7 +110,10 @@ class Claims(abc.ABC):
         """Makes the claim `record`, durably; False: it is in other hands. Raises StoreUnavailable."""
         self._busy.add(record.token)
         try:
-            return await self._bounded(Kind.OUTCOME, lambda: self._change(record), CHANGE_TIMEOUT)
+            changed = await self._bounded(Kind.OUTCOME, lambda: self._change(record), CHANGE_TIMEOUT)
+            if changed and record.answer is not None:
+                self._added += record.answer.size
+            return changed
         finally:
             self._busy.discard(record.token)
 
@@ -121,6 +126,15 @@ class Claims(abc.ABC):
         elif not self._overflowing:  # said once, until there is room again
             self._overflowing = True
             log.error("more than %d outcomes cannot be stored; the keys of others become unknown", OWED)
+
+    def stored(self) -> int:
+        """Bytes of all answers in the store. What other workers have added is known within a second."""
+        return self._measured + self._added
+
+    def _measure(self, stored: int, added: int) -> None:
+        """`added` is what `_added` was before `stored` was read."""
+        self._measured = stored
+        self._added -= added
 
     async def close(self) -> None:
         """Writes what is owed if that is possible now, and lets go of the store."""

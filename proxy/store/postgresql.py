@@ -89,8 +89,11 @@ class PostgresqlClaims(Claims):
         await asyncio.shield(self._renewing)
 
     async def _keep_alive(self) -> int:
+        added = self._added
         await self._run(self._renew)
-        return await self._run(self._bury_the_dead)
+        lost = await self._run(self._bury_the_dead)
+        self._measure(await self._run(statements.stored), added)
+        return lost
 
     def _renew(self, connection: sa.Connection) -> None:
         before = elapsed()
@@ -106,7 +109,8 @@ class PostgresqlClaims(Claims):
         return statements.lose_orphans(connection)
 
     async def _prune(self) -> int:
-        return await self._run(lambda connection: statements.prune(connection, self._clock.latest()))
+        latest = self._clock.latest()
+        return await self._run(lambda connection: statements.prune(connection, latest), self._whole)
 
     async def _close(self) -> None:
         if self._renewing is not None:
@@ -114,10 +118,10 @@ class PostgresqlClaims(Claims):
             await asyncio.gather(self._renewing, return_exceptions=True)
         await self._engine.dispose()
 
-    async def _run(self, work: Callable[[sa.Connection], T]) -> T:
+    async def _run(self, work: Callable[[sa.Connection], T], engine: AsyncEngine | None = None) -> T:
         try:
             await self._migrate()
-            async with self._engine.connect() as connection:
+            async with (engine or self._engine).begin() as connection:
                 return await connection.run_sync(work)
         except (sa.exc.SQLAlchemyError, OSError, TimeoutError, TooNew) as error:
             reason = str(getattr(error, "orig", None) or error) or type(error).__name__

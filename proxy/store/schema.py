@@ -37,6 +37,7 @@ claims = sa.Table(
     sa.Column("fingerprint_version", sa.Integer),
     sa.Column("unsent", sa.Text),
     sa.Column("failed", sa.Boolean),
+    sa.Column("size", sa.Integer),  # bytes of the answer, where they are in `claims_stored`
     # Only open states are looked for: the index holds few rows, and a completed write costs little.
     sa.Index(
         "claims_open",
@@ -46,6 +47,15 @@ claims = sa.Table(
         postgresql_where=sa.text("state IN ('sent', 'unknown')"),
     ),
     sa.Index("claims_expiry", "expires_at"),
+)
+
+# How many bytes of answers there are: the sum of all rows. A worker adds to one row, so that not all wait for
+# each other; what is pruned is taken off the first, which may so be below zero.
+claims_stored = sa.Table(
+    "claims_stored",
+    metadata,
+    sa.Column("shard", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
 )
 
 incarnations = sa.Table(

@@ -80,11 +80,14 @@ class SqliteClaims(Claims):
         )
 
     async def _keep_alive(self) -> int:
-        def work(connection: sa.Connection) -> tuple[int, float]:
-            return self._life.bury_the_dead(connection), now.read(connection)
+        def work(connection: sa.Connection) -> tuple[int, float, int]:
+            lost = self._life.bury_the_dead(connection)
+            return lost, now.read(connection), statements.stored(connection)
 
-        lost, seen = await self._submit(work)
+        added = self._added
+        lost, seen, stored = await self._submit(work)
         self._clock.see(seen)
+        self._measure(stored, added)
         return int(lost)
 
     async def _prune(self) -> int:

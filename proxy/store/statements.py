@@ -13,6 +13,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
+from zlib import crc32
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -33,14 +34,15 @@ from proxy.core.idempotency import (
 from proxy.store.claims import PAGE, Sent
 from proxy.store.now import database_now
 from proxy.store.places import StoreUnavailable
-from proxy.store.schema import claims, incarnations
+from proxy.store.schema import claims, claims_stored, incarnations
 
-_CHANGING = ("state", "status", "head", "body", "note")
+_CHANGING = ("state", "status", "head", "body", "note", "size")
 _AGE = database_now() - claims.c.updated_at
 _TOUCHED = {"updated_at": database_now(), "expires_at": claims.c.expires_at + _AGE}  # the TTL stays
 
 TRIES = 5  # of a claim that others keep changing
 PRUNE = 500  # rows per transaction, so that nobody waits long for it
+SHARDS = 16  # rows of claims_stored
 
 
 def claim(connection: sa.Connection, wanted: Wanted) -> Verdict:
@@ -101,7 +103,10 @@ def replace(connection: sa.Connection, old: Record, new: Record) -> bool:
     statement = claims.update().where(
         claims.c.id == old.id, claims.c.token == old.token, claims.c.state == old.state
     )
-    return connection.execute(statement.values(to_row(new))).rowcount == 1
+    replaced = connection.execute(statement.values(to_row(new))).rowcount == 1
+    if replaced and old.size:
+        _take_off(connection, old.size)
+    return replaced
 
 
 def change(connection: sa.Connection, record: Record) -> bool:
@@ -110,7 +115,27 @@ def change(connection: sa.Connection, record: Record) -> bool:
     The owner stays, unless the record is to be sent, which only a move asks for. What earlier attempts left
     open stays so, whatever the caller knows of them: a doubtful key does not become `released`.
     """
-    return _change(connection.dialect, record.state).run(connection, to_row(record)).rowcount == 1
+    statement, row = _change(connection.dialect, record.state), to_row(record)
+    if record.answer is None:
+        return statement.run(connection, row).rowcount == 1
+    row["shard"] = crc32(record.incarnation.encode()) % SHARDS
+    if connection.dialect.name != "sqlite":  # in one statement, which is a transaction there
+        return bool(_change_counted(connection.dialect).run(connection, row).scalar_one())
+    changed = statement.run(connection, row).rowcount == 1
+    if changed:
+        _count(connection.dialect).run(connection, row)
+    return changed
+
+
+def stored(connection: sa.Connection) -> int:
+    """Bytes of the answers in the store."""
+    total = connection.execute(sa.select(sa.func.sum(claims_stored.c.bytes))).scalar_one()
+    return max(0, int(total or 0))
+
+
+def _take_off(connection: sa.Connection, size: int) -> None:
+    first = claims_stored.update().where(claims_stored.c.shard == 0)
+    connection.execute(first.values(bytes=claims_stored.c.bytes - size))
 
 
 def change_all(connection: sa.Connection, records: Sequence[Record]) -> list[bool]:
@@ -137,7 +162,12 @@ def prune(connection: sa.Connection, not_after: float) -> int:
     over = sa.and_(claims.c.expires_at < database_now(), claims.c.expires_at < not_after, passing)
     some = sa.select(claims.c.id).where(over).limit(PRUNE)
     # `over` again: PostgreSQL checks it anew on a row that was claimed while the deletion waited for it.
-    return connection.execute(claims.delete().where(claims.c.id.in_(some), over)).rowcount
+    deletion = claims.delete().where(claims.c.id.in_(some), over).returning(claims.c.size)
+    sizes = connection.execute(deletion).scalars().all()
+    freed = sum(size for size in sizes if size)
+    if freed:
+        _take_off(connection, freed)
+    return len(sizes)
 
 
 def lose_orphans(connection: sa.Connection) -> int:
@@ -202,10 +232,14 @@ def _first_use(dialect: sa.Dialect) -> _Compiled:
 
 @lru_cache(maxsize=64)
 def _change(dialect: sa.Dialect, target: State) -> _Compiled:
+    return _Compiled(_changing(target), dialect)
+
+
+def _changing(target: State) -> sa.Update:
     given = _bound("id", "token", "unsent", "failed", *_CHANGING)
     owner = _bound("owner") if target == "sent" else {}
     values = {name: given[name] for name in _CHANGING} | owner
-    return _Compiled(_changed(target, given, values), dialect)
+    return _changed(target, given, values)
 
 
 _GIVEN: Final = ("id", "token", "unsent", "failed", "note")
@@ -241,6 +275,27 @@ def _changed(target: State, given: Mapping[str, Any], values: Mapping[str, Any])
     return claims.update().where(held).values({**values, **more})
 
 
+@lru_cache(maxsize=16)
+def _change_counted(dialect: sa.Dialect) -> _Compiled:
+    """How many rows it changed."""
+    changed = _changing("completed").returning(claims.c.id).cte("changed")
+    counted = _counting().where(sa.exists(sa.select(changed.c.id))).cte("counted")
+    return _Compiled(sa.select(sa.func.count()).select_from(changed).add_cte(counted), dialect)
+
+
+@lru_cache(maxsize=16)
+def _count(dialect: sa.Dialect) -> _Compiled:
+    return _Compiled(_counting(), dialect)
+
+
+def _counting() -> sa.Update:
+    """Adds what is stored with a completed claim."""
+    shard = sa.bindparam(_BOUND + "shard", type_=sa.Integer)
+    size = sa.bindparam(_BOUND + "size", type_=sa.BigInteger)
+    counter = claims_stored.update().where(claims_stored.c.shard == shard)
+    return counter.values(bytes=claims_stored.c.bytes + size)
+
+
 def _literal(state: State) -> sa.ColumnClause[str]:
     return sa.literal_column(f"'{state}'", sa.Text)
 
@@ -268,6 +323,7 @@ def to_row(record: Record) -> dict[str, Any]:
         "fingerprint_version": record.fingerprint_version,
         "unsent": record.unsent,
         "failed": record.failed,
+        "size": answer.size if answer else None,
     }
 
 

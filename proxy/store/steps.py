@@ -74,6 +74,18 @@ ALTER TABLE claims ADD COLUMN unsent TEXT;
 ALTER TABLE claims ADD COLUMN failed BOOLEAN;
 """
 
+_CLAIMS_ARE_COUNTED: Final = """
+ALTER TABLE claims ADD COLUMN size INTEGER;
+CREATE TABLE claims_stored (
+    shard INTEGER NOT NULL,
+    bytes BIGINT NOT NULL,
+    PRIMARY KEY (shard)
+);
+INSERT INTO claims_stored (shard, bytes) VALUES
+    (0, 0), (1, 0), (2, 0), (3, 0), (4, 0), (5, 0), (6, 0), (7, 0),
+    (8, 0), (9, 0), (10, 0), (11, 0), (12, 0), (13, 0), (14, 0), (15, 0);
+"""
+
 _AUDIT: Final = """
 CREATE TABLE audit (
     id {serial} NOT NULL,
@@ -186,7 +198,11 @@ CREATE INDEX comparison_sample_paths_place ON comparison_sample_paths (scope, pa
 """
 
 PARTS: Final[dict[str, Sequence[Step]]] = {
-    "claims": [Step(_CLAIMS), Step(_CLAIMS_KNOW_MORE, compatible=True)],
+    "claims": [
+        Step(_CLAIMS),
+        Step(_CLAIMS_KNOW_MORE, compatible=True),
+        Step(_CLAIMS_ARE_COUNTED, compatible=True),
+    ],
     "audit": [Step(_AUDIT)],
     "configs": [Step(_CONFIGS)],
     "ledger": [Step(_LEDGER), Step(_LEDGER_KEYS)],

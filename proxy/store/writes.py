@@ -19,7 +19,7 @@ from proxy.store import audit, statements
 from proxy.store.engines import async_engine
 from proxy.store.migrations import TooNew, migrate
 from proxy.store.places import StoreUnavailable, claims_file, is_sqlite
-from proxy.store.schema import claims
+from proxy.store.schema import claims, claims_stored
 
 TIMEOUT: Final = 10.0  # seconds that each of the two functions may take
 OPEN: Final = ("sent", "unknown")
@@ -66,6 +66,16 @@ async def page(url: str, state: State | None = None, limit: int = 100) -> Page:
             count = count.where(claims.c.state == state, claims.c.note != "marker")
             total = await connection.scalar(count)
         return Page(records, total)
+
+
+async def stored(url: str) -> int:
+    """Bytes of all stored answers; 0 where nothing counts them yet. Raises StoreUnavailable."""
+    if is_sqlite(url) and not claims_file(url).exists():
+        return 0
+    async with _opened(url) as engine, engine.connect() as connection:
+        await connection.execution_options(readonly=True)
+        there = await connection.run_sync(lambda it: sa.inspect(it).has_table(claims_stored.name))
+        return await connection.run_sync(statements.stored) if there else 0
 
 
 def _columns(connection: sa.Connection) -> list[sa.ColumnElement[Any]]:

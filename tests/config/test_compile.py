@@ -29,9 +29,9 @@ def test_writes_mind_idempotency_keys_unless_told_otherwise(endpoint: str, mode:
 
 def test_settings_of_keyed_writes_are_compiled() -> None:
     text = """idempotency: {header: X-Key, principal: 'jwt:sub', ttl: 1h, max_body: 1KiB, max_response: 2KiB,
-      statuses: {missing: 428, in_flight: 425, mismatch: 400}}"""
+      max_store: 3KiB, statuses: {missing: 428, in_flight: 425, mismatch: 400}}"""
     assert load(text).snapshot.idempotency == Idempotency(
-        b"x-key", (KeySource("jwt", "sub"),), 3600.0, 1024, 2048, 428, 425, 400
+        b"x-key", (KeySource("jwt", "sub"),), 3600.0, 1024, 2048, 3072, 428, 425, 400
     )
     assert load("").snapshot.idempotency == Idempotency()
 

@@ -310,6 +310,21 @@ def test_an_answer_too_large_to_store_is_relayed_and_its_retry_says_so(bench: Be
     assert len(bench.legacy.requests) == 1
 
 
+def test_an_answer_for_which_the_store_has_no_room_is_relayed_and_its_retry_says_so(bench: Bench) -> None:
+    body = b"x" * 2000
+    bench.start(answering(ok(body)), rest="idempotency: {max_store: 5000}")
+    for number in range(4):
+        assert bench.post(f"k{number}").body == body
+    for number in (0, 1):
+        assert bench.post(f"k{number}").header("idempotent-replayed") == "true"
+    for number in (2, 3):
+        refused = bench.post(f"k{number}")
+        kind = "urn:strangler:idempotency_response_too_large"
+        assert (refused.status, problem(refused)["type"]) == (409, kind)
+    assert len(bench.legacy.requests) == 4
+    assert (bench.counted("completed"), bench.counted("no_room")) == (2, 2)
+
+
 def test_a_chunked_answer_is_stored_whole(bench: Bench) -> None:
     chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n3\r\ncde\r\n0\r\n\r\n"
     bench.start(answering(chunked))

@@ -9,7 +9,7 @@ from proxy.store import steps
 DIGESTS: dict[str, dict[str, list[str]]] = {
     "sqlite": {
         "versions": ["c9f12cd33ad49f5f"],
-        "claims": ["8c8d018f10cb6ae1", "ce065ad058a3817a"],
+        "claims": ["8c8d018f10cb6ae1", "ce065ad058a3817a", "6e237d9a32623823"],
         "audit": ["0e84eefb793e95a3"],
         "configs": ["3dde3e0598cd658a"],
         "ledger": ["7e51fc033c4214d5", "63b411ec067a1659"],
@@ -17,7 +17,7 @@ DIGESTS: dict[str, dict[str, list[str]]] = {
     },
     "postgresql": {
         "versions": ["c9f12cd33ad49f5f"],
-        "claims": ["31e0fac4f05492ed", "ce065ad058a3817a"],
+        "claims": ["31e0fac4f05492ed", "ce065ad058a3817a", "6e237d9a32623823"],
         "audit": ["d2036940d5e80cec"],
         "configs": ["8358756d6345d367"],
         "ledger": ["88a49850ae238595", "63def93ffcac154f"],
