@@ -127,7 +127,7 @@ def _flat(prefix: str, section: Any) -> Iterator[tuple[str, Any]]:
         value = getattr(section, field.name)
         if dataclasses.is_dataclass(value):
             yield from _flat(f"{prefix}{field.name}.", value)
-        elif field.name != "name":
+        elif field.init and field.name != "name":  # what is computed is no setting
             yield f"{prefix}{field.name}", value
 
 

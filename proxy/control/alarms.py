@@ -19,7 +19,7 @@ from proxy.core.snapshot import BACKENDS
 INTERVAL: Final = 1.0  # seconds between two looks
 TOLERATED: Final = 10.0  # seconds that a breaker may be open, or a backend silent, before `status` says no
 
-Kind = Literal["backend", "breaker", "writes"]
+Kind = Literal["backend", "breaker", "writes", "store"]
 
 
 class Alarm(NamedTuple):

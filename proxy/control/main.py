@@ -34,6 +34,7 @@ from proxy.control.restart import Restarter
 from proxy.control.roll import Restart, roll
 from proxy.control.running import announced_state
 from proxy.control.state import State
+from proxy.control.storage import Storage
 from proxy.control.supervisor import Supervisor
 from proxy.control.verdicts import Verdicts
 from proxy.control.watch import Watcher
@@ -132,6 +133,7 @@ class Instance:
         self.reloader.record = self.recorder.record
         self.ledger = Ledger(url, self.collector, lambda: self.reloader.running.snapshot)
         self.reloader.unlisted = self.ledger.unlisted_lately
+        self.storage = Storage(url, lambda: self.reloader.running.snapshot.idempotency.max_store)
         return State(
             self.reloader,
             self.supervisor,
@@ -143,6 +145,7 @@ class Instance:
             self._one_off,
             self.comparer,
             self.alarms,
+            self.storage,
         )
 
     async def _serve(self, admin: AdminServer, listener: socket.socket, admin_address: str) -> None:
@@ -167,6 +170,7 @@ class Instance:
         """What goes on beside the admin port until the process stops."""
         yield "watching the workers", self.supervisor.watch
         yield "watching the backends", self.alarms.run
+        yield "watching the store", self.storage.run
         yield "watching the configuration file", Watcher(self.reloader).run
         yield "writing the audit log", self.recorder.run
         yield "keeping the ledger", self.ledger.run

@@ -13,6 +13,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector as PrometheusCollector
 
 from proxy.control.state import State
+from proxy.control.storage import Storage
 from proxy.control.supervisor import Supervisor
 from proxy.core import addresses, intended
 from proxy.core.messages import Labelled, Stats
@@ -21,6 +22,15 @@ from proxy.core.stats import BOUNDS
 
 NEAR: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """The usual bucket bounds in seconds. Those published are the nearest of BOUNDS: exact, not estimated."""
+
+
+STORAGE: Final = (
+    ("strangler_stored_answers_bytes", "Answers to keyed writes in the store", "stored_bytes"),
+    ("strangler_stored_answers_limit_bytes", "idempotency.max_store; 0: none", "limit_bytes"),
+    ("strangler_state_disk_bytes", "Size of the file system with the state", "disk_bytes"),
+    ("strangler_state_disk_free_bytes", "What is free there", "disk_free_bytes"),
+)
+"""Metric, its text, its key in the JSON."""
 
 
 def _nearest(seconds: float) -> int:
@@ -77,6 +87,7 @@ class _Metrics(PrometheusCollector):
         connections = GaugeMetricFamily("strangler_client_connections", "Open connections from clients")
         connections.add_metric((), totals.connections)
         yield connections
+        yield from _storage(self._state.storage)
         yield from self._config()
 
     def _breakers(self, totals: Stats) -> Metric:
@@ -110,6 +121,17 @@ class _Metrics(PrometheusCollector):
         failures = CounterMetricFamily("strangler_config_reload_failures", "Configuration files refused")
         failures.add_metric((), reloader.failures)
         yield failures
+
+
+def _storage(storage: Storage | None) -> Iterator[Metric]:
+    """Without a value where it is not known, or not of this machine."""
+    known = {} if storage is None else storage.as_json()
+    for name, text, key in STORAGE:
+        family = GaugeMetricFamily(name, text)
+        value = known.get(key)
+        if value is not None:
+            family.add_metric((), value)
+        yield family
 
 
 def _silence(supervisor: Supervisor) -> Iterator[Metric]:

@@ -21,6 +21,7 @@ from proxy.control.reload import LastError, Reloader
 from proxy.control.restart import Restarter
 from proxy.control.roll import Restart
 from proxy.control.security import host_of, is_loopback, users_of
+from proxy.control.storage import Storage
 from proxy.control.supervisor import Supervisor
 from proxy.control.verdicts import Verdicts
 from proxy.core import addresses
@@ -47,6 +48,7 @@ class State:
     one_off: OneOffCompare | None = None
     comparer: Comparer | None = None
     alarms: Alarms | None = None
+    storage: Storage | None = None
 
     def users(self) -> tuple[AdminUser, ...]:
         """Who may use the admin port, by the configuration in force: who is taken out of it is shut out.
@@ -58,8 +60,9 @@ class State:
         return users if users or is_loopback(host_of(started.admin)) else users_of(started)
 
     def alarmed(self) -> list[Alarm]:
-        """What is wrong with the backends now, as the workers see it."""
-        return [] if self.alarms is None else self.alarms.look()
+        """What is wrong now with the backends, as the workers see them, and with the store."""
+        found = [] if self.alarms is None else self.alarms.look()
+        return found if self.storage is None else [*found, *self.storage.alarms()]
 
     def config(self) -> dict[str, Any]:
         """`GET /api/v1/config`."""
@@ -121,6 +124,7 @@ class State:
                 "backends": _backends(UNLISTED, requests, figures),
             },
             "backends": _reachable(totals),
+            "storage": None if self.storage is None else self.storage.as_json(),
             "evidence_seconds": round(self.collector.evidence_seconds(), 1),
         }
 

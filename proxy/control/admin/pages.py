@@ -14,6 +14,7 @@ from proxy.control.admin.feed import Feed
 from proxy.control.admin.problems import problem
 from proxy.control.admin.view import METRICS, phases, unlisted
 from proxy.control.state import State
+from proxy.control.storage import told
 from proxy.control.unknown import UnknownWrites
 
 HERE = Path(__file__).parent
@@ -72,6 +73,7 @@ class Pages:
             unlisted=unlisted(state),
             audit=state.audit()[:5],
             unknown=self.unknown,
+            storage=state.storage and told(state.storage),
             alarms=[*state.alarmed(), *self.unknown.alarms()],
             metrics=METRICS,
             minutes=max(1, round(state.collector.evidence_seconds() / 60)),
