@@ -12,7 +12,7 @@ from typing import Any, Final, get_args
 
 from pydantic import BaseModel
 
-from proxy.config.graph import Node, Problem, compose
+from proxy.config.graph import Node, Problem, compose, lines_of
 from proxy.config.model import Config
 from proxy.core.sensitive import is_secret_name
 
@@ -25,7 +25,7 @@ _NAMED: Final = frozenset({"endpoints", "phases"})  # whose keys are names that 
 def excerpt(text: str, line: int, column: int) -> list[str]:
     """The line (both from 1), cut around the column if it is very long, and a caret; [] if there is none,
     or the text is not YAML."""
-    lines = text.splitlines(keepends=True)
+    lines = lines_of(text)
     if not 0 < line <= len(lines) or text.startswith("\ufeff"):
         return []
     try:
@@ -35,7 +35,7 @@ def excerpt(text: str, line: int, column: int) -> list[str]:
     if root is None:
         return []
     begin = sum(map(len, lines[: line - 1]))
-    bare = lines[line - 1].splitlines()[0]
+    bare = lines[line - 1].rstrip("\r\n")
     shown = _masked(bare, begin, root)
     start = max(0, column - 1 - MAX_WIDTH // 2) if len(shown) > MAX_WIDTH else 0
     before = "".join("\t" if char == "\t" else " " for char in shown[start : column - 1])

@@ -16,6 +16,11 @@ MAX_DEPTH: Final = 16
 
 _FORBIDDEN: Final = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]").search
 
+_LINE: Final = re.compile(r"[^\r\n]*+(?:\r\n|\r|\n)?+")
+
+# Line breaks in YAML 1.1, which libyaml reads, and ordinary characters since; no editor counts lines by them.
+_NO_BREAKS: Final = "\x85\u2028\u2029"
+
 # libyaml where PyYAML was built with it: ten times faster, same events.
 _LOADER = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 
@@ -58,9 +63,10 @@ def compose(text: str) -> Node | None:
     """The root node; None for a text without content. Raises Problem for what is not YAML."""
     if len(text) > MAX_CHARACTERS:
         raise Problem(Mark(0, 0, 0), f"the file is over {MAX_CHARACTERS} characters")
-    builder = _Builder()
+    there, back = _stand_ins(text)
+    builder = _Builder(back)
     try:
-        for event in yaml.parse(text, Loader=_LOADER):
+        for event in yaml.parse(text.translate(there) if there else text, Loader=_LOADER):
             builder.take(event)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -73,9 +79,23 @@ def compose(text: str) -> Node | None:
     return builder.root
 
 
+def _stand_ins(text: str) -> tuple[dict[int, int], dict[int, int]]:
+    """Characters of private use that are not in the text for those that libyaml takes for line breaks."""
+    found = [char for char in _NO_BREAKS if char in text]
+    unused = (code for code in range(0xE000, 0xF900) if chr(code) not in text)
+    there = {ord(char): code for char, code in zip(found, unused, strict=False)}
+    return there, {code: char for char, code in there.items()}
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines as they are counted here, each with its end."""
+    return [line for line in _LINE.findall(text) if line]
+
+
 class _Builder:
-    def __init__(self) -> None:
+    def __init__(self, back: dict[int, int]) -> None:
         self.root: Node | None = None
+        self._back = back  # from stand-ins
         self._open: list[Node] = []
         self._keys: list[Node | None] = []  # for each open mapping, the key whose value comes next
 
@@ -86,7 +106,10 @@ class _Builder:
         elif isinstance(event, yaml.NodeEvent):
             if self.root is not None and not self._open:
                 raise Problem(_mark(event.start_mark), "a second document: routing.yaml is one document")
-            self._add(_node(event))
+            node = _node(event)
+            if self._back:
+                node.text = node.text.translate(self._back)
+            self._add(node)
 
     def _add(self, node: Node) -> None:
         if not self._open:

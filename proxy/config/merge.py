@@ -8,7 +8,7 @@ from proxy.config.discover import Discovery, Found
 from proxy.config.draft import entries
 from proxy.config.edit import BOM
 from proxy.config.errors import ConfigError, ConfigErrors, key_text
-from proxy.config.graph import Node, Problem, compose
+from proxy.config.graph import Node, Problem, compose, lines_of
 from proxy.config.templates import shape
 
 GONE: Final = "# gone: the source does not list this any more"
@@ -43,7 +43,7 @@ def _merge(text: str, discovery: Discovery) -> Merged:
     known = {shape(each.endpoint) for each in discovery.found}
     added = [each for each in discovery.found if shape(each.endpoint) not in listed]
     end_of_line = "\r\n" if "\r\n" in text else "\n"
-    lines = text.splitlines(keepends=True)
+    lines = lines_of(text)
     gone, back = [], []
     for key in sorted(listed.values(), key=lambda key: -key.start.line):  # from below: line numbers hold
         above = key.start.line - 1
@@ -71,7 +71,7 @@ def _append(text: str, added: list[Found], end_of_line: str) -> str:
     if not section.entries:  # nothing, or {}
         before, after = text[: section.start.offset].rstrip(" "), text[section.end.offset :].lstrip(" ")
         return f"{before}{end_of_line}{block}{after.removeprefix(end_of_line)}"
-    lines = text.splitlines(keepends=True)
+    lines = lines_of(text)
     position = _end_of(section.entries[-1], lines)
     if not lines[position - 1].endswith("\n"):
         lines[position - 1] += end_of_line

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.config.graph import MAX_CHARACTERS, MAX_DEPTH, Mark, Problem, compose
+from proxy.config.graph import MAX_CHARACTERS, MAX_DEPTH, Mark, Problem, compose, lines_of
 
 
 def problem(text: str) -> Problem:
@@ -76,3 +76,22 @@ def test_tags_are_refused(text: str) -> None:
     root = compose(text)
     assert root is not None
     assert "tags are not supported" in root.entries[0][1].refused
+
+
+@pytest.mark.parametrize("char", ["\x85", "\u2028", "\u2029"])
+def test_characters_that_only_yaml_1_1_took_for_line_breaks_are_ordinary_ones(char: str) -> None:
+    root = compose(f"# a {char} comment\na: 'x{char}y'\nb: x{char} y # z{char}\n\ue000: {char}\n")
+    assert root is not None
+    assert [(key.text, value.text) for key, value in root.entries] == [
+        ("a", f"x{char}y"),
+        ("b", f"x{char} y"),
+        ("\ue000", char),
+    ]
+    assert [key.start.line for key, _ in root.entries] == [1, 2, 3]
+
+
+def test_lines_are_counted_as_places_are() -> None:
+    text = "a\x85b\r\n\rc\u2028\x0c\n\nd"
+    assert lines_of(text) == ["a\x85b\r\n", "\r", "c\u2028\x0c\n", "\n", "d"]
+    assert lines_of("") == []
+    assert lines_of("a\n") == ["a\n"]
