@@ -160,6 +160,7 @@ class KeyedExchange(ClaimedExchange):
 
     async def _ask_store(self, wanted: Wanted) -> None:
         try:
+            await self._writes.ready()
             verdict = await self._writes.claims().claim(wanted)
         except StoreUnavailable:
             self._claiming = False

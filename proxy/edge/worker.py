@@ -160,6 +160,7 @@ class Worker:
         )
         if exists(snapshot.server.state):
             services.writes.claims()  # now, to find out what workers that are gone have left behind
+        services.writes.warm(snapshot)
         return services
 
     async def _report(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from proxy.core import identity
 from proxy.core.http1.request import RequestHead
 from proxy.core.idempotency import Wanted
 from proxy.core.snapshot import BACKENDS, BackendName, Endpoint, Snapshot
-from proxy.store import Claims, open_claims
+from proxy.store import Claims, StoreUnavailable, load, open_claims
 
 if TYPE_CHECKING:
     from proxy.edge.keyed import KeyedExchange
@@ -30,7 +31,26 @@ class Writes:
         self._state = state  # only a restart changes it
         self._incarnation = incarnation
         self._claims: Claims | None = None
+        self._loaded = False  # what it needs
         self._tasks: set[asyncio.Task[None]] = set()
+
+    async def ready(self) -> None:
+        """Before `claims` is asked for the first time. Raises StoreUnavailable."""
+        if self._claims is None and not self._loaded:
+            try:
+                await self._loop.run_in_executor(None, load, self._state)
+            except RuntimeError as error:  # no thread
+                raise StoreUnavailable(f"cannot be opened: {error}") from error
+            self._loaded = True
+
+    def warm(self, snapshot: Snapshot) -> None:
+        """Where writes may have keys the first of them had better not wait for imports."""
+        if any(endpoint.idempotency != "off" for endpoint in snapshot.endpoints):
+            self.spawn(self._warm(), lambda: None)
+
+    async def _warm(self) -> None:
+        with suppress(StoreUnavailable):  # whoever needs it will hear of it
+            await self.ready()
 
     def claims(self) -> Claims:
         """The store, opened with the first use."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import threading
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ from proxy.core.http1.grammar import Malformed
 from proxy.core.http1.request import RequestHead
 from proxy.core.idempotency import Wanted
 from proxy.core.identity import ANONYMOUS
+from proxy.edge import writes as module
 from proxy.edge.writes import Writes
+from proxy.store import StoreUnavailable
 from tests.edge.harness import snapshot
 
 
@@ -94,3 +97,50 @@ def test_a_task_that_fails_is_reported_and_whoever_waits_for_it_is_told() -> Non
 
     asyncio.run(run())
     assert [str(context["exception"]) for context in reported] == ["broken", "told"]
+
+
+def test_what_the_store_needs_is_imported_beside_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes a third of a second, in which nobody would be served."""
+    threads: list[int] = []
+    monkeypatch.setattr(module, "load", lambda url: threads.append(threading.get_ident()))
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        writes = Writes(loop, "sqlite:///nowhere/state.db", "me", ownership_off=False)
+        await asyncio.gather(writes.ready(), writes.ready())
+        await writes.ready()
+
+    asyncio.run(run())
+    assert 1 <= len(threads) <= 2
+    assert threading.get_ident() not in threads
+
+
+@pytest.mark.parametrize(("endpoint", "warm"), [("POST /x", True), ("GET /x", False)])
+def test_it_is_imported_ahead_where_writes_may_have_keys(
+    monkeypatch: pytest.MonkeyPatch, endpoint: str, warm: bool
+) -> None:
+    loaded: list[str] = []
+    monkeypatch.setattr(module, "load", loaded.append)
+
+    async def run() -> None:
+        writes = Writes(asyncio.get_running_loop(), "sqlite:///nowhere/state.db", "me", ownership_off=False)
+        writes.warm(snapshot("http://127.0.0.1:9", endpoints=f"{endpoint}: {{weight: 0}}"))
+        await asyncio.gather(*writes._tasks)
+
+    asyncio.run(run())
+    assert bool(loaded) is warm
+
+
+def test_without_a_thread_the_store_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+
+        def refused(*args: object) -> None:
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(loop, "run_in_executor", refused)
+        writes = Writes(loop, "sqlite:///nowhere/state.db", "me", ownership_off=False)
+        with pytest.raises(StoreUnavailable, match="can't start new thread"):
+            await writes.ready()
+
+    asyncio.run(run())
