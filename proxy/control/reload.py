@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from proxy.config import ConfigError, ConfigErrors, Loaded, difference, load_text
-from proxy.config.difference import takes_effect
+from proxy.config.difference import needs_restart, takes_effect
 from proxy.config.excerpt import excerpt
 from proxy.control.log import log
 from proxy.core.authors import NOBODY, Author
@@ -91,7 +91,7 @@ def judge(content: bytes, source: str, running: Snapshot, started: Snapshot) -> 
 
 def _waiting(started: Snapshot, wanted: Snapshot) -> tuple[str, ...]:
     """What the file says and only a restart brings about."""
-    lines = difference(started, wanted).needs_restart
+    lines = needs_restart(started, wanted)
     return tuple(f"{line} (takes effect {takes_effect(line)})" for line in lines)
 
 
