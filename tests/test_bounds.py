@@ -48,6 +48,8 @@ CACHES: Final = {
     "core/sensitive.py _is_secret_name": "a name of up to _NAME",
     "store/statements.py _change": "the code",
     "store/statements.py _change_all": "the code",
+    "store/statements.py _change_counted": "the code",
+    "store/statements.py _count": "the code",
     "store/statements.py _first_use": "the code",
 }
 MOST: Final = 6 * 1024 * 1024  # bytes that all caches of a worker may take

@@ -43,6 +43,7 @@ ATTACKS: Final = {
     "config/draft.py _WORDS": Attack("", "A"),
     "config/edit_rules.py _PLAIN": Attack("", "1", "!"),
     "config/graph.py _FORBIDDEN": Attack("", "a"),
+    "config/graph.py _LINE": Attack("", "a", "\r"),
     "config/templates.py _PARAM": Attack("{", "a", "."),
     "config/types.py _DATE": Attack("", "1"),
     "config/types.py _DURATION": Attack("", "1"),
