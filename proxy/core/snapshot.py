@@ -202,10 +202,11 @@ class Endpoint:
     force: str | None = None
     name: str = field(init=False)
     """As written in routing.yaml, and the `endpoint` label in metrics: "GET /accounts/{account_id}"."""
-    _rule: Rule | None = field(init=False, repr=False, default=None)
+    _rule: Rule | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", f"{self.method} {self.template}")
+        object.__setattr__(self, "_rule", None)
 
     def rule(self, salt: bytes) -> Rule:
         """What `decide` needs; computed with the first call, which may come long before the snapshot."""
