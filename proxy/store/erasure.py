@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from proxy.core.comparisons import Sample
 from proxy.core.erasure import Covered, Matcher
-from proxy.store import comparisons
+from proxy.store import comparisons, statements
 from proxy.store.engines import async_engine
 from proxy.store.migrations import TooNew, migrate
 from proxy.store.places import StoreUnavailable, claims_file, comparisons_file, is_sqlite
@@ -105,9 +105,7 @@ async def _answers(engine: AsyncEngine, wanted: Wanted, dry_run: bool) -> Erased
         if not dry_run:
             async with engine.begin() as connection:
                 await _leave_no_trace(connection)
-                theirs = sa.and_(claims.c.id.in_(ids), answered)
-                empty = {"status": None, "head": None, "body": None, "note": "erased"}
-                await connection.execute(claims.update().where(theirs).values(empty))
+                await connection.run_sync(statements.empty, ids)
     async with _reading(engine) as connection:
         under_way = await _count(
             connection, sa.and_(mine, claims.c.state == "sent", claims.c.note != "marker")

@@ -133,6 +133,17 @@ def stored(connection: sa.Connection) -> int:
     return max(0, int(total or 0))
 
 
+def empty(connection: sa.Connection, ids: Sequence[str]) -> None:
+    """Takes the stored answers from these keys, which stay known."""
+    answered = sa.and_(claims.c.id.in_(ids), claims.c.state == "completed", claims.c.status.is_not(None))
+    query = sa.select(claims.c.id, claims.c.size).where(answered).with_for_update()
+    found = connection.execute(query).all()
+    values = {"status": None, "head": None, "body": None, "note": "erased", "size": None}
+    connection.execute(claims.update().where(claims.c.id.in_([row.id for row in found])).values(values))
+    if freed := sum(row.size or 0 for row in found):
+        _take_off(connection, freed)
+
+
 def _take_off(connection: sa.Connection, size: int) -> None:
     first = claims_stored.update().where(claims_stored.c.shard == 0)
     connection.execute(first.values(bytes=claims_stored.c.bytes - size))

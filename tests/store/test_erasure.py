@@ -15,7 +15,7 @@ from proxy.core.idempotency import Answer, Refuse, Replay
 from proxy.store import comparisons, erasure
 from proxy.store.claims import Claims
 from proxy.store.erasure import Erased, Wanted, erase
-from proxy.store.writes import listing
+from proxy.store.writes import listing, stored
 from tests.store.test_claims import opened, proceed, wanted
 
 pytestmark = pytest.mark.anyio
@@ -50,6 +50,7 @@ async def test_a_persons_answers_go_and_the_keys_stay(url: str) -> None:
             assert verdict.detail == "this was executed; its response was erased"
         assert await claims.claim(ask("k2", "bob", token="t2")) == Replay("legacy", ANSWER)
         assert await erase(url, ADA, dry_run=False) == Erased(under_way=1)
+    assert await stored(url) == len(ANSWER.head) + len(ANSWER.body)  # bob's
     notes = {record.key: (record.state, record.note) for record in await listing(url)}
     assert notes == {
         "k1": ("completed", "erased"),
