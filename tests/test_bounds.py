@@ -15,20 +15,20 @@ import pytest
 from proxy.compare import gather
 from proxy.compare.gather import Finding, Gathering
 from proxy.control.collect import MAX_UNLISTED, REMEMBERED, Collector
-from proxy.core.comparisons import Scope
-from proxy.core.compression import MAX_ACCEPTED, MAX_TYPE, negotiate, plan
-from proxy.core.differences import Difference
-from proxy.core.fieldpaths import MAX_TEXT, path_text
-from proxy.core.headers import Hop, request_block, response_block
+from proxy.core.comparison.comparisons import Scope
+from proxy.core.comparison.differences import Difference
+from proxy.core.comparison.noise import MAX_PATHS, OTHER
+from proxy.core.documents.fieldpaths import MAX_TEXT, path_text
+from proxy.core.forwarding.compression import MAX_ACCEPTED, MAX_TYPE, negotiate, plan
+from proxy.core.forwarding.hop_by_hop import Hop, request_block, response_block
 from proxy.core.http1.body import hold
 from proxy.core.http1.grammar import MAX_OPTIONS, MAX_OPTIONS_BYTES, Malformed, split_list
 from proxy.core.http1.request import MAX_METHOD, RequestHead, check_partial, parse_request
 from proxy.core.http1.response import parse_response
-from proxy.core.messages import Labelled
-from proxy.core.noise import MAX_PATHS, OTHER
-from proxy.core.redact import MAX_SECRETS, Redactor, secrets_of
-from proxy.core.snapshot import Compression, Limits
-from proxy.core.totals import EMPTY
+from proxy.core.privacy.redact import MAX_SECRETS, Redactor, secrets_of
+from proxy.core.settings import Compression, Limits
+from proxy.core.traffic.totals import EMPTY
+from proxy.core.wire.messages import Labelled
 from proxy.edge import access_log
 from proxy.edge.access_log import MAX_TARGET, AccessLog, Entry
 from proxy.edge.held import HeldAnswer
@@ -38,14 +38,14 @@ NAMES: Final = random.Random(1)
 
 CACHES: Final = {
     "config/excerpt.py _known": "the code",
-    "core/compression.py _listed": "a media type of up to MAX_TYPE",
-    "core/compression.py negotiate": "an Accept-Encoding of up to MAX_ACCEPTED",
-    "core/fieldpaths.py parse_pattern": "a pattern of up to MAX_PATTERN, by an engineer",
-    "core/headers.py _request_dropped": "names of _USUAL_BYTES, options of MAX_OPTIONS_BYTES",
-    "core/headers.py _response_dropped": "names of ours, options of MAX_OPTIONS_BYTES",
+    "core/forwarding/compression.py _listed": "a media type of up to MAX_TYPE",
+    "core/forwarding/compression.py negotiate": "an Accept-Encoding of up to MAX_ACCEPTED",
+    "core/documents/fieldpaths.py parse_pattern": "a pattern of up to MAX_PATTERN, by an engineer",
+    "core/forwarding/hop_by_hop.py _request_dropped": "names of _USUAL_BYTES, options of MAX_OPTIONS_BYTES",
+    "core/forwarding/hop_by_hop.py _response_dropped": "names of ours, options of MAX_OPTIONS_BYTES",
     "core/http1/grammar.py _split_usual": "a list of up to _REMEMBERED",
-    "core/identity.py _extractor": "the configuration",
-    "core/sensitive.py _is_secret_name": "a name of up to _NAME",
+    "core/resilience/identity.py _extractor": "the configuration",
+    "core/privacy/sensitive.py _is_secret_name": "a name of up to _NAME",
     "store/statements.py _change": "the code",
     "store/statements.py _change_all": "the code",
     "store/statements.py _change_counted": "the code",

@@ -14,26 +14,26 @@ import uvloop
 from bench import configs
 from bench.instructions import Sink
 from proxy.config import load_text
-from proxy.core.comparisons import fields_of
-from proxy.core.compression import negotiate
-from proxy.core.differences import Answer, Body
-from proxy.core.exactjson import parse
-from proxy.core.fieldpaths import parse_pattern, path_text
-from proxy.core.forwarded import client_address
-from proxy.core.headers import Hop, request_block
+from proxy.core.comparison.comparisons import fields_of
+from proxy.core.comparison.differences import Answer, Body
+from proxy.core.comparison.judge import judge
+from proxy.core.documents.exactjson import parse
+from proxy.core.documents.fieldpaths import parse_pattern, path_text
+from proxy.core.forwarding.compression import negotiate
+from proxy.core.forwarding.forwarded import client_address
+from proxy.core.forwarding.hop_by_hop import Hop, request_block
 from proxy.core.http1.body import hold
 from proxy.core.http1.chunked import ChunkedDecoder
 from proxy.core.http1.grammar import FieldBlock, Malformed, explain_fields
 from proxy.core.http1.partial import PartialHead
 from proxy.core.http1.request import RequestHead, parse_request
 from proxy.core.http1.response import parse_response
-from proxy.core.identity import parse_key
-from proxy.core.judge import judge
-from proxy.core.keys import JwtClaim
-from proxy.core.ledger import shape
-from proxy.core.paths import split
-from proxy.core.redact import Redactor, secrets_of
-from proxy.core.snapshot import Limits
+from proxy.core.privacy.redact import Redactor, secrets_of
+from proxy.core.resilience.identity import parse_key
+from proxy.core.routing.keys import JwtClaim
+from proxy.core.routing.paths import split
+from proxy.core.settings import Limits
+from proxy.core.traffic.ledger import shape
 from proxy.edge.access_log import masked
 from proxy.edge.downstream import ClientConnection
 from proxy.edge.services import Services

@@ -18,9 +18,9 @@ from proxy.cli.heads import request_head
 from proxy.cli.suggested import from_replay, from_state, yaml_of
 from proxy.compare.ask import Asked, Unanswered
 from proxy.compare.once import Result, compare_once, refusal
-from proxy.core.differences import Difference, unified
-from proxy.core.exactjson import Json, text_of
-from proxy.core.snapshot import Snapshot
+from proxy.core.comparison.differences import Difference, unified
+from proxy.core.documents.exactjson import Json, text_of
+from proxy.core.routing.snapshot import Snapshot
 
 DIFFERENT = 1
 MAX_VALUE: Final = 200  # characters of one value that a person is shown

@@ -9,8 +9,9 @@ from typing import Any
 
 from proxy.control.running import running_state
 from proxy.control.verdicts import NOTHING, in_force, summary
-from proxy.core.comparisons import report
-from proxy.core.snapshot import Endpoint, Snapshot
+from proxy.core.comparison.comparisons import report
+from proxy.core.routing.snapshot import Snapshot
+from proxy.core.settings import Endpoint
 from proxy.store import StoreUnavailable, evidence
 
 

@@ -11,10 +11,11 @@ import click
 from proxy.cli import admin as admin_port
 from proxy.cli.check import load_or_exit
 from proxy.cli.heads import request_head
-from proxy.core.decide import Context, Decision, decide, sticky_key
-from proxy.core.forwarded import canonical
+from proxy.core.forwarding.forwarded import canonical
 from proxy.core.http1.request import RequestHead
-from proxy.core.snapshot import ASYNC, Endpoint, Snapshot
+from proxy.core.routing.decide import Context, Decision, decide, sticky_key
+from proxy.core.routing.snapshot import Snapshot
+from proxy.core.settings import ASYNC, Endpoint
 
 
 @click.command()

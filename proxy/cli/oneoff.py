@@ -9,12 +9,12 @@ from typing import Final
 from proxy.compare.ask import Asked, Unanswered
 from proxy.compare.once import compare_once, refusal
 from proxy.control.oneoff import NotCompared, OneOff
-from proxy.core.comparisons import Shown, Side
-from proxy.core.differences import Difference
-from proxy.core.exactjson import text_of
+from proxy.core.comparison.comparisons import Shown, Side
+from proxy.core.comparison.differences import Difference
+from proxy.core.documents.exactjson import text_of
 from proxy.core.http1.grammar import Malformed
 from proxy.core.http1.request import RequestHead
-from proxy.core.snapshot import Snapshot
+from proxy.core.routing.snapshot import Snapshot
 
 MAX_VALUE: Final = 2000  # characters of one differing value
 

@@ -26,8 +26,8 @@ from proxy.compare.replay import Gone, Options, Replay
 from proxy.compare.replay_found import Found, identity
 from proxy.compare.replay_report import Finished, as_data, junit
 from proxy.compare.replay_source import BadInput, Survey, requests, survey
-from proxy.core.comparisons import Report
-from proxy.core.snapshot import Snapshot
+from proxy.core.comparison.comparisons import Report
+from proxy.core.routing.snapshot import Snapshot
 
 SAVE_EVERY: Final = 2.0  # seconds between two writes of the state file
 INTERRUPTED: Final = 130

@@ -9,7 +9,7 @@ from rich.text import Text
 from proxy.cli.compare import printable
 from proxy.compare.replay_found import Found
 from proxy.compare.replay_report import Finished, differing, example_text, sentence
-from proxy.core.comparisons import FEW, Report
+from proxy.core.comparison.comparisons import FEW, Report
 
 MAX_PATHS: Final = 20  # of one endpoint
 _STYLES: Final = {"differs": "bold red", "likely equal": "green", "no evidence": "yellow"}

@@ -14,8 +14,8 @@ from proxy.cli.set import wait
 from proxy.config import ConfigErrors, Loaded, difference, load_text
 from proxy.config.files import Changed, replace
 from proxy.control.running import running_state
-from proxy.core.phases import refused
-from proxy.core.snapshot import Server
+from proxy.core.routing.phases import refused
+from proxy.core.settings import Server
 from proxy.store.configs import Accepted
 
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from proxy.cli import admin as admin_port
-from proxy.core.snapshot import BACKENDS
+from proxy.core.settings import BACKENDS
 
 INTERVAL = 2.0  # seconds between two looks of --watch
 _COLOURS = {"better": "green", "worse": "red", "noise": "dim", "too little data": "dim"}

@@ -13,10 +13,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from proxy.cli.errors import fail
 from proxy.config.edit_rules import rule_text
-from proxy.core.comparisons import Report, Sample, latest, report, settings_hash
-from proxy.core.noise import PathEvidence
-from proxy.core.snapshot import Endpoint, Snapshot
-from proxy.core.suggest import Suggestions, suggest
+from proxy.core.comparison.comparisons import Report, Sample, latest, report, settings_hash
+from proxy.core.comparison.noise import PathEvidence
+from proxy.core.comparison.suggest import Suggestions, suggest
+from proxy.core.routing.snapshot import Snapshot
+from proxy.core.settings import Endpoint
 from proxy.store import comparisons
 
 _NOTES: Final = {

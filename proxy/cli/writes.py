@@ -10,7 +10,7 @@ import click
 from proxy.cli.check import state_of
 from proxy.cli.errors import fail
 from proxy.cli.numbers import Count
-from proxy.core.idempotency import Record, State
+from proxy.core.resilience.idempotency import Record, State
 from proxy.store import StoreUnavailable, audit
 from proxy.store.writes import STATES, NotSettled, as_json, page, timestamp
 from proxy.store.writes import settle as settle_write

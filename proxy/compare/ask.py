@@ -15,11 +15,11 @@ from typing import Final, NamedTuple
 import httpx2
 
 from proxy.compare import tracing
-from proxy.core.differences import Answer, Body
-from proxy.core.headers import Hop, request_block
+from proxy.core.comparison.differences import Answer, Body
+from proxy.core.forwarding.hop_by_hop import Hop, request_block
+from proxy.core.forwarding.protected import ALWAYS
 from proxy.core.http1.request import RequestHead
-from proxy.core.protected import ALWAYS
-from proxy.core.snapshot import Backend, Upstream
+from proxy.core.settings import Backend, Upstream
 
 LOCAL: Final = Hop(b"127.0.0.1", trusted=False)
 NO_LIMITS: Final = httpx2.Limits()

@@ -20,11 +20,12 @@ from proxy.compare.ask import Asked, Connections, Unanswered, ask
 from proxy.compare.gather import Finding, Gathering
 from proxy.compare.kept import View
 from proxy.compare.requests import Wanted, answer_of, dry_run, read_back, same
-from proxy.core.comparisons import DRY_RUN, READ_BACK, Scope, Tally, label, settings_hash
+from proxy.core.comparison.comparisons import DRY_RUN, READ_BACK, Scope, Tally, label, settings_hash
+from proxy.core.comparison.noise import share_twice
 from proxy.core.http1.grammar import Malformed
-from proxy.core.noise import share_twice
-from proxy.core.snapshot import ASYNC, BACKENDS, LEGACY, Backend, BackendName, Compare, Endpoint, Snapshot
-from proxy.core.taps import Tap
+from proxy.core.routing.snapshot import Snapshot
+from proxy.core.settings import ASYNC, BACKENDS, LEGACY, Backend, BackendName, Compare, Endpoint
+from proxy.core.wire.taps import Tap
 
 log = logging.getLogger("strangler.comparer")
 

@@ -14,8 +14,8 @@ from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from proxy.compare.gather import Batch, Gathering
-from proxy.core.comparisons import Sample, Scope, Tally
-from proxy.core.erasure import Matcher
+from proxy.core.comparison.comparisons import Sample, Scope, Tally
+from proxy.core.privacy.erasure import Matcher
 from proxy.store import comparisons
 
 log = logging.getLogger("strangler.comparer")

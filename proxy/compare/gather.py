@@ -6,7 +6,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from typing import Final, NamedTuple
 
-from proxy.core.comparisons import (
+from proxy.core.comparison.comparisons import (
     MAX_FIELDS,
     Count,
     PathCount,
@@ -18,10 +18,10 @@ from proxy.core.comparisons import (
     What,
     label,
 )
-from proxy.core.differences import Difference
-from proxy.core.erasure import Matcher
-from proxy.core.noise import MAX_PATHS, OTHER, Counts, Mark, Observations
-from proxy.core.stats import bucket
+from proxy.core.comparison.differences import Difference
+from proxy.core.comparison.noise import MAX_PATHS, OTHER, Counts, Mark, Observations
+from proxy.core.evidence.stats import bucket
+from proxy.core.privacy.erasure import Matcher
 
 MAX_SCOPES: Final = 500  # remembered
 MAX_NAMES: Final = 100_000  # of paths and fields in all scopes together; those met longest ago are forgotten

@@ -7,14 +7,14 @@ from datetime import date
 from typing import Final, NamedTuple
 
 from proxy.compare.ask import Asked
-from proxy.core.comparisons import Sample, Scope, Shown, Side, fields_of, label
-from proxy.core.differences import Answer, Difference
-from proxy.core.exactjson import Json, parse, text_of
-from proxy.core.fieldpaths import Steps
+from proxy.core.comparison.comparisons import Sample, Scope, Shown, Side, fields_of, label
+from proxy.core.comparison.differences import Answer, Difference
+from proxy.core.comparison.judge import Judged, judge
+from proxy.core.documents.exactjson import Json, parse, text_of
+from proxy.core.documents.fieldpaths import Steps
 from proxy.core.http1.request import RequestHead
-from proxy.core.judge import Judged, judge
-from proxy.core.redact import Redactor, secrets_of
-from proxy.core.snapshot import Compare
+from proxy.core.privacy.redact import Redactor, secrets_of
+from proxy.core.settings import Compare
 
 MAX_TEXT: Final = 64 * 1024  # characters of one body
 MAX_VALUE: Final = 4 * 1024  # characters of one value

@@ -8,10 +8,11 @@ from datetime import date
 from typing import NamedTuple
 
 from proxy.compare.ask import Asked, Unanswered, ask
-from proxy.core import paths
+from proxy.core.comparison.judge import Judged, judge
 from proxy.core.http1.request import RequestHead
-from proxy.core.judge import Judged, judge
-from proxy.core.snapshot import SAFE_METHODS, Endpoint, Snapshot
+from proxy.core.routing import paths
+from proxy.core.routing.snapshot import Snapshot
+from proxy.core.settings import SAFE_METHODS, Endpoint
 
 
 class Result(NamedTuple):

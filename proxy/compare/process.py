@@ -23,11 +23,11 @@ from proxy.compare.comparer import Comparer
 from proxy.compare.flush import Flusher
 from proxy.compare.gather import Gathering
 from proxy.config import compile_document
-from proxy.core.erasure import Name, PathPattern, Pattern
-from proxy.core.framing import FrameReader, FrameTooLarge
-from proxy.core.messages import Apply, Forget, Labelled, decode_from_control, encode
-from proxy.core.redact import KEY_BYTES, KEY_NAME, digests_of
-from proxy.core.taps import MAX_TAP, SOCKET_NAME, Compared, Forgot, decode_tap
+from proxy.core.privacy.erasure import Name, PathPattern, Pattern
+from proxy.core.privacy.redact import KEY_BYTES, KEY_NAME, digests_of
+from proxy.core.wire.framing import FrameReader, FrameTooLarge
+from proxy.core.wire.messages import Apply, Forget, Labelled, decode_from_control, encode
+from proxy.core.wire.taps import MAX_TAP, SOCKET_NAME, Compared, Forgot, decode_tap
 
 log = logging.getLogger("strangler.comparer")
 

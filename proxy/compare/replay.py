@@ -21,12 +21,13 @@ from proxy.compare.once import endpoint_of
 from proxy.compare.replay_found import Compared, Found
 from proxy.compare.replay_source import BadInput, Recorded
 from proxy.compare.requests import SHADOW
-from proxy.core.comparisons import Scope, fields_of, settings_hash
+from proxy.core.comparison.comparisons import Scope, fields_of, settings_hash
+from proxy.core.comparison.judge import Judged, judge
 from proxy.core.http1.grammar import Malformed
 from proxy.core.http1.request import RequestHead
-from proxy.core.judge import Judged, judge
-from proxy.core.redact import Redactor
-from proxy.core.snapshot import ASYNC, LEGACY, Backend, Endpoint, Snapshot
+from proxy.core.privacy.redact import Redactor
+from proxy.core.routing.snapshot import Snapshot
+from proxy.core.settings import ASYNC, LEGACY, Backend, Endpoint
 
 TWICE_FIRST: Final = 20  # requests of each endpoint for which legacy is asked twice; then every second
 GIVE_UP: Final = 20  # requests in a row without an answer

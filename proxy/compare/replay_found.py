@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from proxy.core.comparisons import (
+from proxy.core.comparison.comparisons import (
     MAX_FIELDS,
     Count,
     PathCount,
@@ -25,10 +25,10 @@ from proxy.core.comparisons import (
     What,
     report,
 )
-from proxy.core.differences import Difference, Kind
-from proxy.core.exactjson import Json, text_of
-from proxy.core.noise import Mark, Observations
-from proxy.core.stats import bucket
+from proxy.core.comparison.differences import Difference, Kind
+from proxy.core.comparison.noise import Mark, Observations
+from proxy.core.documents.exactjson import Json, text_of
+from proxy.core.evidence.stats import bucket
 
 MAX_EXAMPLES: Final = 3  # of one path
 MAX_SAMPLES: Final = 50  # of one endpoint, for proposals of rules

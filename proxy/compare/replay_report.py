@@ -8,8 +8,8 @@ from typing import Any, Final, NamedTuple
 from xml.etree import ElementTree
 
 from proxy.compare.replay_found import Example, Found
-from proxy.core.comparisons import Latency, Report
-from proxy.core.noise import MIN_COMPARED, PathEvidence
+from proxy.core.comparison.comparisons import Latency, Report
+from proxy.core.comparison.noise import MIN_COMPARED, PathEvidence
 
 # XML 1.0 section 2.2: what cannot be in a document, not even as a reference.
 _not_xml: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]").sub

@@ -9,15 +9,16 @@ import re
 import uuid
 from typing import Final, NamedTuple
 
-from proxy.core import paths
-from proxy.core.differences import Answer, Body
-from proxy.core.headers import Hop
+from proxy.core.comparison.differences import Answer, Body
+from proxy.core.forwarding.hop_by_hop import Hop
+from proxy.core.forwarding.protected import ALWAYS
 from proxy.core.http1.grammar import FieldBlock
 from proxy.core.http1.request import RequestHead, parse_fields
-from proxy.core.protected import ALWAYS
-from proxy.core.snapshot import Endpoint, Snapshot
-from proxy.core.table import parameters
-from proxy.core.taps import Tap
+from proxy.core.routing import paths
+from proxy.core.routing.snapshot import Snapshot
+from proxy.core.routing.table import parameters
+from proxy.core.settings import Endpoint
+from proxy.core.wire.taps import Tap
 
 SHADOW: Final = (b"x-shadow", b"1")
 """On every request of the comparer, so that backends can tell them from those of clients."""

@@ -10,7 +10,7 @@ from proxy.config.model import Backend, Config, Endpoint, Server
 from proxy.config.rules import check_rules
 from proxy.config.templates import parameters, shape
 from proxy.config.urls import is_loopback
-from proxy.core.snapshot import ADMIN, SAFE_METHODS
+from proxy.core.settings import ADMIN, SAFE_METHODS
 
 KEY: Final = "[key]"
 """Last in a path: it is about the key itself, not its value. Pydantic's own word for it."""

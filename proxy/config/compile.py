@@ -16,8 +16,11 @@ from proxy.config import model
 from proxy.config.rules import compile_rule
 from proxy.config.templates import first_literal
 from proxy.config.urls import upstream
-from proxy.core.phases import phase_of
-from proxy.core.snapshot import (
+from proxy.core.routing.keys import Assignment
+from proxy.core.routing.phases import phase_of
+from proxy.core.routing.snapshot import Snapshot
+from proxy.core.routing.table import Table
+from proxy.core.settings import (
     SAFE_METHODS,
     AdminUser,
     Backend,
@@ -37,9 +40,7 @@ from proxy.core.snapshot import (
     Retries,
     Server,
     ServerTimeouts,
-    Snapshot,
 )
-from proxy.core.table import Table
 
 _SECRETS: Final = (("server", "admin_token"), ("server", "state"), ("override", "token"))
 _INHERITED: Final = ("buffers", "breaker", "compare")
@@ -83,16 +84,17 @@ def compile_in_slices(document: dict[str, Any], hash: str) -> Iterator[Snapshot 
     general = _general(config)
     salt = config.sticky.salt.encode()
     endpoints: list[Endpoint] = []
+    assignments: list[Assignment] = []
     table = Table.build([])
     items = iter(listed.items())
     while part := dict(islice(items, SLICE)):
         for name, each in _ENDPOINTS.validate_python(part).items():
             endpoint = _endpoint(len(endpoints), name, each, general)
-            endpoint.rule(salt)
+            assignments.append(Assignment(endpoint, salt))
             table.add(endpoint)
             endpoints.append(endpoint)
         yield None
-    yield _snapshot(config, general, hash, tuple(endpoints), table)
+    yield _snapshot(config, general, hash, tuple(endpoints), table, assignments=tuple(assignments))
 
 
 def _general(config: model.Config) -> _General:
@@ -112,6 +114,7 @@ def _snapshot(
     endpoints: tuple[Endpoint, ...],
     table: Table,
     contents: frozenset[str] = frozenset(),
+    assignments: tuple[Assignment, ...] = (),
 ) -> Snapshot:
     return Snapshot(
         hash=hash,
@@ -133,6 +136,7 @@ def _snapshot(
         compression=Compression(**config.compression.model_dump()),
         breaker=general.breaker,
         contents=contents,
+        assignments=assignments,
     )
 
 

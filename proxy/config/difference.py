@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
-from proxy.core.contents import hide
-from proxy.core.phases import percent
-from proxy.core.snapshot import Endpoint, KeySource, Snapshot, Upstream
+from proxy.core.privacy.contents import hide
+from proxy.core.routing.phases import percent
+from proxy.core.routing.snapshot import Snapshot
+from proxy.core.settings import Endpoint, KeySource, Upstream
 
 _AT_START: Final = frozenset(
     {

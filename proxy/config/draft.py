@@ -8,7 +8,7 @@ from typing import Final
 
 from proxy.config.discover import Discovery, Found, skipped_lines
 from proxy.config.templates import first_literal
-from proxy.core.snapshot import SAFE_METHODS
+from proxy.core.settings import SAFE_METHODS
 
 _SEARCHES: Final = frozenset(
     {"search", "_search", "query", "find", "lookup", "filter", "list", "count", "suggest", "autocomplete"}

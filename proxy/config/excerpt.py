@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from proxy.config.graph import Node, Problem, compose, lines_of
 from proxy.config.model import Config
-from proxy.core.sensitive import is_secret_name
+from proxy.core.privacy.sensitive import is_secret_name
 
 MAX_WIDTH: Final = 160
 _STRUCTURE: Final = frozenset(" \t{}[],:-?")

@@ -15,9 +15,9 @@ from proxy.config.model import Config
 from proxy.config.validate import validate
 from proxy.config.values import Values
 from proxy.config.variables import Variables
-from proxy.core.contents import hide, hideable
-from proxy.core.phases import Violation, forced, violations
-from proxy.core.snapshot import Snapshot
+from proxy.core.privacy.contents import hide, hideable
+from proxy.core.routing.phases import Violation, forced, violations
+from proxy.core.routing.snapshot import Snapshot
 
 MAX_BYTES: Final = 4 * MAX_CHARACTERS  # UTF-8 takes up to four for one
 

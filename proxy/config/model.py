@@ -11,10 +11,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidat
 
 from proxy.config import types as t
 from proxy.config.templates import parse_endpoint
-from proxy.core import liveness, snapshot
+from proxy.core import settings
+from proxy.core.resilience import liveness
 
 KIB = 1024
-DEFAULT_TYPES = snapshot.Compression().types
+DEFAULT_TYPES = settings.Compression().types
 
 
 class Section(BaseModel):

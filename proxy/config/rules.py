@@ -9,8 +9,8 @@ from typing import Any, Final, NamedTuple
 
 from proxy.config.errors import Path
 from proxy.config.model import CompareRule
-from proxy.core.fieldpaths import HEADER, STATUS
-from proxy.core.rules import Rule, RuleKind
+from proxy.core.documents.fieldpaths import HEADER, STATUS
+from proxy.core.settings import ComparisonRule, RuleKind
 
 KINDS: Final[tuple[RuleKind, ...]] = ("ignore", "unordered", "tolerance", "time", "equal")
 _DETAILS: Final[dict[str, frozenset[RuleKind]]] = {
@@ -31,11 +31,11 @@ def check_rules(path: Path, rules: Sequence[CompareRule]) -> Iterator[tuple[Path
         yield from _check((*path, position), rule)
 
 
-def compile_rule(rule: CompareRule) -> Rule:
+def compile_rule(rule: CompareRule) -> ComparisonRule:
     """Of one that has passed the checks."""
     (named,) = _named(rule)
     within = (rule.within or "0").removesuffix("s")
-    return Rule(
+    return ComparisonRule(
         named.kind,
         named.path,
         by=rule.by,

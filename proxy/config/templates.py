@@ -6,7 +6,7 @@ import re
 from typing import Any, Final
 
 from proxy.config.types import COMMON_METHODS, METHODS
-from proxy.core import paths
+from proxy.core.routing import paths
 
 MAX_SEGMENTS: Final = 32
 

@@ -12,9 +12,9 @@ from typing import Annotated, Any, Final
 from pydantic import PlainValidator
 
 from proxy.config.urls import parse_listen, parse_state, parse_url
-from proxy.core.buckets import MAX_SALT
-from proxy.core.fieldpaths import parse_pattern
-from proxy.core.redact import parse_redact
+from proxy.core.documents.fieldpaths import parse_pattern
+from proxy.core.privacy.redact import parse_redact
+from proxy.core.routing.buckets import MAX_SALT
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch  # RFC 9110 section 5.6.2
 _MEDIA_RANGE: Final = re.compile(
@@ -290,12 +290,12 @@ def parse_health_header(value: Any) -> str:
 
 
 def parse_field_path(value: Any) -> str:
-    """A place in an answer, by `proxy.core.fieldpaths`."""
+    """A place in an answer, by `proxy.core.documents.fieldpaths`."""
     return parse_pattern(parse_text(value)).text
 
 
 def parse_redacted(value: Any) -> str:
-    """What is hidden of a comparison before it is kept, by `proxy.core.redact`."""
+    """What is hidden of a comparison before it is kept, by `proxy.core.privacy.redact`."""
     return parse_redact(parse_text(value))
 
 

@@ -7,7 +7,7 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
-from proxy.core.snapshot import Upstream
+from proxy.core.settings import Upstream
 
 _HOSTNAME = re.compile(r"(?!-)[A-Za-z0-9_\-]{1,63}(?:\.[A-Za-z0-9_\-]{1,63})*\.?").fullmatch
 _POSTGRESQL = "postgresql://user:password@host:port/database (with @ as %40 and / as %2F in the password)"

@@ -16,7 +16,7 @@ from proxy.config.errors import ConfigError, Path, key_text, printable
 from proxy.config.graph import Mark
 from proxy.config.model import Config
 from proxy.config.values import Finding, Place, Values
-from proxy.core.sensitive import is_secret_name
+from proxy.core.privacy.sensitive import is_secret_name
 
 _SECRET: Final = frozenset({("server", "admin_token"), ("server", "state"), ("override", "token")})
 _SECRET_WORDS: Final = re.compile(r"tok|secret|passw|salt|credential", re.IGNORECASE)

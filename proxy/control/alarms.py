@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import Any, Final, Literal, NamedTuple
 
 from proxy.control.log import log
-from proxy.core import addresses
-from proxy.core.messages import AddressSeen, Labelled, Stats
-from proxy.core.snapshot import BACKENDS
+from proxy.core.forwarding import addresses
+from proxy.core.settings import BACKENDS
+from proxy.core.wire.messages import AddressSeen, Labelled, Stats
 
 INTERVAL: Final = 1.0  # seconds between two looks
 TOLERATED: Final = 10.0  # seconds that a breaker may be open, or a backend silent, before `status` says no

@@ -17,8 +17,8 @@ import msgspec
 from proxy import owned
 from proxy.control.errors import StartupError
 from proxy.control.log import log
-from proxy.core.framing import FrameReader, FrameTooLarge
-from proxy.core.messages import MAX_MESSAGE, FromControl, FromWorker, Hello, decode_from_worker, encode
+from proxy.core.wire.framing import FrameReader, FrameTooLarge
+from proxy.core.wire.messages import MAX_MESSAGE, FromControl, FromWorker, Hello, decode_from_worker, encode
 
 SOCKET_NAME = "control.sock"
 MAX_PATH = 107  # bytes in sockaddr_un.sun_path, less the closing zero (Linux; macOS has 103)

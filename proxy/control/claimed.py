@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from proxy.core.messages import Stats
-from proxy.core.snapshot import Snapshot
+from proxy.core.routing.snapshot import Snapshot
+from proxy.core.wire.messages import Stats
 from proxy.store.ledger import KeysRow
 
 

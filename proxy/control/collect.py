@@ -8,10 +8,11 @@ from collections.abc import Callable
 
 import msgspec
 
-from proxy.core import addresses, stats
-from proxy.core.history import History
-from proxy.core.messages import Stats
-from proxy.core.totals import EMPTY, Figures, Series, Window, merge, merge_breakers, overlay
+from proxy.core.evidence import stats
+from proxy.core.forwarding import addresses
+from proxy.core.traffic.history import History
+from proxy.core.traffic.totals import EMPTY, Figures, Series, Window, merge, merge_breakers, overlay
+from proxy.core.wire.messages import Stats
 
 MAX_UNLISTED = 1000  # paths of workers that are long gone; the ledger has them, and the latest stand last
 REMEMBERED = 64  # departed workers whose totals are kept apart, in case they only reconnect

@@ -18,11 +18,11 @@ from proxy.control import processes
 from proxy.control.backoff import Backoff
 from proxy.control.log import log
 from proxy.control.pulse import Pulse
-from proxy.core.framing import FrameReader, FrameTooLarge
-from proxy.core.liveness import life
-from proxy.core.messages import Apply, Forget, Labelled, encode
-from proxy.core.snapshot import Snapshot
-from proxy.core.taps import Compared, Forgot, decode_compared
+from proxy.core.resilience.liveness import life
+from proxy.core.routing.snapshot import Snapshot
+from proxy.core.wire.framing import FrameReader, FrameTooLarge
+from proxy.core.wire.messages import Apply, Forget, Labelled, encode
+from proxy.core.wire.taps import Compared, Forgot, decode_compared
 
 LOOK: Final = 1.0  # seconds between two looks at whether it hangs
 PATIENCE: Final = 4  # times as long as with a worker: it gives way to everything on a busy machine

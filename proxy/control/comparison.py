@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from proxy.core.evidence import Difference, Sample, error_rates, latencies
-from proxy.core.history import History
-from proxy.core.snapshot import ASYNC, BACKENDS, LEGACY
-from proxy.core.totals import Series
+from proxy.core.evidence.significance import Difference, Sample, error_rates, latencies
+from proxy.core.settings import ASYNC, BACKENDS, LEGACY
+from proxy.core.traffic.history import History
+from proxy.core.traffic.totals import Series
 
 QUANTILES: Final = (("p50_ms", 0.5), ("p95_ms", 0.95), ("p99_ms", 0.99))
 

@@ -11,7 +11,7 @@ from proxy.config.files import Changed, replace
 from proxy.control.errors import Refusal
 from proxy.control.log import log
 from proxy.control.reload import Reloader, Verdict, judge, read
-from proxy.core.authors import Author
+from proxy.core.traffic.authors import Author
 
 Edit = Callable[[str, str], str]
 """From the file's text and its name to the edited text. Raises ConfigErrors."""

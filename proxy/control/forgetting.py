@@ -19,10 +19,10 @@ from proxy import owned
 from proxy.control.errors import Refusal
 from proxy.control.log import log
 from proxy.control.state import State
-from proxy.core.authors import Author
-from proxy.core.erasure import MAX_NAME, Name, PathPattern, Pattern
-from proxy.core.identity import is_principal, principals_of
-from proxy.core.redact import KEY_BYTES, KEY_NAME, digests_of
+from proxy.core.privacy.erasure import MAX_NAME, Name, PathPattern, Pattern
+from proxy.core.privacy.redact import KEY_BYTES, KEY_NAME, digests_of
+from proxy.core.resilience.identity import is_principal, principals_of
+from proxy.core.traffic.authors import Author
 from proxy.store import StoreUnavailable, audit
 from proxy.store.erasure import Erased, Wanted, erase
 from proxy.store.migrations import TooNew

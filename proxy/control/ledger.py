@@ -11,9 +11,10 @@ from typing import Any, Final
 from proxy.control.claimed import Claimed, Keys
 from proxy.control.collect import Collector
 from proxy.control.log import log
-from proxy.core.ledger import Hits, Standing, last_hit, legacy_hits, progress
-from proxy.core.messages import Stats
-from proxy.core.snapshot import BACKENDS, Snapshot
+from proxy.core.routing.snapshot import Snapshot
+from proxy.core.settings import BACKENDS
+from proxy.core.traffic.ledger import Hits, Standing, last_hit, legacy_hits, progress
+from proxy.core.wire.messages import Stats
 from proxy.store import ledger as store
 from proxy.store.ledger import HitRow, WeightRow
 

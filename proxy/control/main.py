@@ -38,7 +38,7 @@ from proxy.control.storage import Storage
 from proxy.control.supervisor import Supervisor
 from proxy.control.verdicts import Verdicts
 from proxy.control.watch import Watcher
-from proxy.core.messages import Apply
+from proxy.core.wire.messages import Apply
 from proxy.store import start_anew
 
 WORKER = (sys.executable, "-m", "proxy.edge")

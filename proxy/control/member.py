@@ -6,7 +6,7 @@ import time
 
 from proxy.control.channel import Link
 from proxy.control.processes import Process
-from proxy.core.messages import Apply
+from proxy.core.wire.messages import Apply
 
 
 class Worker:

@@ -15,10 +15,11 @@ from prometheus_client.registry import Collector as PrometheusCollector
 from proxy.control.state import State
 from proxy.control.storage import Storage
 from proxy.control.supervisor import Supervisor
-from proxy.core import addresses, intended
-from proxy.core.messages import Labelled, Stats
-from proxy.core.snapshot import ASYNC, BACKENDS
-from proxy.core.stats import BOUNDS
+from proxy.core.evidence.stats import BOUNDS
+from proxy.core.forwarding import addresses
+from proxy.core.settings import ASYNC, BACKENDS
+from proxy.core.traffic import intended
+from proxy.core.wire.messages import Labelled, Stats
 
 NEAR: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """The usual bucket bounds in seconds. Those published are the nearest of BOUNDS: exact, not estimated."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
-from proxy.core.comparisons import Shown, Side
-from proxy.core.snapshot import Snapshot
+from proxy.core.comparison.comparisons import Shown, Side
+from proxy.core.routing.snapshot import Snapshot
 
 
 class OneOff(NamedTuple):

@@ -21,7 +21,7 @@ from proxy import owned
 from proxy.control.errors import StartupError
 from proxy.control.handover import taken
 from proxy.control.listener import listen
-from proxy.core.snapshot import Server
+from proxy.core.settings import Server
 
 VARIABLE = "STRANGLER_PREFLIGHT"
 TIMEOUT = 50.0  # seconds; `strangler restart` waits 75 for the answer

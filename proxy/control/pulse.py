@@ -16,7 +16,7 @@ from typing import Final
 
 from proxy.control.log import log
 from proxy.control.member import Worker
-from proxy.core.liveness import Awake, Life, life
+from proxy.core.resilience.liveness import Awake, Life, life
 
 TICK: Final = 0.25  # seconds between two looks
 STEP: Final = 1.0  # seconds that may count between two looks: the loop is busy at times

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from proxy.control.log import log
 from proxy.control.reload import Change
-from proxy.core.authors import Author
+from proxy.core.traffic.authors import Author
 from proxy.store import audit, configs
 from proxy.store.audit import Entry
 from proxy.store.configs import Accepted

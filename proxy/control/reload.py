@@ -19,9 +19,9 @@ from proxy.config import ConfigError, ConfigErrors, Loaded, difference, load_tex
 from proxy.config.difference import needs_restart, takes_effect
 from proxy.config.excerpt import excerpt
 from proxy.control.log import log
-from proxy.core.authors import NOBODY, Author
-from proxy.core.phases import refused
-from proxy.core.snapshot import Snapshot
+from proxy.core.routing.phases import refused
+from proxy.core.routing.snapshot import Snapshot
+from proxy.core.traffic.authors import NOBODY, Author
 
 ANNOUNCED = 16  # authors that are remembered before their change comes
 EXCERPTS = 20  # errors that are shown with their line

@@ -12,7 +12,7 @@ from proxy.control.preflight import Bound, preflight
 from proxy.control.reload import Reloader
 from proxy.control.roll import Restart
 from proxy.control.supervisor import Supervisor
-from proxy.core.authors import NOBODY, Author
+from proxy.core.traffic.authors import NOBODY, Author
 
 
 class Restarter:

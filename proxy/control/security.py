@@ -11,7 +11,7 @@ from math import ceil
 from typing import Final
 from urllib.parse import urlsplit
 
-from proxy.core.snapshot import ADMIN, AdminUser, Server
+from proxy.core.settings import ADMIN, AdminUser, Server
 
 FAILURES: Final = 10  # wrong tokens that one address may send within PERIOD
 PERIOD: Final = 60.0  # seconds

@@ -24,12 +24,12 @@ from proxy.control.security import host_of, is_loopback, users_of
 from proxy.control.storage import Storage
 from proxy.control.supervisor import Supervisor
 from proxy.control.verdicts import Verdicts
-from proxy.core import addresses
-from proxy.core.addresses import by_backend, is_failing
-from proxy.core.intended import SAVED, intended
-from proxy.core.messages import Labelled, Stats
-from proxy.core.snapshot import ASYNC, BACKENDS, AdminUser, Endpoint
-from proxy.core.totals import Figures, Series
+from proxy.core.forwarding import addresses
+from proxy.core.forwarding.addresses import by_backend, is_failing
+from proxy.core.settings import ASYNC, BACKENDS, AdminUser, Endpoint
+from proxy.core.traffic.intended import SAVED, intended
+from proxy.core.traffic.totals import Figures, Series
+from proxy.core.wire.messages import Labelled, Stats
 
 UNLISTED = "unlisted"
 

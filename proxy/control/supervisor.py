@@ -25,8 +25,8 @@ from proxy.control.processes import Orphan
 from proxy.control.pulse import Pulse
 from proxy.control.sockets import Sockets
 from proxy.control.unclaimed import Unclaimed
-from proxy.core.messages import Applied, Apply, Drain, Drained, FromWorker, Refused, Reopen, Stats
-from proxy.core.snapshot import ServerTimeouts
+from proxy.core.settings import ServerTimeouts
+from proxy.core.wire.messages import Applied, Apply, Drain, Drained, FromWorker, Refused, Reopen, Stats
 
 UNCLAIMED_GRACE = 1.0  # seconds
 START_TIMEOUT = 50.0  # seconds from start to the first snapshot served, on a busy machine

@@ -9,9 +9,10 @@ from datetime import date
 from typing import Any, Final, NamedTuple
 
 from proxy.control.log import log
-from proxy.core.comparisons import Report, Tally, latest, report, settings_hash
-from proxy.core.noise import Evidence
-from proxy.core.snapshot import Endpoint, Snapshot
+from proxy.core.comparison.comparisons import Report, Tally, latest, report, settings_hash
+from proxy.core.comparison.noise import Evidence
+from proxy.core.routing.snapshot import Snapshot
+from proxy.core.settings import Endpoint
 from proxy.store import StoreUnavailable, evidence
 from proxy.store.comparisons import Found
 
@@ -94,7 +95,7 @@ class Verdicts:
 
 
 def summary(found: Evidence) -> dict[str, Any]:
-    """`verdict` for programs, `text` for people; `bound` as in `proxy.core.noise.Evidence`."""
+    """`verdict` for programs, `text` for people; `bound` as in `proxy.core.comparison.noise.Evidence`."""
     return {
         "verdict": found.verdict,
         "text": str(found),

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from proxy.core.sensitive import hide_parameters, hide_shapes, is_secret_parameter
+from proxy.core.privacy.sensitive import hide_parameters, hide_shapes, is_secret_parameter
 
 if TYPE_CHECKING:
     from proxy.edge.exchange import Exchange

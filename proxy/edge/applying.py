@@ -11,8 +11,8 @@ import asyncio
 from collections.abc import Callable
 
 from proxy.config import compile_in_slices
-from proxy.core.messages import Apply
-from proxy.core.snapshot import Snapshot
+from proxy.core.routing.snapshot import Snapshot
+from proxy.core.wire.messages import Apply
 
 
 class Applying:

@@ -9,8 +9,18 @@ import random
 from typing import TYPE_CHECKING, Final
 
 from proxy.core.http1.response import ResponseHead
-from proxy.core.retry import STATUS, UNSENT, Again, Attempt, FailureKind, after_failure, backoff, blames
-from proxy.core.snapshot import ASYNC, LEGACY, BackendName, Endpoint, Reason, Snapshot
+from proxy.core.resilience.retry import (
+    STATUS,
+    UNSENT,
+    Again,
+    Attempt,
+    FailureKind,
+    after_failure,
+    backoff,
+    blames,
+)
+from proxy.core.routing.snapshot import Snapshot
+from proxy.core.settings import ASYNC, LEGACY, BackendName, Endpoint, Reason
 from proxy.edge.deadlines import NEVER
 
 if TYPE_CHECKING:

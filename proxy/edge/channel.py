@@ -16,8 +16,8 @@ from typing import cast
 import msgspec
 
 from proxy import owned
-from proxy.core.framing import FrameReader, FrameTooLarge
-from proxy.core.messages import FromControl, FromWorker, Hello, decode_from_control, encode
+from proxy.core.wire.framing import FrameReader, FrameTooLarge
+from proxy.core.wire.messages import FromControl, FromWorker, Hello, decode_from_control, encode
 
 RETRY = 0.2  # seconds between two attempts to connect
 MAX_PENDING = 8 * 1024 * 1024  # bytes a control process may leave unread before we hang up

@@ -11,11 +11,13 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from proxy.core import idempotency, replies
-from proxy.core.decide import Decision
+from proxy.core.forwarding import replies
 from proxy.core.http1.request import RequestHead
-from proxy.core.idempotency import Record
-from proxy.core.snapshot import BackendName, Endpoint, Snapshot
+from proxy.core.resilience import idempotency
+from proxy.core.resilience.idempotency import Record
+from proxy.core.routing.decide import Decision
+from proxy.core.routing.snapshot import Snapshot
+from proxy.core.settings import BackendName, Endpoint
 from proxy.edge.attempts import IDLE, RETRY_AFTER, WAITING
 from proxy.edge.exchange import Exchange
 from proxy.store import StoreUnavailable

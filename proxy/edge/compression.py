@@ -12,10 +12,16 @@ from typing import Final, Protocol
 import brotli
 import zstandard
 
-from proxy.core.compression import coded_head, coded_head_alone, not_modified_head, plan, varied_head
+from proxy.core.forwarding.compression import (
+    coded_head,
+    coded_head_alone,
+    not_modified_head,
+    plan,
+    varied_head,
+)
 from proxy.core.http1.request import RequestHead
 from proxy.core.http1.response import ResponseHead
-from proxy.core.snapshot import Coding, Compression
+from proxy.core.settings import Coding, Compression
 
 GZIP_LEVEL: Final = 5
 BROTLI_QUALITY: Final = 4

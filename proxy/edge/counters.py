@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from proxy.core.ledger import shape
-from proxy.core.messages import Labelled, Latency, Requests
-from proxy.core.snapshot import ASYNC
-from proxy.core.stats import BOUNDS, bucket
-from proxy.core.unlisted import Unlisted
+from proxy.core.evidence.stats import BOUNDS, bucket
+from proxy.core.routing.unlisted import Unlisted
+from proxy.core.settings import ASYNC
+from proxy.core.traffic.ledger import shape
+from proxy.core.wire.messages import Labelled, Latency, Requests
 
 
 class Series:

@@ -11,16 +11,17 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, cast
 
-from proxy.core import replies
-from proxy.core.decide import Context, Decision, decide
-from proxy.core.forwarded import canonical, client_address, is_trusted
-from proxy.core.headers import Hop
+from proxy.core.forwarding import replies
+from proxy.core.forwarding.forwarded import canonical, client_address, is_trusted
+from proxy.core.forwarding.hop_by_hop import Hop
+from proxy.core.forwarding.protected import unprotected
 from proxy.core.http1.body import BodyReader
 from proxy.core.http1.grammar import Malformed
 from proxy.core.http1.partial import PartialHead
 from proxy.core.http1.request import RequestFields, RequestHead, check_partial, parse_request
-from proxy.core.protected import unprotected
-from proxy.core.snapshot import ASYNC, LEGACY, Snapshot
+from proxy.core.routing.decide import Context, Decision, decide
+from proxy.core.routing.snapshot import Snapshot
+from proxy.core.settings import ASYNC, LEGACY
 from proxy.edge.connection import Connection
 from proxy.edge.deadlines import NEVER
 from proxy.edge.exchange import Exchange

@@ -9,15 +9,16 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from proxy.core.decide import Decision
-from proxy.core.headers import Hop, request_head, response_block
+from proxy.core.forwarding.hop_by_hop import Hop, request_head, response_block
 from proxy.core.http1.body import hold
 from proxy.core.http1.chunked import encode
 from proxy.core.http1.grammar import Pairs
 from proxy.core.http1.request import RequestHead
 from proxy.core.http1.response import ResponseHead
-from proxy.core.retry import FailureKind
-from proxy.core.snapshot import ASYNC, SAFE_METHODS, BackendName, Snapshot
+from proxy.core.resilience.retry import FailureKind
+from proxy.core.routing.decide import Decision
+from proxy.core.routing.snapshot import Snapshot
+from proxy.core.settings import ASYNC, SAFE_METHODS, BackendName
 from proxy.edge import compression, upgrade
 from proxy.edge.attempts import ANSWERED, ENDED, RETRY_AFTER, SENT, SETTLING, WAITING, Attempts
 from proxy.edge.expectation import LINE, Expectation

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from proxy.core import replies
+from proxy.core.forwarding import replies
 
 if TYPE_CHECKING:
     from proxy.edge.exchange import Exchange

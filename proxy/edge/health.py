@@ -12,11 +12,11 @@ import logging
 import random
 from typing import TYPE_CHECKING, Final
 
-from proxy.core.headers import VIA
+from proxy.core.forwarding.hop_by_hop import VIA
 from proxy.core.http1.grammar import Pairs
 from proxy.core.http1.response import ResponseHead
-from proxy.core.retry import FailureKind
-from proxy.core.snapshot import Backend, Upstream
+from proxy.core.resilience.retry import FailureKind
+from proxy.core.settings import Backend, Upstream
 from proxy.edge.deadlines import NEVER
 from proxy.edge.upstream import UpstreamConnection
 

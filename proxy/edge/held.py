@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from proxy.core import idempotency
-from proxy.core.headers import response_block
+from proxy.core.forwarding.hop_by_hop import response_block
 from proxy.core.http1.body import hold
 from proxy.core.http1.grammar import Pairs
 from proxy.core.http1.response import ResponseHead
-from proxy.core.idempotency import Answer, Record
-from proxy.core.snapshot import Backend, BackendName
+from proxy.core.resilience import idempotency
+from proxy.core.resilience.idempotency import Answer, Record
+from proxy.core.settings import Backend, BackendName
 
 REPLAYED: Final = b"idempotent-replayed: true\r\n"
 

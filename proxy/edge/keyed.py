@@ -13,15 +13,16 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from proxy.core import idempotency
-from proxy.core.decide import Decision
 from proxy.core.http1.body import hold
 from proxy.core.http1.grammar import Malformed, Pairs
 from proxy.core.http1.request import RequestHead
 from proxy.core.http1.response import ResponseHead
-from proxy.core.idempotency import Proceed, Record, Refuse, Replay, Verdict, Wanted
-from proxy.core.retry import Again, FailureKind
-from proxy.core.snapshot import ASYNC, LEGACY, BackendName, Snapshot
+from proxy.core.resilience import idempotency
+from proxy.core.resilience.idempotency import Proceed, Record, Refuse, Replay, Verdict, Wanted
+from proxy.core.resilience.retry import Again, FailureKind
+from proxy.core.routing.decide import Decision
+from proxy.core.routing.snapshot import Snapshot
+from proxy.core.settings import ASYNC, LEGACY, BackendName
 from proxy.edge.attempts import ANSWERED, ENDED, RETRY_AFTER, SENT, SETTLING
 from proxy.edge.claimed import ClaimedExchange
 from proxy.edge.exchange import Exchange

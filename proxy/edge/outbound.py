@@ -6,9 +6,9 @@ same too.
 
 from __future__ import annotations
 
-from proxy.core.headers import Hop, request_block
+from proxy.core.forwarding.hop_by_hop import Hop, request_block
+from proxy.core.forwarding.protected import ALWAYS
 from proxy.core.http1.request import RequestFields, RequestHead
-from proxy.core.protected import ALWAYS
 
 
 class Outbound:

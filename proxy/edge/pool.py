@@ -15,8 +15,8 @@ from collections import Counter
 from functools import partial
 from typing import Final, Protocol, cast
 
-from proxy.core.retry import FailureKind
-from proxy.core.snapshot import Backend, Upstream
+from proxy.core.resilience.retry import FailureKind
+from proxy.core.settings import Backend, Upstream
 from proxy.edge.deadlines import NEVER, Sweeper
 from proxy.edge.dialling import Dialler
 from proxy.edge.health import HealthCheck

@@ -6,8 +6,8 @@ from typing import Protocol
 
 from proxy.core.http1.grammar import Pairs
 from proxy.core.http1.response import ResponseHead
-from proxy.core.retry import FailureKind
-from proxy.core.snapshot import Backend
+from proxy.core.resilience.retry import FailureKind
+from proxy.core.settings import Backend
 
 
 class Receiver(Protocol):

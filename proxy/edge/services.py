@@ -9,13 +9,14 @@ import random
 import time
 from typing import Final
 
-from proxy.core import addresses
-from proxy.core.breaker import Breaker
-from proxy.core.forwarded import Network, network
+from proxy.core.forwarding import addresses
+from proxy.core.forwarding.forwarded import Network, network
 from proxy.core.http1.grammar import Malformed
-from proxy.core.messages import AddressSeen, Labelled, Requests, Stats
-from proxy.core.retry import Budget
-from proxy.core.snapshot import ASYNC, BACKENDS, LEGACY, BackendName, Endpoint, Snapshot
+from proxy.core.resilience.breaker import Breaker
+from proxy.core.resilience.retry import Budget
+from proxy.core.routing.snapshot import Snapshot
+from proxy.core.settings import ASYNC, BACKENDS, LEGACY, BackendName, Endpoint
+from proxy.core.wire.messages import AddressSeen, Labelled, Requests, Stats
 from proxy.edge import tee
 from proxy.edge.access_log import AccessLog
 from proxy.edge.counters import Counters, rows

@@ -14,8 +14,9 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from proxy import owned
-from proxy.core.snapshot import Endpoint, Snapshot
-from proxy.core.taps import MAX_TAP, Tap, Write, encode_tap
+from proxy.core.routing.snapshot import Snapshot
+from proxy.core.settings import Endpoint
+from proxy.core.wire.taps import MAX_TAP, Tap, Write, encode_tap
 
 if TYPE_CHECKING:
     from proxy.edge.exchange import Exchange

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proxy.core.headers import response_block
+from proxy.core.forwarding.hop_by_hop import response_block
 from proxy.core.http1.response import ResponseHead
 from proxy.edge.attempts import RETRY_AFTER
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, cast
 from proxy.core.http1.chunked import ChunkedDecoder
 from proxy.core.http1.grammar import Malformed
 from proxy.core.http1.response import CHUNKED, UNTIL_CLOSE, ResponseHead, is_kept, parse_response
-from proxy.core.retry import FailureKind
+from proxy.core.resilience.retry import FailureKind
 from proxy.edge.answerhead import add, what_is_wrong
 from proxy.edge.deadlines import NEVER
 from proxy.edge.kernel import is_read

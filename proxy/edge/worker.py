@@ -12,9 +12,9 @@ from dataclasses import replace
 from typing import Final, cast
 
 from proxy import __version__
-from proxy.core.messages import Applied, Apply, Drain, Drained, FromControl, Hello, Refused
-from proxy.core.snapshot import Snapshot
-from proxy.core.taps import SOCKET_NAME
+from proxy.core.routing.snapshot import Snapshot
+from proxy.core.wire.messages import Applied, Apply, Drain, Drained, FromControl, Hello, Refused
+from proxy.core.wire.taps import SOCKET_NAME
 from proxy.edge import tracing
 from proxy.edge.accept import Acceptor
 from proxy.edge.applying import Applying

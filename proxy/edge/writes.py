@@ -9,10 +9,11 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from proxy.core import identity
 from proxy.core.http1.request import RequestHead
-from proxy.core.idempotency import Wanted
-from proxy.core.snapshot import BACKENDS, BackendName, Endpoint, Snapshot
+from proxy.core.resilience import identity
+from proxy.core.resilience.idempotency import Wanted
+from proxy.core.routing.snapshot import Snapshot
+from proxy.core.settings import BACKENDS, BackendName, Endpoint
 from proxy.store import Claims, StoreUnavailable, load, open_claims
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple, TypeVar
 
-from proxy.core.idempotency import Record, Verdict, Wanted, send, withdraw
-from proxy.core.idempotency import claim as first_use
+from proxy.core.resilience.idempotency import Record, Verdict, Wanted, send, withdraw
+from proxy.core.resilience.idempotency import claim as first_use
 from proxy.store.clock import Clock
 from proxy.store.gate import Gate, Kind
 from proxy.store.places import StoreUnavailable

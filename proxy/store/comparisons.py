@@ -17,8 +17,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from proxy.core.comparisons import Count, PathCount, Sample, Scope, Tally, Traffic
-from proxy.core.noise import Counts, Mark
+from proxy.core.comparison.comparisons import Count, PathCount, Sample, Scope, Tally, Traffic
+from proxy.core.comparison.noise import Counts, Mark
 from proxy.store.engines import async_engine
 from proxy.store.migrations import migrate
 from proxy.store.places import comparisons_file, is_sqlite, private_file, private_folder

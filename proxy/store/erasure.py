@@ -19,8 +19,8 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from proxy.core.comparisons import Sample
-from proxy.core.erasure import Covered, Matcher
+from proxy.core.comparison.comparisons import Sample
+from proxy.core.privacy.erasure import Covered, Matcher
 from proxy.store import comparisons, statements
 from proxy.store.engines import async_engine
 from proxy.store.migrations import TooNew, migrate

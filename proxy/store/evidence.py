@@ -10,7 +10,7 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from proxy.core.comparisons import Sample, Tally
+from proxy.core.comparison.comparisons import Sample, Tally
 from proxy.store import comparisons
 from proxy.store.comparisons import Found
 from proxy.store.engines import async_engine

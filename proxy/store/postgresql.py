@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from proxy.core.idempotency import Record, Verdict, Wanted
+from proxy.core.resilience.idempotency import Record, Verdict, Wanted
 from proxy.store import statements
 from proxy.store.claims import UNHELD, Claims, Sent
 from proxy.store.clock import elapsed

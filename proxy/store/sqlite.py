@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
-from proxy.core.idempotency import Record, Verdict, Wanted
+from proxy.core.resilience.idempotency import Record, Verdict, Wanted
 from proxy.store import now, statements
 from proxy.store.claims import UNHELD, Claims, Sent
 from proxy.store.engines import sqlite_engine

@@ -18,7 +18,7 @@ from zlib import crc32
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from proxy.core.idempotency import (
+from proxy.core.resilience.idempotency import (
     TRANSITIONS,
     Answer,
     Proceed,

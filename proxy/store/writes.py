@@ -13,8 +13,8 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from proxy.core import idempotency
-from proxy.core.idempotency import Record, State
+from proxy.core.resilience import idempotency
+from proxy.core.resilience.idempotency import Record, State
 from proxy.store import audit, statements
 from proxy.store.engines import async_engine
 from proxy.store.migrations import TooNew, migrate

@@ -15,8 +15,8 @@ from click.testing import CliRunner, Result
 
 from proxy.cli import main
 from proxy.config import load_file
-from proxy.core.comparisons import PathCount, Sample, Scope, Shown, Side, Tally, settings_hash
-from proxy.core.noise import Counts, Mark
+from proxy.core.comparison.comparisons import PathCount, Sample, Scope, Shown, Side, Tally, settings_hash
+from proxy.core.comparison.noise import Counts, Mark
 from proxy.store import comparisons
 from tests.compare.backends import Backend, Reply, backend
 

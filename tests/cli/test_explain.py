@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from proxy.cli import main
 from proxy.config import load_file
-from proxy.core.buckets import bucket
+from proxy.core.routing.buckets import bucket
 from tests.control.admin import planted
 
 TEXT = """

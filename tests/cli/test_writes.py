@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from proxy.cli import main
-from proxy.core import idempotency as idem
+from proxy.core.resilience import idempotency as idem
 from tests.store.test_claims import opened, proceed, wanted
 
 BACKENDS = "backends: {legacy: {url: 'http://127.0.0.1:1'}, async: {url: 'http://127.0.0.1:2'}}\n"

@@ -11,10 +11,10 @@ from proxy.compare import comparer as module
 from proxy.compare.comparer import Comparer
 from proxy.compare.gather import Gathering
 from proxy.config import load_text
-from proxy.core.comparisons import Scope, Tally, report
-from proxy.core.noise import LASTING, Counts, Mark
-from proxy.core.snapshot import Snapshot
-from proxy.core.taps import Tap, Write
+from proxy.core.comparison.comparisons import Scope, Tally, report
+from proxy.core.comparison.noise import LASTING, Counts, Mark
+from proxy.core.routing.snapshot import Snapshot
+from proxy.core.wire.taps import Tap, Write
 from tests.compare.backends import Backend, Reply
 
 JSON = {"content-type": "application/json"}

@@ -12,8 +12,8 @@ from proxy.compare import flush
 from proxy.compare.flush import Flusher
 from proxy.compare.gather import Batch, Finding, Gathering
 from proxy.compare.process import redaction_key
-from proxy.core.comparisons import Sample, Scope, Shown, Side, Tally
-from proxy.core.erasure import Name
+from proxy.core.comparison.comparisons import Sample, Scope, Shown, Side, Tally
+from proxy.core.privacy.erasure import Name
 from proxy.store import comparisons
 
 SCOPE = Scope("GET /a", "1", "2", "r")

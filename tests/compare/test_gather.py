@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from proxy.compare import gather
 from proxy.compare.gather import FIRST, SPACING, Finding, Gathering
-from proxy.core.comparisons import Count, PathCount, Sample, Scope, Shown, Side, Tally, Traffic
-from proxy.core.differences import Difference
-from proxy.core.noise import OTHER, Counts, Mark
+from proxy.core.comparison.comparisons import Count, PathCount, Sample, Scope, Shown, Side, Tally, Traffic
+from proxy.core.comparison.differences import Difference
+from proxy.core.comparison.noise import OTHER, Counts, Mark
 
 SCOPE = Scope("GET /a", "1", "2", "r")
 ONE = Difference("a", "value", 1, 2, ("a",))

@@ -11,10 +11,10 @@ from itertools import count
 import pytest
 
 from proxy.compare.gather import Finding, Gathering
-from proxy.core.comparisons import PathCount, Report, Scope, Tally, report
-from proxy.core.differences import Answer, Body, Difference
-from proxy.core.judge import judge
-from proxy.core.noise import Counts, Mark, share_twice, upper_bound
+from proxy.core.comparison.comparisons import PathCount, Report, Scope, Tally, report
+from proxy.core.comparison.differences import Answer, Body, Difference
+from proxy.core.comparison.judge import judge
+from proxy.core.comparison.noise import Counts, Mark, share_twice, upper_bound
 
 N = 3000  # the evidence states that a fault of one request in a thousand would have been found, but for 5 %
 RATE = 0.001

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from proxy.compare.process import KEY_BYTES, KEY_NAME, _Taps, redaction_key
-from proxy.core.taps import Tap, encode_tap
+from proxy.core.wire.taps import Tap, encode_tap
 
 TAP = Tap("GET /a", "GET", b"/a", b"h", b"", 1, b"127.0.0.1", False, "legacy", 200, b"", None, [])
 

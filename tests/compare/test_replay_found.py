@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from proxy.compare.replay_found import MAX_EXAMPLES, Compared, Found, identity
-from proxy.core.comparisons import Scope
-from proxy.core.differences import Difference
+from proxy.core.comparison.comparisons import Scope
+from proxy.core.comparison.differences import Difference
 
 SCOPE = Scope("GET /a", "1.0", "2.0", "r")
 

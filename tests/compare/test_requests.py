@@ -4,7 +4,7 @@ import pytest
 
 from proxy.compare.requests import SHADOW, Wanted, answer_of, dry_run, read_back, same
 from proxy.config import load_text
-from proxy.core.taps import Tap, Write
+from proxy.core.wire.taps import Tap, Write
 
 SNAPSHOT = load_text(
     """

@@ -18,9 +18,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from proxy.core.comparisons import DRY_RUN, READ_BACK, Report, Sample, report
-from proxy.core.noise import Mark
-from proxy.core.taps import SOCKET_NAME
+from proxy.core.comparison.comparisons import DRY_RUN, READ_BACK, Report, Sample, report
+from proxy.core.comparison.noise import Mark
+from proxy.core.wire.taps import SOCKET_NAME
 from proxy.store import comparisons
 from proxy.store.places import comparisons_file
 from tests import plain

@@ -9,7 +9,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from proxy.compare import tracing
 from proxy.core.http1.request import RequestHead, parse_request
-from proxy.core.snapshot import Limits
+from proxy.core.settings import Limits
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = "00f067aa0ba902b7"

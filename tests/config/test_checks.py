@@ -79,7 +79,7 @@ def test_a_target_may_be_as_large_as_a_head_whose_limit_alone_may_be_lower(limit
 
 def test_path_key_of_all_endpoints_need_not_be_in_each() -> None:
     loaded = load("sticky: {key: [path:x, bearer]}\nendpoints: {GET /a: {}, 'GET /a/{x}': {}}")
-    assert [len(rule.keys) for rule in loaded.snapshot.rules] == [1, 2]
+    assert [len(each.keys) for each in loaded.snapshot.assignments] == [1, 2]
 
 
 def test_rules_are_checked_beside_other_errors() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.config import load_text
-from proxy.core.snapshot import Snapshot
+from proxy.core.routing.snapshot import Snapshot
 from tests.config.texts import error
 
 BACKENDS = """

@@ -6,7 +6,8 @@ import pytest
 
 from proxy.config import compile_in_slices, difference
 from proxy.config.compile import SLICE
-from proxy.core.snapshot import Endpoint, Idempotency, KeySource, Snapshot
+from proxy.core.routing.snapshot import Snapshot
+from proxy.core.settings import Endpoint, Idempotency, KeySource
 from tests.config.texts import load
 
 
@@ -101,7 +102,7 @@ def test_two_endpoints_for_the_same_requests_are_no_snapshot_in_slices_either() 
 
 
 def vars_of(value: Snapshot | Endpoint) -> dict[str, object]:
-    """What is compared by its value; endpoints, tables and rules have none."""
+    """What is compared by its value; endpoints, tables and assignments have none."""
     names = [each.name for each in fields(value)]
-    unlike = {"endpoints", "table", "rules", "_rule"}
+    unlike = {"endpoints", "table", "assignments"}
     return {name: getattr(value, name) for name in names if name not in unlike}

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.config import ConfigError, ConfigErrors, compile_document, load_file, load_text
-from proxy.core.snapshot import KeySource, Upstream
+from proxy.core.settings import KeySource, Upstream
 from tests.config.texts import BACKENDS, error, errors, load
 
 ROOT = Path(__file__).parent.parent.parent

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from proxy.config import difference
-from proxy.core.rules import Rule
+from proxy.core.settings import ComparisonRule
 from tests.config.texts import error, errors, load
 
 EVERY_KIND = """
@@ -30,17 +30,17 @@ endpoints:
 def test_rules_are_compiled_and_an_endpoints_own_come_after_the_general_ones() -> None:
     snapshot = load(EVERY_KIND).snapshot
     general = (
-        Rule("ignore", "**.id", reason="random", owner="qa", expires=date(2030, 1, 31)),
-        Rule("unordered", "items", by="id"),
-        Rule("tolerance", "items[].total", within=Decimal("0.01")),
+        ComparisonRule("ignore", "**.id", reason="random", owner="qa", expires=date(2030, 1, 31)),
+        ComparisonRule("unordered", "items", by="id"),
+        ComparisonRule("tolerance", "items[].total", within=Decimal("0.01")),
     )
     first, second = snapshot.endpoints
     assert snapshot.compare == second.compare
     assert (second.compare.rules, second.compare.headers) == (general, ("etag",))
     assert first.compare.rules == (
         *general,
-        Rule("time", "header:last-modified", within=Decimal("1.5")),
-        Rule("equal", "state", values=("done", None, Decimal("1.0"), True)),
+        ComparisonRule("time", "header:last-modified", within=Decimal("1.5")),
+        ComparisonRule("equal", "state", values=("done", None, Decimal("1.0"), True)),
     )
     assert (first.compare.max_body, first.compare.headers) == (1024, ("etag",))
 

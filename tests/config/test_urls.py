@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.config.urls import is_loopback, parse_listen, parse_state, upstream
-from proxy.core.snapshot import Upstream
+from proxy.core.settings import Upstream
 
 
 @pytest.mark.parametrize(

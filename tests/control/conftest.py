@@ -17,9 +17,9 @@ from proxy.control.restart import Restarter
 from proxy.control.state import State
 from proxy.control.supervisor import Supervisor
 from proxy.control.verdicts import Verdicts
-from proxy.core.messages import Labelled, Latency, Requests
-from proxy.core.stats import BOUNDS
-from proxy.core.totals import EMPTY
+from proxy.core.evidence.stats import BOUNDS
+from proxy.core.traffic.totals import EMPTY
+from proxy.core.wire.messages import Labelled, Latency, Requests
 from tests.control.site import Site
 
 CONFIG = """\

@@ -14,7 +14,8 @@ import socket
 import sys
 import uuid
 
-from proxy.core.messages import (
+from proxy.core.evidence.stats import BOUNDS
+from proxy.core.wire.messages import (
     Applied,
     Apply,
     Drain,
@@ -26,7 +27,6 @@ from proxy.core.messages import (
     Requests,
     Stats,
 )
-from proxy.core.stats import BOUNDS
 from proxy.edge.channel import ControlChannel
 
 

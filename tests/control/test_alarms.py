@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from proxy.control.alarms import TOLERATED, Alarms
-from proxy.core.messages import AddressSeen, Labelled, Stats
-from proxy.core.totals import EMPTY
+from proxy.core.traffic.totals import EMPTY
+from proxy.core.wire.messages import AddressSeen, Labelled, Stats
 
 DEAD = AddressSeen("async", "http://10.0.0.1:80", 9, True, 1.0, 30.0)
 WELL = AddressSeen("async", "http://10.0.0.1:80", 0, True, 30.0, 1.0)

@@ -13,7 +13,7 @@ import pytest
 from proxy.control import channel as channel_module
 from proxy.control.channel import MAX_PATH, ChannelServer, Link, Links
 from proxy.control.errors import StartupError
-from proxy.core.messages import Applied, Drain, FromWorker, Hello, encode
+from proxy.core.wire.messages import Applied, Drain, FromWorker, Hello, encode
 
 HELLO = Hello(0, os.getpid(), "inc", "test")
 

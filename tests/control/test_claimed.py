@@ -5,9 +5,9 @@ import pytest
 
 from proxy.config import load_text
 from proxy.control.claimed import Claimed
-from proxy.core.messages import Labelled, Stats
-from proxy.core.snapshot import Snapshot
-from proxy.core.totals import EMPTY
+from proxy.core.routing.snapshot import Snapshot
+from proxy.core.traffic.totals import EMPTY
+from proxy.core.wire.messages import Labelled, Stats
 from proxy.store.ledger import KeysRow
 
 TTL = 24 * 3600.0

@@ -4,8 +4,8 @@ import msgspec
 import pytest
 
 from proxy.control.collect import REMEMBERED, Collector
-from proxy.core.messages import Latency, Requests, Stats
-from proxy.core.totals import EMPTY, merge
+from proxy.core.traffic.totals import EMPTY, merge
+from proxy.core.wire.messages import Latency, Requests, Stats
 
 
 def served(count: int, connections: int = 0) -> Stats:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from proxy.config import load_text
 from proxy.control.comparer import Comparer
-from proxy.core.messages import Apply
+from proxy.core.wire.messages import Apply
 
 TEXT = """
 backends: {legacy: {url: "http://127.0.0.1:1"}, async: {url: "http://127.0.0.1:2"}}

@@ -10,8 +10,8 @@ import pytest
 from proxy.control import ledger
 from proxy.control.ledger import Ledger
 from proxy.control.state import State
-from proxy.core.messages import Labelled, Requests
-from proxy.core.totals import EMPTY
+from proxy.core.traffic.totals import EMPTY
+from proxy.core.wire.messages import Labelled, Requests
 
 DAY = 86_400.0
 

@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 
 from proxy.control.metrics import BUCKETS, NEAR
 from proxy.control.state import State
-from proxy.core.stats import BOUNDS
+from proxy.core.evidence.stats import BOUNDS
 from tests.control.conftest import traffic
 
 DESIGNED = {

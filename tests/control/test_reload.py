@@ -8,7 +8,7 @@ import pytest
 from proxy.config import Loaded
 from proxy.control.reload import Change, Reloader, Verdict, digest, judge, load, read
 from proxy.control.state import State
-from proxy.core.authors import Author
+from proxy.core.traffic.authors import Author
 
 
 def text(reads: object = 0, writes: object = 0, extra: str = "") -> bytes:

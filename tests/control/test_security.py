@@ -15,7 +15,7 @@ from proxy.control.security import (
     user_with,
     users_of,
 )
-from proxy.core.snapshot import AdminUser, Server
+from proxy.core.settings import AdminUser, Server
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "localhost", "LOCALHOST"])

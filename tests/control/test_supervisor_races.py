@@ -16,8 +16,8 @@ from proxy.control import processes, supervisor
 from proxy.control.channel import Link
 from proxy.control.collect import Collector
 from proxy.control.supervisor import Supervisor
-from proxy.core.messages import Applied, Apply, Drain, FromControl, Hello
-from proxy.core.snapshot import ServerTimeouts
+from proxy.core.settings import ServerTimeouts
+from proxy.core.wire.messages import Applied, Apply, Drain, FromControl, Hello
 
 NEWEST = Apply("hash", 1, {}, "")
 

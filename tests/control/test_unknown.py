@@ -13,7 +13,7 @@ from proxy.control.admin.app import build
 from proxy.control.admin.pages import Pages
 from proxy.control.state import State
 from proxy.control.unknown import UnknownWrites
-from proxy.core import idempotency as idem
+from proxy.core.resilience import idempotency as idem
 from tests.store.test_claims import opened, proceed, wanted
 
 

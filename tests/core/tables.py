@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from proxy.core.decide import Context
-from proxy.core.phases import phase_of
-from proxy.core.snapshot import (
+from proxy.core.routing.decide import Context
+from proxy.core.routing.phases import phase_of
+from proxy.core.routing.snapshot import Snapshot
+from proxy.core.routing.table import Table
+from proxy.core.settings import (
     SAFE_METHODS,
     Backend,
+    Breaker,
     Buffers,
+    Compare,
+    Compression,
     Endpoint,
+    Idempotency,
     KeySource,
     Phase,
     Retries,
     Server,
-    Snapshot,
 )
-from proxy.core.table import Table
 
 USER = KeySource("header", "x-user-id")
 PHASES = (
@@ -63,6 +67,10 @@ def snapshot(endpoints: Sequence[Endpoint] = (), **given: Any) -> Snapshot:
         "buffers": Buffers(),
         "endpoints": numbered,
         "table": Table.build(numbered),
+        "idempotency": Idempotency(),
+        "compare": Compare(),
+        "compression": Compression(),
+        "breaker": Breaker(),
     }
     return Snapshot(**{**defaults, **given})
 

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import uvloop
 
 from proxy.config import load_text
-from proxy.core.snapshot import Snapshot
+from proxy.core.routing.snapshot import Snapshot
 from proxy.edge.accept import Acceptor
 from proxy.edge.downstream import ClientConnection
 from proxy.edge.services import Services

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from proxy.config.compile import SLICE
-from proxy.core.messages import Apply
-from proxy.core.snapshot import Snapshot
+from proxy.core.routing.snapshot import Snapshot
+from proxy.core.wire.messages import Apply
 from proxy.edge import applying
 from proxy.edge.applying import Applying
 

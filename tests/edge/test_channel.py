@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from proxy.core.framing import FrameReader
-from proxy.core.messages import (
+from proxy.core.wire.framing import FrameReader
+from proxy.core.wire.messages import (
     Applied,
     Apply,
     Drain,

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from proxy.core.idempotency import Record
+from proxy.core.resilience.idempotency import Record
 from proxy.edge import claimed
 from proxy.store import Claims, claims_file
 from tests.edge.harness import Response, Wire, answering, eventually

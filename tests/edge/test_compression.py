@@ -15,7 +15,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.snapshot import Coding
+from proxy.core.settings import Coding
 from proxy.edge.compression import CODERS, Body, whole
 from tests.edge.conftest import Stage
 from tests.edge.harness import WAIT, Wire, answering, ok

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from proxy.core.messages import Labelled, Requests
-from proxy.core.stats import BOUNDS, quantile
-from proxy.core.unlisted import OTHER
+from proxy.core.evidence.stats import BOUNDS, quantile
+from proxy.core.routing.unlisted import OTHER
+from proxy.core.wire.messages import Labelled, Requests
 from proxy.edge.counters import Counters, rows
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from proxy.core.snapshot import BackendName
+from proxy.core.settings import BackendName
 from tests.edge.conftest import Stage
 from tests.edge.harness import WAIT, Edge, Script, Wire, answering, eventually, ok
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import pytest
 
-from proxy.core.intended import counts
-from proxy.core.messages import AddressSeen
+from proxy.core.traffic.intended import counts
+from proxy.core.wire.messages import AddressSeen
 from tests.edge.conftest import Stage
 from tests.edge.harness import WAIT, Edge, Wire, answering, eventually, ok
 from tests.edge.test_exchange import READ, Serve, dead_port, outcomes, reading_then, retries, silent
@@ -286,7 +286,7 @@ def test_what_each_address_did_is_reported(stage: Stage) -> None:
 def test_requests_that_wait_long_for_an_answer_are_reported_until_a_byte_of_it_comes(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("proxy.core.addresses.SILENCE", 0.0)
+    monkeypatch.setattr("proxy.core.forwarding.addresses.SILENCE", 0.0)
     gate, ended = threading.Event(), threading.Event()
 
     def serve(wire: Wire) -> None:

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from proxy.core.http1.response import parse_response
-from proxy.core.idempotency import Answer, Record
-from proxy.core.snapshot import Backend, Upstream
+from proxy.core.resilience.idempotency import Answer, Record
+from proxy.core.settings import Backend, Upstream
 from proxy.edge.held import HeldAnswer, replay
 
 BACKEND = Backend("legacy", (Upstream("http://h", "http", "h", 80),))

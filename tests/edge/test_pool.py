@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from proxy.core.snapshot import BackendName
+from proxy.core.settings import BackendName
 from proxy.edge.pool import FAILURES, WAITING, WRITE_REUSE, Pool
 from proxy.edge.upstream import UpstreamConnection
 from tests.edge.conftest import Stage

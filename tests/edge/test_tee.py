@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.core.framing import FrameReader
-from proxy.core.taps import Tap, decode_tap
+from proxy.core.wire.framing import FrameReader
+from proxy.core.wire.taps import Tap, decode_tap
 from tests.edge.conftest import Stage
 from tests.edge.harness import WAIT, Edge, answering, eventually, ok, snapshot
 

@@ -15,8 +15,8 @@ from bench.conformance.answers import BAD, BROKEN_CHUNKS
 from bench.conformance.case import Case
 from proxy.core.http1.grammar import Pairs
 from proxy.core.http1.response import ResponseHead
-from proxy.core.retry import FailureKind
-from proxy.core.snapshot import Backend, Upstream
+from proxy.core.resilience.retry import FailureKind
+from proxy.core.settings import Backend, Upstream
 from proxy.edge.deadlines import Sweeper
 from proxy.edge.pool import Pool
 from proxy.edge.upstream import UpstreamConnection

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 import uvloop
 
-from proxy.core.framing import FrameReader
-from proxy.core.messages import (
+from proxy.core.routing.snapshot import Snapshot
+from proxy.core.wire.framing import FrameReader
+from proxy.core.wire.messages import (
     Applied,
     Apply,
     Drain,
@@ -27,7 +28,6 @@ from proxy.core.messages import (
     decode_from_worker,
     encode,
 )
-from proxy.core.snapshot import Snapshot
 from proxy.edge import applying
 from proxy.edge.worker import REPORT, Worker
 from tests.edge.conftest import Stage

@@ -10,8 +10,8 @@ import pytest
 
 from proxy.core.http1.grammar import Malformed
 from proxy.core.http1.request import RequestHead
-from proxy.core.idempotency import Wanted
-from proxy.core.identity import ANONYMOUS
+from proxy.core.resilience.idempotency import Wanted
+from proxy.core.resilience.identity import ANONYMOUS
 from proxy.edge import writes as module
 from proxy.edge.writes import Writes
 from proxy.store import StoreUnavailable

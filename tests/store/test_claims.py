@@ -13,9 +13,9 @@ import pytest
 import sqlalchemy as sa
 
 from proxy.cli.demo.postgres import Postgres
-from proxy.core import idempotency as idem
-from proxy.core.idempotency import Answer, Proceed, Record, Refuse, Replay, Wanted
-from proxy.core.snapshot import ASYNC, LEGACY, BackendName
+from proxy.core.resilience import idempotency as idem
+from proxy.core.resilience.idempotency import Answer, Proceed, Record, Refuse, Replay, Wanted
+from proxy.core.settings import ASYNC, LEGACY, BackendName
 from proxy.store import (
     Claims,
     StoreUnavailable,

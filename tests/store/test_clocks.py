@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from proxy.core import idempotency as idem
-from proxy.core.idempotency import Proceed, Refuse, Replay
-from proxy.core.snapshot import ASYNC, LEGACY
+from proxy.core.resilience import idempotency as idem
+from proxy.core.resilience.idempotency import Proceed, Refuse, Replay
+from proxy.core.settings import ASYNC, LEGACY
 from proxy.store import Claims, clock, postgresql
 from proxy.store import claims as module
 from proxy.store.writes import listing, settle

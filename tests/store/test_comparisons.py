@@ -4,8 +4,8 @@ import stat
 
 import pytest
 
-from proxy.core.comparisons import Count, PathCount, Sample, Scope, Shown, Side, Tally, Traffic
-from proxy.core.noise import Counts, Mark
+from proxy.core.comparison.comparisons import Count, PathCount, Sample, Scope, Shown, Side, Tally, Traffic
+from proxy.core.comparison.noise import Counts, Mark
 from proxy.store import comparisons
 from proxy.store.places import comparisons_file, is_sqlite
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from proxy.core import idempotency as idem
-from proxy.core.comparisons import Sample, Scope, Shown, Side
-from proxy.core.erasure import Name, PathPattern, Pattern
-from proxy.core.idempotency import Answer, Refuse, Replay
+from proxy.core.comparison.comparisons import Sample, Scope, Shown, Side
+from proxy.core.privacy.erasure import Name, PathPattern, Pattern
+from proxy.core.resilience import idempotency as idem
+from proxy.core.resilience.idempotency import Answer, Refuse, Replay
 from proxy.store import comparisons, erasure
 from proxy.store.claims import Claims
 from proxy.store.erasure import Erased, Wanted, erase

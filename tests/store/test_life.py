@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.core import idempotency as idem
-from proxy.core.idempotency import Proceed, Refuse, Replay, Wanted
+from proxy.core.resilience import idempotency as idem
+from proxy.core.resilience.idempotency import Proceed, Refuse, Replay, Wanted
 from proxy.store import Claims, StoreUnavailable, claims_file, start_anew
 from proxy.store import claims as module
 from tests.store.test_claims import ANSWER, eventually, opened, proceed, wanted

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from proxy.core import idempotency as idem
-from proxy.core.idempotency import Proceed, Refuse, Replay
-from proxy.core.snapshot import ASYNC, LEGACY
+from proxy.core.resilience import idempotency as idem
+from proxy.core.resilience.idempotency import Proceed, Refuse, Replay
+from proxy.core.settings import ASYNC, LEGACY
 from proxy.store import StoreUnavailable, claims_file, is_sqlite, steps
 from proxy.store.engines import async_engine, sqlite_engine
 from proxy.store.migrations import TooNew, migrate

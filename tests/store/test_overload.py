@@ -18,9 +18,9 @@ import pytest
 import sqlalchemy as sa
 
 from proxy.cli.demo.postgres import Postgres
-from proxy.core import idempotency as idem
-from proxy.core.idempotency import Proceed, Record, Replay
-from proxy.core.snapshot import LEGACY
+from proxy.core.resilience import idempotency as idem
+from proxy.core.resilience.idempotency import Proceed, Record, Replay
+from proxy.core.settings import LEGACY
 from proxy.store import Claims, StoreUnavailable, claims_file, gate, postgresql, statements
 from proxy.store.engines import async_engine
 from proxy.store.gate import Kind

@@ -20,9 +20,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from proxy.core import idempotency as idem
 from proxy.core.http1.request import RequestHead
-from proxy.core.idempotency import Proceed, Record, Replay, Wanted
+from proxy.core.resilience import idempotency as idem
+from proxy.core.resilience.idempotency import Proceed, Record, Replay, Wanted
 from proxy.edge.writes import Writes
 from proxy.store import Claims, StoreUnavailable, claims_file, is_sqlite
 from proxy.store.engines import async_engine

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
-from proxy.core import idempotency as idem
-from proxy.core.idempotency import Answer, Proceed, Record
+from proxy.core.resilience import idempotency as idem
+from proxy.core.resilience.idempotency import Answer, Proceed, Record
 from proxy.store import Claims, claims_file, is_sqlite, writes
 from proxy.store import claims as module
 from proxy.store.engines import async_engine

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from proxy.core import idempotency as idem
-from proxy.core.idempotency import Proceed, Refuse
+from proxy.core.resilience import idempotency as idem
+from proxy.core.resilience.idempotency import Proceed, Refuse
 from proxy.store import audit
 from proxy.store.writes import NotSettled, Page, listing, page, settle
 from tests.store.test_claims import ANSWER, opened, proceed, wanted

@@ -9,7 +9,7 @@ from typing import Any
 
 from proxy.cli.demo.routing import DRY_RUN, QUOTES, READS, WRITE
 from proxy.cli.demo.tally import Tally
-from proxy.core.snapshot import ASYNC, LEGACY
+from proxy.core.settings import ASYNC, LEGACY
 
 SOUND_VERSION = "2.1"
 """Of async without its planted fault."""

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from proxy.cli.demo.claims import Claim
 from proxy.cli.demo.tally import Tally
-from proxy.core.snapshot import BACKENDS
+from proxy.core.settings import BACKENDS
 
 
 class Screen:

@@ -18,7 +18,7 @@ from proxy.cli.demo.screen import Screen
 from proxy.cli.demo.services import SOUND, Site
 from proxy.cli.demo.tally import Tally
 from proxy.cli.demo.traffic import QUIET, RATE, Traffic
-from proxy.core.snapshot import ASYNC
+from proxy.core.settings import ASYNC
 
 BROKEN = "endpoints: [this is not a table\n"
 RECOVERY = 60.0

@@ -6,8 +6,8 @@ from bisect import bisect_left
 from collections import Counter, deque
 from dataclasses import dataclass, field
 
-from proxy.core.snapshot import ASYNC
-from proxy.core.stats import BOUNDS, add, quantile
+from proxy.core.evidence.stats import BOUNDS, add, quantile
+from proxy.core.settings import ASYNC
 
 MAX_EXAMPLES = 5
 

@@ -31,7 +31,7 @@ from proxy.control.errors import Refusal
 from proxy.control.oneoff import NotCompared, OneOff
 from proxy.control.state import State
 from proxy.control.verdicts import in_force
-from proxy.core.comparisons import Report, Sample, Tally, Traffic, report
+from proxy.core.comparison.comparisons import Report, Sample, Tally, Traffic, report
 from proxy.store import StoreUnavailable, evidence
 from proxy.store.comparisons import Found
 

@@ -11,9 +11,9 @@ from typing import Any, Final
 from proxy.control.oneoff import OneOff
 from proxy.control.state import timestamp
 from proxy.control.verdicts import Standing, summary
-from proxy.core.comparisons import Latency, Report, Sample, Shown, Side, Tally
-from proxy.core.noise import Mark, PathEvidence
-from proxy.core.snapshot import Endpoint
+from proxy.core.comparison.comparisons import Latency, Report, Sample, Shown, Side, Tally
+from proxy.core.comparison.noise import Mark, PathEvidence
+from proxy.core.settings import Endpoint
 
 COLUMNS: Final = ("path", "shape", "verdict", "differed", "rate", "b", "c", "p", "sees", "first", "last")
 

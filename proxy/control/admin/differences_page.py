@@ -17,9 +17,9 @@ from proxy.control.admin.differences_json import rules_json
 from proxy.control.admin.pages import CSP, TEMPLATES
 from proxy.control.state import State, percent
 from proxy.control.verdicts import NOTHING, Standing
-from proxy.core.differences import Pairing, by_position
-from proxy.core.judge import pairing
-from proxy.core.snapshot import Endpoint
+from proxy.core.comparison.differences import Pairing, by_position
+from proxy.core.comparison.judge import pairing
+from proxy.core.settings import Endpoint
 
 SAMPLES: Final = 5  # that one page shows
 

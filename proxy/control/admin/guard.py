@@ -18,7 +18,7 @@ from proxy.control.security import (
     user_with,
 )
 from proxy.control.state import State
-from proxy.core.snapshot import AdminUser
+from proxy.core.settings import AdminUser
 
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 # How paths end of which even reading needs a token: what shows the answers to clients, and whose token it is.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
-from proxy.core.authors import Author
-from proxy.core.snapshot import AdminUser
+from proxy.core.settings import AdminUser
+from proxy.core.traffic.authors import Author
 
 MAX_BODY = 64 * 1024  # bytes
 MAX_AUTHOR = 100

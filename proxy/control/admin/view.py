@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from proxy.control.admin.sparkline import Sparkline, sparkline
 from proxy.control.state import State
-from proxy.core.snapshot import BACKENDS
+from proxy.core.settings import BACKENDS
 
 DASH: Final = "–"
 MARKS: Final = {"better": "▼", "worse": "▲", "noise": "≈", "too little data": "?"}

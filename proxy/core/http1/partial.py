@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from proxy.core.http1.grammar import BARE_LF
 from proxy.core.http1.request import check_partial
-from proxy.core.snapshot import Limits
+from proxy.core.settings import Limits
 
 
 class PartialHead:

@@ -10,7 +10,7 @@ from proxy.core.http1 import patterns, scan
 from proxy.core.http1.grammar import BARE_LF, FieldBlock, Malformed, split_list
 from proxy.core.http1.patterns import TOKEN
 from proxy.core.http1.wanted import Wanted
-from proxy.core.snapshot import Limits
+from proxy.core.settings import Limits
 
 MAX_METHOD: Final = 32  # bytes; the longest that is registered has 17
 

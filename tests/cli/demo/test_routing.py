@@ -7,7 +7,7 @@ import pytest
 from proxy.cli.demo import routing
 from proxy.cli.demo.services import Ports
 from proxy.config import load_file
-from proxy.core.snapshot import Snapshot
+from proxy.core.routing.snapshot import Snapshot
 
 ROOT = Path(__file__).parents[3]
 PORTS = Ports(8000, 9000, 5001, 5002, 5003)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from datetime import date
 
-from proxy.core.comparisons import (
+from proxy.core.comparison.comparisons import (
     Count,
     PathCount,
     Sample,
@@ -18,8 +18,8 @@ from proxy.core.comparisons import (
     Traffic,
     settings_hash,
 )
-from proxy.core.noise import Counts, Mark
-from proxy.core.snapshot import Snapshot
+from proxy.core.comparison.noise import Counts, Mark
+from proxy.core.routing.snapshot import Snapshot
 from proxy.store import comparisons
 
 LEGACY = (

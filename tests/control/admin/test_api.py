@@ -8,9 +8,9 @@ from starlette.testclient import TestClient
 
 from proxy.control.reload import read
 from proxy.control.state import State
-from proxy.core.messages import Latency, Requests
-from proxy.core.stats import BOUNDS
-from proxy.core.totals import EMPTY
+from proxy.core.evidence.stats import BOUNDS
+from proxy.core.traffic.totals import EMPTY
+from proxy.core.wire.messages import Latency, Requests
 from tests.control.conftest import traffic
 
 

@@ -18,8 +18,8 @@ from proxy.control.admin.differences import AT_ONCE
 from proxy.control.oneoff import NotCompared, OneOff
 from proxy.control.reload import Change
 from proxy.control.state import State
-from proxy.core.noise import Mark
-from proxy.core.snapshot import Snapshot
+from proxy.core.comparison.noise import Mark
+from proxy.core.routing.snapshot import Snapshot
 from tests.compare.backends import Reply, backend
 from tests.control.admin import planted
 from tests.control.conftest import LOCAL, MakeState

@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 from proxy.control.admin.app import build
 from proxy.control.state import State
-from proxy.core.comparisons import Shown
+from proxy.core.comparison.comparisons import Shown
 from tests.control.admin import planted
 from tests.control.admin.test_differences import NAME, plant
 from tests.control.admin.test_pages import Outline

@@ -14,11 +14,11 @@ from starlette.testclient import TestClient
 from proxy.control.admin.app import build
 from proxy.control.comparer import Comparer
 from proxy.control.state import State
-from proxy.core import idempotency as idem
 from proxy.core.http1.request import parse_request
-from proxy.core.identity import caller, principals_of
-from proxy.core.redact import KEY_NAME, Redactor
-from proxy.core.snapshot import CREDENTIAL, Limits
+from proxy.core.privacy.redact import KEY_NAME, Redactor
+from proxy.core.resilience import idempotency as idem
+from proxy.core.resilience.identity import caller, principals_of
+from proxy.core.settings import CREDENTIAL, Limits
 from proxy.store import audit, comparisons
 from tests.control.admin import planted
 from tests.control.conftest import LOCAL, MakeState

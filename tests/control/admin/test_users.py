@@ -15,7 +15,7 @@ from proxy.control.admin.app import build
 from proxy.control.recorder import Recorder
 from proxy.control.security import FAILURES
 from proxy.control.state import State
-from proxy.core import idempotency as idem
+from proxy.core.resilience import idempotency as idem
 from proxy.store import configs
 from tests.control.conftest import LOCAL, MakeState
 from tests.store.test_claims import opened, proceed, wanted

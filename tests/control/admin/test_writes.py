@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 from proxy.control.admin.app import build
 from proxy.control.state import State
-from proxy.core import idempotency as idem
+from proxy.core.resilience import idempotency as idem
 from tests.store.test_claims import opened, proceed, wanted
 
 

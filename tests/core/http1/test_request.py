@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from proxy.core.http1.grammar import Malformed
 from proxy.core.http1.request import RequestHead, check_partial, parse_request
-from proxy.core.snapshot import Limits
+from proxy.core.settings import Limits
 
 LIMITS = Limits()
 

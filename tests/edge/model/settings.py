@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from proxy.config import load_text
-from proxy.core.snapshot import Snapshot
+from proxy.core.routing.snapshot import Snapshot
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from proxy.core.idempotency import TRANSITIONS, Record, Replay, Verdict, Wanted, lose, resolve
+from proxy.core.resilience.idempotency import TRANSITIONS, Record, Replay, Verdict, Wanted, lose, resolve
 from proxy.store.claims import UNHELD, Claims, Sent
 from proxy.store.places import StoreUnavailable
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final, Literal
 
-from proxy.core.idempotency import Record
+from proxy.core.resilience.idempotency import Record
 from proxy.edge.attempts import ANSWERED
 from proxy.edge.deadlines import Timed
 from proxy.edge.downstream import ClientConnection

@@ -1,0 +1,1 @@
+"""How two backends' answers differ, and what of it counts."""

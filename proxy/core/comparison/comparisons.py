@@ -1,0 +1,235 @@
+"""What comparisons of live traffic found: the values that are stored, and what is read out of them.
+
+Counts are additive: what several replicas and runs stored of one scope is the sum.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from typing import Final, Literal, NamedTuple
+
+from proxy.core.comparison.differences import Kind
+from proxy.core.comparison.noise import Counts, Evidence, Mark, judge
+from proxy.core.documents.exactjson import Json, text_of
+from proxy.core.documents.fieldpaths import ROOT, Steps, member_path
+from proxy.core.evidence.stats import BOUNDS, quantile
+from proxy.core.settings import Compare
+
+READ_BACK: Final = " (read-back)"
+DRY_RUN: Final = " (dry run)"
+"""Follow the write's endpoint in the name under which the evidence of these two is kept."""
+
+FEW: Final = 30  # comparisons in which a status or a field must have been seen, to say something about it
+
+MAX_FIELDS: Final = 500  # told apart in one body
+MAX_LABEL: Final = 400  # characters of a path, rule or version
+
+What = Literal["status", "field", "hidden", "legacy seconds", "async seconds"]
+"""status: of legacy's answers. field: path of a value in legacy's JSON. hidden: differences, by rule.
+seconds: of the answers, by index of the bucket in `stats.BOUNDS`."""
+
+Seen = Literal["live", "skipped"]
+"""live: statuses of sampled live answers. skipped: samples that were not compared, by reason."""
+
+
+class Scope(NamedTuple):
+    """Comparisons that may be added up: one endpoint, one version of each backend, the same settings.
+
+    A version is "" if nobody says it; `rules` is a `settings_hash`.
+    """
+
+    endpoint: str
+    legacy: str
+    async_: str
+    rules: str
+
+    @property
+    def id(self) -> str:
+        """32 hex digits."""
+        return hashlib.blake2b("\0".join(self).encode(), digest_size=16).hexdigest()
+
+
+class PathCount(NamedTuple):
+    """`first` and `last` seen, Unix seconds."""
+
+    mark: Mark
+    counts: Counts
+    first: float
+    last: float
+
+
+class Count(NamedTuple):
+    what: What
+    label: str
+    number: int
+
+
+class Tally(NamedTuple):
+    """What one scope gained in a second, or all that is known of it. Times in Unix seconds."""
+
+    scope: Scope
+    n: int
+    m: int
+    first: float
+    last: float
+    paths: tuple[PathCount, ...] = ()
+    counts: tuple[Count, ...] = ()
+
+
+class Traffic(NamedTuple):
+    """What was counted of an endpoint's samples, whatever the versions. `last` in Unix seconds."""
+
+    endpoint: str
+    what: Seen
+    label: str
+    number: int
+    last: float
+
+
+class Side(NamedTuple):
+    """One backend's answer, redacted. `body` is None if it is not kept: too large, binary, or withheld.
+
+    `cut`: there is more of it than is kept here. `seconds` until the response head.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: str | None
+    cut: bool
+    size: int
+    seconds: float
+
+
+class Shown(NamedTuple):
+    """One difference, redacted. Values are JSON text, so that 1 and 1.0 stay apart; None: there is none."""
+
+    path: str
+    kind: Kind
+    legacy: str | None
+    async_: str | None
+    steps: Steps = ()
+
+
+class Sample(NamedTuple):
+    """One comparison in which something differed, redacted. `paths` are those of its differences."""
+
+    id: str
+    scope: Scope
+    time: float
+    method: str
+    target: str
+    headers: tuple[tuple[str, str], ...]
+    legacy: Side
+    async_: Side
+    differences: tuple[Shown, ...]
+    left_out: int = 0
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(each.path for each in self.differences))
+
+
+class Latency(NamedTuple):
+    """Of shadow requests, in seconds; None if nothing was compared."""
+
+    p50: float | None
+    p95: float | None
+    p99: float | None
+
+
+class Report(NamedTuple):
+    """The verdict of one scope with its evidence.
+
+    `unseen_statuses` came in live traffic and in fewer than FEW comparisons; `rare_fields` were in fewer than
+    FEW of them: path and number. `seen` gives first and last time of a difference by its mark.
+    """
+
+    scope: Scope
+    evidence: Evidence
+    first: float
+    last: float
+    seen: Mapping[Mark, tuple[float, float]]
+    statuses: Mapping[str, int]
+    unseen_statuses: tuple[str, ...]
+    rare_fields: tuple[tuple[str, int], ...]
+    hidden: Mapping[str, int]
+    skipped: Mapping[str, int]
+    legacy: Latency
+    async_: Latency
+
+
+def settings_hash(settings: Compare, today: date) -> str:
+    """16 hex digits over what decides whether answers are equal; who wrote a rule and why does not."""
+    valid = [rule for rule in settings.rules if not rule.expired(today)]
+    rules = [
+        (rule.kind, rule.path, rule.by or "", str(rule.within), *map(text_of, rule.values)) for rule in valid
+    ]
+    decisive = repr((sorted(settings.headers), settings.max_body, rules))
+    return hashlib.sha256(decisive.encode()).hexdigest()[:16]
+
+
+def label(text: str) -> str:
+    """As every database takes it: no lone surrogates, and not without end."""
+    if len(text) > MAX_LABEL:
+        text = f"{text[: MAX_LABEL - 1]}\u2026"
+    return text.encode("utf-8", "replace").decode()
+
+
+def fields_of(body: Json) -> set[str]:
+    """The paths of all values in a JSON document, such as `items[].id`; the first MAX_FIELDS of them."""
+    found: set[str] = set()
+    waiting: list[tuple[str, Json]] = [("", body)]
+    while waiting and len(found) < MAX_FIELDS:
+        path, value = waiting.pop()
+        if isinstance(value, dict) and value:
+            waiting += [(member_path(path, name), item) for name, item in value.items()]
+        elif isinstance(value, list) and value:
+            waiting += [(f"{path}[]", item) for item in value]
+        else:
+            found.add(path or ROOT)
+    return found
+
+
+def latest(tallies: Iterable[Tally], endpoint: str, rules: str | None = None) -> Tally | None:
+    """The newest of this endpoint, with these settings if given; None if there is none."""
+    found = [
+        each
+        for each in tallies
+        if each.scope.endpoint == endpoint and (rules is None or each.scope.rules == rules)
+    ]
+    return max(found, key=lambda each: each.last, default=None)
+
+
+def report(tally: Tally, traffic: Sequence[Traffic] = ()) -> Report:
+    """What is known of one scope; `traffic` may hold other endpoints as well."""
+    mine = [each for each in traffic if each.endpoint == tally.scope.endpoint]
+    statuses = _labels(tally, "status")
+    live = sorted({each.label for each in mine if each.what == "live"})
+    fields = _labels(tally, "field")
+    return Report(
+        scope=tally.scope,
+        evidence=judge(tally.n, tally.m, {each.mark: each.counts for each in tally.paths}),
+        first=tally.first,
+        last=tally.last,
+        seen={each.mark: (each.first, each.last) for each in tally.paths},
+        statuses=statuses,
+        unseen_statuses=tuple(status for status in live if statuses.get(status, 0) < FEW),
+        rare_fields=tuple(
+            sorted((each for each in fields.items() if each[1] < FEW), key=lambda each: each[1])
+        ),
+        hidden=_labels(tally, "hidden"),
+        skipped={each.label: each.number for each in mine if each.what == "skipped"},
+        legacy=_latency(_labels(tally, "legacy seconds")),
+        async_=_latency(_labels(tally, "async seconds")),
+    )
+
+
+def _labels(tally: Tally, what: What) -> dict[str, int]:
+    return {each.label: each.number for each in tally.counts if each.what == what}
+
+
+def _latency(buckets: Mapping[str, int]) -> Latency:
+    histogram = [buckets.get(str(index), 0) for index in range(len(BOUNDS) + 1)]
+    return Latency(*(quantile(histogram, q) for q in (0.5, 0.95, 0.99)))

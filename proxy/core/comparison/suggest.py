@@ -1,0 +1,243 @@
+"""Proposes rules for differences that were seen, each with how much it would hide. Pure.
+
+A proposal is no judgement: a rule hides faults as well as noise, so a person decides. The narrowest kind that
+explains every difference at a place is proposed: order, then equal values, times, numbers, and `ignore` last.
+What a rule would hide is not estimated: the samples are judged with it and without it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from itertools import islice
+from math import ceil
+from typing import Final, NamedTuple
+
+from proxy.core.comparison.comparisons import Sample, Side
+from proxy.core.comparison.differences import Answer, Body, Difference
+from proxy.core.comparison.judge import Judged, apart, judge, number_of, time_of
+from proxy.core.documents.exactjson import Json, kind_of, parse, text_of
+from proxy.core.documents.fieldpaths import ROOT, STATUS, Steps, path_text
+from proxy.core.settings import ComparisonRule
+
+MAX_SAMPLES: Final = 50  # looked at, the first
+MAX_RULES: Final = 20  # proposed for one endpoint
+MAX_TRIED: Final = 100
+MAX_TEXT: Final = 100  # characters of a value in a rule
+MAX_WITHIN: Final = 10**15  # that a file may say
+LONGEST: Final = 3600  # seconds that two times may be apart and still be called drift
+_NEVER: Final = frozenset({STATUS, ROOT})  # ignored, nothing would be left to compare
+_SCALARS: Final = (str, int, Decimal, bool, type(None))
+
+Scalar = str | int | float | bool | None
+
+
+class Suggestion(NamedTuple):
+    """`hides` so many differences in `samples` of the samples, when applied after those before it."""
+
+    rule: ComparisonRule
+    hides: int
+    samples: int
+
+    @property
+    def entry(self) -> dict[str, Scalar | list[Scalar]]:
+        """As in routing.yaml."""
+        rule = self.rule
+        made: dict[str, Scalar | list[Scalar]] = {rule.kind: rule.path}
+        if rule.by is not None:
+            made["by"] = rule.by
+        if rule.kind in ("time", "tolerance"):
+            made["within"] = f"{rule.within:f}" + "s" * (rule.kind == "time")
+        if rule.values:
+            made["values"] = [_plain(each) for each in rule.values]
+        return made | {"reason": rule.reason}
+
+
+class Suggestions(NamedTuple):
+    """`before` and `after` are differences in all samples, without and with the rules."""
+
+    rules: tuple[Suggestion, ...]
+    samples: int
+    before: int
+    after: int
+
+
+class _Pair(NamedTuple):
+    legacy: Answer
+    async_: Answer
+
+
+def suggest(
+    samples: Iterable[Sample], headers: Sequence[str], rules: Sequence[ComparisonRule], today: date
+) -> Suggestions:
+    """Rules for what `rules` leave of the differences in the samples of one endpoint."""
+    pairs = [_Pair(_answer(each.legacy), _answer(each.async_)) for each in islice(samples, MAX_SAMPLES)]
+    found = [judge(*pair, headers, rules, today) for pair in pairs]
+    before = sum(map(_count, found))
+    given, accepted = list(rules), list[Suggestion]()
+    tried: set[ComparisonRule] = set()
+    while len(accepted) < MAX_RULES and len(tried) < MAX_TRIED:
+        rule = next((each for each in _candidates(pairs, found) if each not in tried), None)
+        if rule is None:
+            break
+        tried.add(rule)
+        judged = [judge(*pair, headers, [*given, rule], today) for pair in pairs]
+        fewer = [_count(old) - _count(new) for old, new in zip(found, judged, strict=True)]
+        if sum(fewer) > 0:
+            accepted.append(Suggestion(rule, sum(fewer), sum(each > 0 for each in fewer)))
+            given, found = [*given, rule], judged
+    return Suggestions(tuple(accepted), len(pairs), before, sum(map(_count, found)))
+
+
+def _candidates(pairs: Sequence[_Pair], found: Sequence[Judged]) -> Iterator[ComparisonRule]:
+    """From the narrowest; the places with most differences first."""
+    places: dict[str, list[Difference]] = {}
+    for each in found:
+        for difference in each.differences:
+            places.setdefault(difference.path, []).append(difference)
+    yield from _orders(pairs, places)
+    for path in sorted(places, key=lambda each: -len(places[each])):
+        if path not in _NEVER:
+            yield _for_values(path, places[path])
+
+
+def _for_values(path: str, found: Sequence[Difference]) -> ComparisonRule:
+    values = [(each.legacy, each.async_) for each in found if each.kind in ("value", "type")]
+    if len(values) == len(found):
+        alike = _alike(values)
+        if alike:
+            return ComparisonRule("equal", path, values=alike, reason="seen to mean the same")
+        seconds = [_seconds(*each) for each in values]
+        if all(each is not None and each <= LONGEST for each in seconds):
+            longest = max(each for each in seconds if each is not None)
+            return ComparisonRule("time", path, within=Decimal(max(1, ceil(longest))), reason="seen to drift")
+        distances = [_distance(*each) for each in values]
+        if all(each is not None and each <= MAX_WITHIN for each in distances):
+            widest = max(each for each in distances if each is not None)
+            return ComparisonRule("tolerance", path, within=widest, reason="seen to be apart")
+    return ComparisonRule("ignore", path, reason="seen to differ")
+
+
+def _alike(values: Sequence[tuple[Json, Json]]) -> tuple[Json, ...]:
+    """Two values that stand for each other wherever they differ, seen more than once; else nothing.
+
+    Numbers and times have rules of their own, unless their kinds differ.
+    """
+    pairs = Counter((kind_of(ours), str(ours), kind_of(theirs), str(theirs)) for ours, theirs in values)
+    if len(pairs) != 1 or len(values) < 2:
+        return ()
+    ours, theirs = values[0]
+    if not isinstance(ours, _SCALARS) or not isinstance(theirs, _SCALARS):
+        return ()
+    if max(len(str(ours)), len(str(theirs))) > MAX_TEXT:
+        return ()
+    return () if _distance(ours, theirs) is not None or _seconds(ours, theirs) is not None else (ours, theirs)
+
+
+def _seconds(ours: Json, theirs: Json) -> float | None:
+    before, after = time_of(ours), time_of(theirs)
+    if before is None or after is None or (before.tzinfo is None) != (after.tzinfo is None):
+        return None
+    return abs((after - before).total_seconds())
+
+
+def _distance(ours: Json, theirs: Json) -> Decimal | None:
+    one, other = number_of(ours), number_of(theirs)
+    return None if one is None or other is None else apart(one, other)
+
+
+# Order: what differs below an array whose elements are the same on both sides.
+
+
+def _orders(pairs: Sequence[_Pair], places: Mapping[str, Sequence[Difference]]) -> Iterator[ComparisonRule]:
+    arrays = {_array(each.steps) for found in places.values() for each in found}
+    for path in sorted(each for each in arrays if each is not None):
+        sides = [tuple(list(_elements(_document(each), path)) for each in pair) for pair in pairs]
+        moved = [(ours, theirs) for ours, theirs in sides if ours and ours != theirs]
+        for by in _keys(moved):
+            yield ComparisonRule("unordered", path, by=by, reason="seen in another order")
+        if any(sorted(map(_text, ours)) == sorted(map(_text, theirs)) for ours, theirs in moved):
+            yield ComparisonRule("unordered", path, reason="seen in another order")
+
+
+def _array(steps: Steps) -> str | None:
+    """The path of the innermost array around a place."""
+    for length in range(len(steps) - 1, -1, -1):
+        if isinstance(steps[length], int):
+            return path_text(steps[:length])
+    return None
+
+
+def _keys(moved: Sequence[tuple[list[Json], list[Json]]]) -> list[str]:
+    """Members that tell the elements apart, and are the same on both sides but for the order."""
+    names: Counter[str] = Counter()
+    reordered = 0
+    for ours, theirs in moved:
+        shared = [name for name in _common(ours) if _same(ours, theirs, name)]
+        if any(_values(ours, name) != _values(theirs, name) for name in shared):
+            names.update(shared)
+            reordered += 1
+    return [name for name, count in names.most_common(3) if count == reordered]
+
+
+def _common(elements: Sequence[Json]) -> list[str]:
+    first = elements[0]
+    if not isinstance(first, dict):
+        return []
+    return [name for name in first if all(isinstance(each, dict) and name in each for each in elements)]
+
+
+def _same(ours: Sequence[Json], theirs: Sequence[Json], name: str) -> bool:
+    if not all(isinstance(each, dict) and name in each for each in theirs):
+        return False
+    mine, other = _values(ours, name), _values(theirs, name)
+    return len(set(mine)) == len(mine) and sorted(mine) == sorted(other)
+
+
+def _values(elements: Sequence[Json], name: str) -> list[str]:
+    return [f"{kind_of(each[name])} {each[name]}" for each in elements if isinstance(each, dict)]
+
+
+def _text(value: Json) -> str:
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{name!r}:{_text(value[name])}" for name in sorted(value)) + "}"
+    return "[" + ",".join(map(_text, value)) + "]" if isinstance(value, list) else text_of(value)
+
+
+def _elements(value: Json, path: str, steps: Steps = ()) -> Iterator[Json]:
+    """Of every array at this path."""
+    if isinstance(value, list):
+        if path_text(steps) == path:
+            yield from value
+        for position, item in enumerate(value):
+            yield from _elements(item, path, (*steps, position))
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from _elements(item, path, (*steps, name))
+
+
+def _document(answer: Answer) -> Json:
+    try:
+        return parse(answer.body.content or b"null")
+    except ValueError:
+        return None
+
+
+def _answer(side: Side) -> Answer:
+    """What is not whole is compared by its size alone."""
+    if side.body is None or side.cut:
+        return Answer(side.status, side.headers, Body(None, side.size, ""))
+    return Answer(side.status, side.headers, Body.of(side.body.encode()))
+
+
+def _count(judged: Judged) -> int:
+    return len(judged.differences) + judged.left_out
+
+
+def _plain(value: Json) -> str | int | float | bool | None:
+    if isinstance(value, Decimal):
+        return float(value)
+    assert not isinstance(value, list | dict)
+    return value

@@ -1,0 +1,1 @@
+"""JSON documents and the names of places in them."""

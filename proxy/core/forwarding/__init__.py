@@ -1,0 +1,1 @@
+"""What becomes of a request and its answer on the way through."""

@@ -1,0 +1,1 @@
+"""What the proxy did, added up: totals, history and the ledger."""

@@ -1,0 +1,1 @@
+"""What processes of the proxy say to each other, and how it is framed."""

@@ -1,0 +1,186 @@
+"""What the control process and its workers say to each other over the channel.
+
+JSON objects tagged by `type`, each preceded by its length (4 bytes, big endian). A worker's `Hello` also
+carries its listening socket as ancillary data (SCM_RIGHTS), so that a new control process can adopt it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+MAX_MESSAGE = 64 * 1024 * 1024
+
+
+class Message(msgspec.Struct, frozen=True, tag_field="type"):
+    """Base of all messages; the tag is the class's name."""
+
+
+# worker -> control
+
+
+class Hello(Message, frozen=True, tag=True):
+    """First message of every connection. `incarnation` is unique per worker process, also over restarts.
+
+    `state` is the `server.state` whose keys the worker knows; "" before the first snapshot.
+    """
+
+    worker: int
+    pid: int
+    incarnation: str
+    version: str
+    hash: str = ""  # of the snapshot being served; "" before the first
+    generation: int = 0
+    state: str = ""
+
+
+class Applied(Message, frozen=True, tag=True):
+    """The worker now serves this snapshot."""
+
+    hash: str
+    generation: int
+
+
+class Refused(Message, frozen=True, tag=True):
+    """The worker could not compile or apply a snapshot and goes on with the one that it had."""
+
+    hash: str
+    generation: int
+    error: str
+
+
+class Requests(msgspec.Struct, frozen=True, array_like=True):
+    """Finished requests with the same labels. `endpoint` is "GET /x/{y}" or "unlisted"; status 0: aborted."""
+
+    endpoint: str
+    backend: str  # legacy | async | proxy (answered here)
+    reason: str
+    status: int
+    count: int
+
+
+class Latency(msgspec.Struct, frozen=True, array_like=True):
+    """Histogram over `stats.BOUNDS`: `counts` has len(BOUNDS) + 1 entries; `total` in seconds."""
+
+    endpoint: str
+    backend: str
+    counts: list[int]
+    total: float
+
+
+class Labelled(msgspec.Struct, frozen=True, array_like=True):
+    """A counter with one or two labels."""
+
+    first: str
+    second: str
+    count: int
+
+
+class AddressSeen(msgspec.Struct, frozen=True, array_like=True):
+    """What one worker knows of one address of a backend. Times in seconds ago; -1: never."""
+
+    backend: str
+    url: str
+    failures: int  # since the last whole answer
+    healthy: bool  # as far as health checks know
+    failed: float
+    answered: float
+    waiting: int = (
+        0  # requests that have waited long for the first byte of an answer (`core/forwarding/addresses.py`)
+    )
+    heard: float = -1.0  # the last head or piece of a body
+
+
+class Stats(Message, frozen=True, tag=True):
+    """Totals since the worker started, about once a second. Never differences: a lost one loses nothing.
+
+    `partial`: of `requests` and `latencies` only those that changed since the message before; the first
+    message of a connection has them all.
+    """
+
+    connections: int
+    requests: list[Requests]
+    latencies: list[Latency]
+    proxy_errors: list[Labelled]  # source, kind
+    retries: list[Labelled]  # endpoint, why
+    outcome_unknown: list[Labelled]  # endpoint, ""
+    dropped: list[Labelled]  # what, reason
+    breakers: list[Labelled]  # endpoint or "async", "open" | "ramping", seconds left; closed ones are absent
+    keyed: list[Labelled] = []  # endpoint, what became of a request with an idempotency key
+    partial: bool = False
+    unlisted: list[Labelled] = []  # "GET /old/{id}", backend; bounded
+    tasks: int = 0  # asyncio tasks that are not done; an idle worker has the same few for ever
+    violations: list[Labelled] = []  # what, "": rules of our own that did not hold
+    own: list[Requests] = []  # of `requests`, those that the proxy answered itself without asking a backend
+    addresses: list[AddressSeen] = []
+
+
+class Drained(Message, frozen=True, tag=True):
+    """Nothing is in flight any more; the worker exits."""
+
+
+# control -> worker
+
+
+class Apply(Message, frozen=True, tag=True):
+    """Serve this configuration: `config` is the validated document as JSON-ready values (env resolved).
+
+    `state` is the `server.state` that the instance was started with, whatever the document says by now: all
+    workers of an instance know the same keys. "": the document's.
+    """
+
+    hash: str
+    generation: int
+    config: dict[str, Any]
+    state: str = ""
+
+
+class Drain(Message, frozen=True, tag=True):
+    """Stop accepting, finish what is in flight within `timeout` seconds, exit.
+
+    `patient`: idle connections are not closed at once; their next answer carries `Connection: close`, so that
+    no client loses a request that it was just sending.
+    """
+
+    timeout: float
+    patient: bool = False
+
+
+class Reopen(Message, frozen=True, tag=True):
+    """Open the access log's file anew."""
+
+
+# control -> comparer
+
+
+class Forget(Message, frozen=True, tag=True):
+    """Keep no sample of this person, or of this path, taken up to now. `number` is of this request."""
+
+    number: int
+    principal: str
+    path: str
+
+
+FromWorker = Hello | Applied | Refused | Stats | Drained
+FromControl = Apply | Drain | Reopen | Forget
+
+_encoder = msgspec.json.Encoder()
+_from_worker: msgspec.json.Decoder[FromWorker] = msgspec.json.Decoder(FromWorker)
+_from_control: msgspec.json.Decoder[FromControl] = msgspec.json.Decoder(FromControl)
+
+
+def encode(message: Message) -> bytes:
+    """The message with its length prefix."""
+    body = _encoder.encode(message)
+    return len(body).to_bytes(4, "big") + body
+
+
+def decode_from_worker(body: bytes) -> FromWorker:
+    """Raises msgspec.DecodeError for anything that is not one of ours."""
+    return _from_worker.decode(body)
+
+
+def decode_from_control(body: bytes) -> FromControl:
+    """Raises msgspec.DecodeError for anything that is not one of ours."""
+    return _from_control.decode(body)

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import random
+from bisect import bisect_left
+
+import pytest
+
+from proxy.core.evidence.significance import Sample, error_rates, latencies, order_interval, wilson
+from proxy.core.evidence.stats import BOUNDS
+
+
+def histogram(seconds: list[float]) -> list[int]:
+    counts = [0] * (len(BOUNDS) + 1)
+    for value in seconds:
+        counts[bisect_left(BOUNDS, value)] += 1
+    return counts
+
+
+def lognormal(number: int, seed: int, median: float = 0.01) -> list[float]:
+    generator = random.Random(seed)
+    return [median * generator.lognormvariate(0, 0.5) for _ in range(number)]
+
+
+def test_wilson_agrees_with_the_published_formula() -> None:
+    # 10 of 100 at z = 2.5758, by Wilson's (1927) formula
+    interval = wilson(10, 100)
+    assert interval.estimate == 0.1
+    assert (interval.low, interval.high) == (pytest.approx(0.0460, abs=2e-4), pytest.approx(0.2036, abs=2e-4))
+
+
+def test_no_error_at_all_still_leaves_room_for_some() -> None:
+    interval = wilson(0, 100)
+    assert interval.low == 0
+    assert 0.05 < interval.high < 0.07
+
+
+@pytest.mark.parametrize(
+    ("legacy", "async_", "verdict"),
+    [
+        ((49, 0), (10_000, 0), "too little data"),
+        ((10_000, 0), (49, 49), "too little data"),
+        ((1000, 5), (1000, 6), "noise"),
+        ((1000, 5), (1000, 60), "worse"),
+        ((1000, 60), (1000, 5), "better"),
+        ((100_000, 0), (50, 1), "noise"),
+        ((100_000, 0), (50, 10), "worse"),
+    ],
+)
+def test_error_rates(legacy: tuple[int, int], async_: tuple[int, int], verdict: str) -> None:
+    assert error_rates(Sample(*legacy), Sample(*async_)).verdict == verdict
+
+
+def test_the_interval_of_error_rates_is_async_minus_legacy() -> None:
+    found = error_rates(Sample(1000, 10), Sample(1000, 110)).interval
+    assert found is not None
+    assert found.estimate == pytest.approx(0.1)
+    assert 0.06 < found.low < 0.1 < found.high < 0.14
+
+
+def test_equal_latencies_are_noise_and_others_are_not() -> None:
+    legacy = Sample(2000, 0, histogram(lognormal(2000, 1)))
+    same = Sample(2000, 0, histogram(lognormal(2000, 2)))
+    slower = Sample(2000, 0, histogram(lognormal(2000, 3, median=0.02)))
+    for q in (0.5, 0.95, 0.99):
+        assert latencies(legacy, same, q).verdict == "noise"
+        assert latencies(legacy, slower, q).verdict == "worse"
+        assert latencies(slower, legacy, q).verdict == "better"
+
+
+@pytest.mark.parametrize(("q", "number"), [(0.5, 16), (0.95, 160), (0.99, 800)])
+def test_a_quantile_needs_enough_requests_beyond_it(q: float, number: int) -> None:
+    few, enough = histogram(lognormal(number - 2, 1)), histogram(lognormal(3 * number, 1))
+    assert order_interval(few, q) is None
+    assert order_interval(enough, q) is not None
+    assert latencies(Sample(0, 0, few), Sample(0, 0, enough), q).verdict == "too little data"
+
+
+def test_no_data_is_too_little_data() -> None:
+    assert error_rates(Sample(), Sample()).verdict == "too little data"
+    assert latencies(Sample(), Sample(), 0.5).interval is None
+
+
+def test_equal_backends_are_called_different_in_at_most_one_of_fifty_looks() -> None:
+    wrong = 0
+    for seed in range(200):
+        left = Sample(300, 0, histogram(lognormal(300, seed)))
+        right = Sample(300, 0, histogram(lognormal(300, seed + 1000)))
+        wrong += latencies(left, right, 0.5).verdict != "noise"
+    assert wrong <= 4
+
+
+def test_the_interval_covers_the_true_quantile() -> None:
+    missed = 0
+    for seed in range(200):
+        interval = order_interval(histogram(lognormal(400, seed)), 0.5)
+        assert interval is not None
+        missed += not interval.low <= 0.01 <= interval.high
+    assert missed <= 4

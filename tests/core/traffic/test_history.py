@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from proxy.core.evidence.stats import BOUNDS
+from proxy.core.traffic import history
+from proxy.core.traffic.history import History, Minute
+from proxy.core.traffic.totals import EMPTY
+from proxy.core.wire.messages import Latency, Requests, Stats
+
+SERIES = ("GET /a", "async")
+
+
+def served(count: int, errors: int = 0, endpoint: str = "GET /a") -> Stats:
+    counts = [0] * (len(BOUNDS) + 1)
+    counts[30] = count
+    return msgspec.structs.replace(
+        EMPTY,
+        requests=[
+            Requests(endpoint, "async", "weight", 200, count - errors),
+            Requests(endpoint, "async", "weight", 503, errors),
+        ],
+        latencies=[Latency(endpoint, "async", counts, 1.0)],
+    )
+
+
+def test_each_minute_holds_what_was_counted_in_it() -> None:
+    past = History(0.0)
+    past.add(60.0, served(10, 1))
+    past.add(120.0, served(15, 1))
+    first, second = past.minutes(SERIES)[-2:]
+    assert (first.requests, first.errors) == (10, 1)
+    assert (second.requests, second.errors) == (5, 0)
+    assert BOUNDS[29] <= second.p95 <= BOUNDS[30]
+
+
+def test_minutes_without_news_are_empty_and_an_hour_is_kept() -> None:
+    past = History(0.0)
+    past.add(60.0, served(10))
+    past.add(300.0, served(12))
+    assert [each.requests for each in past.minutes(SERIES)[-5:]] == [10, 2, 0, 0, 0]
+    assert len(past.minutes(SERIES)) == 59
+    past.add(300.0 + 3 * 3600, served(12))
+    assert set(past.minutes(SERIES)) == {Minute(0, 0, 0.0)}
+
+
+def test_it_is_due_once_a_minute() -> None:
+    past = History(30.0)
+    assert not past.is_due(59.0)
+    assert past.is_due(60.0)
+    past.add(61.0, EMPTY)
+    assert not past.is_due(119.0)
+
+
+def test_evidence_looks_back_five_to_ten_minutes() -> None:
+    past = History(0.0)
+    for minute in range(1, 31):
+        past.add(minute * 60.0, served(minute * 100))
+        sample = past.evidence(served(minute * 100))[SERIES]
+        assert sample.requests == minute * 100 - past.evidence_since / 60 * 100
+        assert sample.counts[30] == sample.requests
+        assert minute < 5 or 5 <= minute - past.evidence_since / 60 <= 10
+
+
+def test_after_a_restart_nothing_from_before_is_counted() -> None:
+    past = History(0.0)
+    past.restart(30.0, served(1000, 5))
+    past.add(60.0, served(1010, 5))
+    assert past.minutes(SERIES)[-1].requests == 10
+    assert past.evidence(served(1010, 5))[SERIES].errors == 0
+
+
+def test_a_series_without_traffic_has_no_minutes() -> None:
+    assert History(0.0).minutes(SERIES) == []
+
+
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "MAX_SERIES", 3)
+    past = History(0.0)
+    past.add(
+        60.0,
+        msgspec.structs.replace(
+            EMPTY, requests=[Requests(f"GET /{n}", "async", "weight", 200, 1) for n in range(9)]
+        ),
+    )
+    assert sum(bool(past.minutes((f"GET /{n}", "async"))) for n in range(9)) == 3
