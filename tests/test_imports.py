@@ -222,7 +222,10 @@ def test_a_forbidden_import_is_found(tmp_path: Path, path: str, source: str, com
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("proxy/core/evidence/a.py", "from proxy.core.evidence.stats import add\nimport hashlib\nfrom . import heads"),
+        (
+            "proxy/core/evidence/a.py",
+            "from proxy.core.evidence.stats import add\nimport hashlib\nfrom . import heads",
+        ),
         (
             "proxy/edge/a.py",
             "from proxy.core import stats\nfrom proxy.config import load_file\nimport socket",

@@ -5,7 +5,7 @@ docs/configuration.md explains every key; a test holds the two together.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
 
@@ -15,7 +15,16 @@ from proxy.core import settings
 from proxy.core.resilience import liveness
 
 KIB = 1024
-DEFAULT_TYPES = settings.Compression().types
+
+# Their defaults are those that are used; what is written differently there stands here.
+_SERVER: Final = settings.Server()
+_BACKEND: Final = settings.Backend("legacy", ())
+_BUFFERS: Final = settings.Buffers()
+_RETRIES: Final = settings.Retries()
+_BREAKER: Final = settings.Breaker()
+_IDEMPOTENCY: Final = settings.Idempotency()
+_COMPARE: Final = settings.Compare()
+_COMPRESSION: Final = settings.Compression()
 
 
 class Section(BaseModel):
@@ -44,26 +53,26 @@ EndpointKey = Annotated[str, PlainValidator(parse_endpoint)]
 
 
 class ServerTimeouts(Section):
-    header: t.Duration = 10.0
-    body: t.Duration = 30.0
-    keep_alive: t.Duration = 75.0
-    drain: t.Duration = 30.0
-    worker: Annotated[float, PlainValidator(t.lasting(liveness.SHORTEST))] = 15.0
-    orphan: Annotated[float, PlainValidator(t.lasting_or_never(1.0))] = 0.0
+    header: t.Duration = _SERVER.timeouts.header
+    body: t.Duration = _SERVER.timeouts.body
+    keep_alive: t.Duration = _SERVER.timeouts.keep_alive
+    drain: t.Duration = _SERVER.timeouts.drain
+    worker: Annotated[float, PlainValidator(t.lasting(liveness.SHORTEST))] = _SERVER.timeouts.worker
+    orphan: Annotated[float, PlainValidator(t.lasting_or_never(1.0))] = _SERVER.timeouts.orphan
 
 
 class Limits(Section):
-    header_bytes: Annotated[int, PlainValidator(t.sized(KIB, 2**24))] = 32 * KIB
-    headers: Annotated[int, PlainValidator(t.whole(1, 10_000))] = 100
-    target_bytes: Annotated[int, PlainValidator(t.sized(64, 2**20))] = 8 * KIB
-    body_bytes: t.Size = 0
+    header_bytes: Annotated[int, PlainValidator(t.sized(KIB, 2**24))] = _SERVER.limits.header_bytes
+    headers: Annotated[int, PlainValidator(t.whole(1, 10_000))] = _SERVER.limits.headers
+    target_bytes: Annotated[int, PlainValidator(t.sized(64, 2**20))] = _SERVER.limits.target_bytes
+    body_bytes: t.Size = _SERVER.limits.body_bytes
     connections: Annotated[int | str, PlainValidator(t.whole(1, 1_000_000, "auto"))] = "auto"
-    min_rate: t.Size = 0
+    min_rate: t.Size = _SERVER.limits.min_rate
 
 
 class Buffers(Section):
-    request: t.Size = 64 * KIB
-    response: t.Size = 256 * KIB
+    request: t.Size = _BUFFERS.request
+    response: t.Size = _BUFFERS.response
 
 
 class AdminUser(Section):
@@ -73,30 +82,30 @@ class AdminUser(Section):
 
 
 class Server(Section):
-    listen: t.Listen = "127.0.0.1:8000"
-    admin: t.Listen = "127.0.0.1:9000"
-    admin_token: t.Secret = ""
+    listen: t.Listen = _SERVER.listen
+    admin: t.Listen = _SERVER.admin
+    admin_token: t.Secret = _SERVER.admin_token
     admin_users: tuple[AdminUser, ...] = ()
-    admin_write: t.Flag = False
+    admin_write: t.Flag = _SERVER.admin_write
     workers: Annotated[int | str, PlainValidator(t.whole(1, 1024, "auto"))] = "auto"
-    runtime_dir: t.FilePath = ".strangler"
-    state: t.State = "sqlite:///.strangler/state.db"
-    trusted_proxies: tuple[t.Network, ...] = ()
-    expose_backend: t.Flag = True
+    runtime_dir: t.FilePath = _SERVER.runtime_dir
+    state: t.State = _SERVER.state
+    trusted_proxies: tuple[t.Network, ...] = _SERVER.trusted_proxies
+    expose_backend: t.Flag = _SERVER.expose_backend
     access_log: t.FilePath = "off"
     timeouts: ServerTimeouts = ServerTimeouts()
     limits: Limits = Limits()
     buffers: Buffers = Buffers()
-    ambiguous_paths: Annotated[str, PlainValidator(t.choice("forward", "reject"))] = "forward"
-    underscores: Annotated[str, PlainValidator(t.choice("drop", "pass"))] = "drop"
-    abort_on_eof: Annotated[bool | str, PlainValidator(t.flag_or("safe"))] = "safe"
+    ambiguous_paths: Annotated[str, PlainValidator(t.choice("forward", "reject"))] = _SERVER.ambiguous_paths
+    underscores: Annotated[str, PlainValidator(t.choice("drop", "pass"))] = _SERVER.underscores
+    abort_on_eof: Annotated[bool | str, PlainValidator(t.flag_or("safe"))] = _SERVER.abort_on_eof
 
 
 class Health(Section):
-    path: t.TargetOrNothing = ""
-    interval: t.Duration = 5.0
-    host: t.HealthHost = ""
-    port: Annotated[int, PlainValidator(t.whole(0, 65535))] = 0
+    path: t.TargetOrNothing = _BACKEND.health.path
+    interval: t.Duration = _BACKEND.health.interval
+    host: t.HealthHost = _BACKEND.health.host
+    port: Annotated[int, PlainValidator(t.whole(0, 65535))] = _BACKEND.health.port
     status: tuple[t.Status, ...] = ()
     headers: tuple[t.HealthHeader, ...] = ()
 
@@ -106,25 +115,25 @@ class DryRun(Section):
 
 
 class BackendTimeouts(Section):
-    connect: t.Duration = 2.0
-    response: t.Duration = 30.0
-    idle: t.Duration = 60.0
-    pool_idle: t.Duration = 4.0
-    pool_age: t.Duration = 300.0
+    connect: t.Duration = _BACKEND.timeouts.connect
+    response: t.Duration = _BACKEND.timeouts.response
+    idle: t.Duration = _BACKEND.timeouts.idle
+    pool_idle: t.Duration = _BACKEND.timeouts.pool_idle
+    pool_age: t.Duration = _BACKEND.timeouts.pool_age
 
 
 class Backend(Section):
     url: t.Url | None = None
     urls: tuple[t.Url, ...] | None = None
     host: t.Host = "preserve"
-    connections: Positive = 256
+    connections: Positive = _BACKEND.connections
     tunnels: Annotated[int | str, PlainValidator(t.whole(1, 1_000_000, "auto"))] = "auto"
-    stalled: t.Share = 0.5
-    idempotent: t.Flag = False
+    stalled: t.Share = _BACKEND.stalled
+    idempotent: t.Flag = _BACKEND.idempotent
     not_executed: tuple[t.Status, ...] = (429,)
     health: Health = Health()
     dry_run: DryRun = DryRun()
-    version: t.Text = ""
+    version: t.Text = _BACKEND.version
     timeouts: BackendTimeouts = BackendTimeouts()
 
     @property
@@ -154,33 +163,33 @@ class Phase(Section):
 
 
 class Retries(Section):
-    budget: t.Share = 0.2
-    min_per_second: t.Rate = 3.0
-    backoff: t.Duration = 0.025
-    max_backoff: t.Duration = 0.25
+    budget: t.Share = _RETRIES.budget
+    min_per_second: t.Rate = _RETRIES.min_per_second
+    backoff: t.Duration = _RETRIES.backoff
+    max_backoff: t.Duration = _RETRIES.max_backoff
 
 
 class Breaker(Section):
-    window: t.Duration = 10.0
-    min_requests: Positive = 20
-    failure_ratio: t.Ratio = 0.5
-    consecutive: Positive = 5
-    open_for: t.Duration = 10.0
+    window: t.Duration = _BREAKER.window
+    min_requests: Positive = _BREAKER.min_requests
+    failure_ratio: t.Ratio = _BREAKER.failure_ratio
+    consecutive: Positive = _BREAKER.consecutive
+    open_for: t.Duration = _BREAKER.open_for
 
 
 class Statuses(Section):
-    missing: t.Refusal = 400
-    in_flight: t.Refusal = 409
-    mismatch: t.Refusal = 422
+    missing: t.Refusal = _IDEMPOTENCY.missing
+    in_flight: t.Refusal = _IDEMPOTENCY.in_flight
+    mismatch: t.Refusal = _IDEMPOTENCY.mismatch
 
 
 class Idempotency(Section):
     header: t.Token = "idempotency-key"
     principal: Principals = ("credential",)
-    ttl: t.Duration = 24 * 3600.0
-    max_body: t.Size = 1024 * KIB
-    max_response: t.Size = 256 * KIB
-    max_store: t.Size = 0
+    ttl: t.Duration = _IDEMPOTENCY.ttl
+    max_body: t.Size = _IDEMPOTENCY.max_body
+    max_response: t.Size = _IDEMPOTENCY.max_response
+    max_store: t.Size = _IDEMPOTENCY.max_store
     statuses: Statuses = Statuses()
 
 
@@ -203,30 +212,30 @@ class CompareRule(Section):
 class Compared(Section):
     """What the general settings and those of an endpoint have in common."""
 
-    sample: t.Share = 0.0
-    max_body: t.Size = 256 * KIB
-    headers: tuple[t.Token, ...] = ("content-type", "location", "cache-control", "etag")
+    sample: t.Share = _COMPARE.sample
+    max_body: t.Size = _COMPARE.max_body
+    headers: tuple[t.Token, ...] = _COMPARE.headers
     rules: tuple[CompareRule, ...] = ()
     redact: tuple[t.Redacted, ...] = ()
 
 
 class Compare(Compared):
-    in_flight: Positive = 32
-    rate: t.Rate = 50.0
-    ttl: t.Duration = 14 * 86_400.0
+    in_flight: Positive = _COMPARE.in_flight
+    rate: t.Rate = _COMPARE.rate
+    ttl: t.Duration = _COMPARE.ttl
 
 
 class EndpointCompare(Compared):
     read_back: EndpointKey | None = None
-    dry_run: t.Flag = False
+    dry_run: t.Flag = _COMPARE.dry_run
 
 
 class CompressionSettings(Section):
     """How answers of endpoints with `compression: on` are compressed."""
 
-    codings: tuple[Coding, ...] = ("zstd", "br", "gzip")
-    min_bytes: t.Size = KIB
-    types: tuple[t.MediaRange, ...] = DEFAULT_TYPES
+    codings: tuple[Coding, ...] = _COMPRESSION.codings
+    min_bytes: t.Size = _COMPRESSION.min_bytes
+    types: tuple[t.MediaRange, ...] = _COMPRESSION.types
 
 
 class EndpointTimeouts(Section):
