@@ -21,7 +21,7 @@ LEGACY: Final = "legacy"
 ASYNC: Final = "async"
 BACKENDS: Final[tuple[BackendName, BackendName]] = (LEGACY, ASYNC)
 
-Reason = Literal["unlisted", "preflight", "owner", "override", "weight", "unkeyed", "breaker", "fallback"]
+Reason = Literal["preflight", "unlisted", "owner", "override", "weight", "unkeyed", "breaker", "fallback"]
 """Why a request went where it went; the order is the order in which the rules are asked."""
 
 FULL_WEIGHT: Final = 10_000

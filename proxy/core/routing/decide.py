@@ -1,6 +1,6 @@
 """Which backend a request goes to, and why. Runs for every request: no I/O, no waste.
 
-The rules are asked in this order: unlisted, preflight, override, weight, unkeyed. The owner of an
+The rules are asked in this order: preflight, unlisted, override, weight, unkeyed. The owner of an
 idempotency key, the breaker and the fallback are applied afterwards by the edge.
 """
 
