@@ -23,10 +23,12 @@ from typing import Any
 import httpx2
 
 from bench.processes import Child, free_port, spawn, wait_for_port
-from bench.soak_clients import FOREIGN, Clients
+from bench.soak_clients import Clients
 from bench.soak_excuses import ASYNC, LEGACY, WORKER, Disturbance, Failure, excuse
+from bench.soak_wire import FOREIGN
 
 START = 60.0  # seconds that a process may take to come up, on a machine that is busy
+REPORTED = 3.0  # seconds after which each worker has said what it holds
 QUIESCENCE = 15.0  # seconds in which everything must be given back; pooled connections live for 4
 ROLL = 120.0  # seconds in which a rolling restart must have replaced every worker
 GROWTH = 24.0  # MiB per hour that a worker may grow
@@ -35,14 +37,22 @@ SHOWN = 10  # failures that nothing explains, one by one
 WARM_UP = 0.2  # share of the run
 CONFIG = """\
 server: {{listen: "127.0.0.1:{data}", admin: "127.0.0.1:{admin}", workers: 2, runtime_dir: {directory}/run,
-  state: "sqlite:///{directory}/state.db"}}
-backends: {{legacy: {{url: "http://127.0.0.1:{legacy}"}}, async: {{url: "http://127.0.0.1:{async}"}}}}
+  state: "sqlite:///{directory}/state.db", admin_token: {token}, trusted_proxies: [127.0.0.1/32]}}
+backends:
+  legacy: {{url: "http://127.0.0.1:{legacy}"}}
+  async: {{url: "http://localhost:{async}", timeouts: {{pool_age: 5s}}}}  # a name, of which ::1 is dead
 phases: {{all: {{methods: [GET, POST]}}}}
 endpoints:
   GET /small: {{weight: {weight}}}
   GET /big: {{weight: {weight}}}
+  GET /seen: {{weight: {weight}}}
+  GET /slow: {{weight: {weight}}}
   POST /write: {{weight: {weight}}}
+  POST /keyed: {{weight: {weight}, idempotency: optional}}
+  POST /events: {{weight: {weight}, idempotency: optional}}
 """
+TOKEN = "soak-operator"
+GUESSES = 12  # requests that a foreign page makes, which must not lock the operator out
 
 
 @dataclass
@@ -76,7 +86,7 @@ class Soak:
 
     def configure(self, weight: int) -> None:
         new = self.directory / "routing.yaml.new"
-        new.write_text(CONFIG.format(directory=self.directory, weight=weight, **self.ports))
+        new.write_text(CONFIG.format(directory=self.directory, token=TOKEN, weight=weight, **self.ports))
         new.replace(self.directory / "routing.yaml")
 
     def workers(self) -> list[dict[str, Any]]:
@@ -125,6 +135,20 @@ class Soak:
             return False
         return len(now) == 2 and not now & set(before)
 
+    def reopen_and_reload(self) -> None:
+        for number in (signal.SIGUSR1, signal.SIGHUP):
+            self.children["proxy"].process.send_signal(number)
+
+    def foreign_page(self) -> None:
+        """Somebody's browser asks for what needs the token, which it has not; then the operator, who has."""
+        url = f"http://127.0.0.1:{self.ports['admin']}/api/v1/comparisons/GET%20%2Fsmall/samples"
+        for _ in range(GUESSES):
+            httpx2.get(url, headers={"sec-fetch-site": "cross-site"}, trust_env=False, timeout=30)
+        mine = {"authorization": f"Bearer {TOKEN}"}
+        status = httpx2.get(url, headers=mine, trust_env=False, timeout=30).status_code
+        if status in (401, 403, 429):
+            self.stalls.append(f"the operator was locked out by a foreign page: {status}")
+
     def kill_backend(self, name: str) -> None:
         begun = time.monotonic()
         self.children[name].process.kill()
@@ -145,14 +169,16 @@ async def run(soak: Soak, seconds: float, seed: int, clients: int) -> Clients:
     """The traffic and the disturbances; returns when the clients have stopped."""
     while sum(worker["tasks"] > 0 for worker in soak.workers()) < 2:  # noqa: ASYNC110
         await asyncio.sleep(0.1)
-    soak.measure_idle()
     traffic = Clients(soak.ports["data"], seed)
+    await traffic.open_stores()
+    await asyncio.sleep(REPORTED)
+    soak.measure_idle()
     running = asyncio.create_task(traffic.run(clients))
     chance = random.Random(seed)
     actions = [
         *(lambda: soak.configure(100), lambda: soak.kill_backend(ASYNC), lambda: soak.configure(30)),
         *(soak.kill_worker, lambda: soak.kill_backend(LEGACY), lambda: soak.configure(0)),
-        lambda: soak.restart(chance.uniform(0, 4)),
+        *(soak.reopen_and_reload, soak.foreign_page, lambda: soak.restart(chance.uniform(0, 4))),
     ]
     end, number = time.monotonic() + seconds, 0
     pause = min(10.0, seconds / 8)

@@ -1,7 +1,8 @@
 """A small backend for the soak: `python -m bench.soak_backend --port N`.
 
-GET /small and /big answer 200 bytes and 1 MiB, POST /write the length of its body, GET /ws becomes an echo.
-Each answer repeats the request's `x-nonce`.
+GET /small and /big answer 200 bytes and 1 MiB, GET /slow after 3 s, GET /seen with the request's own head,
+POST /write the length of its body, POST /keyed which execution it was, POST /events two events; GET /ws
+becomes an echo. Each answer repeats the request's `x-nonce`.
 """
 
 from __future__ import annotations
@@ -9,8 +10,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import itertools
+import os
 
-BODIES = {b"/small": b"s" * 200, b"/big": b"b" * 1024 * 1024}
+BODIES = {b"/small": b"s" * 200, b"/big": b"b" * 1024 * 1024, b"/slow": b"late"}
+EVENTS = (b"data: first\n\n", b"data: last\n\n")
+PAUSE = 0.3  # seconds between them
+SLOW = 3.0
+_executed = itertools.count(1)
 
 
 async def serve_client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -23,9 +30,34 @@ async def serve_client(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
                 await echo(reader, writer, nonce)
                 return
             received = await read_body(reader, head)
-            body = BODIES.get(path, b"%d" % received)
+            if path == b"/events":
+                await send_events(writer, nonce)
+                continue
+            if path == b"/slow":
+                await asyncio.sleep(SLOW)
+            body = body_of(path, head, received)
             writer.write(b"HTTP/1.1 200 OK\r\n%bcontent-length: %d\r\n\r\n" % (nonce, len(body)) + body)
             await writer.drain()
+
+
+def body_of(path: bytes, head: bytes, received: int) -> bytes:
+    if path == b"/seen":
+        return head
+    if path == b"/keyed":  # over all backends no two executions have the same
+        keyed = b"with a key" if b"\r\nidempotency-key:" in head else b"without one"
+        return b"%d of %d, %b" % (next(_executed), os.getpid(), keyed)
+    return BODIES.get(path, b"%d" % received)
+
+
+async def send_events(writer: asyncio.StreamWriter, nonce: bytes) -> None:
+    fields = nonce + b"content-type: text/event-stream\r\ntransfer-encoding: chunked\r\n"
+    writer.write(b"HTTP/1.1 200 OK\r\n" + fields + b"\r\n")
+    for event in EVENTS:
+        writer.write(b"%x\r\n%b\r\n" % (len(event), event))
+        await writer.drain()
+        await asyncio.sleep(PAUSE)
+    writer.write(b"0\r\n\r\n")
+    await writer.drain()
 
 
 def nonce_line(head: bytes) -> bytes:

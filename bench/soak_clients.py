@@ -8,19 +8,15 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final
 
-from bench.soak_backend import BODIES, nonce_line
+from bench import soak_odd as odd
+from bench.soak_backend import BODIES
 from bench.soak_excuses import Failure
+from bench.soak_wire import Streams, Wrong, answer, check_nonce
 
+OPENING = 40  # connections, of which each worker gets some
 TIMEOUT = 20.0  # seconds for one request, the slow ones included
 HOST = b"host: soak.example\r\nx-user-id: %d\r\nx-nonce: %d\r\n"
-FOREIGN: Final = "foreign answer"  # no kill ever explains one
-Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
-
-class Wrong(Exception):
-    """An answer that the client cannot accept; the message is the cause in the table."""
 
 
 @dataclass
@@ -43,6 +39,13 @@ class Clients:
 
     async def run(self, clients: int) -> None:
         await asyncio.gather(*(self._client(number) for number in range(clients)))
+
+    async def open_stores(self) -> None:
+        """A worker opens its store with the first keyed write."""
+        for number in range(OPENING):
+            streams = await asyncio.open_connection("127.0.0.1", self._port)
+            await odd.retry(streams, HOST % (0, -1 - number))
+            streams[1].close()
 
     async def _client(self, number: int) -> None:
         kinds = list(KINDS)
@@ -75,42 +78,19 @@ class Clients:
             writer.close()
 
 
-def check_nonce(fields: bytes, head: bytes) -> None:
-    """Raises Wrong if an answer is not the one to the request with these fields.
-
-    The proxy's own answers repeat nothing; they are told by their status.
-    """
-    nonce = nonce_line(head)
-    if nonce != nonce_line(b"\r\n" + fields) and (nonce or head[9:10] in b"12"):
-        raise Wrong(FOREIGN)
-
-
-async def _answer(streams: Streams, fields: bytes, expected: bytes) -> bool:
-    """Checks one answer; whether the connection goes on."""
-    head = (await streams[0].readuntil(b"\r\n\r\n")).lower()
-    length = int(head.partition(b"\r\ncontent-length: ")[2].partition(b"\r\n")[0])
-    body = await streams[0].readexactly(length)
-    check_nonce(fields, head)
-    if not head.startswith(b"http/1.1 200 "):
-        raise Wrong(f"status {head[9:12].decode()}")
-    if body != expected:
-        raise Wrong("wrong body")
-    return b"\r\nconnection: close\r\n" not in head
-
-
 async def read(streams: Streams, fields: bytes) -> bool:
     streams[1].write(b"GET /small HTTP/1.1\r\n" + fields + b"\r\n")
-    return await _answer(streams, fields, BODIES[b"/small"])
+    return await answer(streams, fields, BODIES[b"/small"])
 
 
 async def download(streams: Streams, fields: bytes) -> bool:
     streams[1].write(b"GET /big HTTP/1.1\r\n" + fields + b"\r\n")
-    return await _answer(streams, fields, BODIES[b"/big"])
+    return await answer(streams, fields, BODIES[b"/big"])
 
 
 async def write(streams: Streams, fields: bytes) -> bool:
     streams[1].write(b"POST /write HTTP/1.1\r\n" + fields + b"content-length: 300\r\n\r\n" + b"w" * 300)
-    return await _answer(streams, fields, b"300")
+    return await answer(streams, fields, b"300")
 
 
 async def upload(streams: Streams, fields: bytes) -> bool:
@@ -119,7 +99,7 @@ async def upload(streams: Streams, fields: bytes) -> bool:
         streams[1].write(b"4000\r\n" + b"u" * 0x4000 + b"\r\n")
         await streams[1].drain()
     streams[1].write(b"0\r\n\r\n")
-    return await _answer(streams, fields, b"%d" % (10 * 0x4000))
+    return await answer(streams, fields, b"%d" % (10 * 0x4000))
 
 
 async def drip(streams: Streams, fields: bytes) -> bool:
@@ -127,7 +107,7 @@ async def drip(streams: Streams, fields: bytes) -> bool:
     for _ in range(5):
         await asyncio.sleep(0.2)
         streams[1].write(b"d")
-    return await _answer(streams, fields, b"5")
+    return await answer(streams, fields, b"5")
 
 
 async def abort(streams: Streams, fields: bytes) -> bool:
@@ -161,5 +141,11 @@ KINDS: dict[str, tuple[Callable[[Streams, bytes], Awaitable[bool]], int]] = {
     "drip": (drip, 6),
     "abort": (abort, 7),
     "tunnel": (tunnel, 7),
+    "leave": (odd.leave, 4),
+    "forge": (odd.forge, 6),
+    "expect": (odd.expect, 6),
+    "retry": (odd.retry, 8),
+    "listen": (odd.listen, 4),
+    "sip": (odd.sip, 3),
 }
 """By name: what is done, and how often in comparison to the others."""

@@ -11,8 +11,9 @@ ASYNC: Final = "async"
 
 CUT: Final = frozenset({"IncompleteReadError", "ConnectionResetError", "BrokenPipeError"})
 _BAD_GATEWAY: Final = frozenset({"status 502"})
-_WRITES: Final = frozenset({"write", "upload", "drip"})
-_STREAMS: Final = frozenset({"download", "abort", "tunnel"})  # what may break off when it has begun
+_WRITES: Final = frozenset({"write", "upload", "drip", "expect", "retry", "listen"})
+# What may break off when it has begun.
+_STREAMS: Final = frozenset({"download", "abort", "tunnel", "sip", "listen"})
 
 
 class Disturbance(NamedTuple):
@@ -59,5 +60,5 @@ def allowed(what: str, kind: str) -> frozenset[str]:
     if what == LEGACY:
         return _BAD_GATEWAY | CUT if kind in _STREAMS else _BAD_GATEWAY
     if kind in _WRITES:
-        return _BAD_GATEWAY
-    return CUT if kind in ("download", "abort") else frozenset()
+        return _BAD_GATEWAY | CUT if kind in _STREAMS else _BAD_GATEWAY
+    return CUT if kind in ("download", "abort", "sip") else frozenset()

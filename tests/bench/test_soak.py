@@ -12,8 +12,9 @@ import pytest
 
 from bench import soak as module
 from bench.soak import Soak, leaks, report, slope
-from bench.soak_clients import FOREIGN, KINDS, Clients, Wrong, check_nonce
+from bench.soak_clients import KINDS, Clients
 from bench.soak_excuses import ASYNC, LEGACY, WORKER, Disturbance, Failure
+from bench.soak_wire import FOREIGN, Wrong, check_nonce
 
 
 @pytest.fixture
