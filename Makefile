@@ -30,7 +30,7 @@ demo: $(STAMP)  ## the whole migration on real backends; ONCE=1 exits instead of
 # Tests start hundreds of Python processes: without bytecode on disk each would compile what it imports.
 test: export PYTHONDONTWRITEBYTECODE =
 test: check  ## lint, types, all tests
-	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder $(CHOSEN)
+	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder --durations 25 $(CHOSEN)
 	@$(if $(filter browser,$(LEFT_OUT)),echo "left out: the status page in a browser (Debian: apt-get install chromium chromium-driver)",:)
 	@$(if $(filter pgbouncer,$(LEFT_OUT)),echo "left out: async_api behind PgBouncer (Debian: apt-get install pgbouncer)",:)
 	@$(if $(filter prometheus,$(LEFT_OUT)),echo "left out: alert rules and a scrape by Prometheus (Debian: apt-get install prometheus)",:)
