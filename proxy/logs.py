@@ -15,6 +15,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, Literal, TextIO
 
+from proxy.core.timestamps import timestamp
+
 Format = Literal["console", "json"]
 FORMATS: Final[tuple[Format, ...]] = ("console", "json")
 VARIABLE: Final = "STRANGLER_LOG_FORMAT"
@@ -41,12 +43,6 @@ def configure(process: str) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
-
-
-def timestamp(seconds: float) -> str:
-    """RFC 3339, UTC, milliseconds."""
-    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-    return f"{whole}.{int(seconds * 1000) % 1000:03d}Z"
 
 
 class _Kind:

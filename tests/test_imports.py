@@ -20,10 +20,11 @@ PROCESS = ("proxy.logs", "proxy.owned", "proxy.signals")
 ALLOWED: dict[str, tuple[str, ...]] = {
     "proxy": ("proxy",),  # __init__, __main__ and entry
     "proxy.telemetry": (),
-    "proxy.logs": (),
+    "proxy.logs": ("proxy.core.timestamps",),
     "proxy.owned": (),
     "proxy.signals": (),
     "proxy.core": (),
+    "proxy.core.timestamps": (),
     # The rooms of core, from the ground up.
     "proxy.core.wire": (),
     "proxy.core.documents": (),

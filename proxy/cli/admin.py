@@ -8,9 +8,8 @@ from typing import Any
 
 import click
 
-from proxy.cli.errors import fail
+from proxy.cli.errors import NO, fail
 
-NO = 1
 DEFAULT = "http://127.0.0.1:9000"
 TOKEN = "STRANGLER_ADMIN_TOKEN"
 

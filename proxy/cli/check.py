@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from proxy.cli.errors import BAD_INPUT, fail, render
-from proxy.config import ConfigErrors, Loaded, load_file, read_text
+from proxy.cli.errors import BAD_INPUT, fail, render, text_of
+from proxy.config import ConfigErrors, Loaded, load_file
 from proxy.control.running import running_state
 
 
@@ -39,17 +39,10 @@ def load_or_exit(file: str) -> Loaded:
     try:
         return load_file(file)
     except ConfigErrors as errors:
-        fail(render(errors, _text_of(file)))
+        fail(render(errors, text_of(file)))
 
 
 def state_of(file: str) -> str:
     """The state database of the instance that runs with this file, else the one that the file names."""
     server = load_or_exit(file).snapshot.server
     return running_state(Path(server.runtime_dir)) or server.state
-
-
-def _text_of(file: str) -> str:
-    try:
-        return read_text(file)
-    except ConfigErrors:
-        return ""  # its being unreadable is what the errors say

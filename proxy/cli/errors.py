@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 import click
 
-from proxy.config import ConfigErrors
+from proxy.config import ConfigErrors, read_text
 from proxy.config.excerpt import excerpt
 
+NO = 1  # the answer is no
 BAD_INPUT = 2
 
 
@@ -22,6 +24,14 @@ def render(errors: ConfigErrors, text: str) -> str:
     count = len(errors.errors)
     shown.append(f"{count} error{'s' if count != 1 else ''}")
     return "\n".join(shown)
+
+
+def text_of(file: str | Path) -> str:
+    """The file to show errors in; "" if it cannot be read, which is then what the errors say."""
+    try:
+        return read_text(file)
+    except ConfigErrors:
+        return ""
 
 
 def fail(message: str, code: int = BAD_INPUT) -> NoReturn:

@@ -8,7 +8,7 @@ import click
 import httpx2
 
 from proxy.cli import admin as admin_port
-from proxy.cli.errors import BAD_INPUT, fail
+from proxy.cli.errors import BAD_INPUT, NO, fail
 
 TIMEOUT = 300.0  # seconds; all samples are read
 
@@ -45,11 +45,11 @@ def forget(principal: str | None, path: str | None, dry_run: bool, machine: bool
         )
         content = answer.json()
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        fail(f"{admin}: {error}", admin_port.NO)
+        fail(f"{admin}: {error}", NO)
     except ValueError:
-        fail(f"{admin} does not answer like an admin port", admin_port.NO)
+        fail(f"{admin} does not answer like an admin port", NO)
     if answer.status_code != 200:
-        code = BAD_INPUT if answer.status_code == 422 else admin_port.NO
+        code = BAD_INPUT if answer.status_code == 422 else NO
         fail(f"{admin}: {content.get('detail', content)}", code)
     if machine:
         click.echo(json.dumps(content, indent=2))

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import UTC, datetime
 
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
 from proxy.cli.check import state_of
-from proxy.cli.errors import fail
+from proxy.cli.errors import NO, fail
 from proxy.cli.numbers import Count
+from proxy.core.timestamps import to_the_second
 from proxy.store import configs
 from proxy.store.configs import Accepted
 from proxy.store.migrations import TooNew
 from proxy.store.places import is_sqlite, state_file
-
-NO = 1
 
 
 @click.command()
@@ -33,12 +31,14 @@ def history(file: str, limit: int, as_json: bool) -> None:
     found = accepted(state_of(file))[:limit]
     if as_json:
         keys = ("time", "hash", "author", "trigger", "difference")
-        rows = [{**{key: getattr(each, key) for key in keys}, "time": _time(each)} for each in found]
+        rows = [{key: getattr(each, key) for key in keys} for each in found]
+        for row in rows:
+            row["time"] = to_the_second(row["time"])
         click.echo(json.dumps({"configs": rows}, indent=2))
         return
     for each in found:
         by = f" by {each.author}" if each.author else ""
-        click.echo(f"{_time(each)} {each.hash}{by} ({each.trigger})")
+        click.echo(f"{to_the_second(each.time)} {each.hash}{by} ({each.trigger})")
         for line in each.difference:
             click.echo(f"    {line}")
     if not found:
@@ -58,7 +58,3 @@ def accepted(state: str) -> list[Accepted]:
 async def _read(state: str) -> list[Accepted]:
     async with asyncio.timeout(10), configs.opened(state) as engine, engine.connect() as connection:
         return await configs.newest(connection)
-
-
-def _time(each: Accepted) -> str:
-    return datetime.fromtimestamp(each.time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -11,8 +10,8 @@ import click
 from proxy.cli import admin as admin_port
 from proxy.config.discover import Found
 from proxy.config.draft import entries
-
-OTHER = "other"
+from proxy.core.routing.unlisted import OTHER
+from proxy.core.timestamps import to_the_second
 
 
 @click.command()
@@ -50,11 +49,8 @@ def _words(row: dict[str, Any]) -> str:
         return f"moving, at {weight} for {days}"
     if row["progress"] == "legacy still hit":
         reasons = ", ".join(f"{count} by {reason}" for reason, count in row["legacy"].items())
-        return f"at 100 for {days}, but legacy still hit: {reasons}; last {_time(row['last_hit']['legacy'])}"
+        last = to_the_second(row["last_hit"]["legacy"])
+        return f"at 100 for {days}, but legacy still hit: {reasons}; last {last}"
     if row["progress"] == "waiting":
         return f"at 100 for {days}, legacy not hit; done after 7"
     return f"done: at 100 for {days}, safe to delete from legacy"
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -6,7 +6,7 @@ import click
 import httpx2
 
 from proxy.cli import admin as admin_port
-from proxy.cli.errors import BAD_INPUT, fail
+from proxy.cli.errors import BAD_INPUT, NO, fail
 
 TIMEOUT = 30.0  # seconds; the proxy answers when every worker serves it, or after five
 
@@ -36,14 +36,14 @@ def reload(admin: str, force: bool) -> None:
         )
         content = answer.json()
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        fail(f"{admin}: {error}", admin_port.NO)
+        fail(f"{admin}: {error}", NO)
     except ValueError:
-        fail(f"{admin} does not answer like an admin port", admin_port.NO)
+        fail(f"{admin} does not answer like an admin port", NO)
     if answer.status_code == 422:
         found = [f"{each['line']}:{each['column']}: {each['message']}" for each in content["errors"]]
         fail("\n".join(["the file was refused; nothing changed", *found]), BAD_INPUT)
     if answer.status_code != 200:
-        fail(f"{admin}: {content.get('detail', content)}", admin_port.NO)
+        fail(f"{admin}: {content.get('detail', content)}", NO)
     for line in content["difference"]:
         click.echo(line)
     click.echo(f"{content['hash']} is in force{'' if content['difference'] else ', as before'}")

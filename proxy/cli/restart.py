@@ -9,7 +9,7 @@ import click
 import httpx2
 
 from proxy.cli import admin as admin_port
-from proxy.cli.errors import fail
+from proxy.cli.errors import NO, fail
 
 INTERVAL = 0.2  # seconds between two looks
 TRIAL = 75.0  # seconds in which the proxy judges the file and tries the new code
@@ -39,7 +39,7 @@ def restart(admin: str) -> None:
         click.echo(f"the admin port moves to {admin}")
     outcome = _wait(admin, begun["id"])
     click.echo(f"restart {outcome['state']}: {outcome['detail']}", err=outcome["state"] != "done")
-    raise SystemExit(0 if outcome["state"] == "done" else admin_port.NO)
+    raise SystemExit(0 if outcome["state"] == "done" else NO)
 
 
 def _wait(admin: str, number: str) -> dict[str, Any]:
@@ -71,12 +71,12 @@ def _begin(admin: str) -> dict[str, Any]:
         )
         content: dict[str, Any] = answer.json()
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        fail(f"{admin}: {error}", admin_port.NO)
+        fail(f"{admin}: {error}", NO)
     except ValueError:
-        fail(f"{admin} does not answer like an admin port", admin_port.NO)
+        fail(f"{admin} does not answer like an admin port", NO)
     if answer.status_code != 202:
         errors = [f"{each['line']}:{each['column']}: {each['message']}" for each in content.get("errors", ())]
-        fail("\n".join([f"{admin}: {content.get('detail')}", *errors]), admin_port.NO)
+        fail("\n".join([f"{admin}: {content.get('detail')}", *errors]), NO)
     return content
 
 

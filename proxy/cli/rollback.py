@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from proxy.cli.admin import announce
-from proxy.cli.errors import fail, render, warn
-from proxy.cli.history import NO, accepted
+from proxy.cli.errors import NO, fail, render, warn
+from proxy.cli.history import accepted
 from proxy.cli.set import wait
 from proxy.config import ConfigErrors, Loaded, difference, load_text
 from proxy.config.files import Changed, replace

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from proxy import logs
-from proxy.cli.errors import fail, render
+from proxy.cli.errors import fail, render, text_of
 from proxy.cli.oneoff import one_off
-from proxy.config import ConfigErrors, read_text
+from proxy.config import ConfigErrors
 from proxy.control.errors import StartupError
 from proxy.control.main import run
 
@@ -41,13 +41,6 @@ def serve(file: Path, log_format: logs.Format) -> None:
     try:
         run(file, one_off=one_off)
     except ConfigErrors as errors:
-        fail(render(errors, _text_of(file)))
+        fail(render(errors, text_of(file)))
     except StartupError as error:
         fail(f"strangler serve: {error}")
-
-
-def _text_of(file: Path) -> str:
-    try:
-        return read_text(file)
-    except ConfigErrors:
-        return ""  # its being unreadable is what the errors say

@@ -10,14 +10,13 @@ import click
 
 from proxy.cli.admin import announce
 from proxy.cli.check import load_or_exit
-from proxy.cli.errors import fail, render, warn
+from proxy.cli.errors import NO, fail, render, warn
 from proxy.cli.numbers import Percent
 from proxy.config import ConfigErrors, Loaded, load_text, read_text, set_weight
 from proxy.config.files import Changed, replace
 from proxy.core.routing.phases import percent, refused
 
 POLL = 0.1  # seconds between two looks at the admin port
-NO = 1
 
 
 @click.command("set")

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from proxy.cli import admin as admin_port
+from proxy.cli.errors import NO
 from proxy.core.settings import BACKENDS
 
 INTERVAL = 2.0  # seconds between two looks of --watch
@@ -49,7 +50,7 @@ def status(admin: str, watch: bool, as_json: bool) -> None:
         console.print(
             json.dumps({**config, **figures}) if as_json else screen(config, figures), soft_wrap=as_json
         )
-        raise SystemExit(0 if healthy(config) and not serious(figures) else admin_port.NO)
+        raise SystemExit(0 if healthy(config) and not serious(figures) else NO)
     with Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
         try:
             while True:

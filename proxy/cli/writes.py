@@ -8,14 +8,13 @@ import json
 import click
 
 from proxy.cli.check import state_of
-from proxy.cli.errors import fail
+from proxy.cli.errors import NO, fail
 from proxy.cli.numbers import Count
 from proxy.core.resilience.idempotency import Record, State
+from proxy.core.timestamps import timestamp
 from proxy.store import StoreUnavailable, audit
-from proxy.store.writes import STATES, NotSettled, as_json, page, timestamp
+from proxy.store.writes import STATES, NotSettled, as_json, page
 from proxy.store.writes import settle as settle_write
-
-NO = 1
 
 
 @click.group(invoke_without_command=True)

@@ -12,6 +12,7 @@ from proxy.control.claimed import Claimed, Keys
 from proxy.control.collect import Collector
 from proxy.control.log import log
 from proxy.core.routing.snapshot import Snapshot
+from proxy.core.routing.unlisted import UNLISTED
 from proxy.core.settings import BACKENDS
 from proxy.core.traffic.ledger import Hits, Standing, last_hit, legacy_hits, progress
 from proxy.core.wire.messages import Stats
@@ -21,7 +22,6 @@ from proxy.store.ledger import HitRow, WeightRow
 INTERVAL: Final = 10.0  # seconds between two looks at the totals
 TIMEOUT: Final = 15.0  # seconds; nobody waits for it
 DAY: Final = 86_400.0  # seconds
-UNLISTED: Final = "unlisted"
 MAX_UNLISTED: Final = 1000  # paths; those that were hit longest ago are forgotten
 
 Key = tuple[str, str, str]

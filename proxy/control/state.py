@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from proxy.config import ConfigError
@@ -26,12 +25,12 @@ from proxy.control.supervisor import Supervisor
 from proxy.control.verdicts import Verdicts
 from proxy.core.forwarding import addresses
 from proxy.core.forwarding.addresses import by_backend, is_failing
+from proxy.core.routing.unlisted import UNLISTED
 from proxy.core.settings import ASYNC, BACKENDS, AdminUser, Endpoint
+from proxy.core.timestamps import timestamp
 from proxy.core.traffic.intended import SAVED, intended
 from proxy.core.traffic.totals import Figures, Series
 from proxy.core.wire.messages import Labelled, Stats
-
-UNLISTED = "unlisted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +161,6 @@ def error_json(error: ConfigError) -> dict[str, Any]:
 def percent(weight: int) -> int | float:
     """Hundredths of a percent as a percentage: 2500 -> 25, 1 -> 0.01."""
     return weight // 100 if weight % 100 == 0 else weight / 100
-
-
-def timestamp(seconds: float) -> str:
-    """RFC 3339, UTC."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _restart(restart: Restart | None) -> dict[str, str] | None:

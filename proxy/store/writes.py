@@ -7,7 +7,6 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
@@ -15,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from proxy.core.resilience import idempotency
 from proxy.core.resilience.idempotency import Record, State
+from proxy.core.timestamps import timestamp
 from proxy.store import audit, statements
 from proxy.store.engines import async_engine
 from proxy.store.migrations import TooNew, migrate
@@ -140,11 +140,6 @@ def as_json(record: Record) -> dict[str, Any]:
         "updated_at": timestamp(record.updated_at),
         "expires_at": timestamp(record.expires_at),
     }
-
-
-def timestamp(seconds: float) -> str:
-    """RFC 3339, UTC."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @asynccontextmanager

@@ -15,7 +15,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 
-from tests.contract.servers import ROOT, free_port
+from tests.contract.servers import ROOT
+from tests.support.ports import free_port
 
 INI = ROOT / "deploy/pgbouncer/pgbouncer.ini"
 

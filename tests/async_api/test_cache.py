@@ -12,7 +12,7 @@ from async_api import commands
 from async_api.cache import Cache, Found
 from async_api.config import Settings
 from tests.async_api.valkey import Valkey
-from tests.contract.servers import free_port
+from tests.support.ports import free_port
 
 
 @asynccontextmanager

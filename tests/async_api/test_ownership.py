@@ -17,7 +17,7 @@ from async_api.outbox import Outbox
 from async_api.ownership import WRITES, Ownership, objection
 from tests.async_api.valkey import Valkey
 from tests.contract.fixtures import Ledger
-from tests.contract.servers import free_port
+from tests.support.ports import free_port
 
 
 def opened(url: str, redis: str) -> tuple[Database, Ownership]:

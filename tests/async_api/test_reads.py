@@ -20,7 +20,9 @@ from tests import plain
 from tests.async_api.valkey import Valkey
 from tests.contract import servers
 from tests.contract.fixtures import Ledger, client_of, order, problem
-from tests.contract.servers import ROOT, Server, free_port
+from tests.contract.servers import ROOT, Server
+from tests.support.ports import free_port
+from tests.support.waiting import eventually
 
 OWNED_TTL = 1.0
 
@@ -29,13 +31,6 @@ def figure(port: int, name: str) -> float:
     text = plain.get(f"http://127.0.0.1:{port}/metrics").text
     match = re.search(rf"^{re.escape(name)} (\S+)$", text, re.M)
     return float(match[1]) if match else 0.0
-
-
-def eventually(condition: Callable[[], object], timeout: float = 30.0) -> None:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.02)
 
 
 @contextmanager

@@ -3,13 +3,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from bench.processes import BenchError, cpu_of, descendants, free_port, spawn, wait_for_port
+from tests.support.waiting import eventually
 
 HERE = frozenset(os.sched_getaffinity(0))
 PARENT = """
@@ -19,13 +18,6 @@ print(child.pid, flush=True)
 time.sleep(60)
 """
 BURN = "import time\nend = time.process_time() + 0.1\nwhile time.process_time() < end: pass\ntime.sleep(60)"
-
-
-def eventually(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "condition did not come true"
-        time.sleep(0.01)
 
 
 def is_running(pid: int) -> bool:

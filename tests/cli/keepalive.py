@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections import Counter
 
-from tests.control.site import eventually
+from tests.support.waiting import eventually
 
 REQUEST = b"GET /a HTTP/1.1\r\nhost: a.example\r\n\r\n"
 

@@ -16,8 +16,8 @@ from websockets.sync.server import serve
 
 from tests.cli.conftest import MakeSite
 from tests.cli.real_site import RealSite
-from tests.control.site import eventually
 from tests.edge.harness import Script, Wire
+from tests.support.waiting import eventually
 
 MIB = 1024 * 1024
 SIZE = 256 * MIB

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from tests.cli.real_site import RealSite
-from tests.control.site import eventually
+from tests.support.waiting import eventually
 
 
 def test_a_client_of_a_worker_that_hangs_is_let_go_and_the_next_is_served(site: RealSite) -> None:

@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 from proxy.cli import main
 from tests import plain
 from tests.cli.real_site import RealSite
-from tests.control.site import eventually
+from tests.support.waiting import eventually
 
 
 def reload(site: RealSite, *more: str) -> Result:

@@ -17,7 +17,9 @@ from click.testing import CliRunner, Result
 from proxy.cli import main
 from tests.cli.keepalive import KeepAlive
 from tests.cli.real_site import RealSite
-from tests.control.site import alive, eventually, free_port
+from tests.control.site import alive
+from tests.support.ports import free_port
+from tests.support.waiting import eventually
 
 
 def restart(site: RealSite) -> Result:

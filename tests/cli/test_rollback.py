@@ -9,7 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from proxy.cli import main
-from tests.control.site import Site, eventually
+from tests.control.site import Site
+from tests.support.waiting import eventually
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from click.testing import CliRunner
 from proxy.cli import main
 from tests import plain
 from tests.cli.real_site import RealSite
-from tests.control.site import Site, alive, eventually
+from tests.control.site import Site, alive
+from tests.support.waiting import eventually
 
 
 class Load:

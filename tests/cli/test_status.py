@@ -13,7 +13,8 @@ from rich.console import Console
 
 from proxy.cli import main
 from proxy.cli.status import healthy, screen, serious
-from tests.control.site import Site, eventually
+from tests.control.site import Site
+from tests.support.waiting import eventually
 
 
 @pytest.fixture

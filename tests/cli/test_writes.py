@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from proxy.cli import main
 from proxy.core.resilience import idempotency as idem
 from tests.store.test_claims import opened, proceed, wanted
+from tests.support.writes import lose_a_write
 
 BACKENDS = "backends: {legacy: {url: 'http://127.0.0.1:1'}, async: {url: 'http://127.0.0.1:2'}}\n"
 
@@ -20,11 +21,7 @@ def config(tmp_path: Path) -> str:
     """Of a store with one write whose outcome is unknown."""
     url = f"sqlite:///{tmp_path}/state.db"
 
-    async def lose() -> None:
-        async with opened(url) as claims:
-            await claims.change(idem.lose(await proceed(claims, wanted("lost")), time.time()))
-
-    asyncio.run(lose())
+    lose_a_write(url)
     file = tmp_path / "routing.yaml"
     file.write_text(f"server: {{state: '{url}'}}\n{BACKENDS}")
     return str(file)

@@ -25,7 +25,9 @@ from proxy.store import comparisons
 from proxy.store.places import comparisons_file
 from tests import plain
 from tests.compare.backends import Backend, Reply
-from tests.control.site import alive, eventually, free_port
+from tests.control.site import alive
+from tests.support.ports import free_port
+from tests.support.waiting import eventually
 
 ENOUGH = 40  # comparisons for a verdict
 SECRETS = [

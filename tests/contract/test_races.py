@@ -21,7 +21,7 @@ THREADS = 8
 
 
 @dataclass(frozen=True)
-class Stage:
+class Parties:
     """Two accounts, and a payment from the first to the second that can be refunded many times."""
 
     first: str
@@ -29,7 +29,7 @@ class Stage:
     payment: str
 
 
-Write = Callable[[httpx2.Client, Stage], httpx2.Response]
+Write = Callable[[httpx2.Client, Parties], httpx2.Response]
 
 WRITES: dict[str, Write] = {
     "pay": lambda api, on: api.post("/payments", json=order(on.first, on.second)),
@@ -69,7 +69,7 @@ def clients(race_ledger: Ledger) -> Iterator[list[httpx2.Client]]:
 def test_pair_of_writes(clients: list[httpx2.Client], race_ledger: Ledger, one: str, other: str) -> None:
     first, second = open_account(clients[0]), open_account(clients[1])
     paid = clients[0].post("/payments", json=order(first, second, "10.00"))
-    stage = Stage(first, second, paid.json()["id"])
+    stage = Parties(first, second, paid.json()["id"])
     jobs = [(name, client) for name in (one, other) for client in clients for _ in range(EACH // 2)]
     random.Random(f"{one} {other}").shuffle(jobs)
     with ThreadPoolExecutor(THREADS) as pool:

@@ -6,37 +6,18 @@ import contextlib
 import os
 import resource
 import signal
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx2
 
 from tests import plain
+from tests.support.ports import free_port
+from tests.support.waiting import eventually
 
 HERE = Path(__file__).parent
 FAKE_WORKER = (sys.executable, str(HERE / "fake_worker.py"))
-DEADLINE = 60.0  # seconds after which waiting fails
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
-def eventually(condition: Callable[[], object], what: str) -> None:
-    """Waits until the condition holds; errors of a server that is not there yet count as no."""
-    deadline = time.monotonic() + DEADLINE
-    while True:
-        with contextlib.suppress(httpx2.HTTPError, OSError):
-            if condition():
-                return
-        assert time.monotonic() < deadline, f"still not: {what}"
-        time.sleep(0.02)
 
 
 def alive(pid: int) -> bool:

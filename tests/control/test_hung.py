@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.control.site import Site, eventually
+from tests.control.site import Site
+from tests.support.waiting import eventually
 
 BOUND = 4  # seconds; the page, the API and the metrics tell of it from 2.5 s on
 

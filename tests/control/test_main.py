@@ -7,7 +7,8 @@ import stat
 import pytest
 
 from proxy.control.running import running_state
-from tests.control.site import DEADLINE, Site
+from tests.control.site import Site
+from tests.support.waiting import DEADLINE
 
 
 def refused(site: Site) -> str:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from proxy.control.notify import READY, STOPPING, VARIABLE, notify
-from tests.control.site import DEADLINE, Site
+from tests.control.site import Site
+from tests.support.waiting import DEADLINE
 
 
 @pytest.fixture

@@ -11,7 +11,9 @@ import httpx2
 import pytest
 
 from tests import plain
-from tests.control.site import Site, alive, eventually, free_port
+from tests.control.site import Site, alive
+from tests.support.ports import free_port
+from tests.support.waiting import eventually
 
 
 def begin(site: Site) -> httpx2.Response:

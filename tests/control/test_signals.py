@@ -13,7 +13,8 @@ import pytest
 
 from proxy.signals import KEPT
 from tests.cli.real_site import RealSite, backend
-from tests.control.site import Site, alive, eventually
+from tests.control.site import Site, alive
+from tests.support.waiting import eventually
 
 EARLY = """\
 import signal, sys

@@ -7,7 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from proxy.control.running import running_state
-from tests.control.site import Site, alive, eventually, free_port
+from tests.control.site import Site, alive
+from tests.support.ports import free_port
+from tests.support.waiting import eventually
 
 
 def test_a_killed_worker_is_back_at_once_while_the_other_serves(site: Site) -> None:

@@ -54,7 +54,7 @@ class FakeLink:
         """There is nothing to abort."""
 
 
-class Stage:
+class Rehearsal:
     """A supervisor whose processes are numbered in the order in which they were asked for."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,36 +113,36 @@ def test_a_slot_that_a_roll_fills_while_its_dead_worker_is_started_again_has_one
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def play() -> None:
-        stage = Stage(monkeypatch)
+        rehearsal = Rehearsal(monkeypatch)
         with socket.socket() as listener:
-            await stage.one_serves(listener)
-            stage.made[0].ended.set()
-            await stage.asked_for(2)  # in its place, and slow to start
-            rolling = asyncio.create_task(stage.supervisor.replace(0))
-            await stage.asked_for(3)
-            await stage.up(2)
+            await rehearsal.one_serves(listener)
+            rehearsal.made[0].ended.set()
+            await rehearsal.asked_for(2)  # in its place, and slow to start
+            rolling = asyncio.create_task(rehearsal.supervisor.replace(0))
+            await rehearsal.asked_for(3)
+            await rehearsal.up(2)
             assert await rolling == ""
-            stage.made[1].started.set()
-            while not stage.made[1].signals:  # noqa: ASYNC110
+            rehearsal.made[1].started.set()
+            while not rehearsal.made[1].signals:  # noqa: ASYNC110
                 await asyncio.sleep(0)
-            assert stage.made[1].signals == [signal.SIGTERM]
-            assert stage.made[2].signals == []
-            assert [worker.pid for worker in stage.supervisor.workers() if worker.kept] == [2]
+            assert rehearsal.made[1].signals == [signal.SIGTERM]
+            assert rehearsal.made[2].signals == []
+            assert [worker.pid for worker in rehearsal.supervisor.workers() if worker.kept] == [2]
 
     run(play())
 
 
 def test_a_new_worker_that_says_nothing_stops_the_roll(monkeypatch: pytest.MonkeyPatch) -> None:
     async def play() -> None:
-        stage = Stage(monkeypatch)
+        rehearsal = Rehearsal(monkeypatch)
         monkeypatch.setattr(supervisor, "START_TIMEOUT", 0.05)
         with socket.socket() as listener:
-            stage.supervisor.start(listener, 0)
-            rolling = asyncio.create_task(stage.supervisor.replace(0))
-            await stage.asked_for(1)
-            stage.made[0].started.set()
+            rehearsal.supervisor.start(listener, 0)
+            rolling = asyncio.create_task(rehearsal.supervisor.replace(0))
+            await rehearsal.asked_for(1)
+            rehearsal.made[0].started.set()
             assert await rolling == "did not come up: it does not serve after 0.05 s"
-            assert signal.SIGKILL in stage.made[0].signals
+            assert signal.SIGKILL in rehearsal.made[0].signals
 
     run(play())
 
@@ -151,15 +151,15 @@ def test_a_worker_without_connection_is_told_to_drain_patiently_when_it_is_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def play() -> None:
-        stage = Stage(monkeypatch)
+        rehearsal = Rehearsal(monkeypatch)
         with socket.socket() as listener:
-            await stage.one_serves(listener)
-            link = stage.supervisor.workers()[0].link
+            await rehearsal.one_serves(listener)
+            link = rehearsal.supervisor.workers()[0].link
             assert link is not None
-            stage.supervisor.on_lost(link)
-            stage.supervisor.shrink(0)
-            assert stage.made[0].signals == []
-            assert stage.says_hello(0, 0, "hash").sent == [Drain(timeout=0.0, patient=True)]
+            rehearsal.supervisor.on_lost(link)
+            rehearsal.supervisor.shrink(0)
+            assert rehearsal.made[0].signals == []
+            assert rehearsal.says_hello(0, 0, "hash").sent == [Drain(timeout=0.0, patient=True)]
 
     run(play())
 
@@ -168,13 +168,13 @@ def test_an_orphan_without_a_slot_drains_patiently_and_is_killed_when_it_does_no
     monkeypatch: pytest.MonkeyPatch, sleeper: subprocess.Popen[bytes]
 ) -> None:
     async def play() -> None:
-        stage = Stage(monkeypatch)
-        link = stage.says_hello(7, sleeper.pid, "hash")
+        rehearsal = Rehearsal(monkeypatch)
+        link = rehearsal.says_hello(7, sleeper.pid, "hash")
         with socket.socket() as listener:
-            stage.supervisor.start(listener, 0)
+            rehearsal.supervisor.start(listener, 0)
             assert link.sent == [Drain(timeout=0.0, patient=True)]
-            await stage.supervisor.retired()
-        assert stage.supervisor.workers() == []
+            await rehearsal.supervisor.retired()
+        assert rehearsal.supervisor.workers() == []
 
     run(play())
 
@@ -183,9 +183,9 @@ def test_a_child_from_before_the_exec_that_never_connects_is_ended_and_leaves_no
     monkeypatch: pytest.MonkeyPatch, sleeper: subprocess.Popen[bytes]
 ) -> None:
     async def play() -> None:
-        stage = Stage(monkeypatch)
+        rehearsal = Rehearsal(monkeypatch)
         with socket.socket() as listener:
-            stage.supervisor.take_over(listener, None, [sleeper.pid])
+            rehearsal.supervisor.take_over(listener, None, [sleeper.pid])
             while processes.is_child(sleeper.pid):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 
@@ -196,10 +196,10 @@ def test_an_orphan_that_comes_while_shutting_down_does_not_hold_that_up(
     monkeypatch: pytest.MonkeyPatch, sleeper: subprocess.Popen[bytes]
 ) -> None:
     async def play() -> None:
-        stage = Stage(monkeypatch)
-        stage.says_hello(7, sleeper.pid, "hash")
+        rehearsal = Rehearsal(monkeypatch)
+        rehearsal.says_hello(7, sleeper.pid, "hash")
         sleeper.kill()
-        await stage.supervisor.drain()
-        assert stage.supervisor.workers() == []
+        await rehearsal.supervisor.drain()
+        assert rehearsal.supervisor.workers() == []
 
     run(play())

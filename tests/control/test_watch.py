@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.control.site import Site, eventually
+from tests.control.site import Site
+from tests.support.waiting import eventually
 
 
 def weight(site: Site) -> float:

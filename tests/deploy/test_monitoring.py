@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -21,7 +20,9 @@ from legacy_flask import metrics as legacy_metrics
 from tests import plain
 from tests.contract import servers
 from tests.contract.fixtures import Ledger, client_of
-from tests.contract.servers import ROOT, free_port
+from tests.contract.servers import ROOT
+from tests.support.ports import free_port
+from tests.support.waiting import eventually
 
 PROMETHEUS = ROOT / "deploy/prometheus"
 DASHBOARD = ROOT / "deploy/grafana/dashboards/migration.json"
@@ -103,13 +104,6 @@ def prometheus(config: dict[str, Any], folder: Path) -> Iterator[Callable[[str],
     finally:
         process.terminate()
         process.wait(20)
-
-
-def eventually(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.1)
 
 
 @pytest.mark.prometheus

@@ -11,7 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from proxy.cli import COMMANDS, main
-from tests.control.site import Site, eventually
+from tests.control.site import Site
+from tests.support.waiting import eventually
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 ADMIN = "http://127.0.0.1:9000"

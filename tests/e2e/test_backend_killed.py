@@ -13,7 +13,9 @@ import httpx2
 import pytest
 
 from tests import plain
-from tests.control.site import Site, eventually, free_port
+from tests.control.site import Site
+from tests.support.ports import free_port
+from tests.support.waiting import eventually
 
 BACKEND = Path(__file__).parent / "counting_backend.py"
 KILLS = 3

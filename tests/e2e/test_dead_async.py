@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from proxy.cli import main
 from tests import plain
-from tests.control.site import eventually
 from tests.e2e.test_backend_killed import Backend, ServedSite
+from tests.support.waiting import eventually
 
 PACE = 1.0  # seconds between two reads
 

@@ -6,7 +6,8 @@ import re
 import socket
 from pathlib import Path
 
-from tests.e2e.telling import alive, eventually, mark, start
+from tests.e2e.telling import alive, mark, start
+from tests.support.waiting import eventually
 
 __all__ = ["mark"]
 
@@ -33,4 +34,4 @@ def test_every_claim_of_the_story_holds(tmp_path: Path, mark: str) -> None:
         "async.log",
         "proxy.log",
     }
-    eventually(lambda: not alive(tmp_path, mark), 10)
+    eventually(lambda: not alive(tmp_path, mark), "everything has ended", 10)

@@ -6,7 +6,8 @@ import fcntl
 import signal
 from pathlib import Path
 
-from tests.e2e.telling import alive, eventually, mark, start
+from tests.e2e.telling import alive, mark, start
+from tests.support.waiting import eventually
 
 __all__ = ["mark"]
 
@@ -26,7 +27,7 @@ def test_ctrl_c_in_the_middle_leaves_no_process_behind(tmp_path: Path, mark: str
 
 def test_a_signal_while_it_starts_leaves_no_process_behind(tmp_path: Path, mark: str) -> None:
     demo = start(tmp_path / "demo", mark, "--port", "0")
-    eventually(lambda: (tmp_path / "demo/postgres/postmaster.pid").exists(), 60)
+    eventually(lambda: (tmp_path / "demo/postgres/postmaster.pid").exists(), "PostgreSQL runs")
     demo.send_signal(signal.SIGTERM)
     demo.communicate(timeout=60)
     assert demo.returncode == 130

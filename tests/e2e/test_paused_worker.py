@@ -20,8 +20,9 @@ import pytest
 from proxy.cli.demo.postgres import Postgres
 from proxy.store.writes import listing, settle
 from tests import plain
-from tests.control.site import eventually, free_port
 from tests.edge.harness import Script, Wire, ok
+from tests.support.ports import free_port
+from tests.support.waiting import eventually
 
 PATIENCE = 60.0  # seconds; a lease of 15 s has to run out
 

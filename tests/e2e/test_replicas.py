@@ -14,8 +14,9 @@ import pytest
 
 from proxy.cli.demo.postgres import Postgres
 from tests import plain
-from tests.control.site import eventually, free_port
 from tests.e2e.test_backend_killed import Backend
+from tests.support.ports import free_port
+from tests.support.waiting import eventually
 
 WRITES = 20
 

@@ -8,7 +8,6 @@ import re
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
@@ -20,21 +19,10 @@ from proxy.core.routing.snapshot import Snapshot
 from proxy.edge.accept import Acceptor
 from proxy.edge.downstream import ClientConnection
 from proxy.edge.services import Services
+from tests.support.waiting import eventually as eventually
 
 T = TypeVar("T")
 WAIT = 15.0  # seconds that a condition may take before the test fails
-
-
-def eventually(condition: Callable[[], T], what: str = "condition") -> T:
-    """The first true answer of `condition`."""
-    until = time.monotonic() + WAIT
-    while True:
-        result = condition()
-        if result:
-            return result
-        if time.monotonic() > until:
-            raise AssertionError(f"{what} did not come true within {WAIT} s")
-        time.sleep(0.005)
 
 
 class Script:

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ from proxy.edge import access_log
 from proxy.edge.access_log import AccessLog, Entry, line
 from tests.edge.conftest import Stage
 from tests.edge.harness import snapshot
+from tests.support.waiting import eventually
 
 DOCS = (Path(__file__).parent.parent.parent / "docs" / "access-log.md").read_text()
 
@@ -24,13 +23,6 @@ def entry(target: bytes = b"/accounts/42", status: int = 200) -> Entry:
     return Entry(
         0.0, "10.0.0.7", "GET", target, "GET /accounts/{account_id}", "async", "weight", status, 0.0032, TRACE
     )
-
-
-def eventually(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def lines(path: Path) -> list[dict[str, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import threading
 from collections.abc import Callable
 
@@ -12,6 +11,7 @@ import pytest
 from proxy.core.settings import BackendName
 from tests.edge.conftest import Stage
 from tests.edge.harness import WAIT, Edge, Script, Wire, answering, eventually, ok
+from tests.support.ports import dead_port
 
 READ = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
 WRITE = b"POST /w HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody"
@@ -22,12 +22,6 @@ SHORT = "timeouts: {connect: 300ms, response: 200ms, idle: 200ms}"
 NO_WAIT = "retries: {backoff: 1ms, max_backoff: 1ms}"
 
 Serve = Callable[[Wire, int], None]
-
-
-def dead_port() -> str:
-    """A URL that refuses connections."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
 def reading_then(act: Callable[[Wire], None]) -> Serve:

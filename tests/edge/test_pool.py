@@ -18,15 +18,11 @@ from proxy.edge.pool import FAILURES, WAITING, WRITE_REUSE, Pool
 from proxy.edge.upstream import UpstreamConnection
 from tests.edge.conftest import Stage
 from tests.edge.harness import WAIT, Edge, Wire, answering, eventually, ok, snapshot
+from tests.support.ports import dead_port
 
 READ = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
 WRITE = b"POST /w HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody"
 BOTH = "GET /a: {weight: 0}\nPOST /w: {weight: 0}"
-
-
-def dead_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
 def pool(edge: Edge, backend: BackendName = "legacy") -> Pool:

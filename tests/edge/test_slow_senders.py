@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.control.site import free_port
 from tests.edge.conftest import Stage
 from tests.edge.harness import Wire, eventually
+from tests.support.ports import free_port
 
 SLOW, FAST, WORKERS = 200, 40, 4
 BODY = b"x" * 100

@@ -24,8 +24,9 @@ from legacy_flask.seed import seed
 from proxy.cli.demo import postgres
 from proxy.store import claims_file
 from tests import plain
-from tests.contract.servers import ROOT, free_port
+from tests.contract.servers import ROOT
 from tests.faults.relay import Cuts, Relay
+from tests.support.ports import free_port
 
 ENDPOINTS = ("POST /payments", "POST /payments/{payment_id}/refunds")
 BREAK_OWNERSHIP = "STRANGLER_TEST_BREAK_OWNERSHIP"

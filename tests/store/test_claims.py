@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +27,7 @@ from proxy.store import (
 )
 from proxy.store import claims as module
 from proxy.store.engines import async_engine
+from tests.support.waiting import eventually_async
 
 pytestmark = pytest.mark.anyio
 
@@ -51,13 +52,6 @@ async def proceed(claims: Claims, request: Wanted) -> Record:
     verdict = await claims.claim(request)
     assert isinstance(verdict, Proceed), verdict
     return verdict.record
-
-
-async def eventually(condition: Callable[[], Any]) -> Any:
-    async with asyncio.timeout(10):
-        while not (result := await condition()):  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
-        return result
 
 
 async def execute(url: str, statement: str, **parameters: Any) -> list[Any]:
@@ -136,7 +130,7 @@ async def test_what_a_dead_worker_had_sent_becomes_unknown(url: str, monkeypatch
             assert isinstance(verdict, Refuse)
             return verdict.unknown
 
-        assert await eventually(unknown)
+        assert await eventually_async(unknown)
 
 
 async def test_a_living_worker_keeps_what_it_has_sent(url: str) -> None:
@@ -200,7 +194,7 @@ async def test_what_is_owed_is_written_in_the_end(url: str) -> None:
             verdict = await claims.claim(wanted("k", "t2"))
             return isinstance(verdict, Refuse) and verdict.unknown
 
-        assert await eventually(unknown)
+        assert await eventually_async(unknown)
 
 
 async def test_too_many_calls_are_refused_at_once(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,7 +221,7 @@ async def test_a_locked_file_is_an_error_in_time_and_the_claim_is_free_afterward
             except StoreUnavailable:
                 return False
 
-        assert await eventually(free)
+        assert await eventually_async(free)
 
 
 async def test_a_claim_that_nobody_waited_for_is_let_go(
@@ -243,7 +237,7 @@ async def test_a_claim_that_nobody_waited_for_is_let_go(
         async def free() -> bool:
             return isinstance(await claims.claim(wanted("k", "t2")), Proceed)
 
-        assert await eventually(free)
+        assert await eventually_async(free)
 
 
 async def test_a_database_that_is_not_there_is_an_error_in_time() -> None:
@@ -288,13 +282,13 @@ async def test_the_house_is_kept_after_a_fault(tmp_path: Path, monkeypatch: pyte
 
         monkeypatch.setattr(claims, "_change_all", lambda records: broken())
         claims.owe(idem.release(record, time.time()))
-        assert await eventually(failed_twice)
+        assert await eventually_async(failed_twice)
         monkeypatch.undo()
 
         async def free() -> bool:
             return isinstance(await claims.claim(wanted("k", "t2")), Proceed)
 
-        assert await eventually(free)
+        assert await eventually_async(free)
 
 
 async def test_the_lease_is_renewed_while_much_is_pruned(
@@ -321,7 +315,7 @@ async def test_the_lease_is_renewed_while_much_is_pruned(
         async def both() -> bool:
             return done.count("renewed") >= 3 and "pruned" in done
 
-        assert await eventually(both)
+        assert await eventually_async(both)
 
 
 async def test_pruning_spares_what_is_claimed_anew_meanwhile(postgres: Postgres) -> None:
@@ -339,7 +333,7 @@ async def test_pruning_spares_what_is_claimed_anew_meanwhile(postgres: Postgres)
                     locks = "SELECT count(*) FROM pg_locks WHERE NOT granted"
                     return bool((await other.exec_driver_sql(locks)).scalar())
 
-            assert await eventually(waits)
+            assert await eventually_async(waits)
         assert await pruning == 0
         assert isinstance(await claims.claim(wanted("k", "t3")), Refuse)
     await engine.dispose()

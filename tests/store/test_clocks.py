@@ -15,7 +15,8 @@ from proxy.core.settings import ASYNC, LEGACY
 from proxy.store import Claims, clock, postgresql
 from proxy.store import claims as module
 from proxy.store.writes import listing, settle
-from tests.store.test_claims import ANSWER, age, eventually, execute, opened, proceed, wanted
+from tests.store.test_claims import ANSWER, age, execute, opened, proceed, wanted
+from tests.support.waiting import eventually_async
 
 pytestmark = pytest.mark.anyio
 
@@ -243,7 +244,7 @@ async def test_house_keeping_compares(url: str, monkeypatch: pytest.MonkeyPatch)
         await proceed(claims, wanted("k"))
         await age(url, module.UNHELD + 1)
         claims.held = tuple
-        assert await eventually(lambda: listing(url, "unknown"))
+        assert await eventually_async(lambda: listing(url, "unknown"))
 
 
 # what the store keeps of earlier attempts

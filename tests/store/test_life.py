@@ -17,7 +17,8 @@ from proxy.core.resilience import idempotency as idem
 from proxy.core.resilience.idempotency import Proceed, Refuse, Replay, Wanted
 from proxy.store import Claims, StoreUnavailable, claims_file, start_anew
 from proxy.store import claims as module
-from tests.store.test_claims import ANSWER, eventually, opened, proceed, wanted
+from tests.store.test_claims import ANSWER, opened, proceed, wanted
+from tests.support.waiting import eventually_async
 
 pytestmark = pytest.mark.anyio
 
@@ -92,7 +93,7 @@ async def test_what_was_withdrawn_before_the_store_had_it_is_released_when_it_co
         async def in_vain() -> bool:
             return bool(claims._vain)
 
-        await eventually(in_vain)
+        await eventually_async(in_vain)
         await late.claim(first)  # the delayed statement of the one that gave up
         other = wanted("late", "t2", incarnation="b")
         await eventually_proceeds(late, other)
@@ -132,7 +133,7 @@ async def test_the_file_that_is_put_back_works_again(url: str) -> None:
         async def free() -> bool:
             return isinstance(await claims.claim(wanted("fresh", "t3")), Proceed)
 
-        assert await eventually(free)
+        assert await eventually_async(free)
 
 
 async def test_after_a_full_stop_everything_starts_anew_without_the_file(url: str) -> None:
@@ -155,7 +156,7 @@ async def test_a_lost_file_is_said_once_and_loudly(
         async def said() -> bool:
             return bool(caplog.records)
 
-        assert await eventually(said)
+        assert await eventually_async(said)
         for _ in range(20):
             with pytest.raises(StoreUnavailable):
                 await claims.claim(wanted("used", "t2"))

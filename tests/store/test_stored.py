@@ -12,7 +12,8 @@ from proxy.core.resilience.idempotency import Answer, Proceed, Record
 from proxy.store import Claims, claims_file, is_sqlite, writes
 from proxy.store import claims as module
 from proxy.store.engines import async_engine
-from tests.store.test_claims import eventually, opened, wanted
+from tests.store.test_claims import opened, wanted
+from tests.support.waiting import eventually_async
 
 pytestmark = pytest.mark.anyio
 
@@ -40,7 +41,7 @@ async def told(claims: Claims, size: int) -> None:
     async def measured() -> bool:
         return claims._measured == size and claims.stored() == size
 
-    await eventually(measured)
+    await eventually_async(measured)
 
 
 async def execute(url: str, statement: str) -> None:
@@ -100,7 +101,7 @@ async def test_answers_of_a_program_that_does_not_count_are_not_taken_off(url: s
         async def pruned() -> bool:
             return len(await writes.listing(url)) == 1
 
-        await eventually(pruned)
+        await eventually_async(pruned)
         await told(claims, SIZE)
 
 

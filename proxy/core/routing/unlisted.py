@@ -6,6 +6,7 @@ from typing import Final
 
 PLACES: Final = 250  # in each half of the list
 OTHER: Final = "other"
+UNLISTED: Final = "unlisted"  # the name that what matches no endpoint is counted under
 
 Asked = tuple[str, str]
 """(endpoint that it could be, backend)"""

@@ -8,17 +8,16 @@ from __future__ import annotations
 import os
 import re
 import signal
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.control.site import Site, eventually
+from tests.control.site import Site
+from tests.support.browsing import until
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.browser
 
@@ -31,10 +30,6 @@ def writable(site: Site) -> Site:
     site.config.write_text(text.replace("  workers:", "  admin_write: true\n  workers:"))
     site.up()
     return site
-
-
-def until(browser: webdriver.Chrome, condition: Callable[[], Any]) -> Any:
-    return WebDriverWait(browser, 20, ignored_exceptions=[Exception]).until(lambda _: condition())
 
 
 def visit(browser: webdriver.Chrome, site: Site, size: tuple[int, int] = WIDE) -> None:

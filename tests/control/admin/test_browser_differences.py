@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -10,12 +10,13 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import WebDriverWait
 
 from proxy.config import load_file
 from tests.compare.backends import Backend, Reply, backend
 from tests.control.admin import planted
-from tests.control.site import Site, eventually
+from tests.control.site import Site
+from tests.support.browsing import until
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.browser
 
@@ -57,10 +58,6 @@ def site(tmp_path_factory: pytest.TempPathFactory, backends: tuple[Backend, Back
 @pytest.fixture
 def guarded(tmp_path_factory: pytest.TempPathFactory, backends: tuple[Backend, Backend]) -> Iterator[Site]:
     yield from serve(tmp_path_factory.mktemp("g"), backends, "  admin_token: s3cret\n  admin_write: true\n")
-
-
-def until(browser: webdriver.Chrome, condition: Callable[[], Any]) -> Any:
-    return WebDriverWait(browser, 20, ignored_exceptions=[Exception]).until(lambda _: condition())
 
 
 def visit(

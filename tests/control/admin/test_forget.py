@@ -55,11 +55,6 @@ def ada() -> str:
     return caller(head.fields, (CREDENTIAL,)).principal
 
 
-@pytest.fixture
-def client(state: State) -> TestClient:
-    return TestClient(build(state), base_url=LOCAL, raise_server_exceptions=False)
-
-
 def forget(client: TestClient, **body: object) -> dict[str, Any]:
     answer = client.post("/api/v1/forget", json=body)
     assert answer.status_code == 200, answer.text

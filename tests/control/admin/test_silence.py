@@ -12,7 +12,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests import plain
-from tests.control.site import DEADLINE, Site, eventually
+from tests.control.site import Site
+from tests.support.waiting import DEADLINE, eventually
 
 CROWD = 200  # more than there are descriptors
 ANEW = 3  # seconds after which the crowd comes again: this is about patience, not about processors

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import replace
 
 import httpx2
@@ -15,10 +14,9 @@ from proxy.control.admin.app import build
 from proxy.control.recorder import Recorder
 from proxy.control.security import FAILURES
 from proxy.control.state import State
-from proxy.core.resilience import idempotency as idem
 from proxy.store import configs
 from tests.control.conftest import LOCAL, MakeState
-from tests.store.test_claims import opened, proceed, wanted
+from tests.support.writes import lose_a_write
 
 USERS = """
   admin_users:
@@ -189,11 +187,7 @@ def test_no_token_is_to_be_read_anywhere(client: TestClient) -> None:
 def test_a_settled_write_is_that_of_the_user_who_settled_it(recorded: State) -> None:
     url = recorded.reloader.started.server.state
 
-    async def lose() -> None:
-        async with opened(url) as claims:
-            await claims.change(idem.lose(await proceed(claims, wanted("lost")), time.time()))
-
-    asyncio.run(lose())
+    lose_a_write(url)
     client = TestClient(build(recorded), base_url=LOCAL)
     path, body = "/api/v1/writes/lost/settle", {"as": "done", "reason": "seen"}
     assert client.post(path, json=body, headers=bearer("eve")).status_code == 403

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import asyncio
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +8,7 @@ from starlette.testclient import TestClient
 
 from proxy.control.admin.app import build
 from proxy.control.state import State
-from proxy.core.resilience import idempotency as idem
-from tests.store.test_claims import opened, proceed, wanted
+from tests.support.writes import lose_a_write
 
 
 @pytest.fixture
@@ -19,11 +16,7 @@ def client(state: State, tmp_path: Path) -> TestClient:
     """An admin app over a store with one write whose outcome is unknown."""
     url = f"sqlite:///{tmp_path}/state.db"
 
-    async def lose() -> None:
-        async with opened(url) as claims:
-            await claims.change(idem.lose(await proceed(claims, wanted("lost")), time.time()))
-
-    asyncio.run(lose())
+    lose_a_write(url)
     reloader = state.reloader
     reloader.started = replace(reloader.started, server=replace(reloader.started.server, state=url))
     return TestClient(build(state), base_url="http://127.0.0.1:9000", raise_server_exceptions=False)

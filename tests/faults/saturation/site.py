@@ -18,12 +18,12 @@ import httpx2
 import yaml
 
 from tests import plain
-from tests.contract.servers import free_port
 from tests.faults.saturation.echo import Stall
 from tests.faults.saturation.schedule import Store, Timeouts
 from tests.faults.saturation.stores import AnyStore, family
 from tests.faults.saturation.stores import running as store_running
 from tests.faults.site import Program
+from tests.support.ports import free_port
 
 CLOCK = Path(__file__).parent / "clock"
 START = 60.0  # seconds until all are up
