@@ -18,20 +18,31 @@ option = click.option("--admin", default=DEFAULT, show_default=True, metavar="UR
 
 def get(admin: str, path: str) -> Any:
     """The JSON answer; exits 1 if there is none."""
+    status, content = _ask(admin, "GET", path, 10.0)
+    if status >= 400:
+        fail(f"{admin}: {content.get('detail', content) if isinstance(content, dict) else content}", NO)
+    return content
+
+
+def post(
+    admin: str, path: str, timeout: float, *, params: dict[str, str] | None = None, json: object = None
+) -> tuple[int, Any]:
+    """Status and JSON answer of a change, with token and author; exits 1 if there is none."""
+    return _ask(admin, "POST", path, timeout, params=params, json=json, headers=headers())
+
+
+def _ask(admin: str, method: str, path: str, timeout: float, **more: Any) -> tuple[int, Any]:
     import httpx2  # only commands that ask pay for it
 
     try:
         # Never through a proxy of the environment: the admin port is on this machine or network.
-        with httpx2.Client(base_url=admin, timeout=10.0, trust_env=False) as client:
-            answer = client.get(path)
-            content = answer.json()
+        with httpx2.Client(timeout=timeout, trust_env=False) as client:
+            answer = client.request(method, admin + path, **more)
+            return answer.status_code, answer.json()
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         fail(f"{admin}: {error}", NO)
     except ValueError:
         fail(f"{admin} does not answer like an admin port", NO)
-    if answer.status_code >= 400:
-        fail(f"{admin}: {content.get('detail', content) if isinstance(content, dict) else content}", NO)
-    return content
 
 
 def peek(admin: str, path: str) -> Any:

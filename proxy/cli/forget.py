@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import click
-import httpx2
 
 from proxy.cli import admin as admin_port
 from proxy.cli.errors import BAD_INPUT, NO, fail
@@ -35,21 +34,9 @@ def forget(principal: str | None, path: str | None, dry_run: bool, machine: bool
     if bool(principal) == bool(path):
         fail("give one of --principal and --path", BAD_INPUT)
     body = {"principal": principal or "", "path": path or "", "dry_run": dry_run}
-    try:
-        answer = httpx2.post(
-            f"{admin}/api/v1/forget",
-            json=body,
-            headers=admin_port.headers(),
-            timeout=TIMEOUT,
-            trust_env=False,
-        )
-        content = answer.json()
-    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        fail(f"{admin}: {error}", NO)
-    except ValueError:
-        fail(f"{admin} does not answer like an admin port", NO)
-    if answer.status_code != 200:
-        code = BAD_INPUT if answer.status_code == 422 else NO
+    status, content = admin_port.post(admin, "/api/v1/forget", TIMEOUT, json=body)
+    if status != 200:
+        code = BAD_INPUT if status == 422 else NO
         fail(f"{admin}: {content.get('detail', content)}", code)
     if machine:
         click.echo(json.dumps(content, indent=2))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import click
-import httpx2
 
 from proxy.cli import admin as admin_port
 from proxy.cli.errors import BAD_INPUT, NO, fail
@@ -26,23 +25,12 @@ def reload(admin: str, force: bool) -> None:
     strangler reload
     strangler reload --force --admin http://127.0.0.1:9000
     """
-    try:
-        answer = httpx2.post(
-            f"{admin}/api/v1/reload",
-            params={"force": "true"} if force else {},
-            headers=admin_port.headers(),
-            timeout=TIMEOUT,
-            trust_env=False,
-        )
-        content = answer.json()
-    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        fail(f"{admin}: {error}", NO)
-    except ValueError:
-        fail(f"{admin} does not answer like an admin port", NO)
-    if answer.status_code == 422:
+    params = {"force": "true"} if force else None
+    status, content = admin_port.post(admin, "/api/v1/reload", TIMEOUT, params=params)
+    if status == 422:
         found = [f"{each['line']}:{each['column']}: {each['message']}" for each in content["errors"]]
         fail("\n".join(["the file was refused; nothing changed", *found]), BAD_INPUT)
-    if answer.status_code != 200:
+    if status != 200:
         fail(f"{admin}: {content.get('detail', content)}", NO)
     for line in content["difference"]:
         click.echo(line)

@@ -65,16 +65,9 @@ def _follow(client: httpx2.Client, admin: str, number: str) -> dict[str, Any]:
 
 def _begin(admin: str) -> dict[str, Any]:
     """What the admin port says of the restart that it begins; exits 1 if it refuses."""
-    try:
-        answer = httpx2.post(
-            f"{admin}/api/v1/restart", headers=admin_port.headers(), timeout=TRIAL, trust_env=False
-        )
-        content: dict[str, Any] = answer.json()
-    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        fail(f"{admin}: {error}", NO)
-    except ValueError:
-        fail(f"{admin} does not answer like an admin port", NO)
-    if answer.status_code != 202:
+    content: dict[str, Any]
+    status, content = admin_port.post(admin, "/api/v1/restart", TRIAL)
+    if status != 202:
         errors = [f"{each['line']}:{each['column']}: {each['message']}" for each in content.get("errors", ())]
         fail("\n".join([f"{admin}: {content.get('detail')}", *errors]), NO)
     return content
