@@ -7,8 +7,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from proxy.control.admin.json.comparisons import summary_json
 from proxy.control.running import running_state
-from proxy.control.verdicts import NOTHING, in_force, summary
+from proxy.control.verdicts import NOTHING, in_force
 from proxy.core.comparison.comparisons import report
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.settings import Endpoint
@@ -24,4 +25,4 @@ def comparison(snapshot: Snapshot, endpoint: Endpoint) -> dict[str, Any] | None:
     except StoreUnavailable:
         return None
     tally = in_force(found.tallies, endpoint, endpoint.name, date.today())
-    return summary(NOTHING if tally is None else report(tally).evidence)
+    return summary_json(NOTHING if tally is None else report(tally).evidence)

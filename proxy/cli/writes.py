@@ -10,10 +10,11 @@ import click
 from proxy.cli.check import state_of
 from proxy.cli.errors import NO, fail
 from proxy.cli.numbers import Count
+from proxy.control.admin.json.records import write_json
 from proxy.core.resilience.idempotency import Record, State
 from proxy.core.timestamps import timestamp
 from proxy.store import StoreUnavailable, audit
-from proxy.store.writes import STATES, NotSettled, as_json, page
+from proxy.store.writes import STATES, NotSettled, page
 from proxy.store.writes import settle as settle_write
 
 
@@ -44,7 +45,9 @@ def writes(
     except (StoreUnavailable, TimeoutError) as error:
         fail(f"the store does not answer: {error}", NO)
     if machine:
-        click.echo(json.dumps({"writes": [as_json(record) for record in records], "total": total}, indent=2))
+        click.echo(
+            json.dumps({"writes": [write_json(record) for record in records], "total": total}, indent=2)
+        )
     else:
         for record in records:
             click.echo(_line(record))

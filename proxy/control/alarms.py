@@ -34,15 +34,6 @@ class Alarm(NamedTuple):
     since: float | None
     serious: bool
 
-    def as_json(self, now: float) -> dict[str, Any]:
-        return {
-            "kind": self.kind,
-            "subject": self.subject,
-            "text": self.text,
-            "seconds": None if self.since is None else round(max(0.0, now - self.since), 1),
-            "serious": self.serious,
-        }
-
 
 class Alarms:
     """Since when each lasts. `signals` tells what the workers see, `clock` the Unix time."""

@@ -20,6 +20,10 @@ class Keys(NamedTuple):
     since: float
     known_at: float
 
+    def seconds_left(self, now: float) -> int:
+        """Until every key still in use is known; 0 if they are."""
+        return max(0, round(self.known_at - now))
+
 
 class Claimed:
     """`changed` and `gone` are the endpoints whose rows the store does not have yet, or has too many."""

@@ -43,10 +43,6 @@ class Outcome(NamedTuple):
     waiting: int  # samples that were not in the store yet
     left: tuple[str, ...]
 
-    def as_json(self) -> dict[str, Any]:
-        samples = self.erased.samples + self.waiting
-        return {"keys": self.erased.keys, "samples": samples, "left": list(self.left)}
-
 
 async def forget(state: State, request: Request, author: Author) -> Outcome:
     """Raises Refusal: 422 for what cannot be looked for, 503 if the store does not answer."""

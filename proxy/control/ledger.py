@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final, NamedTuple
 
 from proxy.control.claimed import Claimed, Keys
 from proxy.control.collect import Collector
@@ -14,7 +14,7 @@ from proxy.control.log import log
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.routing.unlisted import UNLISTED
 from proxy.core.settings import BACKENDS
-from proxy.core.traffic.ledger import Hits, Standing, last_hit, legacy_hits, progress
+from proxy.core.traffic.ledger import Hits, Standing
 from proxy.core.wire.messages import Stats
 from proxy.store import ledger as store
 from proxy.store.ledger import HitRow, WeightRow
@@ -26,6 +26,14 @@ MAX_UNLISTED: Final = 1000  # paths; those that were hit longest ago are forgott
 
 Key = tuple[str, str, str]
 """(endpoint, backend, reason)"""
+
+
+class Migration(NamedTuple):
+    """How far it is at `now`, Unix seconds: listed endpoints, and hits of unlisted paths."""
+
+    now: float
+    endpoints: dict[str, Standing]
+    unlisted: dict[str, int]
 
 
 class Ledger:
@@ -123,9 +131,8 @@ class Ledger:
         """Since when the keys of each endpoint are claimed."""
         return self._claimed.keys(self._snapshot())
 
-    def as_json(self) -> dict[str, Any]:
-        """`GET /api/v1/ledger`."""
-        now = self._clock()
+    def migration(self) -> Migration:
+        """How far every endpoint is, and what is asked for beside them."""
         by_endpoint: defaultdict[str, dict[tuple[str, str], Hits]] = defaultdict(dict)
         for (name, backend, reason), hits in self._hits.items():
             by_endpoint[name][backend, reason] = hits
@@ -136,13 +143,8 @@ class Ledger:
             if (row := self._weights.get(name))
         }
         unlisted = sorted(key[0] for key in self._hits if key[2] == UNLISTED and key[0] not in listed)
-        return {
-            "endpoints": [{"endpoint": name, **_json(each, now)} for name, each in standings.items()],
-            UNLISTED: [
-                {"path": name, "hits": sum(hits.requests for hits in by_endpoint[name].values())}
-                for name in dict.fromkeys(unlisted)
-            ],
-        }
+        asked = {name: sum(hits.requests for hits in by_endpoint[name].values()) for name in unlisted}
+        return Migration(self._clock(), standings, asked)
 
     def _take_over(self, hits: list[HitRow], weights: list[WeightRow]) -> None:
         """What earlier processes wrote; what was counted before the store could be read comes on top."""
@@ -177,13 +179,3 @@ def _counted(totals: Stats) -> dict[Key, int]:
     for path in totals.unlisted:
         counted[path.first, path.second, UNLISTED] += path.count
     return counted
-
-
-def _json(standing: Standing, now: float) -> dict[str, Any]:
-    return {
-        "progress": progress(standing, now),
-        "weight": standing.weight / 100,
-        "days": round((now - standing.since) / 86_400, 2),
-        "last_hit": {backend: last_hit(standing, backend) for backend in BACKENDS},
-        "legacy": {reason: hits.requests for reason, hits in legacy_hits(standing).items()},
-    }

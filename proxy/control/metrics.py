@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
 from typing import Final
 
@@ -13,7 +13,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector as PrometheusCollector
 
 from proxy.control.state import State
-from proxy.control.storage import Storage
+from proxy.control.storage import Storage, Stored
 from proxy.control.supervisor import Supervisor
 from proxy.core.evidence.stats import BOUNDS
 from proxy.core.forwarding import addresses
@@ -25,13 +25,21 @@ NEAR: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5
 """The usual bucket bounds in seconds. Those published are the nearest of BOUNDS: exact, not estimated."""
 
 
-STORAGE: Final = (
-    ("strangler_stored_answers_bytes", "Answers to keyed writes in the store", "stored_bytes"),
-    ("strangler_stored_answers_limit_bytes", "idempotency.max_store; 0: none", "limit_bytes"),
-    ("strangler_state_disk_bytes", "Size of the file system with the state", "disk_bytes"),
-    ("strangler_state_disk_free_bytes", "What is free there", "disk_free_bytes"),
+def _disk_size(found: Stored) -> int | None:
+    return None if found.disk is None else found.disk.total
+
+
+def _disk_free(found: Stored) -> int | None:
+    return None if found.disk is None else found.disk.free
+
+
+STORAGE: Final[tuple[tuple[str, str, Callable[[Stored], int | None]], ...]] = (
+    ("strangler_stored_answers_bytes", "Answers to keyed writes in the store", lambda found: found.size),
+    ("strangler_stored_answers_limit_bytes", "idempotency.max_store; 0: none", lambda found: found.limit),
+    ("strangler_state_disk_bytes", "Size of the file system with the state", _disk_size),
+    ("strangler_state_disk_free_bytes", "What is free there", _disk_free),
 )
-"""Metric, its text, its key in the JSON."""
+"""Metric, its text, its value."""
 
 
 def _nearest(seconds: float) -> int:
@@ -126,10 +134,10 @@ class _Metrics(PrometheusCollector):
 
 def _storage(storage: Storage | None) -> Iterator[Metric]:
     """Without a value where it is not known, or not of this machine."""
-    known = {} if storage is None else storage.as_json()
-    for name, text, key in STORAGE:
+    found = None if storage is None else storage.figures()
+    for name, text, value_of in STORAGE:
         family = GaugeMetricFamily(name, text)
-        value = known.get(key)
+        value = None if found is None else value_of(found)
         if value is not None:
             family.add_metric((), value)
         yield family

@@ -9,7 +9,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from proxy.control.alarms import Alarm
 from proxy.control.log import log
@@ -26,6 +26,14 @@ class Disk(NamedTuple):
 
     total: int
     free: int
+
+
+class Stored(NamedTuple):
+    """Bytes of the answers that are stored, and of `idempotency.max_store`, 0 if there is none."""
+
+    size: int | None
+    limit: int
+    disk: Disk | None
 
 
 class Storage:
@@ -67,13 +75,8 @@ class Storage:
             return []
         return [Alarm("store", "", self._text(), self._since, (self.stored or 0) >= self._limit())]
 
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "stored_bytes": self.stored,
-            "limit_bytes": self._limit(),
-            "disk_bytes": None if self.disk is None else self.disk.total,
-            "disk_free_bytes": None if self.disk is None else self.disk.free,
-        }
+    def figures(self) -> Stored:
+        return Stored(self.stored, self._limit(), self.disk)
 
     def _is_near(self) -> bool:
         limit = self._limit()
@@ -87,16 +90,14 @@ class Storage:
         return f"{kept}; beyond that answers are not stored"
 
 
-def told(storage: Storage) -> str:
+def told(found: Stored) -> str:
     """For the page: `Stored answers: 1.2 MiB of 5 GiB. Disk of the state: 31 GiB of 98 GiB free.`"""
-    figures = storage.as_json()
     parts = []
-    if figures["stored_bytes"] is not None:
-        bound = f" of {readable(figures['limit_bytes'])}" if figures["limit_bytes"] else ""
-        parts.append(f"Stored answers: {readable(figures['stored_bytes'])}{bound}.")
-    if storage.disk is not None:
-        disk = storage.disk
-        parts.append(f"Disk of the state: {readable(disk.free)} of {readable(disk.total)} free.")
+    if found.size is not None:
+        bound = f" of {readable(found.limit)}" if found.limit else ""
+        parts.append(f"Stored answers: {readable(found.size)}{bound}.")
+    if found.disk is not None:
+        parts.append(f"Disk of the state: {readable(found.disk.free)} of {readable(found.disk.total)} free.")
     return " ".join(parts)
 
 

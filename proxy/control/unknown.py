@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any, Final
+from typing import Final
 
 from proxy.control.alarms import Alarm
+from proxy.core.resilience.idempotency import Record
 from proxy.store import StoreUnavailable
-from proxy.store.writes import as_json, page
+from proxy.store.writes import page
 
 INTERVAL: Final = 5.0  # seconds between two looks
 SHOWN: Final = 20
@@ -21,7 +22,7 @@ class UnknownWrites:
         self._url = url
         self._looked = float("-inf")
         self._looking: asyncio.Task[None] | None = None
-        self.writes: list[dict[str, Any]] = []
+        self.writes: list[Record] = []
         self.total = 0
         self.error = ""
 
@@ -51,7 +52,7 @@ class UnknownWrites:
     async def look(self) -> None:
         try:
             found = await page(self._url, "unknown", SHOWN)
-            self.writes = [as_json(record) for record in found.records]
+            self.writes = list(found.records)
             self.total = found.total or 0
             self.error = ""
         except (StoreUnavailable, TimeoutError) as error:

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 from datetime import date
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from proxy.control.log import log
 from proxy.core.comparison.comparisons import Report, Tally, latest, report, settings_hash
@@ -62,10 +62,10 @@ class Verdicts:
         if task is not None:
             await asyncio.wait({task}, timeout=PATIENCE)
 
-    def summary(self, endpoint: str) -> dict[str, Any]:
-        """What is said of an endpoint wherever its weight is shown."""
+    def evidence(self, endpoint: str) -> Evidence:
+        """What is known of an endpoint wherever its weight is shown."""
         standing = self.standings.get(endpoint)
-        return summary(NOTHING if standing is None else standing.evidence)
+        return NOTHING if standing is None else standing.evidence
 
     def _start(self) -> asyncio.Task[None] | None:
         snapshot = self._snapshot()
@@ -92,18 +92,6 @@ class Verdicts:
         self._looking = None
         now = time.monotonic()
         self._next = now + max(INTERVAL, (now - self._started) / SHARE)
-
-
-def summary(found: Evidence) -> dict[str, Any]:
-    """`verdict` for programs, `text` for people; `bound` as in `proxy.core.comparison.noise.Evidence`."""
-    return {
-        "verdict": found.verdict,
-        "text": str(found),
-        "n": found.n,
-        "m": found.m,
-        "k": found.k,
-        "bound": round(found.bound, 8),
-    }
 
 
 def standings(snapshot: Snapshot, found: Found, today: date) -> dict[str, Standing]:

@@ -14,7 +14,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from proxy.core.resilience import idempotency
 from proxy.core.resilience.idempotency import Record, State
-from proxy.core.timestamps import timestamp
 from proxy.store import audit, statements
 from proxy.store.engines import async_engine
 from proxy.store.migrations import TooNew, migrate
@@ -124,22 +123,6 @@ async def settle(url: str, id: str, *, done: bool, reason: str, author: str, cla
             if not await connection.run_sync(statements.replace, record, settled):
                 raise NotSettled(f"write {id} changed meanwhile; look again")
     return settled
-
-
-def as_json(record: Record) -> dict[str, Any]:
-    """What people and programs are shown of a write."""
-    return {
-        "id": record.id,
-        "state": record.state,
-        "note": record.note,
-        "owner": record.owner,
-        "endpoint": record.endpoint,
-        "key": record.key,
-        "principal": record.principal,
-        "created_at": timestamp(record.created_at),
-        "updated_at": timestamp(record.updated_at),
-        "expires_at": timestamp(record.expires_at),
-    }
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ import logging
 import msgspec
 import pytest
 
+from proxy.control.admin.json.endpoints import alarm_json
 from proxy.control.alarms import TOLERATED, Alarms
 from proxy.core.traffic.totals import EMPTY
 from proxy.core.wire.messages import AddressSeen, Labelled, Stats
@@ -44,7 +45,7 @@ def test_a_backend_that_fails_is_one_line_until_it_answers_again(
         [alarm] = world.alarms.look()
         world.now += 1.0
     assert (alarm.kind, alarm.subject, alarm.serious, alarm.since) == ("backend", "async", True, 1000.0)
-    assert alarm.as_json(1005.0)["seconds"] == 5.0
+    assert alarm_json(alarm, 1005.0)["seconds"] == 5.0
     world.sees(addresses=(WELL,))
     assert world.alarms.look() == []
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from proxy.control import ledger
+from proxy.control.admin.json.records import ledger_json
 from proxy.control.ledger import Ledger
 from proxy.control.state import State
 from proxy.core.traffic.totals import EMPTY
@@ -58,7 +59,7 @@ def weight(state: State, number: object) -> None:
 
 
 def first(made: Ledger) -> dict[str, Any]:
-    row: dict[str, Any] = made.as_json()["endpoints"][0]
+    row: dict[str, Any] = ledger_json(made.migration())["endpoints"][0]
     return row
 
 
@@ -113,7 +114,7 @@ def test_unlisted_paths_are_listed_and_bounded(
     monkeypatch.setattr(ledger, "MAX_UNLISTED", 2)
     served(state, 0, "GET /old", "GET /x", "GET /y")
     asyncio.run(made.flush())
-    assert len(made.as_json()["unlisted"]) == 2
+    assert len(ledger_json(made.migration())["unlisted"]) == 2
     assert made.unlisted_since(clock.now - DAY) == 2
     assert made.unlisted_since(clock.now + 1) == 0
     assert made.unlisted_lately() == 2
@@ -127,14 +128,14 @@ def test_of_paths_hit_together_those_with_clients_stay(
     monkeypatch.setattr(ledger, "MAX_UNLISTED", 2)
     served(state, 0, "GET /a", "GET /b", "GET /orders", "GET /orders")
     made.look()
-    assert "GET /orders" in {each["path"] for each in made.as_json()["unlisted"]}
+    assert "GET /orders" in {each["path"] for each in ledger_json(made.migration())["unlisted"]}
 
 
 def test_a_path_that_a_worker_forgot_counts_anew_and_never_backwards(made: Ledger, state: State) -> None:
     for paths in (["GET /x"] * 5, ["GET /x"] * 2, ["GET /x"] * 3, [], ["GET /x"]):
         served(state, 0, *paths)
         made.look()
-    assert made.as_json()["unlisted"] == [{"path": "GET /x", "hits": 7}]
+    assert ledger_json(made.migration())["unlisted"] == [{"path": "GET /x", "hits": 7}]
 
 
 def test_what_the_store_never_had_need_not_be_deleted_there(

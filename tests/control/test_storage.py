@@ -39,10 +39,10 @@ def world(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> World:
 async def test_nothing_is_known_before_the_first_look_and_nothing_is_stored_at_first(world: World) -> None:
     world.limit = 10
     assert world.storage.alarms() == []
-    assert world.storage.as_json()["stored_bytes"] is None
-    assert "Stored" not in told(world.storage)
+    assert world.storage.figures().size is None
+    assert "Stored" not in told(world.storage.figures())
     await world.storage.look()
-    assert world.storage.as_json()["stored_bytes"] == 0
+    assert world.storage.figures().size == 0
     assert world.storage.alarms() == []
 
 

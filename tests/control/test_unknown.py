@@ -108,4 +108,4 @@ def test_a_store_that_cannot_be_read_is_said_and_what_was_known_stays(tmp_path: 
     (tmp_path / "state.claims.db").write_text("this is no database, and long enough to be looked at" * 10)
     asyncio.run(unknown.look())
     assert unknown.error
-    assert [write["key"] for write in unknown.writes] == ["lost-one"]
+    assert [write.key for write in unknown.writes] == ["lost-one"]

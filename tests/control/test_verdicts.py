@@ -81,7 +81,7 @@ def test_a_look_that_fails_keeps_what_was_known(state: State, tmp_path: Path) ->
 
     asyncio.run(ask())
     assert "does not answer" in state.verdicts.error
-    assert state.verdicts.summary(NAME)["verdict"] == "likely equal"
+    assert state.verdicts.evidence(NAME).verdict == "likely equal"
 
 
 def test_what_is_no_longer_listed_is_shown_with_the_newest_of_all(state: State) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from typing import Annotated
 
@@ -14,6 +13,10 @@ from starlette.routing import Route
 from proxy.config import set_weight
 from proxy.control import metrics
 from proxy.control.admin.changes import carry_out, judged, refused
+from proxy.control.admin.json.comparisons import summary_json
+from proxy.control.admin.json.config import config_json
+from proxy.control.admin.json.endpoints import endpoints_json, history_json
+from proxy.control.admin.json.records import entry_json, ledger_json
 from proxy.control.admin.problems import problem
 from proxy.control.admin.requests import author_of, limited_body, user_of
 from proxy.control.errors import Refusal
@@ -74,14 +77,12 @@ class Api:
         return Response(body, headers={"content-type": content_type})
 
     async def config(self, request: Request) -> Response:
-        return JSONResponse(self._state.config())
+        return JSONResponse(config_json(self._state.config()))
 
     async def endpoints(self, request: Request) -> Response:
         await self._state.verdicts.current()
         alarms = [*self._state.alarmed(), *await self._unknown.current()]
-        now = time.time()
-        found = self._state.endpoints()
-        return JSONResponse({**found, "alarms": [alarm.as_json(now) for alarm in alarms]})
+        return JSONResponse(endpoints_json(self._state.overview(), alarms))
 
     async def me(self, request: Request) -> Response:
         """Whose token this is. Without users everybody may change things."""
@@ -90,16 +91,16 @@ class Api:
         return JSONResponse({"name": name, "role": role})
 
     async def history(self, request: Request) -> Response:
-        return JSONResponse(self._state.history())
+        return JSONResponse(history_json(self._state.history()))
 
     async def audit(self, request: Request) -> Response:
-        return JSONResponse({"entries": self._state.audit()})
+        return JSONResponse({"entries": [entry_json(each) for each in self._state.audit()]})
 
     async def ledger(self, request: Request) -> Response:
         if self._state.ledger is None:
             return problem(503, "there is no ledger")
         self._state.ledger.look()
-        return JSONResponse(self._state.ledger.as_json())
+        return JSONResponse(ledger_json(self._state.ledger.migration()))
 
     async def weights(self, request: Request) -> Response:
         """Changes one weight in the file, or with `"preview": true` says what that would do."""
@@ -116,7 +117,7 @@ class Api:
         if not wanted.preview:
             return judged(verdict, applied=True)
         await self._state.verdicts.current()
-        comparison = self._state.verdicts.summary(wanted.endpoint)
+        comparison = summary_json(self._state.verdicts.evidence(wanted.endpoint))
         return judged(verdict, applied=False, comparison=comparison)
 
     async def announce(self, request: Request) -> Response:

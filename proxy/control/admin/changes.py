@@ -8,12 +8,12 @@ from typing import Any, Protocol
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from proxy.control.admin.json.config import error_json
 from proxy.control.admin.problems import problem
 from proxy.control.admin.requests import author_of, client_of
 from proxy.control.edits import Edit, change, propose
 from proxy.control.errors import Refusal
 from proxy.control.reload import Reloader, Verdict
-from proxy.control.state import error_json
 
 
 class Wanted(Protocol):

@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from proxy.config import add_rule
 from proxy.control.admin.changes import carry_out, judged, refused
-from proxy.control.admin.differences_json import (
+from proxy.control.admin.json.comparisons import (
     field_json,
     fields_csv,
     one_off_json,

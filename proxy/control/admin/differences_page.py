@@ -13,12 +13,13 @@ from starlette.routing import Route
 
 from proxy.control.admin import differences_view as view
 from proxy.control.admin.differences import Differences, Looked
-from proxy.control.admin.differences_json import rules_json
+from proxy.control.admin.json.comparisons import rules_json
 from proxy.control.admin.pages import CSP, TEMPLATES
-from proxy.control.state import State, percent
+from proxy.control.state import State
 from proxy.control.verdicts import NOTHING, Standing
 from proxy.core.comparison.differences import Pairing, by_position
 from proxy.core.comparison.judge import pairing
+from proxy.core.routing.phases import percent
 from proxy.core.settings import Endpoint
 
 SAMPLES: Final = 5  # that one page shows

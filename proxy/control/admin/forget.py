@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from proxy.control import forgetting
 from proxy.control.admin.changes import refused
+from proxy.control.admin.json.records import erased_json
 from proxy.control.admin.problems import problem
 from proxy.control.admin.requests import author_of, limited_body
 from proxy.control.errors import Refusal
@@ -33,4 +34,4 @@ class Forget:
             return problem(400, 'the body is not {"principal" or "path", "dry_run"}')
         except Refusal as refusal:
             return refused(refusal)
-        return JSONResponse(outcome.as_json())
+        return JSONResponse(erased_json(outcome))

@@ -16,6 +16,7 @@ from proxy.control.admin.view import METRICS, phases, unlisted
 from proxy.control.state import State
 from proxy.control.storage import told
 from proxy.control.unknown import UnknownWrites
+from proxy.core.timestamps import timestamp
 
 HERE = Path(__file__).parent
 CSP = (
@@ -29,6 +30,7 @@ TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+TEMPLATES.filters["timestamp"] = timestamp
 
 
 class Pages:
@@ -67,16 +69,17 @@ class Pages:
         state = self._state
         self.unknown.refresh()
         state.verdicts.refresh()
+        found, hours = state.overview(), state.history()
         return self._figures.render(
             config=state.config(),
-            phases=phases(state),
-            unlisted=unlisted(state),
+            phases=phases(state, found, hours),
+            unlisted=unlisted(found.unlisted, hours),
             audit=state.audit()[:5],
             unknown=self.unknown,
-            storage=state.storage and told(state.storage),
+            storage=found.storage and told(found.storage),
             alarms=[*state.alarmed(), *self.unknown.alarms()],
             metrics=METRICS,
-            minutes=max(1, round(state.collector.evidence_seconds() / 60)),
+            minutes=max(1, round(found.evidence_seconds / 60)),
             unready=state.supervisor.unready(),
             draining=state.supervisor.draining,
             patience=f"{state.supervisor.pulse.bound:g}",

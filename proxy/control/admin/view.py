@@ -1,22 +1,27 @@
-"""The figures of the API as the words and numbers that the status page shows."""
+"""The figures of the running instance as the words and numbers that the status page shows."""
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple, TypedDict
 
 from proxy.control.admin.sparkline import Sparkline, sparkline
+from proxy.control.claimed import Keys
+from proxy.control.figures import EndpointFigures, Hour, Overview, Served, UnlistedFigures
 from proxy.control.state import State
-from proxy.core.settings import BACKENDS
+from proxy.core.comparison.noise import Evidence
+from proxy.core.evidence.significance import Difference
+from proxy.core.routing.phases import percent
+from proxy.core.routing.unlisted import UNLISTED
+from proxy.core.settings import FULL_WEIGHT, BackendName
+from proxy.core.timestamps import timestamp
+from proxy.core.traffic.history import Minute
+from proxy.core.traffic.totals import Figures
 
 DASH: Final = "–"
 MARKS: Final = {"better": "▼", "worse": "▲", "noise": "≈", "too little data": "?"}
 SIGNS: Final = {"differs": "≠", "likely equal": "=", "no evidence": "?"}
-METRICS: Final = (
-    ("error_rate", "errors"),
-    ("p50_ms", "p50"),
-    ("p95_ms", "p95"),
-    ("p99_ms", "p99"),
-)
+METRICS: Final = ("errors", "p50", "p95", "p99")
 
 
 class Verdict(NamedTuple):
@@ -37,6 +42,14 @@ class Answers(NamedTuple):
     compared: str
 
 
+class _Numbers(TypedDict):
+    """Of a row, by backend."""
+
+    cells: dict[BackendName, tuple[str, ...]]
+    failing: dict[BackendName, bool]
+    asked: bool
+
+
 class Row(NamedTuple):
     """One endpoint. `cells` are by backend: requests/s, errors, p50, p95, p99. `keys` is a sentence or "".
 
@@ -44,11 +57,11 @@ class Row(NamedTuple):
     """
 
     name: str
-    weight: float | str
+    weight: str
     breaker: str
     fallbacks: int
-    cells: dict[str, tuple[str, ...]]
-    failing: dict[str, bool]
+    cells: dict[BackendName, tuple[str, ...]]
+    failing: dict[BackendName, bool]
     verdicts: tuple[Verdict, ...]
     charts: tuple[Sparkline, ...]
     keys: str
@@ -62,58 +75,72 @@ class Phase(NamedTuple):
     rows: tuple[Row, ...]
 
 
-def phases(state: State) -> list[Phase]:
+def phases(state: State, found: Overview, hours: Mapping[str, Hour]) -> list[Phase]:
     """Every endpoint by phase, in the order of the file; those without a phase last."""
-    figures, history = state.endpoints(), state.history()["endpoints"]
     names: list[str | None] = [phase.name for phase in state.reloader.running.snapshot.phases]
-    found = []
+    shown = []
     for name in [*names, None]:
-        listed = [each for each in figures["endpoints"] if each["phase"] == name]
-        rows = tuple(_row(each, history.get(each["endpoint"], {})) for each in listed)
+        listed = [each for each in found.endpoints if each.endpoint.phase == name]
+        rows = tuple(_row(each, hours.get(each.endpoint.name, {}), found.now) for each in listed)
         if rows:
-            found.append(Phase(name or "no phase", sum(each["weight"] == 100 for each in listed), rows))
-    return found
+            done = sum(each.endpoint.weight == FULL_WEIGHT for each in listed)
+            shown.append(Phase(name or "no phase", done, rows))
+    return shown
 
 
-def unlisted(state: State) -> Row:
+def unlisted(found: UnlistedFigures, hours: Mapping[str, Hour]) -> Row:
     """What matches no endpoint; its weight is the policy."""
-    figures = state.endpoints()["unlisted"]
-    row = {"endpoint": "unlisted", "weight": figures["policy"], "breaker": "closed", "fallbacks": 0}
-    return _row({**row, **figures, "difference": {}}, state.history()["endpoints"].get("unlisted", {}))
-
-
-def _row(figures: dict[str, Any], hour: dict[str, Any]) -> Row:
-    backends = figures["backends"]
     return Row(
-        figures["endpoint"],
-        figures["weight"],
-        figures["breaker"],
-        figures["fallbacks"],
-        {name: _cells(backends[name]) for name in BACKENDS},
-        {name: bool(backends[name]["error_rate"]) for name in BACKENDS},
-        tuple(_verdict(figures["difference"].get(key), key) for key, _ in METRICS),
-        _charts(hour),
-        _keys(figures.get("keys"), figures["weight"]),
-        any(backends[name]["requests"] for name in BACKENDS),
-        _answers(figures.get("comparison")),
+        UNLISTED,
+        found.policy,
+        "closed",
+        0,
+        **_numbers(found.backends),
+        verdicts=(),
+        charts=_charts(hours.get(UNLISTED, {})),
+        keys="",
     )
 
 
-def _answers(comparison: dict[str, Any] | None) -> Answers | None:
-    if comparison is None:
-        return None
-    verdict = comparison["verdict"]
-    compared = f"{comparison['n']:,} compared" if comparison["n"] else "nothing compared"
-    return Answers(comparison["text"], SIGNS[verdict], verdict.replace(" ", "-"), compared)
+def _row(found: EndpointFigures, hour: Hour, now: float) -> Row:
+    endpoint = found.endpoint
+    return Row(
+        endpoint.name,
+        percent(endpoint.weight),
+        found.breaker,
+        found.fallbacks,
+        **_numbers(found.backends),
+        verdicts=(
+            _verdict(found.contrast.error_rate, _points, "points"),
+            *(_verdict(each, _signed, "ms") for each in found.contrast[1:]),
+        ),
+        charts=_charts(hour),
+        keys=_keys(found.keys, endpoint.weight, now),
+        answers=_answers(found.evidence),
+    )
 
 
-def _keys(keys: dict[str, Any] | None, weight: float) -> str:
+def _numbers(backends: Mapping[BackendName, Served]) -> _Numbers:
+    return {
+        "cells": {name: _cells(each.minute) for name, each in backends.items()},
+        "failing": {name: bool(each.minute.error_rate) for name, each in backends.items()},
+        "asked": any(each.requests for each in backends.values()),
+    }
+
+
+def _answers(found: Evidence) -> Answers:
+    compared = f"{found.n:,} compared" if found.n else "nothing compared"
+    return Answers(str(found), SIGNS[found.verdict], found.verdict.replace(" ", "-"), compared)
+
+
+def _keys(keys: Keys | None, weight: int, now: float) -> str:
     """Whether a write may move as far as idempotency keys are concerned; nothing once it safely has."""
     if keys is None:
         return ""
-    if not keys["seconds_left"]:
+    left = keys.seconds_left(now)
+    if not left:
         return "" if weight else "Every idempotency key in use is known: this may move."
-    when = f"in {duration(keys['seconds_left'])}, at {keys['known_at'][:16]}Z"
+    when = f"in {duration(left)}, at {timestamp(keys.known_at)[:16]}Z"
     if weight:
         return f"Every idempotency key in use is known {when}; a retry of an older key goes by weight."
     return f"Every idempotency key in use is known {when}: wait until then before this moves."
@@ -127,45 +154,51 @@ def duration(seconds: int) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
-def _cells(figures: dict[str, Any]) -> tuple[str, ...]:
-    rate = figures["error_rate"]
+def _cells(minute: Figures) -> tuple[str, ...]:
+    rate = minute.error_rate
     errors = DASH if rate is None else f"{rate * 100:.2f} %"
-    times = (figures["p50_ms"], figures["p95_ms"], figures["p99_ms"])
-    return (f"{figures['requests_per_second']:.1f}", errors, *map(_milliseconds, times))
+    return (
+        f"{minute.requests_per_second:.1f}",
+        errors,
+        *map(_milliseconds, (minute.p50, minute.p95, minute.p99)),
+    )
 
 
-def _verdict(difference: dict[str, Any] | None, key: str) -> Verdict:
-    if difference is None or difference["estimate"] is None:
-        return Verdict("", "", "too little data", MARKS["too little data"])
-    show = _points if key == "error_rate" else _signed
-    unit = "points" if key == "error_rate" else "ms"
-    word = difference["verdict"]
+def _verdict(difference: Difference, show: Callable[[float], str], unit: str) -> Verdict:
+    word, interval = difference.verdict, difference.interval
+    if interval is None:
+        return Verdict("", "", word, MARKS[word])
     return Verdict(
-        f"{show(difference['estimate'])} {unit}",
-        f"from {show(difference['low'])} to {show(difference['high'])} {unit}",
+        f"{show(interval.estimate)} {unit}",
+        f"from {show(interval.low)} to {show(interval.high)} {unit}",
         word,
         MARKS[word],
     )
 
 
-def _charts(hour: dict[str, Any]) -> tuple[Sparkline, ...]:
+def _charts(hour: Hour) -> tuple[Sparkline, ...]:
     drawn = (
-        sparkline("requests/min", "", _lines(hour, "requests")),
-        sparkline("p95", " ms", _lines(hour, "p95_ms")),
-        sparkline("errors/min", "", _lines(hour, "errors")),
+        sparkline("requests/min", "", _lines(hour, lambda minute: minute.requests)),
+        sparkline("p95", " ms", _lines(hour, lambda minute: round(minute.p95 * 1000, 3))),
+        sparkline("errors/min", "", _lines(hour, lambda minute: minute.errors)),
     )
     return tuple(each for each in drawn if each is not None)
 
 
-def _lines(hour: dict[str, Any], key: str) -> dict[str, list[float]]:
-    return {backend: [minute[key] for minute in minutes] for backend, minutes in hour.items()}
+def _lines(hour: Hour, number: Callable[[Minute], float]) -> dict[str, list[float]]:
+    return {backend: [number(minute) for minute in minutes] for backend, minutes in hour.items()}
 
 
-def _milliseconds(value: float | None) -> str:
-    return DASH if value is None else f"{value:.1f}" if value < 100 else f"{value:.0f}"
+def _milliseconds(seconds: float | None) -> str:
+    if seconds is None:
+        return DASH
+    value = seconds * 1000
+    return f"{value:.1f}" if value < 100 else f"{value:.0f}"
 
 
-def _signed(value: float) -> str:
+def _signed(seconds: float) -> str:
+    """A difference of times in milliseconds."""
+    value = seconds * 1000
     return f"{value:+.1f}" if abs(value) < 100 else f"{value:+.0f}"
 
 

@@ -10,11 +10,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from proxy.control.admin.json.records import write_json
 from proxy.control.admin.problems import problem
 from proxy.control.admin.requests import author_of, limited_body
 from proxy.control.state import State
 from proxy.store import StoreUnavailable
-from proxy.store.writes import STATES, NotSettled, as_json, page, settle
+from proxy.store.writes import STATES, NotSettled, page, settle
 
 MAX_LIMIT = 1000
 
@@ -52,7 +53,7 @@ class Writes:
             records, total = await page(self._url, state, limit)
         except (StoreUnavailable, TimeoutError) as error:
             return problem(503, f"the store does not answer: {error}", {"retry-after": "1"})
-        return JSONResponse({"writes": [as_json(record) for record in records], "total": total})
+        return JSONResponse({"writes": [write_json(record) for record in records], "total": total})
 
     async def settle(self, request: Request) -> Response:
         """Body: `{"as": "done" | "not-done", "reason": "..."}`."""
@@ -76,4 +77,4 @@ class Writes:
             return problem(409, str(error))
         except (StoreUnavailable, TimeoutError) as error:
             return problem(503, f"the store does not answer: {error}", {"retry-after": "1"})
-        return JSONResponse(as_json(record))
+        return JSONResponse(write_json(record))

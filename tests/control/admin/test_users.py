@@ -15,6 +15,7 @@ from proxy.control.recorder import Recorder
 from proxy.control.security import FAILURES
 from proxy.control.state import State
 from proxy.store import configs
+from proxy.store.audit import Entry
 from tests.control.conftest import LOCAL, MakeState
 from tests.support.writes import lose_a_write
 
@@ -99,7 +100,7 @@ def test_wrong_tokens_are_limited_with_users_too(client: TestClient) -> None:
     assert client.get("/api/v1/me", headers=bearer("ada")).status_code == 429
 
 
-def audited(state: State, answer: httpx2.Response) -> tuple[dict[str, object], str]:
+def audited(state: State, answer: httpx2.Response) -> tuple[Entry, str]:
     """The newest entry of the audit log, and the author of the newest configuration."""
     assert answer.status_code == 200
     assert state.recorder is not None
@@ -136,9 +137,9 @@ def test_the_record_has_the_users_name_and_beside_it_what_it_says(
     client = TestClient(build(recorded), base_url=LOCAL)
     answer = client.post("/api/v1/weights", json=WEIGHT, headers=sent)
     entry, in_history = audited(recorded, answer)
-    details = entry["details"]
+    details = entry.details
     assert isinstance(details, dict)
-    assert (entry["author"], details.get("claimed")) == (author, claimed)
+    assert (entry.author, details.get("claimed")) == (author, claimed)
     assert in_history == shown
     assert f"by {shown}" in client.get("/").text
 
@@ -152,7 +153,7 @@ def test_an_announced_change_is_that_of_the_user_who_announced_it(recorded: Stat
     recorded.reloader.path.write_text(text.replace("12.5", "50"))
     asyncio.run(recorded.reloader.reload("file changed"))
     entry, _ = audited(recorded, said)
-    assert entry["author"] == "ada"
+    assert entry.author == "ada"
 
 
 def test_a_user_who_is_taken_out_of_the_file_is_shut_out_by_the_reload(
@@ -195,5 +196,5 @@ def test_a_settled_write_is_that_of_the_user_who_settled_it(recorded: State) -> 
     assert answer.status_code == 200
     assert recorded.recorder is not None
     asyncio.run(recorded.recorder._flush())
-    (settled,) = [each for each in recorded.audit() if each["action"] == "settle"]
-    assert (settled["author"], settled["details"]["claimed"]) == ("ada", "bob")
+    (settled,) = [each for each in recorded.audit() if each.action == "settle"]
+    assert (settled.author, settled.details["claimed"]) == ("ada", "bob")

@@ -9,9 +9,9 @@ from datetime import date
 from typing import Any, Final
 
 from proxy.control.oneoff import OneOff
-from proxy.control.verdicts import Standing, summary
+from proxy.control.verdicts import Standing
 from proxy.core.comparison.comparisons import Latency, Report, Sample, Shown, Side, Tally
-from proxy.core.comparison.noise import Mark, PathEvidence
+from proxy.core.comparison.noise import Evidence, Mark, PathEvidence
 from proxy.core.settings import Endpoint
 from proxy.core.timestamps import timestamp
 
@@ -23,13 +23,28 @@ def standing_json(standing: Standing, endpoint: Endpoint | None, today: date) ->
     found = standing.report
     return {
         "endpoint": standing.endpoint,
-        **summary(standing.evidence),
+        **summary_json(standing.evidence),
         "faults": sum(each.verdict == "fault" for each in standing.evidence.paths),
         "noise": [noise_json(each) for each in standing.evidence.paths if each.verdict == "noise"],
         "skipped": standing.skipped,
         "rules": rules_json(endpoint, found, today),
         "earlier": standing.earlier,
         "evidence": None if found is None else report_json(found),
+    }
+
+
+def summary_json(found: Evidence) -> dict[str, Any]:
+    """What is said of an endpoint wherever its weight is shown.
+
+    `verdict` for programs, `text` for people; `bound` as in `proxy.core.comparison.noise.Evidence`.
+    """
+    return {
+        "verdict": found.verdict,
+        "text": str(found),
+        "n": found.n,
+        "m": found.m,
+        "k": found.k,
+        "bound": round(found.bound, 8),
     }
 
 

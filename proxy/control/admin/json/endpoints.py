@@ -1,0 +1,139 @@
+"""`GET /api/v1/endpoints` and `GET /api/v1/history`: shares as percentages, durations in milliseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from proxy.control.admin.json.comparisons import summary_json
+from proxy.control.alarms import Alarm
+from proxy.control.claimed import Keys
+from proxy.control.figures import BackendFigures, Contrast, EndpointFigures, Hour, Overview, Served
+from proxy.control.storage import Stored
+from proxy.core.evidence.significance import Difference
+from proxy.core.forwarding.addresses import is_failing
+from proxy.core.routing.unlisted import UNLISTED
+from proxy.core.settings import BackendName
+from proxy.core.timestamps import timestamp
+
+
+def endpoints_json(found: Overview, alarms: Iterable[Alarm]) -> dict[str, Any]:
+    return {
+        "endpoints": [_endpoint(each, found.now) for each in found.endpoints],
+        UNLISTED: {
+            "policy": found.unlisted.policy,
+            "backends": _backends(found.unlisted.backends),
+        },
+        "backends": {name: _reachable(each) for name, each in found.backends.items()},
+        "storage": None if found.storage is None else _storage(found.storage),
+        "evidence_seconds": round(found.evidence_seconds, 1),
+        "alarms": [alarm_json(alarm, found.now) for alarm in alarms],
+    }
+
+
+def history_json(hours: Mapping[str, Hour]) -> dict[str, Any]:
+    """The last hour by the minute, of the endpoints that had traffic."""
+    return {"endpoints": {name: _hour(hour) for name, hour in hours.items()}}
+
+
+def alarm_json(alarm: Alarm, now: float) -> dict[str, Any]:
+    return {
+        "kind": alarm.kind,
+        "subject": alarm.subject,
+        "text": alarm.text,
+        "seconds": None if alarm.since is None else round(max(0.0, now - alarm.since), 1),
+        "serious": alarm.serious,
+    }
+
+
+def _endpoint(found: EndpointFigures, now: float) -> dict[str, Any]:
+    return {
+        "endpoint": found.endpoint.name,
+        "phase": found.endpoint.phase,
+        "group": found.endpoint.group,
+        "weight": _percent(found.endpoint.weight),
+        "breaker": found.breaker,
+        "fallbacks": found.fallbacks,
+        "backends": _backends(found.backends),
+        "difference": _contrast(found.contrast),
+        "comparison": summary_json(found.evidence),
+        "keys": None if found.keys is None else _keys(found.keys, now),
+    }
+
+
+def _percent(weight: int) -> int | float:
+    """Hundredths of a percent as a number: 2500 -> 25, 1 -> 0.01."""
+    return weight // 100 if weight % 100 == 0 else weight / 100
+
+
+def _keys(keys: Keys, now: float) -> dict[str, Any]:
+    """Since when keys are claimed, and when every key still in use is known."""
+    since, known = timestamp(keys.since), timestamp(keys.known_at)
+    return {"mode": keys.mode, "since": since, "known_at": known, "seconds_left": keys.seconds_left(now)}
+
+
+def _backends(backends: Mapping[BackendName, Served]) -> dict[str, Any]:
+    return {name: _served(each) for name, each in backends.items()}
+
+
+def _served(found: Served) -> dict[str, Any]:
+    minute = found.minute
+    return {
+        "requests": found.requests,
+        "requests_per_second": round(minute.requests_per_second, 3),
+        "error_rate": None if minute.error_rate is None else round(minute.error_rate, 6),
+        "p50_ms": _milliseconds(minute.p50),
+        "p95_ms": _milliseconds(minute.p95),
+        "p99_ms": _milliseconds(minute.p99),
+    }
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 3)
+
+
+def _contrast(found: Contrast) -> dict[str, Any]:
+    return {
+        "error_rate": _difference(found.error_rate, 1, 6),
+        "p50_ms": _difference(found.p50, 1000, 3),
+        "p95_ms": _difference(found.p95, 1000, 3),
+        "p99_ms": _difference(found.p99, 1000, 3),
+    }
+
+
+def _difference(difference: Difference, factor: float, digits: int) -> dict[str, Any]:
+    interval = difference.interval
+    if interval is None:
+        return {"verdict": difference.verdict, "estimate": None, "low": None, "high": None}
+    numbers = {key: round(value * factor, digits) for key, value in interval._asdict().items()}
+    return {"verdict": difference.verdict, **numbers}
+
+
+def _reachable(found: BackendFigures) -> dict[str, Any]:
+    return {
+        "failing": found.failing,
+        "breaker": found.breaker,
+        "addresses": [
+            {"url": line.url, "failing": is_failing(line), "failures": line.failures}
+            for line in found.addresses
+        ],
+    }
+
+
+def _storage(found: Stored) -> dict[str, Any]:
+    return {
+        "stored_bytes": found.size,
+        "limit_bytes": found.limit,
+        "disk_bytes": None if found.disk is None else found.disk.total,
+        "disk_free_bytes": None if found.disk is None else found.disk.free,
+    }
+
+
+def _hour(hour: Hour) -> dict[str, Any]:
+    return {
+        backend: [
+            {"requests": each.requests, "errors": each.errors, "p95_ms": round(each.p95 * 1000, 3)}
+            for each in minutes
+        ]
+        for backend, minutes in hour.items()
+    }

@@ -1,0 +1,66 @@
+"""What is kept: the audit log, the migration ledger, keyed writes; and what was erased of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from proxy.control.forgetting import Outcome
+from proxy.control.ledger import Migration
+from proxy.core.resilience.idempotency import Record
+from proxy.core.routing.unlisted import UNLISTED
+from proxy.core.settings import BACKENDS
+from proxy.core.timestamps import timestamp
+from proxy.core.traffic.ledger import Standing, last_hit, legacy_hits, progress
+from proxy.store.audit import Entry
+
+
+def entry_json(entry: Entry) -> dict[str, Any]:
+    """One entry of `GET /api/v1/audit`."""
+    return {
+        "time": timestamp(entry.time),
+        "author": entry.author,
+        "action": entry.action,
+        "details": dict(entry.details),
+    }
+
+
+def ledger_json(found: Migration) -> dict[str, Any]:
+    """`GET /api/v1/ledger`."""
+    return {
+        "endpoints": [
+            {"endpoint": name, **_standing(each, found.now)} for name, each in found.endpoints.items()
+        ],
+        UNLISTED: [{"path": path, "hits": hits} for path, hits in found.unlisted.items()],
+    }
+
+
+def write_json(record: Record) -> dict[str, Any]:
+    """What people and programs are shown of a write with an idempotency key."""
+    return {
+        "id": record.id,
+        "state": record.state,
+        "note": record.note,
+        "owner": record.owner,
+        "endpoint": record.endpoint,
+        "key": record.key,
+        "principal": record.principal,
+        "created_at": timestamp(record.created_at),
+        "updated_at": timestamp(record.updated_at),
+        "expires_at": timestamp(record.expires_at),
+    }
+
+
+def erased_json(outcome: Outcome) -> dict[str, Any]:
+    """The answer of `POST /api/v1/forget`."""
+    samples = outcome.erased.samples + outcome.waiting
+    return {"keys": outcome.erased.keys, "samples": samples, "left": list(outcome.left)}
+
+
+def _standing(standing: Standing, now: float) -> dict[str, Any]:
+    return {
+        "progress": progress(standing, now),
+        "weight": standing.weight / 100,
+        "days": round((now - standing.since) / 86_400, 2),
+        "last_hit": {backend: last_hit(standing, backend) for backend in BACKENDS},
+        "legacy": {reason: hits.requests for reason, hits in legacy_hits(standing).items()},
+    }

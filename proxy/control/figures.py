@@ -1,0 +1,154 @@
+"""What the admin port shows of the running instance, as values; what they look like is said in `admin/`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from proxy.control.claimed import Keys
+from proxy.control.reload import LastError
+from proxy.control.roll import Restart
+from proxy.control.storage import Stored
+from proxy.core.comparison.noise import Evidence
+from proxy.core.evidence.significance import Difference, Sample, error_rates, latencies
+from proxy.core.forwarding import addresses
+from proxy.core.forwarding.addresses import by_backend
+from proxy.core.resilience.breaker import State as BreakerState
+from proxy.core.settings import ASYNC, BACKENDS, LEGACY, BackendName, Endpoint
+from proxy.core.traffic.history import History, Minute
+from proxy.core.traffic.intended import SAVED, intended
+from proxy.core.traffic.totals import Figures, Series
+from proxy.core.wire.messages import AddressSeen, Labelled, Stats
+
+Hour = Mapping[BackendName, Sequence[Minute]]
+"""One endpoint's last hour by the minute, oldest first; empty if there was no traffic at all."""
+
+
+class WorkerFigures(NamedTuple):
+    """`silence`: seconds since its last report, None if it has no reason to report; `silent`: too many."""
+
+    slot: int
+    pid: int
+    hash: str
+    connections: int
+    tasks: int
+    silence: float | None
+    silent: bool
+
+
+class ConfigFigures(NamedTuple):
+    """The configuration in force, who serves it, and what became of the newest file."""
+
+    hash: str
+    source: str
+    loaded_at: float  # Unix seconds
+    generation: int
+    workers: tuple[WorkerFigures, ...]
+    last_error: LastError | None
+    last_difference: tuple[str, ...]
+    warnings: tuple[str, ...]
+    restart: Restart | None
+
+
+class Served(NamedTuple):
+    """One endpoint on one backend: requests since the proxy counts, and the last minute."""
+
+    requests: int
+    minute: Figures
+
+
+class Contrast(NamedTuple):
+    """Async minus legacy over the last minutes, of one endpoint."""
+
+    error_rate: Difference
+    p50: Difference
+    p95: Difference
+    p99: Difference
+
+
+class EndpointFigures(NamedTuple):
+    """`fallbacks`: requests that legacy answered in place of async. `keys` is None if none are claimed."""
+
+    endpoint: Endpoint
+    breaker: BreakerState
+    fallbacks: int
+    backends: Mapping[BackendName, Served]
+    contrast: Contrast
+    evidence: Evidence
+    keys: Keys | None
+
+
+class UnlistedFigures(NamedTuple):
+    policy: str
+    backends: Mapping[BackendName, Served]
+
+
+class BackendFigures(NamedTuple):
+    """Whether a backend answers, the breaker of all of it, and its addresses."""
+
+    failing: bool
+    breaker: BreakerState
+    addresses: tuple[AddressSeen, ...]
+
+
+class Overview(NamedTuple):
+    """All endpoints and both backends at one moment, `now` in Unix seconds."""
+
+    now: float
+    endpoints: tuple[EndpointFigures, ...]
+    unlisted: UnlistedFigures
+    backends: Mapping[BackendName, BackendFigures]
+    storage: Stored | None
+    evidence_seconds: float
+
+
+class Counted:
+    """The workers' totals by series: who was to answer, and in whose place legacy did."""
+
+    def __init__(self, totals: Stats, minute: Mapping[Series, Figures], evidence: Mapping[Series, Sample]):
+        self._requests: Counter[Series] = Counter()
+        self._minute = minute
+        self._evidence = evidence
+        self._breakers = {breaker.first: breaker for breaker in totals.breakers}
+        self.fallbacks: Counter[str] = Counter()  # by endpoint
+        for line in intended(totals):
+            self._requests[line.endpoint, line.backend] += line.requests
+            if line.reason in SAVED:
+                self.fallbacks[line.endpoint] += line.requests
+
+    def backends(self, name: str) -> dict[BackendName, Served]:
+        return {
+            backend: Served(self._requests[name, backend], self._minute.get((name, backend), Figures()))
+            for backend in BACKENDS
+        }
+
+    def contrast(self, name: str) -> Contrast:
+        legacy, async_ = (self._evidence.get((name, backend), Sample()) for backend in (LEGACY, ASYNC))
+        quantiles = (latencies(legacy, async_, q) for q in (0.5, 0.95, 0.99))
+        return Contrast(error_rates(legacy, async_), *quantiles)
+
+    def breaker(self, endpoint: Endpoint) -> BreakerState:
+        """The worse of its own and, if that concerns it, of async as a whole."""
+        diverted = endpoint.safe and endpoint.fallback is not None and endpoint.weight
+        found = [self._breakers.get(endpoint.name), self._breakers.get(ASYNC) if diverted else None]
+        states = {_state(breaker) for breaker in found}
+        return "open" if "open" in states else "ramping" if "ramping" in states else "closed"
+
+
+def reachable(totals: Stats) -> dict[BackendName, BackendFigures]:
+    seen, down = by_backend(totals.addresses), addresses.down(totals.addresses)
+    breakers = {breaker.first: breaker for breaker in totals.breakers}
+    return {
+        backend: BackendFigures(backend in down, _state(breakers.get(backend)), tuple(seen.get(backend, ())))
+        for backend in BACKENDS
+    }
+
+
+def last_hour(name: str, history: History) -> Hour:
+    return {backend: history.minutes((name, backend)) for backend in BACKENDS}
+
+
+def _state(breaker: Labelled | None) -> BreakerState:
+    """Workers report what is not closed."""
+    return "closed" if breaker is None else "open" if breaker.second == "open" else "ramping"
