@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
+from proxy.config import units
 from proxy.core.privacy.contents import hide
 from proxy.core.routing.phases import percent
 from proxy.core.routing.snapshot import Snapshot
@@ -33,29 +34,6 @@ _given: Final = attrgetter(
     *(each.name for each in dataclasses.fields(Endpoint) if each.init and each.name != "index")
 )
 """All that makes an endpoint but its place in the file."""
-
-_DURATIONS: Final = (
-    "timeouts.",
-    "response_timeout",
-    "idle_timeout",
-    "interval",
-    "window",
-    "open_for",
-    "backoff",
-    ".ttl",
-)
-_SIZES: Final = frozenset(
-    {
-        "header_bytes",
-        "target_bytes",
-        "body_bytes",
-        "request",
-        "max_body",
-        "max_response",
-        "max_store",
-        "min_bytes",
-    }
-)
 
 
 class Difference(NamedTuple):
@@ -111,7 +89,8 @@ def _endpoint_lines(old: Snapshot, new: Snapshot) -> Iterator[str]:
         was, now = _endpoint_settings(before[name]), _endpoint_settings(endpoint)
         for key in now:
             if was[key] != now[key]:
-                yield f"{name}: {key} {_text(key, was[key])} -> {_text(key, now[key])}"
+                unit = units.ENDPOINT.get(key, "")
+                yield f"{name}: {key} {_text(was[key], unit)} -> {_text(now[key], unit)}"
     for name, endpoint in before.items():
         if name not in after:
             yield f"{name}: removed, it was at weight {percent(endpoint.weight)}"
@@ -152,31 +131,26 @@ def _flat(prefix: str, section: Any) -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{field.name}", value
 
 
-def _auto(key: str, value: Any) -> bool:
-    return value == 0 and key in ("server.workers", "server.limits.connections")
-
-
 def _change(key: str, before: Any, after: Any) -> str:
     if key in _SECRETS:
         return "changed"
-    was, now = _text(key, before), _text(key, after)
+    was, now = (_setting(key, value) for value in (before, after))
     return "tokens changed" if was == now and key == "server.admin_users" else f"{was} -> {now}"
 
 
-def _text(key: str, value: Any) -> str:
-    last = key.rpartition(".")[2]
-    if last == "min_rate":
-        return f"{value} bytes per second"
-    if _auto(key, value):
+def _setting(key: str, value: Any) -> str:
+    if value == 0 and key in ("server.workers", "server.limits.connections"):
         return "auto"
+    return _text(value, units.SETTINGS.get(key, ""))
+
+
+def _text(value: Any, unit: str = "") -> str:
     if value is None or value == "":
         return "none"
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, float) and any(word in key for word in _DURATIONS):
-        return f"{value:g}s"
-    if isinstance(value, int) and (last in _SIZES or key.endswith("buffers.response")):
-        return f"{value} bytes"
+    if unit:
+        return f"{value:g}{unit}" if isinstance(value, float) else f"{value}{unit}"
     if isinstance(value, bytes):
         return value.decode("latin-1")
     if isinstance(value, Upstream):
@@ -186,5 +160,5 @@ def _text(key: str, value: Any) -> str:
     if isinstance(value, frozenset):
         return ", ".join(sorted(map(str, value))) or "none"
     if isinstance(value, tuple) and not isinstance(value, KeySource):
-        return ", ".join(_text("", each) for each in value) or "none"
+        return ", ".join(map(_text, value)) or "none"
     return str(value)

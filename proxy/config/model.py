@@ -57,17 +57,19 @@ class ServerTimeouts(Section):
     body: t.Duration = _SERVER.timeouts.body
     keep_alive: t.Duration = _SERVER.timeouts.keep_alive
     drain: t.Duration = _SERVER.timeouts.drain
-    worker: Annotated[float, PlainValidator(t.lasting(liveness.SHORTEST))] = _SERVER.timeouts.worker
-    orphan: Annotated[float, PlainValidator(t.lasting_or_never(1.0))] = _SERVER.timeouts.orphan
+    worker: Annotated[float, PlainValidator(t.lasting(liveness.SHORTEST)), t.SECONDS] = (
+        _SERVER.timeouts.worker
+    )
+    orphan: Annotated[float, PlainValidator(t.lasting_or_never(1.0)), t.SECONDS] = _SERVER.timeouts.orphan
 
 
 class Limits(Section):
-    header_bytes: Annotated[int, PlainValidator(t.sized(KIB, 2**24))] = _SERVER.limits.header_bytes
+    header_bytes: Annotated[int, PlainValidator(t.sized(KIB, 2**24)), t.BYTES] = _SERVER.limits.header_bytes
     headers: Annotated[int, PlainValidator(t.whole(1, 10_000))] = _SERVER.limits.headers
-    target_bytes: Annotated[int, PlainValidator(t.sized(64, 2**20))] = _SERVER.limits.target_bytes
+    target_bytes: Annotated[int, PlainValidator(t.sized(64, 2**20)), t.BYTES] = _SERVER.limits.target_bytes
     body_bytes: t.Size = _SERVER.limits.body_bytes
     connections: Annotated[int | str, PlainValidator(t.whole(1, 1_000_000, "auto"))] = "auto"
-    min_rate: t.Size = _SERVER.limits.min_rate
+    min_rate: t.ByteRate = _SERVER.limits.min_rate
 
 
 class Buffers(Section):

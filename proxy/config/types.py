@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 from pydantic import PlainValidator
 
@@ -35,6 +35,17 @@ METHODS: Final = (
     *COMMON_METHODS,
     *("QUERY", "SEARCH", "REPORT", "PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK"),
 )
+
+
+class Unit(NamedTuple):
+    """What a parsed number counts, as it is written behind it. Stands in the type of a setting."""
+
+    suffix: str
+
+
+SECONDS: Final = Unit("s")
+BYTES: Final = Unit(" bytes")
+BYTES_PER_SECOND: Final = Unit(" bytes per second")
 
 
 def whole(low: int, high: int, *words: str) -> Callable[[Any], Any]:
@@ -325,8 +336,9 @@ def parse_date(value: Any) -> str:
 
 Flag = Annotated[bool, PlainValidator(parse_flag)]
 Text = Annotated[str, PlainValidator(parse_text)]
-Duration = Annotated[float, PlainValidator(parse_duration)]
-Size = Annotated[int, PlainValidator(parse_size)]
+Duration = Annotated[float, PlainValidator(parse_duration), SECONDS]
+Size = Annotated[int, PlainValidator(parse_size), BYTES]
+ByteRate = Annotated[int, PlainValidator(parse_size), BYTES_PER_SECOND]
 Share = Annotated[float, PlainValidator(parse_share)]
 Ratio = Annotated[float, PlainValidator(parse_ratio)]
 Rate = Annotated[float, PlainValidator(parse_rate)]
