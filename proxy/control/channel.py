@@ -16,6 +16,7 @@ import msgspec
 
 from proxy import owned
 from proxy.control.errors import StartupError
+from proxy.control.hearing import Hearing
 from proxy.control.log import log
 from proxy.core.wire.framing import FrameReader, FrameTooLarge
 from proxy.core.wire.messages import MAX_MESSAGE, FromControl, FromWorker, Hello, decode_from_worker, encode
@@ -98,13 +99,13 @@ class Links(Protocol):
 class ChannelServer:
     """Accepts workers on `path` and hands each to `owner` once it has said Hello."""
 
-    def __init__(self, path: Path, owner: Links) -> None:
+    def __init__(self, path: Path, owner: Links, hearing: Hearing) -> None:
+        self._hearing = hearing
         self.path = path
         self._owner = owner
         self._socket: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
         self._silent: dict[asyncio.Task[None], None] = {}  # oldest first
-        self.deaf = False  # descriptors ran out: who knocks is not heard
 
     def start(self) -> None:
         """Raises StartupError if the path is too long or the socket cannot be made."""
@@ -145,11 +146,11 @@ class ChannelServer:
             try:
                 connection, _ = await loop.sock_accept(sock)
             except OSError as error:
-                self.deaf = True
+                self._hearing.deaf = True
                 log.error("cannot accept a worker: %s", error.strerror)
                 await asyncio.sleep(ACCEPT_AGAIN)
                 continue
-            self.deaf = False
+            self._hearing.deaf = False
             connection.setblocking(False)
             if len(self._silent) >= MOST_SILENT:
                 next(iter(self._silent)).cancel()

@@ -33,8 +33,8 @@ END: Final = 5.0  # seconds that it has to write what it knows, before it is kil
 class Comparer:
     """`command` starts it; `--folder FOLDER --fd FD` is appended. Clients never depend on it."""
 
-    def __init__(self, command: Sequence[str], folder: Path, pulse: Pulse | None = None) -> None:
-        self._pulse = pulse or Pulse()
+    def __init__(self, command: Sequence[str], folder: Path, pulse: Pulse) -> None:
+        self._pulse = pulse
         self._heard = 0.0
         self._command = tuple(command)
         self.folder = folder

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from proxy.control.claimed import Keys
 from proxy.control.reload import LastError
-from proxy.control.roll import Restart
 from proxy.control.storage import Stored
+from proxy.control.supervisor.roll import Restart
 from proxy.core.comparison.noise import Evidence
 from proxy.core.evidence.significance import Difference, Sample, error_rates, latencies
 from proxy.core.forwarding import addresses

@@ -20,7 +20,7 @@ import msgspec
 
 from proxy.control.errors import StartupError
 from proxy.control.log import log
-from proxy.control.roll import Restart
+from proxy.control.supervisor.roll import Restart
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector as PrometheusCollector
 
 from proxy.control.state import State
 from proxy.control.storage import Storage, Stored
-from proxy.control.supervisor import Supervisor
+from proxy.control.supervisor.supervisor import Supervisor
 from proxy.core.evidence.stats import BOUNDS
 from proxy.core.forwarding import addresses
 from proxy.core.settings import ASYNC, BACKENDS

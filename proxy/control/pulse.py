@@ -14,8 +14,9 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from proxy.control.hearing import Hearing
 from proxy.control.log import log
-from proxy.control.member import Worker
+from proxy.control.supervisor.member import Worker
 from proxy.core.resilience.liveness import Awake, Life, life
 
 TICK: Final = 0.25  # seconds between two looks
@@ -23,13 +24,13 @@ STEP: Final = 1.0  # seconds that may count between two looks: the loop is busy 
 
 
 class Pulse:
-    """When each worker was last heard. `deaf` tells whether we could hear one that connects again."""
+    """When each worker was last heard."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, hearing: Hearing, clock: Callable[[], float] = time.monotonic) -> None:
+        self._hearing = hearing
         self._clock = clock
         self._awake = Awake(clock(), STEP)
         self.bound = 15.0  # seconds
-        self.deaf: Callable[[], bool] = lambda: False
         self.hung = 0  # workers that were killed for it
 
     def now(self) -> float:
@@ -56,7 +57,7 @@ class Pulse:
         """Until cancelled."""
         while True:
             await asyncio.sleep(TICK)
-            self._awake.tick(self._clock(), counts=not self.deaf())
+            self._awake.tick(self._clock(), counts=not self._hearing.deaf)
             for worker in workers():
                 self._look(worker)
 

@@ -119,34 +119,67 @@ def _problem(message: str) -> ConfigError:
     return ConfigError(0, 0, "", "", message)
 
 
+class InForce:
+    """The configuration that runs, for all who look at it; the reloader alone replaces it."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self.loaded = loaded
+
+    def snapshot(self) -> Snapshot:
+        return self.loaded.snapshot
+
+    def started(self, state: str) -> Snapshot:
+        """What a process begins with whose workers use this store already; "" if there are none.
+
+        They know the keys of that one: until a full stop it is the instance's.
+        """
+        snapshot = self.snapshot()
+        if not state or state == snapshot.server.state:
+            return snapshot
+        return replace(snapshot, server=replace(snapshot.server, state=state))
+
+
 class Reloader:
-    """The running configuration. `publish` hands a snapshot to the workers and waits until they serve it."""
+    """Judges the file. `publish` hands a snapshot to the workers and waits until they serve it.
+
+    `started` is what the process began with, if it is not what is in force; `record` is told of every file;
+    `unlisted` counts unlisted paths that were asked for in the last day.
+    """
 
     def __init__(
-        self, path: Path, content: bytes, loaded: Loaded, publish: Callable[[Loaded, int], Awaitable[None]]
+        self,
+        path: Path,
+        content: bytes,
+        in_force: InForce,
+        publish: Callable[[Loaded, int], Awaitable[None]],
+        *,
+        started: Snapshot | None = None,
+        record: Callable[[Change], None] = lambda change: None,
+        unlisted: Callable[[], int] = lambda: 0,
     ) -> None:
+        loaded = in_force.loaded
         self.path = path
-        self.running = loaded
+        self._in_force = in_force
         self.content = content  # of what runs
-        self.started = loaded.snapshot  # what only a restart changes stays as it is here
+        self.started = started or loaded.snapshot  # what only a restart changes stays as it is here
         self.generation = 1
         self.loaded_at = time.time()
         self.failures = 0
         self.last_error: LastError | None = None
         self.last_difference: tuple[str, ...] = ()
         self.warnings = loaded.warnings + tuple(f"out of order: {each}" for each in loaded.violations)
-        self.record: Callable[[Change], None] = lambda change: None
-        self.unlisted: Callable[[], int] = lambda: 0  # unlisted paths that were asked for in the last day
+        if self.started is not loaded.snapshot:
+            self.warnings += _waiting(self.started, loaded.snapshot)
+        self.record = record
+        self.unlisted = unlisted
         self._announced: OrderedDict[str, Author] = OrderedDict()  # by hash
         self._publish = publish
         self._judged = digest(content)
         self._lock = asyncio.Lock()
 
-    def keep_state(self, state: str) -> None:
-        """Workers that are taken over know the keys of this store: until a full stop it is the instance's."""
-        if state and state != self.started.server.state:
-            self.started = replace(self.started, server=replace(self.started.server, state=state))
-            self.warnings += _waiting(self.started, self.running.snapshot)
+    @property
+    def running(self) -> Loaded:
+        return self._in_force.loaded
 
     def announce(self, hash: str, author: Author) -> None:
         """Somebody is about to write the configuration with this hash: for the record of who did it."""
@@ -234,7 +267,7 @@ class Reloader:
         if loaded.snapshot.hash == self.running.snapshot.hash:
             log.info("configuration %s is unchanged (%s)", loaded.snapshot.hash, trigger)
             return
-        self.running = loaded
+        self._in_force.loaded = loaded
         self.generation += 1
         self.loaded_at = time.time()
         self.last_difference = verdict.changes

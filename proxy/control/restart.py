@@ -10,8 +10,8 @@ from proxy.control.handover import command
 from proxy.control.log import log
 from proxy.control.preflight import Bound, preflight
 from proxy.control.reload import Reloader
-from proxy.control.roll import Restart
-from proxy.control.supervisor import Supervisor
+from proxy.control.supervisor.roll import Restart
+from proxy.control.supervisor.supervisor import Supervisor
 from proxy.core.traffic.authors import NOBODY, Author
 
 

@@ -26,7 +26,7 @@ from proxy.control.reload import Reloader
 from proxy.control.restart import Restarter
 from proxy.control.security import host_of, is_loopback, users_of
 from proxy.control.storage import Storage
-from proxy.control.supervisor import Supervisor
+from proxy.control.supervisor.supervisor import Supervisor
 from proxy.control.verdicts import Verdicts
 from proxy.core.routing.unlisted import UNLISTED
 from proxy.core.settings import AdminUser

@@ -12,10 +12,12 @@ from starlette.testclient import TestClient
 from proxy.config import Loaded
 from proxy.control.admin.app import build
 from proxy.control.collect import Collector
-from proxy.control.reload import Reloader, load
+from proxy.control.hearing import Hearing
+from proxy.control.pulse import Pulse
+from proxy.control.reload import InForce, Reloader, load
 from proxy.control.restart import Restarter
 from proxy.control.state import State
-from proxy.control.supervisor import Supervisor
+from proxy.control.supervisor.supervisor import supervise
 from proxy.control.verdicts import Verdicts
 from proxy.core.evidence.stats import BOUNDS
 from proxy.core.traffic.totals import EMPTY
@@ -54,8 +56,8 @@ def make_state(tmp_path: Path) -> MakeState:
             """There are no workers."""
 
         content = path.read_bytes()
-        reloader = Reloader(path, content, load(content, str(path)), publish)
-        supervisor = Supervisor(("true",), "", collector)
+        reloader = Reloader(path, content, InForce(load(content, str(path))), publish)
+        supervisor = supervise(("true",), "", collector, Pulse(Hearing()))
         return State(
             reloader,
             supervisor,

@@ -13,6 +13,7 @@ import pytest
 from proxy.control import channel as channel_module
 from proxy.control.channel import MAX_PATH, ChannelServer, Link, Links
 from proxy.control.errors import StartupError
+from proxy.control.hearing import Hearing
 from proxy.core.wire.messages import Applied, Drain, FromWorker, Hello, encode
 
 HELLO = Hello(0, os.getpid(), "inc", "test")
@@ -56,7 +57,7 @@ def run(
 
     async def main() -> None:
         recorder = Recorder()
-        server = ChannelServer(tmp_path / "c.sock", recorder)
+        server = ChannelServer(tmp_path / "c.sock", recorder, Hearing())
         server.start()
         with socket.socket(socket.AF_UNIX) as client, socket.create_server(("127.0.0.1", 0)) as listener:
             client.setblocking(False)
@@ -196,7 +197,7 @@ def test_a_socket_left_by_a_killed_predecessor_is_replaced(tmp_path: Path) -> No
 def test_a_path_too_long_for_a_unix_socket_names_the_setting(tmp_path: Path) -> None:
     path = tmp_path / ("x" * MAX_PATH)
     with pytest.raises(StartupError, match=r"server\.runtime_dir: .* choose a shorter directory"):
-        ChannelServer(path, Recorder()).start()
+        ChannelServer(path, Recorder(), Hearing()).start()
 
 
 def test_of_many_that_say_nothing_the_oldest_make_room(

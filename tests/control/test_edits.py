@@ -9,6 +9,7 @@ from proxy.config import files, set_weight
 from proxy.control.edits import Edit, change, propose
 from proxy.control.errors import Refusal
 from proxy.control.state import State
+from proxy.core.traffic.authors import NOBODY, Author
 
 
 def weigh(endpoint: str, weight: float) -> Edit:
@@ -24,7 +25,7 @@ def test_a_proposal_changes_nothing(state: State) -> None:
 
 
 def test_a_change_edits_the_file_and_is_served(state: State) -> None:
-    verdict = asyncio.run(change(state.reloader, weigh("GET /a/{id}", 50), "test", "ada"))
+    verdict = asyncio.run(change(state.reloader, weigh("GET /a/{id}", 50), "test", Author("ada")))
     assert verdict.loaded is state.reloader.running
     assert "weight: 50" in state.reloader.path.read_text()
 
@@ -42,7 +43,7 @@ def test_a_refused_change_leaves_the_file_alone(
 ) -> None:
     before = state.reloader.path.read_text()
     with pytest.raises(Refusal) as caught:
-        asyncio.run(change(state.reloader, weigh(endpoint, weight), "test", ""))
+        asyncio.run(change(state.reloader, weigh(endpoint, weight), "test", NOBODY))
     assert caught.value.status == 422
     assert message in caught.value.errors[0].message
     assert state.reloader.path.read_text() == before
@@ -57,7 +58,7 @@ def test_an_edit_by_somebody_else_in_between_is_not_overwritten(
 
     monkeypatch.setattr("proxy.control.edits.replace", interfere)
     with pytest.raises(Refusal, match="changed by somebody else"):
-        asyncio.run(change(state.reloader, weigh("GET /a/{id}", 50), "test", ""))
+        asyncio.run(change(state.reloader, weigh("GET /a/{id}", 50), "test", NOBODY))
     assert state.reloader.path.read_text().endswith("# theirs\n")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config import Loaded
-from proxy.control.reload import Change, Reloader, Verdict, digest, judge, load, read
+from proxy.control.reload import Change, InForce, Reloader, Verdict, digest, judge, load, read
 from proxy.control.state import State
 from proxy.core.traffic.authors import Author
 
@@ -97,7 +97,7 @@ class Published:
         self.generations: list[tuple[str, int]] = []
         self.path = path
         content = path.read_bytes()
-        self.reloader = Reloader(path, content, load(content, str(path)), self._publish)
+        self.reloader = Reloader(path, content, InForce(load(content, str(path))), self._publish)
 
     def write(self, content: bytes) -> None:
         self.path.write_bytes(content)

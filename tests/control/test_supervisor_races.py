@@ -12,10 +12,21 @@ from typing import Any, cast
 
 import pytest
 
-from proxy.control import processes, supervisor
+from proxy.control import processes
 from proxy.control.channel import Link
 from proxy.control.collect import Collector
-from proxy.control.supervisor import Supervisor
+from proxy.control.hearing import Hearing
+from proxy.control.pulse import Pulse
+from proxy.control.supervisor import roll
+from proxy.control.supervisor.changes import Changes
+from proxy.control.supervisor.crew import Crew
+from proxy.control.supervisor.leaving import Leaving
+from proxy.control.supervisor.links import WorkerLinks
+from proxy.control.supervisor.roll import Roll
+from proxy.control.supervisor.slots import Slots
+from proxy.control.supervisor.sockets import Sockets
+from proxy.control.supervisor.supervisor import Supervisor
+from proxy.control.supervisor.unclaimed import Unclaimed
 from proxy.core.settings import ServerTimeouts
 from proxy.core.wire.messages import Applied, Apply, Drain, FromControl, Hello
 
@@ -59,7 +70,14 @@ class Rehearsal:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.made: list[FakeProcess] = []
-        self.supervisor = Supervisor(("worker",), "", Collector())
+        changes, sockets, collector = Changes(), Sockets(), Collector()
+        unclaimed = Unclaimed(changes)
+        crew = Crew(changes, Pulse(Hearing()))
+        self.leaving = Leaving(crew)
+        slots = Slots(("worker",), "", crew, self.leaving, sockets, unclaimed, collector)
+        links = WorkerLinks(crew, slots, sockets, unclaimed, collector)
+        self.roll = Roll(crew, self.leaving, slots, sockets)
+        self.supervisor = Supervisor(crew, self.leaving, slots, links, self.roll, sockets, unclaimed)
         self.supervisor.publish(NEWEST, ServerTimeouts(drain=0.0))
         monkeypatch.setattr(processes, "start", self._start)
 
@@ -71,7 +89,7 @@ class Rehearsal:
 
     def says_hello(self, slot: int, pid: int, hash: str = "") -> FakeLink:
         link = FakeLink(slot, pid, hash)
-        self.supervisor.on_hello(cast(Link, link))
+        self.supervisor.links.on_hello(cast(Link, link))
         return link
 
     async def asked_for(self, count: int) -> None:
@@ -85,7 +103,7 @@ class Rehearsal:
         while process.pid not in [worker.pid for worker in self.supervisor.workers()]:  # noqa: ASYNC110
             await asyncio.sleep(0)
         link = self.says_hello(slot, process.pid)
-        self.supervisor.on_message(cast(Link, link), Applied("hash", 1))
+        self.supervisor.links.on_message(cast(Link, link), Applied("hash", 1))
 
     async def one_serves(self, listener: socket.socket) -> None:
         self.supervisor.start(listener, 1)
@@ -118,7 +136,7 @@ def test_a_slot_that_a_roll_fills_while_its_dead_worker_is_started_again_has_one
             await rehearsal.one_serves(listener)
             rehearsal.made[0].ended.set()
             await rehearsal.asked_for(2)  # in its place, and slow to start
-            rolling = asyncio.create_task(rehearsal.supervisor.replace(0))
+            rolling = asyncio.create_task(rehearsal.roll.replace(0))
             await rehearsal.asked_for(3)
             await rehearsal.up(2)
             assert await rolling == ""
@@ -135,10 +153,10 @@ def test_a_slot_that_a_roll_fills_while_its_dead_worker_is_started_again_has_one
 def test_a_new_worker_that_says_nothing_stops_the_roll(monkeypatch: pytest.MonkeyPatch) -> None:
     async def play() -> None:
         rehearsal = Rehearsal(monkeypatch)
-        monkeypatch.setattr(supervisor, "START_TIMEOUT", 0.05)
+        monkeypatch.setattr(roll, "START_TIMEOUT", 0.05)
         with socket.socket() as listener:
             rehearsal.supervisor.start(listener, 0)
-            rolling = asyncio.create_task(rehearsal.supervisor.replace(0))
+            rolling = asyncio.create_task(rehearsal.roll.replace(0))
             await rehearsal.asked_for(1)
             rehearsal.made[0].started.set()
             assert await rolling == "did not come up: it does not serve after 0.05 s"
@@ -156,8 +174,8 @@ def test_a_worker_without_connection_is_told_to_drain_patiently_when_it_is_back(
             await rehearsal.one_serves(listener)
             link = rehearsal.supervisor.workers()[0].link
             assert link is not None
-            rehearsal.supervisor.on_lost(link)
-            rehearsal.supervisor.shrink(0)
+            rehearsal.supervisor.links.on_lost(link)
+            rehearsal.roll.shrink(0)
             assert rehearsal.made[0].signals == []
             assert rehearsal.says_hello(0, 0, "hash").sent == [Drain(timeout=0.0, patient=True)]
 
@@ -173,7 +191,7 @@ def test_an_orphan_without_a_slot_drains_patiently_and_is_killed_when_it_does_no
         with socket.socket() as listener:
             rehearsal.supervisor.start(listener, 0)
             assert link.sent == [Drain(timeout=0.0, patient=True)]
-            await rehearsal.supervisor.retired()
+            await rehearsal.leaving.retired()
         assert rehearsal.supervisor.workers() == []
 
     run(play())

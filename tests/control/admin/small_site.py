@@ -14,16 +14,18 @@ from proxy.config import Loaded
 from proxy.config.errors import ConfigError
 from proxy.control.alarms import Alarms
 from proxy.control.collect import Collector
+from proxy.control.hearing import Hearing
 from proxy.control.ledger import Ledger
-from proxy.control.member import Worker
 from proxy.control.processes import Process
+from proxy.control.pulse import Pulse
 from proxy.control.recorder import Recorder
-from proxy.control.reload import LastError, Reloader, load
+from proxy.control.reload import InForce, LastError, Reloader, load
 from proxy.control.restart import Restarter
-from proxy.control.roll import Restart
 from proxy.control.state import State
 from proxy.control.storage import Disk, Storage
-from proxy.control.supervisor import Supervisor
+from proxy.control.supervisor.member import Worker
+from proxy.control.supervisor.roll import Restart
+from proxy.control.supervisor.supervisor import supervise
 from proxy.control.verdicts import Verdicts
 from proxy.core.evidence.stats import BOUNDS
 from proxy.core.traffic.totals import EMPTY
@@ -116,14 +118,14 @@ def small_site(folder: Path, monkeypatch: pytest.MonkeyPatch) -> State:
     async def publish(loaded: Loaded, generation: int) -> None:
         """There are no workers."""
 
-    reloader = Reloader(path, content, load(content, str(path)), publish)
+    reloader = Reloader(path, content, InForce(load(content, str(path))), publish)
     snapshot = reloader.running.snapshot
     url = snapshot.server.state
     reloader.last_difference = ("GET /b: weight 50 -> 100",)
     reloader.last_error = LastError(
         NOW - 5, "SIGHUP", (ConfigError(3, 7, "a.b", "x", "is wrong"),), (("  a: x", "     ^"),)
     )
-    supervisor = Supervisor(("true",), "", collector)
+    supervisor = supervise(("true",), "", collector, Pulse(Hearing()))
     monkeypatch.setattr(supervisor, "workers", workers)
     monkeypatch.setattr(supervisor.pulse, "silence", lambda worker: worker.heard)
     ledger = Ledger(url, collector, lambda: reloader.running.snapshot, lambda: NOW)

@@ -13,12 +13,14 @@ from starlette.testclient import TestClient
 from proxy.config import Loaded
 from proxy.control.admin.app import build
 from proxy.control.collect import Collector
+from proxy.control.hearing import Hearing
 from proxy.control.ledger import Ledger
+from proxy.control.pulse import Pulse
 from proxy.control.recorder import Recorder
-from proxy.control.reload import Reloader, load
+from proxy.control.reload import InForce, Reloader, load
 from proxy.control.restart import Restarter
 from proxy.control.state import State
-from proxy.control.supervisor import Supervisor
+from proxy.control.supervisor.supervisor import supervise
 from proxy.control.verdicts import Verdicts
 from tests.control.conftest import LOCAL
 
@@ -53,9 +55,9 @@ def make(path: Path, text: str = TEXT) -> State:
         """There are no workers."""
 
     path.write_text(text)
-    reloader = Reloader(path, text.encode(), load(text.encode(), str(path)), publish)
+    reloader = Reloader(path, text.encode(), InForce(load(text.encode(), str(path))), publish)
     url = f"sqlite:///{path.parent}/state.db"
-    supervisor = Supervisor(("true",), "", collector)
+    supervisor = supervise(("true",), "", collector, Pulse(Hearing()))
     state = State(
         reloader,
         supervisor,

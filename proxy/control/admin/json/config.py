@@ -7,7 +7,7 @@ from typing import Any
 from proxy.config import ConfigError
 from proxy.control.figures import ConfigFigures, WorkerFigures
 from proxy.control.reload import LastError
-from proxy.control.roll import Restart
+from proxy.control.supervisor.roll import Restart
 from proxy.core.timestamps import timestamp
 
 

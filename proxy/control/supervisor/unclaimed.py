@@ -5,9 +5,9 @@ from __future__ import annotations
 import socket
 from collections.abc import Collection, Iterator
 
-from proxy.control.changes import Changes
 from proxy.control.channel import Link
 from proxy.control.listener import address_of, same_socket
+from proxy.control.supervisor.changes import Changes
 
 
 class Unclaimed:

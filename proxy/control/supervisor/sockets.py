@@ -18,6 +18,11 @@ class Sockets:
         """None before the start."""
         return self._current
 
+    def in_use(self) -> socket.socket:
+        """The socket that clients connect to, once there is one."""
+        assert self._current is not None
+        return self._current
+
     def moved(self) -> None:
         """The new socket is served; nobody goes back to the old one."""
         if self._previous is not None:

@@ -1,0 +1,113 @@
+"""Puts a control process together, from the ground up: each part gets the finished parts that it needs.
+
+In two steps. Workers that went on serving connect to the ground floor, and only they know which state
+database the instance uses; the rest is built on that.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from proxy.config import Loaded
+from proxy.control.alarms import Alarms
+from proxy.control.channel import SOCKET_NAME, ChannelServer
+from proxy.control.collect import Collector
+from proxy.control.comparer import Comparer
+from proxy.control.hearing import Hearing
+from proxy.control.ledger import Ledger
+from proxy.control.oneoff import OneOffCompare
+from proxy.control.publisher import Publisher
+from proxy.control.pulse import Pulse
+from proxy.control.recorder import Recorder
+from proxy.control.reload import InForce, Reloader
+from proxy.control.restart import Restarter
+from proxy.control.state import State
+from proxy.control.storage import Storage
+from proxy.control.supervisor.roll import Restart
+from proxy.control.supervisor.supervisor import Supervisor, supervise
+from proxy.control.verdicts import Verdicts
+
+COMPARER: Final = (sys.executable, "-m", "proxy.compare")
+
+
+class Given(NamedTuple):
+    """What a process is started with. `path` has `content`, which is `loaded`."""
+
+    path: Path
+    content: bytes
+    loaded: Loaded
+    runtime: Path
+    worker: Sequence[str]
+    restart: Restart | None
+    one_off: OneOffCompare | None
+
+
+class Ground(NamedTuple):
+    """What workers connect to."""
+
+    collector: Collector
+    supervisor: Supervisor
+    channel: ChannelServer
+
+
+class Parts(NamedTuple):
+    """What runs beside the workers; `state` is all that the admin port reads."""
+
+    reloader: Reloader
+    restarter: Restarter
+    publisher: Publisher
+    comparer: Comparer
+    recorder: Recorder
+    ledger: Ledger
+    storage: Storage
+    alarms: Alarms
+    state: State
+
+
+def ground_floor(given: Given) -> Ground:
+    path = given.runtime / SOCKET_NAME
+    collector, hearing = Collector(), Hearing()
+    supervisor = supervise(given.worker, str(path), collector, Pulse(hearing))
+    return Ground(collector, supervisor, ChannelServer(path, supervisor.links, hearing))
+
+
+def build(given: Given, ground: Ground, ready: Callable[[Restart], None]) -> Parts:
+    """`ready` is told of a restart that is to replace this process."""
+    collector, supervisor = ground.collector, ground.supervisor
+    in_force = InForce(given.loaded)
+    started = in_force.started(supervisor.unclaimed.state())
+    url = started.server.state
+    comparer = Comparer(COMPARER, given.runtime, supervisor.pulse)
+    recorder = Recorder(url)
+    ledger = Ledger(url, collector, in_force.snapshot)
+    storage = Storage(url, lambda: in_force.snapshot().idempotency.max_store)
+    alarms = Alarms(collector.signals)
+    verdicts = Verdicts(url, in_force.snapshot)
+    publisher = Publisher(supervisor, comparer, ledger, url)
+    reloader = Reloader(
+        given.path.absolute(),
+        given.content,
+        in_force,
+        publisher.publish,
+        started=started,
+        record=recorder.record,
+        unlisted=ledger.unlisted_lately,
+    )
+    restarter = Restarter(reloader, supervisor, str(given.runtime), given.restart, ready)
+    state = State(
+        reloader=reloader,
+        supervisor=supervisor,
+        collector=collector,
+        restarter=restarter,
+        verdicts=verdicts,
+        recorder=recorder,
+        ledger=ledger,
+        one_off=given.one_off,
+        comparer=comparer,
+        alarms=alarms,
+        storage=storage,
+    )
+    return Parts(reloader, restarter, publisher, comparer, recorder, ledger, storage, alarms, state)
