@@ -10,11 +10,11 @@ import click
 from proxy.cli.check import state_of
 from proxy.cli.errors import NO, fail
 from proxy.cli.numbers import Count
-from proxy.control.admin.json.records import write_json
+from proxy.control.admin.json.records import writes_json
 from proxy.core.resilience.idempotency import Record, State
 from proxy.core.timestamps import timestamp
 from proxy.store import StoreUnavailable, audit
-from proxy.store.writes import STATES, NotSettled, page
+from proxy.store.writes import STATES, NotSettled, Page, page
 from proxy.store.writes import settle as settle_write
 
 
@@ -41,21 +41,14 @@ def writes(
     if unknown and state not in (None, "unknown"):
         fail("--unknown and another --state exclude each other")
     try:
-        records, total = asyncio.run(page(state_of(file), "unknown" if unknown else state, limit))
+        found = asyncio.run(page(state_of(file), "unknown" if unknown else state, limit))
     except (StoreUnavailable, TimeoutError) as error:
         fail(f"the store does not answer: {error}", NO)
     if machine:
-        click.echo(
-            json.dumps({"writes": [write_json(record) for record in records], "total": total}, indent=2)
-        )
+        click.echo(json.dumps(writes_json(found), indent=2))
     else:
-        for record in records:
-            click.echo(_line(record))
-        if total is not None and total > len(records):
-            click.echo(f"{len(records):,} of {total:,}; --limit shows more")
-        if not records:
-            click.echo("no write has an unknown outcome" if unknown else "nothing is stored")
-    if unknown and records:
+        _show(found, unknown)
+    if unknown and found.records:
         context.exit(NO)
 
 
@@ -82,6 +75,15 @@ def settle(id: str, outcome: str, reason: str, file: str) -> None:
     except (StoreUnavailable, TimeoutError) as error:
         fail(f"the store does not answer: {error}", NO)
     click.echo(f"{record.id}: {record.state}")
+
+
+def _show(found: Page, unknown: bool) -> None:
+    for record in found.records:
+        click.echo(_line(record))
+    if found.total is not None and found.total > len(found.records):
+        click.echo(f"{len(found.records):,} of {found.total:,}; --limit shows more")
+    if not found.records:
+        click.echo("no write has an unknown outcome" if unknown else "nothing is stored")
 
 
 def _line(record: Record) -> str:

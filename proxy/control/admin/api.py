@@ -14,9 +14,9 @@ from proxy.config import set_weight
 from proxy.control import metrics
 from proxy.control.admin.changes import carry_out, judged, refused
 from proxy.control.admin.json.comparisons import summary_json
-from proxy.control.admin.json.config import config_json
+from proxy.control.admin.json.config import config_json, restart_json, user_json
 from proxy.control.admin.json.endpoints import endpoints_json, history_json
-from proxy.control.admin.json.records import entry_json, ledger_json
+from proxy.control.admin.json.records import audit_json, ledger_json
 from proxy.control.admin.problems import problem
 from proxy.control.admin.requests import author_of, limited_body, user_of
 from proxy.control.errors import Refusal
@@ -86,15 +86,13 @@ class Api:
 
     async def me(self, request: Request) -> Response:
         """Whose token this is. Without users everybody may change things."""
-        user = user_of(request)
-        name, role = (None, "operator") if user is None else (user.name, user.role)
-        return JSONResponse({"name": name, "role": role})
+        return JSONResponse(user_json(user_of(request)))
 
     async def history(self, request: Request) -> Response:
         return JSONResponse(history_json(self._state.history()))
 
     async def audit(self, request: Request) -> Response:
-        return JSONResponse({"entries": [entry_json(each) for each in self._state.audit()]})
+        return JSONResponse(audit_json(self._state.audit()))
 
     async def ledger(self, request: Request) -> Response:
         if self._state.ledger is None:
@@ -148,7 +146,7 @@ class Api:
             restart = await self._state.restarter.request("POST /api/v1/restart", author_of(request))
         except Refusal as refusal:
             return refused(refusal)
-        return JSONResponse({"id": restart.id, "admin": restart.admin}, 202)
+        return JSONResponse(restart_json(restart), 202)
 
 
 def _weigh(wanted: WeightChange, text: str, source: str) -> str:

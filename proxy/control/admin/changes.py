@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from proxy.control.admin.json.config import error_json
+from proxy.control.admin.json.config import error_json, verdict_json
 from proxy.control.admin.problems import problem
 from proxy.control.admin.requests import author_of, client_of
 from proxy.control.edits import Edit, change, propose
@@ -48,4 +48,4 @@ def judged(verdict: Verdict, **more: Any) -> Response:
             "the configuration file was refused; the running configuration stays",
             errors=[error_json(error) for error in verdict.errors],
         )
-    return JSONResponse({"hash": verdict.loaded.snapshot.hash, "difference": list(verdict.changes), **more})
+    return JSONResponse({**verdict_json(verdict.loaded, verdict.changes), **more})

@@ -18,12 +18,11 @@ from starlette.routing import Route
 from proxy.config import add_rule
 from proxy.control.admin.changes import carry_out, judged, refused
 from proxy.control.admin.json.comparisons import (
-    field_json,
+    comparisons_json,
     fields_csv,
+    fields_json,
     one_off_json,
-    sample_json,
-    scope_json,
-    standing_json,
+    samples_json,
 )
 from proxy.control.admin.problems import problem
 from proxy.control.admin.requests import limited_body
@@ -103,11 +102,8 @@ class Differences:
         verdicts = self._state.verdicts
         await verdicts.current()
         listed = {each.name: each for each in self._state.reloader.running.snapshot.endpoints}
-        today = date.today()
-        found = [
-            standing_json(each, listed.get(each.endpoint), today) for each in verdicts.standings.values()
-        ]
-        return JSONResponse({"endpoints": found, "error": verdicts.error or None})
+        standings = verdicts.standings.values()
+        return JSONResponse(comparisons_json(standings, listed, date.today(), verdicts.error))
 
     async def fields(self, request: Request) -> Response:
         """Where something differed, most significant first; `?scope=ID` for other versions and rules.
@@ -118,14 +114,11 @@ class Differences:
         if form not in ("json", "csv"):
             raise HTTPException(400, "format is not json or csv")
         looked = await self.look(request.path_params["endpoint"], request.query_params.get("scope"))
-        chosen = looked.chosen
-        found = [] if chosen is None else [field_json(each, chosen) for each in chosen.evidence.paths]
+        found = fields_json(looked.endpoint, looked.chosen, looked.tallies, looked.current)
         if form == "csv":
             headers = {"content-disposition": 'attachment; filename="differences.csv"'}
-            return PlainTextResponse(fields_csv(found), headers=headers, media_type="text/csv")
-        scopes = [scope_json(each, looked.current) for each in looked.tallies]
-        scope = None if chosen is None else chosen.scope.id
-        return JSONResponse({"endpoint": looked.endpoint, "scope": scope, "fields": found, "scopes": scopes})
+            return PlainTextResponse(fields_csv(found["fields"]), headers=headers, media_type="text/csv")
+        return JSONResponse(found)
 
     async def samples(self, request: Request) -> Response:
         """Newest first: `?path=items[].id`, `?scope=ID`, `?limit=20`."""
@@ -135,7 +128,7 @@ class Differences:
             raise HTTPException(400, f"limit is not a number from 1 to {MAX_SAMPLES}")
         looked = await self.look(request.path_params["endpoint"], request.query_params.get("scope"))
         found = await self.samples_of(looked, request.query_params.get("path"), limit)
-        return JSONResponse({"endpoint": looked.endpoint, "samples": [sample_json(each) for each in found]})
+        return JSONResponse(samples_json(looked.endpoint, found))
 
     async def compare(self, request: Request) -> Response:
         """Asks both backends one safe request; nothing is stored."""

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from proxy.control.admin.json.records import write_json
+from proxy.control.admin.json.records import write_json, writes_json
 from proxy.control.admin.problems import problem
 from proxy.control.admin.requests import author_of, limited_body
 from proxy.control.state import State
@@ -50,10 +50,10 @@ class Writes:
         if not 1 <= limit <= MAX_LIMIT:
             return problem(400, f"limit is not a number from 1 to {MAX_LIMIT}")
         try:
-            records, total = await page(self._url, state, limit)
+            found = await page(self._url, state, limit)
         except (StoreUnavailable, TimeoutError) as error:
             return problem(503, f"the store does not answer: {error}", {"retry-after": "1"})
-        return JSONResponse({"writes": [write_json(record) for record in records], "total": total})
+        return JSONResponse(writes_json(found))
 
     async def settle(self, request: Request) -> Response:
         """Body: `{"as": "done" | "not-done", "reason": "..."}`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any, Final
 
@@ -16,6 +16,14 @@ from proxy.core.settings import Endpoint
 from proxy.core.timestamps import timestamp
 
 COLUMNS: Final = ("path", "shape", "verdict", "differed", "rate", "b", "c", "p", "sees", "first", "last")
+
+
+def comparisons_json(
+    standings: Iterable[Standing], listed: Mapping[str, Endpoint], today: date, error: str
+) -> dict[str, Any]:
+    """`GET /api/v1/comparisons`."""
+    found = [standing_json(each, listed.get(each.endpoint), today) for each in standings]
+    return {"endpoints": found, "error": error or None}
 
 
 def standing_json(standing: Standing, endpoint: Endpoint | None, today: date) -> dict[str, Any]:
@@ -102,6 +110,18 @@ def field_json(each: PathEvidence, found: Report) -> dict[str, Any]:
     }
 
 
+def fields_json(
+    endpoint: str, chosen: Report | None, tallies: Iterable[Tally], current: str
+) -> dict[str, Any]:
+    """`GET /api/v1/comparisons/{endpoint}/fields`; `current` is the scope in force."""
+    return {
+        "endpoint": endpoint,
+        "scope": None if chosen is None else chosen.scope.id,
+        "fields": [] if chosen is None else [field_json(each, chosen) for each in chosen.evidence.paths],
+        "scopes": [scope_json(each, current) for each in tallies],
+    }
+
+
 def fields_csv(found: Sequence[Mapping[str, Any]]) -> str:
     """Values of `field_json` with a line of names. A spreadsheet must not take a path for a formula."""
     text = io.StringIO()
@@ -126,6 +146,11 @@ def scope_json(tally: Tally, current: str) -> dict[str, Any]:
         "last": timestamp(tally.last),
         "current": tally.scope.id == current,
     }
+
+
+def samples_json(endpoint: str, samples: Iterable[Sample]) -> dict[str, Any]:
+    """`GET /api/v1/comparisons/{endpoint}/samples`."""
+    return {"endpoint": endpoint, "samples": [sample_json(each) for each in samples]}
 
 
 def sample_json(sample: Sample) -> dict[str, Any]:

@@ -1,13 +1,15 @@
-"""`GET /api/v1/config`, and errors of a configuration wherever they are reported."""
+"""`GET /api/v1/config`, and what becomes of a file, a restart and a token."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from proxy.config import ConfigError
+from proxy.config import ConfigError, Loaded
 from proxy.control.figures import ConfigFigures, WorkerFigures
 from proxy.control.reload import LastError
 from proxy.control.supervisor.roll import Restart
+from proxy.core.settings import AdminUser
 from proxy.core.timestamps import timestamp
 
 
@@ -23,6 +25,22 @@ def config_json(found: ConfigFigures) -> dict[str, Any]:
         "warnings": list(found.warnings),
         "restart": None if found.restart is None else _restart(found.restart),
     }
+
+
+def verdict_json(loaded: Loaded, changes: Iterable[str]) -> dict[str, Any]:
+    """What a file that was accepted, or would be, changes."""
+    return {"hash": loaded.snapshot.hash, "difference": list(changes)}
+
+
+def restart_json(restart: Restart) -> dict[str, Any]:
+    """The answer of `POST /api/v1/restart`."""
+    return {"id": restart.id, "admin": restart.admin}
+
+
+def user_json(user: AdminUser | None) -> dict[str, Any]:
+    """`GET /api/v1/me`: whose token this is. Without users everybody may change things."""
+    name, role = (None, "operator") if user is None else (user.name, user.role)
+    return {"name": name, "role": role}
 
 
 def error_json(error: ConfigError) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from proxy.control.forgetting import Outcome
@@ -12,15 +13,21 @@ from proxy.core.settings import BACKENDS
 from proxy.core.timestamps import timestamp
 from proxy.core.traffic.ledger import Standing, last_hit, legacy_hits, progress
 from proxy.store.audit import Entry
+from proxy.store.writes import Page
 
 
-def entry_json(entry: Entry) -> dict[str, Any]:
-    """One entry of `GET /api/v1/audit`."""
+def audit_json(entries: Iterable[Entry]) -> dict[str, Any]:
+    """`GET /api/v1/audit`."""
     return {
-        "time": timestamp(entry.time),
-        "author": entry.author,
-        "action": entry.action,
-        "details": dict(entry.details),
+        "entries": [
+            {
+                "time": timestamp(entry.time),
+                "author": entry.author,
+                "action": entry.action,
+                "details": dict(entry.details),
+            }
+            for entry in entries
+        ]
     }
 
 
@@ -32,6 +39,11 @@ def ledger_json(found: Migration) -> dict[str, Any]:
         ],
         UNLISTED: [{"path": path, "hits": hits} for path, hits in found.unlisted.items()],
     }
+
+
+def writes_json(found: Page) -> dict[str, Any]:
+    """`GET /api/v1/writes`, and `strangler writes --json`."""
+    return {"writes": [write_json(record) for record in found.records], "total": found.total}
 
 
 def write_json(record: Record) -> dict[str, Any]:
