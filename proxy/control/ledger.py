@@ -14,7 +14,7 @@ from proxy.control.log import log
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.routing.unlisted import UNLISTED
 from proxy.core.settings import BACKENDS
-from proxy.core.traffic.ledger import Hits, Standing
+from proxy.core.traffic.ledger import Hits, LedgerRow
 from proxy.core.wire.messages import Stats
 from proxy.store import ledger as store
 from proxy.store.ledger import HitRow, WeightRow
@@ -32,7 +32,7 @@ class Migration(NamedTuple):
     """How far it is at `now`, Unix seconds: listed endpoints, and hits of unlisted paths."""
 
     now: float
-    endpoints: dict[str, Standing]
+    endpoints: dict[str, LedgerRow]
     unlisted: dict[str, int]
 
 
@@ -137,14 +137,14 @@ class Ledger:
         for (name, backend, reason), hits in self._hits.items():
             by_endpoint[name][backend, reason] = hits
         listed = [endpoint.name for endpoint in self._snapshot().endpoints]
-        standings = {
-            name: Standing(row.weight, row.since, by_endpoint[name])
+        rows = {
+            name: LedgerRow(row.weight, row.since, by_endpoint[name])
             for name in listed
             if (row := self._weights.get(name))
         }
         unlisted = sorted(key[0] for key in self._hits if key[2] == UNLISTED and key[0] not in listed)
         asked = {name: sum(hits.requests for hits in by_endpoint[name].values()) for name in unlisted}
-        return Migration(self._clock(), standings, asked)
+        return Migration(self._clock(), rows, asked)
 
     def _take_over(self, hits: list[HitRow], weights: list[WeightRow]) -> None:
         """What earlier processes wrote; what was counted before the store could be read comes on top."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 
 import pytest
 
@@ -13,7 +14,7 @@ def test_the_first_true_answer_is_given() -> None:
 
 
 def test_an_error_of_a_server_that_is_not_there_counts_as_no() -> None:
-    answers = iter([ConnectionRefusedError(), 5])
+    answers: Iterator[int | OSError] = iter([ConnectionRefusedError(), 5])
 
     def ask() -> int:
         answer = next(answers)

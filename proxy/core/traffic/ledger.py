@@ -30,7 +30,7 @@ class Hits(NamedTuple):
     last: float
 
 
-class Standing(NamedTuple):
+class LedgerRow(NamedTuple):
     """`since` is when the weight became what it is; `hits` are by (backend, reason)."""
 
     weight: int  # hundredths of a percent
@@ -38,24 +38,24 @@ class Standing(NamedTuple):
     hits: Mapping[tuple[str, str], Hits]
 
 
-def progress(standing: Standing, now: float) -> Progress:
-    if standing.weight == 0:
+def progress(row: LedgerRow, now: float) -> Progress:
+    if row.weight == 0:
         return "not started"
-    if standing.weight < FULL_WEIGHT:
+    if row.weight < FULL_WEIGHT:
         return "moving"
-    if any(hits.last > now - QUIET for hits in legacy_hits(standing).values()):
+    if any(hits.last > now - QUIET for hits in legacy_hits(row).values()):
         return "legacy still hit"
-    return "done" if now - standing.since >= QUIET else "waiting"
+    return "done" if now - row.since >= QUIET else "waiting"
 
 
-def legacy_hits(standing: Standing) -> dict[str, Hits]:
+def legacy_hits(row: LedgerRow) -> dict[str, Hits]:
     """By reason: who still asks legacy."""
-    return {reason: hits for (backend, reason), hits in standing.hits.items() if backend == LEGACY}
+    return {reason: hits for (backend, reason), hits in row.hits.items() if backend == LEGACY}
 
 
-def last_hit(standing: Standing, backend: str) -> float | None:
+def last_hit(row: LedgerRow, backend: str) -> float | None:
     """When the backend was last asked, Unix seconds, since the weight became what it is."""
-    return max((hits.last for (name, _), hits in standing.hits.items() if name == backend), default=None)
+    return max((hits.last for (name, _), hits in row.hits.items() if name == backend), default=None)
 
 
 def shape(method: str, target: bytes) -> str | None:

@@ -2,17 +2,17 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.core.traffic.ledger import QUIET, Hits, Standing, last_hit, legacy_hits, progress, shape
+from proxy.core.traffic.ledger import QUIET, Hits, LedgerRow, last_hit, legacy_hits, progress, shape
 
 NOW = 10_000_000.0
 DAY = 86_400.0
 
 
-def standing(weight: int, days: float, legacy_days_ago: float | None = None) -> Standing:
+def standing(weight: int, days: float, legacy_days_ago: float | None = None) -> LedgerRow:
     hits = {("async", "weight"): Hits(9, NOW)}
     if legacy_days_ago is not None:
         hits["legacy", "fallback"] = Hits(3, NOW - legacy_days_ago * DAY)
-    return Standing(weight, NOW - days * DAY, hits)
+    return LedgerRow(weight, NOW - days * DAY, hits)
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def standing(weight: int, days: float, legacy_days_ago: float | None = None) -> 
         (standing(10_000, 30, 8), "done"),
     ],
 )
-def test_progress(seen: Standing, expected: str) -> None:
+def test_progress(seen: LedgerRow, expected: str) -> None:
     assert progress(seen, NOW) == expected
 
 

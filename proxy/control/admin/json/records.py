@@ -11,7 +11,7 @@ from proxy.core.resilience.idempotency import Record
 from proxy.core.routing.unlisted import UNLISTED
 from proxy.core.settings import BACKENDS
 from proxy.core.timestamps import timestamp
-from proxy.core.traffic.ledger import Standing, last_hit, legacy_hits, progress
+from proxy.core.traffic.ledger import LedgerRow, last_hit, legacy_hits, progress
 from proxy.store.audit import Entry
 from proxy.store.writes import Page
 
@@ -34,9 +34,7 @@ def audit_json(entries: Iterable[Entry]) -> dict[str, Any]:
 def ledger_json(found: Migration) -> dict[str, Any]:
     """`GET /api/v1/ledger`."""
     return {
-        "endpoints": [
-            {"endpoint": name, **_standing(each, found.now)} for name, each in found.endpoints.items()
-        ],
+        "endpoints": [{"endpoint": name, **_row(each, found.now)} for name, each in found.endpoints.items()],
         UNLISTED: [{"path": path, "hits": hits} for path, hits in found.unlisted.items()],
     }
 
@@ -68,11 +66,11 @@ def erased_json(outcome: Outcome) -> dict[str, Any]:
     return {"keys": outcome.erased.keys, "samples": samples, "left": list(outcome.left)}
 
 
-def _standing(standing: Standing, now: float) -> dict[str, Any]:
+def _row(row: LedgerRow, now: float) -> dict[str, Any]:
     return {
-        "progress": progress(standing, now),
-        "weight": standing.weight / 100,
-        "days": round((now - standing.since) / 86_400, 2),
-        "last_hit": {backend: last_hit(standing, backend) for backend in BACKENDS},
-        "legacy": {reason: hits.requests for reason, hits in legacy_hits(standing).items()},
+        "progress": progress(row, now),
+        "weight": row.weight / 100,
+        "days": round((now - row.since) / 86_400, 2),
+        "last_hit": {backend: last_hit(row, backend) for backend in BACKENDS},
+        "legacy": {reason: hits.requests for reason, hits in legacy_hits(row).items()},
     }
