@@ -158,6 +158,7 @@ class Worker:
             samples=self._samples,
             tracer=tracing.start(),
         )
+        services.writes.attend()
         if exists(snapshot.server.state):
             services.writes.claims()  # now, to find out what workers that are gone have left behind
         services.writes.warm(snapshot)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -14,7 +15,7 @@ from proxy.core.resilience import identity
 from proxy.core.resilience.idempotency import Wanted
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.settings import BACKENDS, BackendName, Endpoint
-from proxy.store import Claims, StoreUnavailable, load, open_claims
+from proxy.store import Claims, StoreUnavailable, attend, load, open_claims
 
 if TYPE_CHECKING:
     from proxy.edge.keyed import KeyedExchange
@@ -34,6 +35,11 @@ class Writes:
         self._claims: Claims | None = None
         self._loaded = False  # what it needs
         self._tasks: set[asyncio.Task[None]] = set()
+        self._attending: int | None = None  # a descriptor
+
+    def attend(self) -> None:
+        """From here to its end this process counts as one of those that must know the claims."""
+        self._attending = attend(self._state)
 
     async def ready(self) -> None:
         """Before `claims` is asked for the first time. Raises StoreUnavailable."""
@@ -113,6 +119,9 @@ class Writes:
     async def close(self) -> None:
         if self._claims is not None:
             await self._claims.close()
+        if self._attending is not None:
+            os.close(self._attending)
+            self._attending = None
 
     def _on_task_done(self, failed: Callable[[], None], task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from importlib import import_module
 
 from proxy.store.claims import Claims
-from proxy.store.places import StoreUnavailable, claims_file, incarnations_of, is_sqlite
+from proxy.store.places import StoreUnavailable, attend, claims_file, incarnations_of, is_sqlite
 
 __all__ = [
     "Claims",
     "StoreUnavailable",
+    "attend",
     "claims_file",
     "exists",
     "is_sqlite",
@@ -48,7 +49,7 @@ def load(url: str) -> None:
 
 
 def start_anew(url: str) -> None:
-    """The whole proxy starts, not one worker after the other: what a SQLite file was before is no matter."""
+    """A control process starts: if no worker of an earlier one lives, a SQLite file may be another now."""
     if is_sqlite(url):
         from proxy.store import life
 

@@ -32,7 +32,7 @@ Identity = tuple[str, ...]
 
 
 def start_anew(directory: Path) -> None:
-    """The whole proxy starts: if nobody works on the file any more, it may be another one from now on."""
+    """If no worker lives, whether or not it has opened the file, that may be another one from now on."""
     with contextlib.suppress(FileNotFoundError):
         if all(_is_dead(path) for path in directory.iterdir() if path.name != MARKER):
             (directory / MARKER).unlink(missing_ok=True)

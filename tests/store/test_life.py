@@ -15,7 +15,7 @@ import pytest
 
 from proxy.core.resilience import idempotency as idem
 from proxy.core.resilience.idempotency import Proceed, Refuse, Replay, Wanted
-from proxy.store import Claims, StoreUnavailable, claims_file, start_anew
+from proxy.store import Claims, StoreUnavailable, attend, claims_file, start_anew
 from proxy.store import claims as module
 from tests.store.test_claims import ANSWER, eventually, opened, proceed, wanted
 
@@ -77,6 +77,25 @@ async def test_a_file_that_is_lost_when_nobody_is_left_is_not_begun_anew_but_by_
     async with opened(url, "d") as claims:
         with pytest.raises(StoreUnavailable, match="was deleted or replaced"):
             await claims.claim(wanted("used", "t5", incarnation="d"))
+
+
+async def test_a_worker_that_never_opened_its_store_counts_as_alive(url: str) -> None:
+    """It came after the first one, or was refused the store, and is adopted by a new control process."""
+    async with opened(url, "a") as one:
+        await one.change(idem.complete(await proceed(one, wanted("used")), ANSWER, time.time()))
+    claims_file(url).unlink()
+    first, second = attend(url), attend(url)
+    assert first is not None
+    assert second is not None
+    for ends in (first, second):
+        start_anew(url)
+        async with opened(url, "b") as claims:
+            with pytest.raises(StoreUnavailable, match="was deleted or replaced"):
+                await claims.claim(wanted("used", "t2", incarnation="b"))
+        os.close(ends)
+    start_anew(url)
+    async with opened(url, "c") as claims:
+        assert isinstance(await claims.claim(wanted("used", "t3", incarnation="c")), Proceed)
 
 
 async def test_what_was_withdrawn_before_the_store_had_it_is_released_when_it_comes(
