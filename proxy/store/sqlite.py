@@ -82,6 +82,7 @@ class SqliteClaims(Claims):
     async def _keep_alive(self) -> int:
         def work(connection: sa.Connection) -> tuple[int, float, int]:
             lost = self._life.bury_the_dead(connection)
+            self._life.count(connection)
             return lost, now.read(connection), statements.stored(connection)
 
         added = self._added
@@ -161,6 +162,7 @@ class SqliteClaims(Claims):
         engine = sqlite_engine(self._file)
         try:
             with engine.begin() as connection:
+                self._life.recognise(connection)
                 migrate(connection, "claims")
             opened = self._open_file.opened()
             self._life.say(opened)

@@ -17,6 +17,7 @@ from proxy.core.resilience import idempotency as idem
 from proxy.core.resilience.idempotency import Proceed, Refuse, Replay, Wanted
 from proxy.store import Claims, StoreUnavailable, attend, claims_file, start_anew
 from proxy.store import claims as module
+from proxy.store.life import MARKER
 from tests.store.test_claims import ANSWER, eventually, opened, proceed, wanted
 
 pytestmark = pytest.mark.anyio
@@ -96,6 +97,79 @@ async def test_a_worker_that_never_opened_its_store_counts_as_alive(url: str) ->
     start_anew(url)
     async with opened(url, "c") as claims:
         assert isinstance(await claims.claim(wanted("used", "t3", incarnation="c")), Proceed)
+
+
+def put_in(file: Path, copy: Path) -> None:
+    """`copy` in the place of the database, with its inode's number: file systems give numbers again."""
+    for suffix in ("-wal", "-shm"):
+        Path(f"{file}{suffix}").unlink(missing_ok=True)
+    file.write_bytes(copy.read_bytes())
+
+
+async def copied(url: str, directory: Path, how: str) -> Path:
+    """A copy of the claims, which is some rounds of the house older than what the caller finds then."""
+    copy = directory / "copy.db"
+    if how == "without its -wal":
+        shutil.copy(claims_file(url), copy)
+    with closing(sqlite3.connect(claims_file(url))) as source, closing(sqlite3.connect(copy)) as target:
+        if how == "backup":
+            source.backup(target)
+    with closing(sqlite3.connect(copy)) as target:
+        [then] = target.execute("PRAGMA user_version").fetchone()
+
+    async def older() -> bool:
+        text = (claims_file(url).with_suffix(".incarnations") / MARKER).read_text()
+        return int(text.split()[1]) > then
+
+    assert await eventually(older)
+    return copy
+
+
+@pytest.mark.parametrize("how", ["backup", "without its -wal"])
+async def test_an_older_copy_of_the_file_is_not_taken_for_it(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr(module, "HOUSEKEEPING", 0.05)
+    async with opened(url, "a") as claims:
+        await proceed(claims, wanted("early"))
+        copy = await copied(url, tmp_path, how)
+        await claims.change(idem.complete(await proceed(claims, wanted("used")), ANSWER, time.time()))
+    newest = tmp_path / "newest.db"
+    shutil.copy(claims_file(url), newest)
+    put_in(claims_file(url), copy)
+    async with opened(url, "b") as claims:
+        for key in ("used", "fresh"):
+            with pytest.raises(StoreUnavailable, match="is an older copy"):
+                await claims.claim(wanted(key, f"{key}2", incarnation="b"))
+        put_in(claims_file(url), newest)
+        assert isinstance(await claims.claim(wanted("used", "t3", incarnation="b")), Replay)
+    put_in(claims_file(url), copy)
+    start_anew(url)
+    async with opened(url, "c") as claims:
+        assert isinstance(await claims.claim(wanted("used", "t4", incarnation="c")), Proceed)
+
+
+async def test_workers_that_count_rounds_together_know_their_file_again(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when a round fails, and when what lies beside the file was deleted."""
+    monkeypatch.setattr(module, "HOUSEKEEPING", 0.01)
+    async with opened(url, "a") as one, opened(url, "b") as other:
+        await proceed(one, wanted("first"))
+        await proceed(other, wanted("second", incarnation="b"))
+        for round in range(20):
+            break_connection = one._submit(lambda connection: connection.exec_driver_sql("no SQL"))  # type: ignore[attr-defined]
+            with pytest.raises(StoreUnavailable, match="syntax error"):
+                await break_connection
+            await proceed(one, wanted(f"k{round}"))
+        shutil.rmtree(claims_file(url).with_suffix(".incarnations"))
+
+        async def marked() -> bool:
+            return (claims_file(url).with_suffix(".incarnations") / MARKER).exists()
+
+        assert await eventually(marked)
+    async with opened(url, "c") as claims:
+        await proceed(claims, wanted("third", incarnation="c"))
 
 
 async def test_what_was_withdrawn_before_the_store_had_it_is_released_when_it_comes(
