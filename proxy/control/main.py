@@ -216,7 +216,8 @@ class Instance:
         self._push(loaded, self.reloader.generation)
         restart = self.restarter.current
         if restart is None:
-            start_anew(self.reloader.started.server.state)
+            if start_anew(self.reloader.started.server.state):
+                self.ledger.forget_keys()
             self.supervisor.start(listener, self._count())
         else:
             log.info("the next control process is up after %s", took(restart))

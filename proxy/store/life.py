@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import sqlite3
 from pathlib import Path
 from typing import Final
 
@@ -35,11 +36,18 @@ MARKER: Final = ".file"
 Identity = tuple[str, ...]
 
 
-def start_anew(directory: Path) -> None:
-    """If no worker lives, whether or not it has opened the file, that may be another one from now on."""
-    with contextlib.suppress(FileNotFoundError):
-        if all(_is_dead(path) for path in directory.iterdir() if path.name != MARKER):
-            (directory / MARKER).unlink(missing_ok=True)
+def start_anew(directory: Path, file: Path) -> bool:
+    """If no worker lives, whether or not it has opened the file, that may be another one from now on.
+
+    Returns whether what was known of keys is gone: the file is, or it is an older copy.
+    """
+    if not directory.is_dir():
+        return not file.exists()
+    if not all(_is_dead(path) for path in directory.iterdir() if path.name != MARKER):
+        return False
+    identity, rounds = _remembered(directory)
+    (directory / MARKER).unlink(missing_ok=True)
+    return bool(identity) and _rounds_of(file) < rounds
 
 
 class OpenFile:
@@ -183,6 +191,17 @@ def _remembered(directory: Path) -> tuple[str, int]:
         said = (directory / MARKER).read_text().split()
         return (said[0] if said else ""), (int(said[1]) if len(said) > 1 else 0)
     return "", 0
+
+
+def _rounds_of(file: Path) -> int:
+    """That a file has counted which nobody has open; -1 without a database."""
+    if not file.exists():
+        return -1
+    try:
+        with contextlib.closing(sqlite3.connect(file)) as connection:
+            return int(connection.execute("PRAGMA user_version").fetchone()[0])
+    except sqlite3.Error:
+        return -1
 
 
 def _is_dead(path: Path) -> bool:

@@ -53,6 +53,13 @@ def pay(site: RealSite) -> int:
     return plain.post(url, content=b"x", headers={"idempotency-key": "k"}, timeout=20).status_code
 
 
+def known_since(site: RealSite) -> str:
+    """Sorts like the time that it is; "" as long as it is not known."""
+    endpoints = site.get("/api/v1/endpoints").json()["endpoints"]
+    keys = next(each["keys"] for each in endpoints if each["endpoint"] == "POST /w")
+    return str(keys["since"]) if keys else ""
+
+
 def up(site: RealSite) -> subprocess.Popen[bytes]:
     control = site.start()
     eventually(lambda: site.settled(workers=1), "the worker serves")
@@ -83,7 +90,10 @@ def test_no_control_process_accepts_a_missing_file_while_a_worker_of_an_earlier_
     assert site.pids(site.state()) == [second]
     assert pay(site) == 503
     assert backend.executed == 1
+    eventually(lambda: known_since(site), "the ledger has been read")
+    before = known_since(site)
     control.terminate()
     control.wait()
     up(site)
     assert pay(site) == 200  # as documented: the whole proxy has stopped
+    eventually(lambda: known_since(site) > before, "what is known of keys begins anew")

@@ -172,6 +172,42 @@ async def test_workers_that_count_rounds_together_know_their_file_again(
         await proceed(claims, wanted("third", incarnation="c"))
 
 
+async def test_a_start_tells_whether_what_was_known_of_keys_is_gone(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "HOUSEKEEPING", 0.05)
+    assert start_anew(url), "nothing says that there was never anything"
+    lock = attend(url)
+    assert lock is not None
+    os.close(lock)
+    assert not start_anew(url), "a worker was there, and nobody has claimed anything"
+    async with opened(url, "a") as claims:
+        await proceed(claims, wanted("k"))
+        copy = await copied(url, tmp_path, "backup")
+        assert not start_anew(url), "a worker has it"
+    assert not start_anew(url)
+    async with opened(url, "b") as claims:
+        await proceed(claims, wanted("k2", incarnation="b"))
+    put_in(claims_file(url), copy)
+    assert start_anew(url), "a backup"
+    async with opened(url, "c") as claims:
+        await proceed(claims, wanted("k3", incarnation="c"))
+    os.replace(shutil.copy(claims_file(url), tmp_path / "moved"), claims_file(url))
+    assert not start_anew(url), "the same in another place"
+    async with opened(url, "d") as claims:
+        await proceed(claims, wanted("k4", incarnation="d"))
+    claims_file(url).write_bytes(b"no database, but something else of more than a few bytes")
+    assert start_anew(url)
+    async with opened(url, "e") as claims:
+        with pytest.raises(StoreUnavailable):
+            await claims.claim(wanted("k5", incarnation="e"))
+        claims_file(url).unlink()
+    async with opened(url, "f") as claims:
+        await proceed(claims, wanted("k6", incarnation="f"))
+    claims_file(url).unlink()
+    assert start_anew(url)
+
+
 async def test_what_was_withdrawn_before_the_store_had_it_is_released_when_it_comes(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
