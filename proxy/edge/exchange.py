@@ -7,7 +7,7 @@ connection, the pool or the upstream's connection.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from proxy.core.forwarding.hop_by_hop import Hop, request_head, response_block
 from proxy.core.http1.body import hold
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from proxy.edge.upstream import UpstreamConnection
 
 MAX_CAPTURED = 64 * 1024  # bytes of an answer
+OPEN_OUTCOME: Final = "; the request may or may not have been executed"
 
 
 class Exchange(Attempts):
@@ -364,7 +365,7 @@ class Exchange(Attempts):
     def _give_up(self, status: int, kind: FailureKind, detail: str, *, unknown: bool, abort: bool) -> None:
         if unknown:
             self.services.count_unknown(self.endpoint)
-            detail += "; the request may or may not have been executed"
+            detail += OPEN_OUTCOME
         self.services.count_error("upstream", kind)
         client = self.client
         if client is not None and abort:
@@ -380,14 +381,23 @@ class Exchange(Attempts):
     # endings
 
     def refuse(self, status: int, kind: str, detail: str) -> None:
-        """The client broke the rules in the middle of its body: nothing more is taken from it."""
+        """The client broke the rules in the middle of its body: nothing more is taken from it.
+
+        Many clients send a request again by themselves after a 408: not if a part of a write has left.
+        """
         self.services.count_error("client", kind)
-        if not self.safe and self._sent():
+        unknown = not self.safe and self._sent()
+        if unknown:
             self.services.count_unknown(self.endpoint)
+            detail += OPEN_OUTCOME
+            if status == 408:
+                status = 502
         self._drop_upstream()
         client = self.client
         if client is not None and not self._relayed:
             self.status = status
+            if unknown and status >= 500:
+                self.services.count_own(self)
             client.reply(self, status, "client", kind, detail)
             self._end()
         elif client is not None:

@@ -206,9 +206,14 @@ class Services:
         name = UNLISTED if endpoint is None else endpoint.name
         self.counters.observe(name, exchange.backend, exchange.reason, exchange.status, seconds)
         if exchange.answer is None and (not exchange.asked or 200 <= exchange.status < 500):
-            self.counters.own[name, exchange.backend, exchange.reason, exchange.status] += 1
+            self.count_own(exchange)
         if self.tee is not None and endpoint is not None:
             self.tee.offer(exchange, endpoint)
+
+    def count_own(self, exchange: Exchange) -> None:
+        """Its answer is the proxy's, and says nothing about the backend."""
+        name = UNLISTED if exchange.endpoint is None else exchange.endpoint.name
+        self.counters.own[name, exchange.backend, exchange.reason, exchange.status] += 1
 
     def observe_refusal(self, reason: str, error: Malformed) -> None:
         """A request that was answered here, before any backend was chosen."""
