@@ -174,11 +174,11 @@ class KeyedExchange(ClaimedExchange):
             verdict = await self._writes.claims().claim(wanted)
         except StoreUnavailable:
             self._claiming = False
-            if self._state != ENDED:
+            if not self._is_over():
                 self._on_no_store()
         else:
             self._claiming = False
-            if self._state != ENDED:
+            if not self._is_over():
                 self._on_verdict(verdict)
             elif isinstance(verdict, Proceed):  # nobody is left to send it
                 self._writes.claims().owe(idempotency.withdraw(verdict.record, time.time()))
@@ -297,7 +297,7 @@ class KeyedExchange(ClaimedExchange):
         if outcome.state == "unknown":
             self.services.count_unknown(self.endpoint)
         await self._save(outcome)
-        if self._state == ENDED:
+        if self._is_over():
             return  # it had to give way meanwhile
         if not self._records_only and idempotency.in_use(record, response.status):
             self._answer_in_use()
@@ -350,7 +350,7 @@ class KeyedExchange(ClaimedExchange):
     ) -> None:
         now = time.time()
         await self._save(idempotency.lose(record, now) if unknown else idempotency.withdraw(record, now))
-        if self._state == ENDED:
+        if self._is_over():
             return
         super()._give_up(status, kind, detail, unknown=unknown, abort=abort)
 
@@ -371,7 +371,7 @@ class KeyedExchange(ClaimedExchange):
             held = await self._writes.claims().change(moved)
         except StoreUnavailable:
             held = False
-        if self._state == ENDED:
+        if self._is_over():
             self._writes.claims().owe(idempotency.withdraw(moved if held else record, time.time()))
         elif held:
             self._record = moved
@@ -414,6 +414,10 @@ class KeyedExchange(ClaimedExchange):
         self._record = None
 
     # endings
+
+    def _is_over(self) -> bool:
+        """Asked after each wait: then nothing goes on but what the store is to know."""
+        return self._state == ENDED
 
     def _end(self) -> None:
         self._writes.under_way.discard(self)
