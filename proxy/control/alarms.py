@@ -104,8 +104,9 @@ def _backend(seen: list[AddressSeen]) -> str:
 
 def _silent(seen: list[AddressSeen]) -> str:
     count = sum(line.waiting for line in seen)
-    waited = f"{count} requests have waited for over {addresses.SILENCE:g} s"
-    return f"the {seen[0].backend} backend does not answer: {waited}, and nothing came from it meanwhile"
+    waited = f"{count} requests wait, or their clients have given up waiting"
+    silence = f"nothing has come from it for over {addresses.SILENCE:g} s"
+    return f"the {seen[0].backend} backend does not answer: {waited}, and {silence}"
 
 
 def _whose(name: str) -> str:

@@ -135,7 +135,7 @@ class Services:
         return breaker is not None and not breaker.allows(now, random)
 
     def record_answer(self, endpoint: Endpoint | None, status: int) -> None:
-        """Async answered. What counts are safe requests of listed endpoints.
+        """Async answered, to the end. What counts are safe requests of listed endpoints.
 
         A 5xx speaks against the endpoint, but shows that the backend is there.
         """
@@ -150,6 +150,15 @@ class Services:
             now = self.loop.time()
             self._breaker.record(True, now)
             self._endpoint_breaker(endpoint).record(True, now)
+
+    def record_hang(self, endpoint: Endpoint | None) -> None:
+        """A client gave up waiting while nothing at all came from async.
+
+        That says nothing of this endpoint, so the breaker of async as a whole counts it: any answer ends its
+        run.
+        """
+        if endpoint is not None and endpoint.safe:
+            self._breaker.record(True, self.loop.time())
 
     def _endpoint_breaker(self, endpoint: Endpoint) -> Breaker:
         breaker = self._breakers.get(endpoint.name)
@@ -177,7 +186,7 @@ class Services:
                 _ago(now, address.failed_at),
                 _ago(now, address.answered_at),
                 unanswered[name][address],
-                _ago(now, max(address.answered_at, address.heard_at)),
+                _ago(now, address.last_heard()),
             )
             for name, pool in self.pools.items()
             for address in pool.addresses

@@ -59,7 +59,9 @@ def test_a_backend_that_fails_is_one_line_until_it_answers_again(
 def test_a_backend_that_hangs_is_one_line_from_its_silence_to_its_next_answer(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    waited = "4 requests have waited for over 5 s, and nothing came from it meanwhile"
+    waited = (
+        "4 requests wait, or their clients have given up waiting, and nothing has come from it for over 5 s"
+    )
     line = f"the async backend does not answer: {waited}"
     world.sees(addresses=(SILENT,))
     [alarm] = world.alarms.look()
