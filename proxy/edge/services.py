@@ -20,6 +20,7 @@ from proxy.core.wire.messages import AddressSeen, Labelled, Requests, Stats
 from proxy.edge import tee
 from proxy.edge.access_log import AccessLog
 from proxy.edge.counters import Counters, rows
+from proxy.edge.crowd import Crowd
 from proxy.edge.deadlines import Sweeper
 from proxy.edge.downstream import ClientConnection
 from proxy.edge.exchange import Exchange
@@ -61,6 +62,7 @@ class Services:
         self.random = random.random
         self.counters = Counters()
         self.clients = Sweeper(loop, CLIENT_SWEEP)
+        self.crowd = Crowd(loop)
         self.upstreams = Sweeper(loop, UPSTREAM_SWEEP)
         self.pools: dict[BackendName, Pool] = {
             name: Pool(snapshot.backend(name), loop, self.upstreams) for name in BACKENDS
@@ -115,9 +117,11 @@ class Services:
 
     def connected(self, client: ClientConnection) -> None:
         self.clients.items.add(client)
+        self.crowd.entered(client)
 
     def disconnected(self, client: ClientConnection) -> None:
         self.clients.items.discard(client)
+        self.crowd.left(client)
 
     # decisions that need state
 
@@ -278,6 +282,7 @@ class Services:
             violations=rows(self.counters.violations),
             own=[Requests(*labels, count) for labels, count in self.counters.own.items()],
             addresses=self._addresses(now),
+            full=_ago(now, self.crowd.full_at),
         )
 
 

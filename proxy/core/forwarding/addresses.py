@@ -13,7 +13,7 @@ FORGOTTEN: Final = 120.0
 """Seconds after which they say nothing any more: nobody asks it."""
 
 SILENCE = 5.0
-"""Seconds without anything from a backend after which whoever waits waits long. Not Final: tests shorten it."""
+"""Seconds without anything from a backend after which a wait is a long one. Not Final: tests shorten it."""
 UNANSWERED: Final = 3
 """Requests that wait long, or did until their clients left, with nothing for others meanwhile, that make an
 address a silent one: one may be a report that takes its time."""

@@ -112,6 +112,7 @@ class Stats(Message, frozen=True, tag=True):
     violations: list[Labelled] = []  # what, "": rules of our own that did not hold
     own: list[Requests] = []  # of `requests`, those that the proxy answered itself without asking a backend
     addresses: list[AddressSeen] = []
+    full: float = -1.0  # seconds since a client last came when there was no room for another; -1: never
 
 
 class Drained(Message, frozen=True, tag=True):
