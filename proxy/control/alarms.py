@@ -1,4 +1,5 @@
-"""What somebody must know at once: a backend that does not answer, a breaker that is open.
+"""What somebody must know at once: a backend that does not answer, a breaker that is open,
+clients that find no room.
 
 Looked at each second. Each is one line of the log when it begins and one when it ends, however many workers
 see it, and is shown by the page, `status`, the API and the metrics meanwhile.
@@ -19,7 +20,14 @@ from proxy.core.wire.messages import AddressSeen, Labelled, Stats
 INTERVAL: Final = 1.0  # seconds between two looks
 TOLERATED: Final = 10.0  # seconds that a breaker may be open, or a backend silent, before `status` says no
 
-Kind = Literal["backend", "breaker", "writes", "store"]
+Kind = Literal["backend", "breaker", "connections", "writes", "store"]
+
+CROWDED: Final = 5.0  # seconds after the last client that found no room
+CROWD: Final = "clients"
+FULL: Final = (
+    "there are as many client connections as there may be: whoever comes waits for an idle one to be closed "
+    "(server.limits.connections, or the limit of open files)"
+)
 
 
 class Alarm(NamedTuple):
@@ -51,6 +59,7 @@ class Alarms:
         self._signals = signals
         self._clock = clock
         self._down: dict[str, float] = {}  # backend
+        self._crowded: dict[str, float] = {}  # CROWD
         self._open: dict[str, float] = {}  # endpoint, or backend for the breaker of all of it
 
     async def run(self) -> None:
@@ -70,9 +79,21 @@ class Alarms:
             _say(name in bad, bad.get(name) or f"the {name} backend answers again")
         for name in _changed(self._open, breakers, now):
             _say(name in breakers, _breaker_began(name) if name in breakers else _breaker_ended(name))
+        crowded = {CROWD: signals.full} if 0 <= signals.full <= CROWDED else {}
+        for name in _changed(self._crowded, crowded, now):
+            _say(
+                name in crowded,
+                FULL if name in crowded else "there is room for more client connections again",
+            )
         return [
             *(
-                Alarm("backend", name, bad[name], at, name in down or now - at > TOLERATED)
+                Alarm("connections", name, FULL, at, now - at > TOLERATED)
+                for name, at in self._crowded.items()
+            ),
+            *(
+                Alarm(
+                    "backend", name, bad[name], at, name in down or name in breakers or now - at > TOLERATED
+                )
                 for name, at in self._down.items()
             ),
             *(
@@ -104,8 +125,9 @@ def _backend(seen: list[AddressSeen]) -> str:
 
 def _silent(seen: list[AddressSeen]) -> str:
     count = sum(line.waiting for line in seen)
-    waited = f"{count} requests have waited for over {addresses.SILENCE:g} s"
-    return f"the {seen[0].backend} backend does not answer: {waited}, and nothing came from it meanwhile"
+    waited = f"{count} requests wait, or their clients have given up waiting"
+    silence = f"nothing has come from it for over {addresses.SILENCE:g} s"
+    return f"the {seen[0].backend} backend does not answer: {waited}, and {silence}"
 
 
 def _whose(name: str) -> str:

@@ -19,7 +19,7 @@ from proxy.core.resilience.retry import FailureKind
 from proxy.core.routing.decide import Decision
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.settings import ASYNC, SAFE_METHODS, BackendName
-from proxy.edge import compression, upgrade
+from proxy.edge import compression, hanging, upgrade
 from proxy.edge.attempts import ANSWERED, ENDED, RETRY_AFTER, SENT, SETTLING, WAITING, Attempts
 from proxy.edge.expectation import LINE, Expectation
 
@@ -162,6 +162,7 @@ class Exchange(Attempts):
                     self.upstream.resume()
                 return
             self.services.count_unknown(self.endpoint)
+        self._on_given_up()
         self._drop_upstream()
         self._end()
 
@@ -285,12 +286,12 @@ class Exchange(Attempts):
             return
         self._state = ANSWERED
         self._answer = response
-        if self.backend == ASYNC:
-            self.services.record_answer(self.endpoint, response.status)
         if self.captured is not None:
             self._capture(data)
         if complete:
             self.upstream = None  # it is in the pool again
+            if self.backend == ASYNC:
+                self.services.record_answer(self.endpoint, response.status)
         client = self.client
         if client is not None:
             self._relayed = True
@@ -304,12 +305,23 @@ class Exchange(Attempts):
             return
         if self.captured is not None:
             self._capture(data)
+        if self.backend == ASYNC and not self._credited:
+            self._credit(self._answer, complete)
         if complete:
             self.upstream = None
         if self.client is not None:
             self.client.send(self, self._encoded_response(data, complete, trailers))
         if complete and self._answer is not None:
             self._complete(self._answer.status)
+
+    def _credit(self, answer: ResponseHead | None, complete: bool) -> None:
+        """An answer counts when it is whole, or if it has no length, when it has flowed for a while."""
+        upstream = self.upstream
+        if answer is None or upstream is None:
+            return
+        if complete or (answer.length < 0 and upstream.flowed >= hanging.STEADY):
+            self._credited = True
+            self.services.record_answer(self.endpoint, answer.status)
 
     def _answer_begun(self, response: ResponseHead, data: bytes, complete: bool, trailers: Pairs) -> bytes:
         """The head, and what there is of the body, as the client gets them."""

@@ -20,6 +20,7 @@ from proxy.core.wire.messages import AddressSeen, Labelled, Requests, Stats
 from proxy.edge import tee
 from proxy.edge.access_log import AccessLog
 from proxy.edge.counters import Counters, rows
+from proxy.edge.crowd import Crowd
 from proxy.edge.deadlines import Sweeper
 from proxy.edge.downstream import ClientConnection
 from proxy.edge.exchange import Exchange
@@ -61,6 +62,7 @@ class Services:
         self.random = random.random
         self.counters = Counters()
         self.clients = Sweeper(loop, CLIENT_SWEEP)
+        self.crowd = Crowd(loop)
         self.upstreams = Sweeper(loop, UPSTREAM_SWEEP)
         self.pools: dict[BackendName, Pool] = {
             name: Pool(snapshot.backend(name), loop, self.upstreams) for name in BACKENDS
@@ -115,9 +117,11 @@ class Services:
 
     def connected(self, client: ClientConnection) -> None:
         self.clients.items.add(client)
+        self.crowd.entered(client)
 
     def disconnected(self, client: ClientConnection) -> None:
         self.clients.items.discard(client)
+        self.crowd.left(client)
 
     # decisions that need state
 
@@ -135,7 +139,7 @@ class Services:
         return breaker is not None and not breaker.allows(now, random)
 
     def record_answer(self, endpoint: Endpoint | None, status: int) -> None:
-        """Async answered. What counts are safe requests of listed endpoints.
+        """Async answered, to the end. What counts are safe requests of listed endpoints.
 
         A 5xx speaks against the endpoint, but shows that the backend is there.
         """
@@ -150,6 +154,15 @@ class Services:
             now = self.loop.time()
             self._breaker.record(True, now)
             self._endpoint_breaker(endpoint).record(True, now)
+
+    def record_hang(self, endpoint: Endpoint | None) -> None:
+        """A client gave up waiting while nothing at all came from async.
+
+        That says nothing of this endpoint, so the breaker of async as a whole counts it: any answer ends its
+        run.
+        """
+        if endpoint is not None and endpoint.safe:
+            self._breaker.record(True, self.loop.time())
 
     def _endpoint_breaker(self, endpoint: Endpoint) -> Breaker:
         breaker = self._breakers.get(endpoint.name)
@@ -177,7 +190,7 @@ class Services:
                 _ago(now, address.failed_at),
                 _ago(now, address.answered_at),
                 unanswered[name][address],
-                _ago(now, max(address.answered_at, address.heard_at)),
+                _ago(now, address.last_heard()),
             )
             for name, pool in self.pools.items()
             for address in pool.addresses
@@ -274,6 +287,7 @@ class Services:
             violations=rows(self.counters.violations),
             own=[Requests(*labels, count) for labels, count in self.counters.own.items()],
             addresses=self._addresses(now),
+            full=_ago(now, self.crowd.full_at),
         )
 
 

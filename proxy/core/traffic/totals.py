@@ -47,6 +47,7 @@ def merge(parts: Sequence[Stats]) -> Stats:
         violations=_merge_labelled(line for part in parts for line in part.violations),
         own=_merge_requests(line for part in parts for line in part.own),
         addresses=addresses.merge(line for part in parts for line in part.addresses),
+        full=min((part.full for part in parts if part.full >= 0), default=-1.0),
     )
 
 

@@ -86,10 +86,8 @@ class AddressSeen(msgspec.Struct, frozen=True, array_like=True):
     healthy: bool  # as far as health checks know
     failed: float
     answered: float
-    waiting: int = (
-        0  # requests that have waited long for the first byte of an answer (`core/forwarding/addresses.py`)
-    )
-    heard: float = -1.0  # the last head or piece of a body
+    waiting: int = 0  # requests that wait long for an answer, or did until their clients left
+    heard: float = -1.0  # the last whole answer, or piece of one that goes on
 
 
 class Stats(Message, frozen=True, tag=True):
@@ -114,6 +112,7 @@ class Stats(Message, frozen=True, tag=True):
     violations: list[Labelled] = []  # what, "": rules of our own that did not hold
     own: list[Requests] = []  # of `requests`, those that the proxy answered itself without asking a backend
     addresses: list[AddressSeen] = []
+    full: float = -1.0  # seconds since a client last came when there was no room for another; -1: never
 
 
 class Drained(Message, frozen=True, tag=True):
