@@ -35,9 +35,9 @@ class Attack(NamedTuple):
 
 
 ATTACKS: Final = {
-    "compare/replay_report.py _not_xml": Attack("", "\x00a"),
-    "compare/replay_source.py _starts_as_har": Attack("", " ", "{ "),
-    "compare/requests.py _is_target": Attack("/", "a", " "),
+    "compare/replay/report.py _not_xml": Attack("", "\x00a"),
+    "compare/replay/recording.py _starts_as_har": Attack("", " ", "{ "),
+    "compare/shadow.py _is_target": Attack("/", "a", " "),
     "config/draft.py _NOT_A_RESOURCE": Attack("v1", ".1", "."),
     "config/draft.py _PLAIN_KEY": Attack("A ", "a", " "),
     "config/draft.py _WORDS": Attack("", "A"),

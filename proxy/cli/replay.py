@@ -22,10 +22,10 @@ from proxy.cli.heads import header, request_head
 from proxy.cli.numbers import Count
 from proxy.cli.replayed import prose
 from proxy.cli.suggested import for_endpoint
-from proxy.compare.replay import Gone, Options, Replay
-from proxy.compare.replay_found import Found, identity
-from proxy.compare.replay_report import Finished, as_data, junit
-from proxy.compare.replay_source import BadInput, Survey, requests, survey
+from proxy.compare.replay.recording import BadInput, Survey, requests, survey
+from proxy.compare.replay.report import Finished, as_data, junit
+from proxy.compare.replay.results import ReplayResults, identity
+from proxy.compare.replay.run import Gone, Options, Replay
 from proxy.core.comparison.comparisons import Report
 from proxy.core.routing.snapshot import Snapshot
 
@@ -138,7 +138,9 @@ def _replay(snapshot: Snapshot, file: Path, about: Survey, options: Options, ask
     return finished.code
 
 
-def _suggestions(snapshot: Snapshot, found: Found, reports: Sequence[Report]) -> dict[str, dict[str, Any]]:
+def _suggestions(
+    snapshot: Snapshot, found: ReplayResults, reports: Sequence[Report]
+) -> dict[str, dict[str, Any]]:
     """Rules for what was seen to differ, by endpoint."""
     endpoints = {each.name: each for each in snapshot.endpoints}
     made = {}
@@ -154,7 +156,7 @@ def _run(
     file: Path,
     about: Survey,
     options: Options,
-    found: Found,
+    found: ReplayResults,
     save: Callable[[], None],
 ) -> None:
     """Raises Gone, BadInput, OSError or KeyboardInterrupt; `found` has what was done until then."""
@@ -172,7 +174,7 @@ def _run(
 class _Saver:
     """Saves now and then; a disk that has become full ends no replay."""
 
-    def __init__(self, found: Found, path: Path, of: str) -> None:
+    def __init__(self, found: ReplayResults, path: Path, of: str) -> None:
         self._found, self._path, self._of = found, path, of
         self._due = time.monotonic() + SAVE_EVERY
 
@@ -195,11 +197,11 @@ def _tell(finished: Finished, asked: Asked, seconds: float) -> None:
         Console(highlight=False).print(prose(finished), soft_wrap=True)
 
 
-def _found(asked: Asked, of: str) -> Found:
+def _found(asked: Asked, of: str) -> ReplayResults:
     if asked.restart:
-        return Found()
+        return ReplayResults()
     try:
-        return Found.load(asked.state, of)
+        return ReplayResults.load(asked.state, of)
     except (ValueError, OSError) as error:
         fail(f"{asked.state}: {error}; --restart begins anew")
 

@@ -28,10 +28,10 @@ from proxy.control.admin.differences_json import (
 from proxy.control.admin.problems import problem
 from proxy.control.admin.requests import limited_body
 from proxy.control.errors import Refusal
-from proxy.control.oneoff import NotCompared, OneOff
 from proxy.control.state import State
 from proxy.control.verdicts import in_force
 from proxy.core.comparison.comparisons import Report, Sample, Tally, Traffic, report
+from proxy.core.comparison.one_off import NotCompared, OneOff
 from proxy.store import StoreUnavailable, evidence
 from proxy.store.comparisons import Found
 

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any, Final
 
-from proxy.control.oneoff import OneOff
 from proxy.control.state import timestamp
 from proxy.control.verdicts import Standing, summary
 from proxy.core.comparison.comparisons import Latency, Report, Sample, Shown, Side, Tally
 from proxy.core.comparison.noise import Mark, PathEvidence
+from proxy.core.comparison.one_off import OneOff
 from proxy.core.settings import Endpoint
 
 COLUMNS: Final = ("path", "shape", "verdict", "differed", "rate", "b", "c", "p", "sees", "first", "last")

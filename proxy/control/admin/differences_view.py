@@ -7,12 +7,12 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from proxy.control.admin.view import SIGNS
-from proxy.control.oneoff import OneOff
 from proxy.control.state import timestamp
 from proxy.control.verdicts import Standing
 from proxy.core.comparison.comparisons import FEW, Report, Sample, Shown, Side, Tally
 from proxy.core.comparison.differences import Pairing
 from proxy.core.comparison.noise import MIN_COMPARED, MIN_TWICE, Evidence, Mark, PathEvidence, upper_bound
+from proxy.core.comparison.one_off import OneOff
 from proxy.core.comparison.sidebyside import Row, bodies
 
 MAX_SHOWN: Final = 50  # fields, differences and the like that the page lists

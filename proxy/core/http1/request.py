@@ -8,6 +8,7 @@ from typing import Final
 
 from proxy.core.http1 import patterns, scan
 from proxy.core.http1.grammar import BARE_LF, FieldBlock, Malformed, split_list
+from proxy.core.http1.names import SHADOW
 from proxy.core.http1.patterns import TOKEN
 from proxy.core.http1.wanted import Wanted
 from proxy.core.settings import Limits
@@ -31,7 +32,7 @@ _WANTED: Final = Wanted(
             b"transfer-encoding",
             b"upgrade",
         ),
-        *(b"via", b"x-backend", b"x-backend-token", b"x-request-id", b"x-served-by", b"x-shadow"),
+        *(b"via", b"x-backend", b"x-backend-token", b"x-request-id", b"x-served-by", SHADOW),
     ),
     open_ended=True,
 )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 from xml.etree import ElementTree
 
-from proxy.compare.replay_found import Example, Found
+from proxy.compare.replay.results import Example, ReplayResults
 from proxy.core.comparison.comparisons import Latency, Report
 from proxy.core.comparison.noise import MIN_COMPARED, PathEvidence
 
@@ -22,7 +22,7 @@ class Finished(NamedTuple):
     format: str
     hash: str
     requests: int
-    found: Found
+    found: ReplayResults
     reports: Sequence[Report]
     suggestions: Mapping[str, dict[str, Any]] = {}  # by endpoint, as JSON has them
     stopped: str = ""
@@ -128,7 +128,7 @@ def _field(each: PathEvidence, examples: Sequence[Example]) -> dict[str, Any]:
     }
 
 
-def _reasons(found: Found, endpoint: str) -> dict[str, int]:
+def _reasons(found: ReplayResults, endpoint: str) -> dict[str, int]:
     return {reason: count for (name, reason), count in found.skipped.most_common() if name == endpoint}
 
 
@@ -174,7 +174,7 @@ def junit(finished: Finished, seconds: float) -> bytes:
     return text + b"\n"
 
 
-def _case_of(suite: ElementTree.Element, report: Report, found: Found) -> None:
+def _case_of(suite: ElementTree.Element, report: Report, found: ReplayResults) -> None:
     scope, wrong = report.scope, differing(report)
     versions = f" (legacy {scope.legacy or '?'}, async {scope.async_ or '?'})"
     examples = found.examples.get(scope.endpoint, [])
