@@ -88,7 +88,7 @@ def plan(snapshot: Snapshot, options: Options, recorded: Recorded) -> Planned | 
     return Planned(endpoint, request, recorded.status)
 
 
-class Replay:
+class ReplayRun:
     """One run over a file. `checkpoint` is called after every request."""
 
     def __init__(

@@ -7,7 +7,7 @@ import pytest
 
 from proxy.compare.replay.recording import BadInput, Recorded
 from proxy.compare.replay.results import ReplayResults
-from proxy.compare.replay.run import Options, Planned, Replay, Skip, plan
+from proxy.compare.replay.run import Options, Planned, ReplayRun, Skip, plan
 from proxy.config import load_text
 
 TEXT = """
@@ -85,5 +85,5 @@ def test_a_file_that_breaks_while_it_is_read_says_so(error: Exception) -> None:
 
     found = ReplayResults()
     with pytest.raises(type(error), match=str(error)):
-        asyncio.run(Replay(SNAPSHOT, OPTIONS, found, lambda: None).run(broken()))
+        asyncio.run(ReplayRun(SNAPSHOT, OPTIONS, found, lambda: None).run(broken()))
     assert found.through == 1
