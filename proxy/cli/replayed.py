@@ -32,7 +32,7 @@ def prose(finished: Finished) -> Text:
 
 
 def _endpoint(report: Report, found: ReplayResults) -> Text:
-    scope, seen = report.scope, report.evidence
+    scope, seen = report.scope, report.parity
     text = Text().append(printable(scope.endpoint), "bold").append("  ")
     text.append(str(seen), _STYLES[seen.verdict])
     text.append(f"  legacy {printable(scope.legacy) or '?'}, async {printable(scope.async_) or '?'}\n", "dim")

@@ -67,7 +67,7 @@ def as_data(endpoint: str, made: Suggestions, found: Report) -> dict[str, Any]:
                 "rule": each.entry,
                 "hides": each.hides,
                 "samples": each.samples,
-                "verdict": _verdict(each.rule.path, found.evidence.paths),
+                "verdict": _verdict(each.rule.path, found.parity.paths),
             }
             for each in made.rules
         ],

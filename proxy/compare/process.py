@@ -23,18 +23,18 @@ from proxy.compare.aggregate import Aggregate
 from proxy.compare.comparer import Comparer
 from proxy.compare.writer import AggregateWriter
 from proxy.config import compile_document
-from proxy.core.privacy.erasure import Name, PathPattern, Pattern
+from proxy.core.privacy.erasure import NameMatcher, PathMatcher, PathPattern
 from proxy.core.privacy.redact import KEY_BYTES, KEY_NAME, digests_of
 from proxy.core.wire.framing import FrameReader, FrameTooLarge
 from proxy.core.wire.messages import Apply, Forget, Labelled, decode_from_control, encode
-from proxy.core.wire.taps import MAX_TAP, SOCKET_NAME, Compared, Forgot, decode_tap
+from proxy.core.wire.taps import MAX_TAP, SOCKET_NAME, ComparerTotals, Forgot, decode_tap
 
 log = logging.getLogger("strangler.comparer")
 
 REPORT: Final = 1.0  # seconds between two messages to the control process
 
 
-class Process:
+class ComparerRuntime:
     """`folder` is `server.runtime_dir`; `control` the socket that the control process handed down."""
 
     def __init__(self, folder: Path, control: socket.socket) -> None:
@@ -116,16 +116,16 @@ class Process:
         if self._writer is None:
             return 0
         if message.path:
-            return await self._writer.forget(Pattern(PathPattern.parse(message.path)))
+            return await self._writer.forget(PathMatcher(PathPattern.parse(message.path)))
         name = message.principal
-        return await self._writer.forget(Name(name, digests_of(name, redaction_key(self._folder))))
+        return await self._writer.forget(NameMatcher(name, digests_of(name, redaction_key(self._folder))))
 
     async def _report(self, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):  # `_follow` ends the process
             while True:
                 await asyncio.sleep(REPORT)
                 results = self._aggregate.results.items()
-                writer.write(encode(Compared([Labelled(*key, number) for key, number in results])))
+                writer.write(encode(ComparerTotals([Labelled(*key, number) for key, number in results])))
                 await writer.drain()
 
 

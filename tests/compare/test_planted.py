@@ -115,14 +115,14 @@ def reports(seed: int) -> Iterator[Report]:
 def test_both_planted_faults_are_found_and_no_noise_is_ever_reported(seed: int) -> None:
     """Each seed has a wrongly rounded order among its first N: see `test_the_seeds_are_fair`."""
     for found in reports(seed):
-        faults = {each.path for each in found.evidence.paths if each.verdict == "fault"}
+        faults = {each.path for each in found.parity.paths if each.verdict == "fault"}
         assert faults <= {"total", "owner"}
-        if found.evidence.n >= N:
+        if found.parity.n >= N:
             break
     assert upper_bound(0, N) <= RATE
     assert faults == {"total", "owner"}
-    assert (found.evidence.verdict, found.evidence.k) == ("differs", found.evidence.n)
-    noise = {each.path for each in found.evidence.paths if each.verdict == "noise" and not each.shape}
+    assert (found.parity.verdict, found.parity.k) == ("differs", found.parity.n)
+    noise = {each.path for each in found.parity.paths if each.verdict == "noise" and not each.shape}
     assert {"trace", "at", "took", "tags[]", "balance"} <= noise
 
 

@@ -14,7 +14,7 @@ from proxy.compare.judging import Finding
 from proxy.compare.process import redaction_key
 from proxy.compare.writer import AggregateWriter
 from proxy.core.comparison.comparisons import Sample, Scope, Shown, Side, Tally
-from proxy.core.privacy.erasure import Name
+from proxy.core.privacy.erasure import NameMatcher
 from proxy.store import comparisons
 
 SCOPE = Scope("GET /a", "1", "2", "r")
@@ -122,7 +122,7 @@ def sample(number: int, target: str, at: float) -> Sample:
 @pytest.mark.parametrize("late", [0.0, 30.0])
 def test_what_is_forgotten_does_not_come_into_the_store_any_more(tmp_path: Path, late: float) -> None:
     """Neither what is gathered nor what a comparison that is under way comes to."""
-    matcher, now = Name("ada"), time.time()
+    matcher, now = NameMatcher("ada"), time.time()
 
     async def run() -> tuple[int, int, list[str]]:
         url, aggregate = f"sqlite:///{tmp_path}/state.db", Aggregate(time.time)
@@ -150,7 +150,7 @@ def test_forgetting_waits_until_what_is_being_written_is_in_the_store(tmp_path: 
         writer = AggregateWriter(f"sqlite:///{tmp_path}/state.db", Aggregate(time.time), lambda: 3600.0)
         order: list[str] = []
         async with writer._writing:
-            task = asyncio.create_task(writer.forget(Name("ada")))
+            task = asyncio.create_task(writer.forget(NameMatcher("ada")))
             task.add_done_callback(lambda _: order.append("forgotten"))
             for _ in range(5):
                 await asyncio.sleep(0)

@@ -7,7 +7,7 @@ import pytest
 
 from proxy.control.alarms import TOLERATED, Alarms
 from proxy.core.traffic.totals import EMPTY
-from proxy.core.wire.messages import AddressSeen, Labelled, Stats
+from proxy.core.wire.messages import AddressSeen, OpenBreaker, Stats
 
 DEAD = AddressSeen("async", "http://10.0.0.1:80", 9, True, 1.0, 30.0)
 WELL = AddressSeen("async", "http://10.0.0.1:80", 0, True, 30.0, 1.0)
@@ -21,7 +21,9 @@ class World:
         self.now = 1000.0
         self.alarms = Alarms(lambda: self.seen, lambda: self.now)
 
-    def sees(self, *, breakers: tuple[Labelled, ...] = (), addresses: tuple[AddressSeen, ...] = ()) -> Stats:
+    def sees(
+        self, *, breakers: tuple[OpenBreaker, ...] = (), addresses: tuple[AddressSeen, ...] = ()
+    ) -> Stats:
         self.seen = msgspec.structs.replace(EMPTY, breakers=list(breakers), addresses=list(addresses))
         return self.seen
 
@@ -81,12 +83,12 @@ def test_a_backend_that_hangs_is_one_line_from_its_silence_to_its_next_answer(
 def test_a_breaker_is_serious_when_it_has_been_open_for_a_while(
     world: World, caplog: pytest.LogCaptureFixture, name: str, whose: str
 ) -> None:
-    world.sees(breakers=(Labelled(name, "open", 5),))
+    world.sees(breakers=(OpenBreaker(name, "open", 5),))
     [alarm] = world.alarms.look()
     assert not alarm.serious
     assert alarm.text == f"the breaker {whose} is open: legacy answers"
     world.now += TOLERATED + 1
-    world.sees(breakers=(Labelled(name, "ramping", 5),))
+    world.sees(breakers=(OpenBreaker(name, "ramping", 5),))
     [alarm] = world.alarms.look()
     assert alarm.serious
     world.sees()

@@ -34,8 +34,8 @@ def test_a_stopped_replay_goes_on_with_all_that_it_knew(tmp_path: Path) -> None:
             whole = ReplayResults.load(path, "me")
             assert (whole.through, whole.is_done(41), whole.is_done(50), whole.count) == (40, False, True, 41)
     (report,) = whole.reports()
-    assert (report.evidence.n, report.evidence.m, report.evidence.k) == (80, 40, 40)
-    assert {each.path: each.verdict for each in report.evidence.paths} == {"v": "fault", "t": "noise"}
+    assert (report.parity.n, report.parity.m, report.parity.k) == (80, 40, 40)
+    assert {each.path: each.verdict for each in report.parity.paths} == {"v": "fault", "t": "noise"}
     assert (report.statuses, report.hidden) == ({"200": 80}, {"ignore x": 80})
     assert (whole.skipped["", "masked"], whole.missing.total(), whole.compared) == (1, 1, 80)
     assert len(whole.examples["GET /a"]) == 2 * MAX_EXAMPLES
@@ -66,4 +66,4 @@ def test_answers_of_another_version_are_evidence_of_their_own() -> None:
     found = ReplayResults()
     found.add(compared("v"))
     found.add(compared(scope=SCOPE._replace(async_="2.1")))
-    assert [(each.scope.async_, each.evidence.n) for each in found.reports()] == [("2.0", 1), ("2.1", 1)]
+    assert [(each.scope.async_, each.parity.n) for each in found.reports()] == [("2.0", 1), ("2.1", 1)]
