@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, NamedTuple
 from proxy.control.log import log
 from proxy.core.forwarding import addresses
 from proxy.core.settings import BACKENDS
-from proxy.core.wire.messages import AddressSeen, Labelled, Stats
+from proxy.core.wire.messages import AddressSeen, OpenBreaker, Stats
 
 INTERVAL: Final = 1.0  # seconds between two looks
 TOLERATED: Final = 10.0  # seconds that a breaker may be open, or a backend silent, before `status` says no
@@ -74,7 +74,7 @@ class Alarms:
         down = addresses.down(signals.addresses)
         bad = {name: _silent(seen) for name, seen in addresses.silent(signals.addresses).items()}
         bad.update((name, _backend(seen)) for name, seen in down.items())
-        breakers = {breaker.first: breaker for breaker in signals.breakers}
+        breakers = {breaker.name: breaker for breaker in signals.breakers}
         for name in _changed(self._down, bad, now):
             _say(name in bad, bad.get(name) or f"the {name} backend answers again")
         for name in _changed(self._open, breakers, now):
@@ -134,9 +134,9 @@ def _whose(name: str) -> str:
     return f"of the whole {name} backend" if name in BACKENDS else f"of {name}"
 
 
-def _breaker(breaker: Labelled) -> str:
-    what = "open: legacy answers" if breaker.second == "open" else "ramping: async gets a share again"
-    return f"the breaker {_whose(breaker.first)} is {what}"
+def _breaker(breaker: OpenBreaker) -> str:
+    what = "open: legacy answers" if breaker.state == "open" else "ramping: async gets a share again"
+    return f"the breaker {_whose(breaker.name)} is {what}"
 
 
 def _breaker_began(name: str) -> str:

@@ -84,8 +84,8 @@ class Collector:
         )
 
     def evidence_seconds(self) -> float:
-        """How long the samples of `history.evidence` have been collected."""
-        return self._clock() - self.history.evidence_since
+        """How long the samples of `history.recent` have been collected."""
+        return self._clock() - self.history.recent_since
 
     def figures(self) -> dict[Series, Figures]:
         """By (endpoint, backend), over the last minute."""

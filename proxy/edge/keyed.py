@@ -18,7 +18,7 @@ from proxy.core.http1.grammar import Malformed, Pairs
 from proxy.core.http1.request import RequestHead
 from proxy.core.http1.response import ResponseHead
 from proxy.core.resilience import idempotency
-from proxy.core.resilience.idempotency import Proceed, Record, Refuse, Replay, Verdict, Wanted
+from proxy.core.resilience.idempotency import ClaimRequest, Proceed, Record, Refuse, Replay, Verdict
 from proxy.core.resilience.retry import Again, FailureKind
 from proxy.core.routing.decide import Decision
 from proxy.core.routing.snapshot import Snapshot
@@ -168,7 +168,7 @@ class KeyedExchange(ClaimedExchange):
         self._writes.under_way.add(self)
         self._writes.spawn(self._ask_store(wanted), self._on_fault)
 
-    async def _ask_store(self, wanted: Wanted) -> None:
+    async def _ask_store(self, wanted: ClaimRequest) -> None:
         try:
             await self._writes.ready()
             verdict = await self._writes.claims().claim(wanted)

@@ -16,7 +16,7 @@ from proxy.core.resilience.breaker import Breaker
 from proxy.core.resilience.retry import Budget
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.settings import ASYNC, BACKENDS, LEGACY, BackendName, Endpoint
-from proxy.core.wire.messages import AddressSeen, Labelled, Requests, Stats
+from proxy.core.wire.messages import AddressSeen, OpenBreaker, Requests, Stats
 from proxy.edge import tee
 from proxy.edge.access_log import AccessLog
 from proxy.edge.counters import Counters, rows
@@ -170,11 +170,11 @@ class Services:
             breaker = self._breakers[endpoint.name] = Breaker(endpoint.breaker)
         return breaker
 
-    def _open_breakers(self, now: float) -> list[Labelled]:
+    def _open_breakers(self, now: float) -> list[OpenBreaker]:
         """Those that are not closed; that of the whole backend has the backend's name."""
         found = [(ASYNC, self._breaker), *self._breakers.items()]
         return [
-            Labelled(name, breaker.state, round(breaker.seconds_left(now)))
+            OpenBreaker(name, breaker.state, round(breaker.seconds_left(now)))
             for name, breaker in found
             if breaker.state != "closed"
         ]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from proxy.core.http1.request import RequestHead
 from proxy.core.resilience import identity
-from proxy.core.resilience.idempotency import Wanted
+from proxy.core.resilience.idempotency import ClaimRequest
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.settings import BACKENDS, BackendName, Endpoint
 from proxy.store import Claims, StoreUnavailable, attend, load, open_claims
@@ -85,7 +85,7 @@ class Writes:
         keys: list[bytes],
         backend: BackendName,
         token: str,
-    ) -> Wanted:
+    ) -> ClaimRequest:
         """What to ask the store for. `keys` are the lines of the header.
 
         Raises Malformed if they hold no key, or if it is ambiguous whose it is.
@@ -93,7 +93,7 @@ class Writes:
         settings = snapshot.idempotency
         key = identity.parse_key(keys)
         caller = identity.caller(head.fields, settings.principal)
-        return Wanted(
+        return ClaimRequest(
             id=identity.identity(caller.principal, endpoint, key),
             former_id=identity.identity(caller.former, endpoint, key) if caller.former else "",
             principal=caller.principal,

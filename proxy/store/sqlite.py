@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
-from proxy.core.resilience.idempotency import Record, Verdict, Wanted
+from proxy.core.resilience.idempotency import ClaimRequest, Record, Verdict
 from proxy.store import now, statements
 from proxy.store.claims import UNHELD, Claims, Sent
 from proxy.store.engines import sqlite_engine
@@ -51,7 +51,7 @@ class SqliteClaims(Claims):
         super().__init__(incarnation, PLACES)
         self._thread.start()
 
-    async def _claim(self, wanted: Wanted) -> Verdict:
+    async def _claim(self, wanted: ClaimRequest) -> Verdict:
         self._unasked.add(wanted.token)
         work: Work = lambda connection: statements.claim(connection, wanted)  # noqa: E731
         verdict: Verdict = await self._submit(work, wanted.token)

@@ -7,7 +7,7 @@ import pytest
 
 from proxy.control.alarms import CROWDED, FULL, TOLERATED, Alarms
 from proxy.core.traffic.totals import EMPTY
-from proxy.core.wire.messages import AddressSeen, Labelled, Stats
+from proxy.core.wire.messages import AddressSeen, OpenBreaker, Stats
 
 DEAD = AddressSeen("async", "http://10.0.0.1:80", 9, True, 1.0, 30.0)
 WELL = AddressSeen("async", "http://10.0.0.1:80", 0, True, 30.0, 1.0)
@@ -24,7 +24,7 @@ class World:
     def sees(
         self,
         *,
-        breakers: tuple[Labelled, ...] = (),
+        breakers: tuple[OpenBreaker, ...] = (),
         addresses: tuple[AddressSeen, ...] = (),
         full: float = -1.0,
     ) -> Stats:
@@ -91,12 +91,12 @@ def test_a_backend_that_hangs_is_one_line_from_its_silence_to_its_next_answer(
 def test_a_breaker_is_serious_when_it_has_been_open_for_a_while(
     world: World, caplog: pytest.LogCaptureFixture, name: str, whose: str
 ) -> None:
-    world.sees(breakers=(Labelled(name, "open", 5),))
+    world.sees(breakers=(OpenBreaker(name, "open", 5),))
     [alarm] = world.alarms.look()
     assert not alarm.serious
     assert alarm.text == f"the breaker {whose} is open: legacy answers"
     world.now += TOLERATED + 1
-    world.sees(breakers=(Labelled(name, "ramping", 5),))
+    world.sees(breakers=(OpenBreaker(name, "ramping", 5),))
     [alarm] = world.alarms.look()
     assert alarm.serious
     world.sees()
@@ -108,7 +108,7 @@ def test_a_breaker_is_serious_when_it_has_been_open_for_a_while(
 
 
 def test_a_silent_backend_whose_breaker_is_open_is_serious_at_once(world: World) -> None:
-    world.sees(breakers=(Labelled("async", "open", 5),), addresses=(SILENT,))
+    world.sees(breakers=(OpenBreaker("async", "open", 5),), addresses=(SILENT,))
     assert [(alarm.kind, alarm.serious) for alarm in world.alarms.look()] == [
         ("backend", True),
         ("breaker", False),

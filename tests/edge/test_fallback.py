@@ -136,7 +136,7 @@ def busy(stage: Stage, serve: Serve, more: str = "") -> Edge:
 
 
 def breakers(edge: Edge) -> list[str]:
-    return [line.first for line in edge.call(edge.services.stats).breakers]
+    return [line.name for line in edge.call(edge.services.stats).breakers]
 
 
 def test_an_async_that_is_sending_an_answer_is_busy_and_does_not_hang(stage: Stage) -> None:

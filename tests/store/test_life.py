@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from proxy.core.resilience import idempotency as idem
-from proxy.core.resilience.idempotency import Proceed, Refuse, Replay, Wanted
+from proxy.core.resilience.idempotency import Proceed, Refuse, Replay, ClaimRequest
 from proxy.store import Claims, StoreUnavailable, attend, claims_file, start_anew
 from proxy.store import claims as module
 from proxy.store.life import MARKER
@@ -227,7 +227,7 @@ async def test_what_was_withdrawn_before_the_store_had_it_is_released_when_it_co
         await eventually_proceeds(late, other)
 
 
-async def eventually_proceeds(claims: Claims, asked: Wanted) -> None:
+async def eventually_proceeds(claims: Claims, asked: ClaimRequest) -> None:
     """Released, not unknown: so another try is sent."""
     async with asyncio.timeout(15):
         while not isinstance(verdict := await claims.claim(asked), Proceed):

@@ -11,7 +11,7 @@ import msgspec
 from proxy.core.evidence import stats
 from proxy.core.forwarding import addresses
 from proxy.core.traffic import intended
-from proxy.core.wire.messages import Labelled, Latency, Requests, Stats
+from proxy.core.wire.messages import Labelled, Latency, OpenBreaker, Requests, Stats
 
 WINDOW: Final = 60
 """Seconds that rates and quantiles look back."""
@@ -51,13 +51,13 @@ def merge(parts: Sequence[Stats]) -> Stats:
     )
 
 
-def merge_breakers(lines: Iterable[Labelled]) -> list[Labelled]:
+def merge_breakers(lines: Iterable[OpenBreaker]) -> list[OpenBreaker]:
     """Of the same breaker in several workers the one that stays open longest."""
-    breakers: dict[str, Labelled] = {}
+    breakers: dict[str, OpenBreaker] = {}
     for breaker in lines:
-        kept = breakers.get(breaker.first)
-        if kept is None or (breaker.second == "open", breaker.count) > (kept.second == "open", kept.count):
-            breakers[breaker.first] = breaker
+        kept = breakers.get(breaker.name)
+        if kept is None or (breaker.state == "open", breaker.seconds) > (kept.state == "open", kept.seconds):
+            breakers[breaker.name] = breaker
     return list(breakers.values())
 
 

@@ -77,6 +77,14 @@ class Labelled(msgspec.Struct, frozen=True, array_like=True):
     count: int
 
 
+class OpenBreaker(msgspec.Struct, frozen=True, array_like=True):
+    """A breaker that is not closed: of an endpoint, or of "async" as a whole."""
+
+    name: str
+    state: str  # open | ramping
+    seconds: int  # until it lets more through
+
+
 class AddressSeen(msgspec.Struct, frozen=True, array_like=True):
     """What one worker knows of one address of a backend. Times in seconds ago; -1: never."""
 
@@ -104,7 +112,7 @@ class Stats(Message, frozen=True, tag=True):
     retries: list[Labelled]  # endpoint, why
     outcome_unknown: list[Labelled]  # endpoint, ""
     dropped: list[Labelled]  # what, reason
-    breakers: list[Labelled]  # endpoint or "async", "open" | "ramping", seconds left; closed ones are absent
+    breakers: list[OpenBreaker]  # closed ones are absent
     keyed: list[Labelled] = []  # endpoint, what became of a request with an idempotency key
     partial: bool = False
     unlisted: list[Labelled] = []  # "GET /old/{id}", backend; bounded
