@@ -10,8 +10,8 @@ from proxy.control.claimed import Keys
 from proxy.control.reload import LastError
 from proxy.control.storage import Stored
 from proxy.control.supervisor.roll import Restart
-from proxy.core.comparison.noise import Evidence
-from proxy.core.evidence.significance import Difference, Sample, error_rates, latencies
+from proxy.core.comparison.noise import Parity
+from proxy.core.evidence.significance import MeasuredDifference, SeriesCounts, error_rates, latencies
 from proxy.core.forwarding import addresses
 from proxy.core.forwarding.addresses import by_backend
 from proxy.core.resilience.breaker import State as BreakerState
@@ -19,7 +19,7 @@ from proxy.core.settings import ASYNC, BACKENDS, LEGACY, BackendName, Endpoint
 from proxy.core.traffic.history import History, Minute
 from proxy.core.traffic.intended import SAVED, intended
 from proxy.core.traffic.totals import Figures, Series
-from proxy.core.wire.messages import AddressSeen, Labelled, Stats
+from proxy.core.wire.messages import AddressSeen, OpenBreaker, Stats
 
 Hour = Mapping[BackendName, Sequence[Minute]]
 """One endpoint's last hour by the minute, oldest first; empty if there was no traffic at all."""
@@ -61,10 +61,10 @@ class Served(NamedTuple):
 class Contrast(NamedTuple):
     """Async minus legacy over the last minutes, of one endpoint."""
 
-    error_rate: Difference
-    p50: Difference
-    p95: Difference
-    p99: Difference
+    error_rate: MeasuredDifference
+    p50: MeasuredDifference
+    p95: MeasuredDifference
+    p99: MeasuredDifference
 
 
 class EndpointFigures(NamedTuple):
@@ -75,7 +75,7 @@ class EndpointFigures(NamedTuple):
     fallbacks: int
     backends: Mapping[BackendName, Served]
     contrast: Contrast
-    evidence: Evidence
+    parity: Parity
     keys: Keys | None
 
 
@@ -106,11 +106,13 @@ class Overview(NamedTuple):
 class Counted:
     """The workers' totals by series: who was to answer, and in whose place legacy did."""
 
-    def __init__(self, totals: Stats, minute: Mapping[Series, Figures], evidence: Mapping[Series, Sample]):
+    def __init__(
+        self, totals: Stats, minute: Mapping[Series, Figures], recent: Mapping[Series, SeriesCounts]
+    ):
         self._requests: Counter[Series] = Counter()
         self._minute = minute
-        self._evidence = evidence
-        self._breakers = {breaker.first: breaker for breaker in totals.breakers}
+        self._recent = recent
+        self._breakers = {breaker.name: breaker for breaker in totals.breakers}
         self.fallbacks: Counter[str] = Counter()  # by endpoint
         for line in intended(totals):
             self._requests[line.endpoint, line.backend] += line.requests
@@ -124,7 +126,7 @@ class Counted:
         }
 
     def contrast(self, name: str) -> Contrast:
-        legacy, async_ = (self._evidence.get((name, backend), Sample()) for backend in (LEGACY, ASYNC))
+        legacy, async_ = (self._recent.get((name, backend), SeriesCounts()) for backend in (LEGACY, ASYNC))
         quantiles = (latencies(legacy, async_, q) for q in (0.5, 0.95, 0.99))
         return Contrast(error_rates(legacy, async_), *quantiles)
 
@@ -138,7 +140,7 @@ class Counted:
 
 def reachable(totals: Stats) -> dict[BackendName, BackendFigures]:
     seen, down = by_backend(totals.addresses), addresses.down(totals.addresses)
-    breakers = {breaker.first: breaker for breaker in totals.breakers}
+    breakers = {breaker.name: breaker for breaker in totals.breakers}
     return {
         backend: BackendFigures(backend in down, _state(breakers.get(backend)), tuple(seen.get(backend, ())))
         for backend in BACKENDS
@@ -149,6 +151,6 @@ def last_hour(name: str, history: History) -> Hour:
     return {backend: history.minutes((name, backend)) for backend in BACKENDS}
 
 
-def _state(breaker: Labelled | None) -> BreakerState:
+def _state(breaker: OpenBreaker | None) -> BreakerState:
     """Workers report what is not closed."""
-    return "closed" if breaker is None else "open" if breaker.second == "open" else "ramping"
+    return "closed" if breaker is None else "open" if breaker.state == "open" else "ramping"

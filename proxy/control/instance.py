@@ -98,7 +98,8 @@ class Instance:
             log.warning("%s", line)
         self._parts.publisher.push(loaded, reloader.generation)
         if restart is None:
-            start_anew(reloader.started.server.state)
+            if start_anew(reloader.started.server.state):
+                self._parts.ledger.forget_keys()
             self._supervisor.start(self._port.current, self._count)
         else:
             log.info("the next control process is up after %s", took(restart))

@@ -131,6 +131,10 @@ class Ledger:
         """Since when the keys of each endpoint are claimed."""
         return self._claimed.keys(self._snapshot())
 
+    def forget_keys(self) -> None:
+        """The store has lost what it knew of keys: they are claimed since now. Call it before `run`."""
+        self._claimed.begin_anew()
+
     def migration(self) -> Migration:
         """How far every endpoint is, and what is asked for beside them."""
         by_endpoint: defaultdict[str, dict[tuple[str, str], Hits]] = defaultdict(dict)

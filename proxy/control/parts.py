@@ -15,7 +15,7 @@ from proxy.config import Loaded
 from proxy.control.alarms import Alarms
 from proxy.control.channel import SOCKET_NAME, ChannelServer
 from proxy.control.collect import Collector
-from proxy.control.comparer import Comparer
+from proxy.control.comparer import ComparerProcess
 from proxy.control.hearing import Hearing
 from proxy.control.ledger import Ledger
 from proxy.control.oneoff import OneOffCompare
@@ -59,7 +59,7 @@ class Parts(NamedTuple):
     reloader: Reloader
     restarter: Restarter
     publisher: Publisher
-    comparer: Comparer
+    comparer: ComparerProcess
     recorder: Recorder
     ledger: Ledger
     storage: Storage
@@ -80,7 +80,7 @@ def build(given: Given, ground: Ground, ready: Callable[[Restart], None]) -> Par
     in_force = InForce(given.loaded)
     started = in_force.started(supervisor.unclaimed.state())
     url = started.server.state
-    comparer = Comparer(COMPARER, given.runtime, supervisor.pulse)
+    comparer = ComparerProcess(COMPARER, given.runtime, supervisor.pulse)
     recorder = Recorder(url)
     ledger = Ledger(url, collector, in_force.snapshot)
     storage = Storage(url, lambda: in_force.snapshot().idempotency.max_store)

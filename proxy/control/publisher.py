@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from proxy.config import Loaded
-from proxy.control.comparer import Comparer
+from proxy.control.comparer import ComparerProcess
 from proxy.control.ledger import Ledger
 from proxy.control.log import log
 from proxy.control.supervisor.supervisor import Supervisor
@@ -17,7 +17,7 @@ APPLY_TIMEOUT: Final = 5.0  # seconds that a reload waits for the workers
 class Publisher:
     """`state` is the database that all workers of the instance use, whatever a newer file says."""
 
-    def __init__(self, supervisor: Supervisor, comparer: Comparer, ledger: Ledger, state: str) -> None:
+    def __init__(self, supervisor: Supervisor, comparer: ComparerProcess, ledger: Ledger, state: str) -> None:
         self._supervisor = supervisor
         self._comparer = comparer
         self._ledger = ledger

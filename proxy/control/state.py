@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from proxy.control.alarms import Alarm, Alarms
 from proxy.control.collect import Collector
-from proxy.control.comparer import Comparer
+from proxy.control.comparer import ComparerProcess
 from proxy.control.figures import (
     ConfigFigures,
     Counted,
@@ -45,7 +45,7 @@ class State:
     recorder: Recorder | None = None
     ledger: Ledger | None = None
     one_off: OneOffCompare | None = None
-    comparer: Comparer | None = None
+    comparer: ComparerProcess | None = None
     alarms: Alarms | None = None
     storage: Storage | None = None
 
@@ -92,8 +92,8 @@ class State:
     def overview(self) -> Overview:
         """Every endpoint, what matches none, and both backends."""
         snapshot, totals = self.reloader.running.snapshot, self.collector.totals()
-        evidence = self.collector.history.evidence(totals)
-        counted = Counted(totals, self.collector.figures(), evidence)
+        recent = self.collector.history.recent(totals)
+        counted = Counted(totals, self.collector.figures(), recent)
         keys = self.ledger.keys() if self.ledger else {}
         return Overview(
             time.time(),
@@ -104,7 +104,7 @@ class State:
                     counted.fallbacks[each.name],
                     counted.backends(each.name),
                     counted.contrast(each.name),
-                    self.verdicts.evidence(each.name),
+                    self.verdicts.parity(each.name),
                     keys.get(each.name),
                 )
                 for each in snapshot.endpoints

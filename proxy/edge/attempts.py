@@ -21,6 +21,7 @@ from proxy.core.resilience.retry import (
 )
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.settings import ASYNC, LEGACY, BackendName, Endpoint, Reason
+from proxy.edge import hanging
 from proxy.edge.deadlines import NEVER
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Attempts:
         "_answer",
         "_attempts",
         "_body_complete",
+        "_credited",
         "_fallback_used",
         "_fresh",
         "_pool",
@@ -98,6 +100,7 @@ class Attempts:
         self._attempts = 0
         self._retries = 0
         self._fallback_used = False
+        self._credited = False  # this answer has counted as one, though its end has not come
         self._fresh = False  # an attempt died: the next must not meet another dead connection
 
     def __repr__(self) -> str:
@@ -209,7 +212,7 @@ class Attempts:
             retried=self._retries > 0,
             stuck=kind == "no_connection" and self._pool is not None and self._pool.is_stuck(),
         )
-        if self.backend == ASYNC and blames(failed):
+        if self.backend == ASYNC and blames(failed) and not self._credited:
             self.services.record_failure(self.endpoint)
         verdict = after_failure(failed)
         if isinstance(verdict, Again) and self.client is not None and self._may_retry(verdict):
@@ -219,6 +222,12 @@ class Attempts:
             self._give_up(STATUS[kind], kind, detail, unknown=False, abort=False)
         else:
             self._give_up(verdict.status, kind, detail, unknown=verdict.unknown, abort=verdict.abort)
+
+    def _on_given_up(self) -> None:
+        """The client has left; what it waited for may have been a backend that hangs."""
+        upstream = self.upstream
+        if upstream is not None and hanging.given_up(upstream) and self.backend == ASYNC:
+            self.services.record_hang(self.endpoint)
 
     def _may_retry(self, verdict: Again) -> bool:
         return not verdict.budgeted or self.services.withdraw_retry()

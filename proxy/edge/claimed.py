@@ -93,8 +93,11 @@ class ClaimedExchange(Exchange):
     async def _confirm(self, record: Record, connection: UpstreamConnection) -> None:
         """This worker may have been stopped, and others have the key: not a byte before that is clear."""
         asked, held = await self._ask_whether_held(record)
-        if self.upstream is not connection:
-            return  # a fault of our own has ended this meanwhile
+        if self.upstream is not connection:  # this has ended meanwhile, with a fault of our own or without
+            if self._record is not None:
+                self._record = None
+                self._writes.claims().owe(idempotency.withdraw(record, time.time()))
+            return
         if held:
             self._asked = asked
             self._send_confirmed(connection)

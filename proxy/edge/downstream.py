@@ -79,7 +79,8 @@ class ClientConnection(Connection):
         self.transport = cast(asyncio.Transport, transport)
         services = self.services
         self.transport.set_write_buffer_limits(high=services.snapshot.buffers.response)
-        self.deadline = services.loop.time() + services.snapshot.server.timeouts.keep_alive
+        timeouts = services.snapshot.server.timeouts
+        self.deadline = services.loop.time() + min(timeouts.header, timeouts.keep_alive)
         services.connected(self)
 
     def data_received(self, data: bytes) -> None:
@@ -206,6 +207,8 @@ class ClientConnection(Connection):
         except Malformed as error:
             self._refuse(error)
             return False
+        if self._fields is None:
+            services.crowd.spoke(self)
         self._fields = head.fields
         self._buffer = data[end + 4 :]
         self._start(snapshot, head)
@@ -275,6 +278,20 @@ class ClientConnection(Connection):
             self._time_body(len(data))
         if piece or complete:
             exchange.on_request_body(piece, complete)
+
+    # for newcomers
+
+    def idle_since(self) -> float:
+        """NEVER if it is not between two requests, or has not taken all of its last answer."""
+        if self.exchange is not None or self._ended() or self.transport.get_write_buffer_size():
+            return NEVER
+        return self.deadline - self.services.snapshot.server.timeouts.keep_alive
+
+    def make_room(self) -> None:
+        """It goes now, and counts as gone."""
+        self.services.count_error("client", "made_room")
+        self.services.disconnected(self)
+        self.transport.abort()
 
     # called by the exchange
 

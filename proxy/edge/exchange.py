@@ -7,7 +7,7 @@ connection, the pool or the upstream's connection.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from proxy.core.forwarding.hop_by_hop import Hop, request_head, response_block
 from proxy.core.http1.body import hold
@@ -19,7 +19,7 @@ from proxy.core.resilience.retry import FailureKind
 from proxy.core.routing.decide import Decision
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.settings import ASYNC, SAFE_METHODS, BackendName
-from proxy.edge import compression, upgrade
+from proxy.edge import compression, hanging, upgrade
 from proxy.edge.attempts import ANSWERED, ENDED, RETRY_AFTER, SENT, SETTLING, WAITING, Attempts
 from proxy.edge.expectation import LINE, Expectation
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from proxy.edge.upstream import UpstreamConnection
 
 MAX_CAPTURED = 64 * 1024  # bytes of an answer
+OPEN_OUTCOME: Final = "; the request may or may not have been executed"
 
 
 class Exchange(Attempts):
@@ -161,6 +162,7 @@ class Exchange(Attempts):
                     self.upstream.resume()
                 return
             self.services.count_unknown(self.endpoint)
+        self._on_given_up()
         self._drop_upstream()
         self._end()
 
@@ -284,12 +286,12 @@ class Exchange(Attempts):
             return
         self._state = ANSWERED
         self._answer = response
-        if self.backend == ASYNC:
-            self.services.record_answer(self.endpoint, response.status)
         if self.captured is not None:
             self._capture(data)
         if complete:
             self.upstream = None  # it is in the pool again
+            if self.backend == ASYNC:
+                self.services.record_answer(self.endpoint, response.status)
         client = self.client
         if client is not None:
             self._relayed = True
@@ -303,12 +305,23 @@ class Exchange(Attempts):
             return
         if self.captured is not None:
             self._capture(data)
+        if self.backend == ASYNC and not self._credited:
+            self._credit(self._answer, complete)
         if complete:
             self.upstream = None
         if self.client is not None:
             self.client.send(self, self._encoded_response(data, complete, trailers))
         if complete and self._answer is not None:
             self._complete(self._answer.status)
+
+    def _credit(self, answer: ResponseHead | None, complete: bool) -> None:
+        """An answer counts when it is whole, or if it has no length, when it has flowed for a while."""
+        upstream = self.upstream
+        if answer is None or upstream is None:
+            return
+        if complete or (answer.length < 0 and upstream.flowed >= hanging.STEADY):
+            self._credited = True
+            self.services.record_answer(self.endpoint, answer.status)
 
     def _answer_begun(self, response: ResponseHead, data: bytes, complete: bool, trailers: Pairs) -> bytes:
         """The head, and what there is of the body, as the client gets them."""
@@ -364,7 +377,7 @@ class Exchange(Attempts):
     def _give_up(self, status: int, kind: FailureKind, detail: str, *, unknown: bool, abort: bool) -> None:
         if unknown:
             self.services.count_unknown(self.endpoint)
-            detail += "; the request may or may not have been executed"
+            detail += OPEN_OUTCOME
         self.services.count_error("upstream", kind)
         client = self.client
         if client is not None and abort:
@@ -380,14 +393,23 @@ class Exchange(Attempts):
     # endings
 
     def refuse(self, status: int, kind: str, detail: str) -> None:
-        """The client broke the rules in the middle of its body: nothing more is taken from it."""
+        """The client broke the rules in the middle of its body: nothing more is taken from it.
+
+        Many clients send a request again by themselves after a 408: not if a part of a write has left.
+        """
         self.services.count_error("client", kind)
-        if not self.safe and self._sent():
+        unknown = not self.safe and self._sent()
+        if unknown:
             self.services.count_unknown(self.endpoint)
+            detail += OPEN_OUTCOME
+            if status == 408:
+                status = 502
         self._drop_upstream()
         client = self.client
         if client is not None and not self._relayed:
             self.status = status
+            if unknown and status >= 500:
+                self.services.count_own(self)
             client.reply(self, status, "client", kind, detail)
             self._end()
         elif client is not None:

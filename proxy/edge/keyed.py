@@ -18,7 +18,7 @@ from proxy.core.http1.grammar import Malformed, Pairs
 from proxy.core.http1.request import RequestHead
 from proxy.core.http1.response import ResponseHead
 from proxy.core.resilience import idempotency
-from proxy.core.resilience.idempotency import Proceed, Record, Refuse, Replay, Verdict, Wanted
+from proxy.core.resilience.idempotency import ClaimRequest, Proceed, Record, Refuse, Replay, Verdict
 from proxy.core.resilience.retry import Again, FailureKind
 from proxy.core.routing.decide import Decision
 from proxy.core.routing.snapshot import Snapshot
@@ -124,6 +124,15 @@ class KeyedExchange(ClaimedExchange):
         if self._record is None or self._streams:  # what is held does not depend on the client
             super().on_client_writable(writable)
 
+    def refuse(self, status: int, kind: str, detail: str) -> None:
+        """Also when it has to give way to others. What is being stored by then is stored all the same."""
+        record = self._record
+        if record is not None and self._sent() and not self._held.too_large:
+            self._record = None
+            self._count("unknown")
+            self._writes.claims().owe(idempotency.lose(record, time.time()))
+        super().refuse(status, kind, detail)
+
     def _go_plain(self) -> None:
         """From here on like a request without a key."""
         self._plain = True
@@ -159,16 +168,20 @@ class KeyedExchange(ClaimedExchange):
         self._writes.under_way.add(self)
         self._writes.spawn(self._ask_store(wanted), self._on_fault)
 
-    async def _ask_store(self, wanted: Wanted) -> None:
+    async def _ask_store(self, wanted: ClaimRequest) -> None:
         try:
             await self._writes.ready()
             verdict = await self._writes.claims().claim(wanted)
         except StoreUnavailable:
             self._claiming = False
-            self._on_no_store()
+            if not self._is_over():
+                self._on_no_store()
         else:
             self._claiming = False
-            self._on_verdict(verdict)
+            if not self._is_over():
+                self._on_verdict(verdict)
+            elif isinstance(verdict, Proceed):  # nobody is left to send it
+                self._writes.claims().owe(idempotency.withdraw(verdict.record, time.time()))
 
     def _on_no_store(self) -> None:
         self._count("unavailable")
@@ -284,6 +297,8 @@ class KeyedExchange(ClaimedExchange):
         if outcome.state == "unknown":
             self.services.count_unknown(self.endpoint)
         await self._save(outcome)
+        if self._is_over():
+            return  # it had to give way meanwhile
         if not self._records_only and idempotency.in_use(record, response.status):
             self._answer_in_use()
         else:
@@ -335,6 +350,8 @@ class KeyedExchange(ClaimedExchange):
     ) -> None:
         now = time.time()
         await self._save(idempotency.lose(record, now) if unknown else idempotency.withdraw(record, now))
+        if self._is_over():
+            return
         super()._give_up(status, kind, detail, unknown=unknown, abort=abort)
 
     def _fallback_available(self) -> bool:
@@ -354,7 +371,9 @@ class KeyedExchange(ClaimedExchange):
             held = await self._writes.claims().change(moved)
         except StoreUnavailable:
             held = False
-        if held:
+        if self._is_over():
+            self._writes.claims().owe(idempotency.withdraw(moved if held else record, time.time()))
+        elif held:
             self._record = moved
             super()._again(verdict)
         else:
@@ -395,6 +414,10 @@ class KeyedExchange(ClaimedExchange):
         self._record = None
 
     # endings
+
+    def _is_over(self) -> bool:
+        """Asked after each wait: then nothing goes on but what the store is to know."""
+        return self._state == ENDED
 
     def _end(self) -> None:
         self._writes.under_way.discard(self)

@@ -15,10 +15,12 @@ from collections import Counter
 from functools import partial
 from typing import Final, Protocol, cast
 
+from proxy.core.forwarding.addresses import FORGOTTEN
 from proxy.core.resilience.retry import FailureKind
 from proxy.core.settings import Backend, Upstream
 from proxy.edge.deadlines import NEVER, Sweeper
 from proxy.edge.dialling import Dialler
+from proxy.edge.hanging import waits_since
 from proxy.edge.health import HealthCheck
 from proxy.edge.relief import Relief
 from proxy.edge.stalled import Stalled
@@ -59,6 +61,8 @@ class Address:
         "bad_probes",
         "failed_at",
         "failures",
+        "gave_up",
+        "gave_up_at",
         "healthy",
         "heard_at",
         "hosts",
@@ -79,7 +83,9 @@ class Address:
         self.failures = 0  # since the last whole answer
         self.failed_at = NEVER_YET
         self.answered_at = NEVER_YET  # the last whole answer
-        self.heard_at = NEVER_YET  # the last head or piece of a body that was not a whole answer
+        self.heard_at = NEVER_YET  # the last piece of an answer that showed that work goes on
+        self.gave_up = 0  # requests whose clients left after a long wait in which nothing came
+        self.gave_up_at = NEVER_YET  # the last of them
         self.out_until = 0.0
         self.healthy = True  # as far as health checks know
         self.bad_probes = 0  # in a row
@@ -98,6 +104,18 @@ class Address:
         """A whole answer came."""
         self.failures = 0
         self.answered_at = now
+
+    def last_heard(self) -> float:
+        return max(self.answered_at, self.heard_at)
+
+    def given_up(self, now: float) -> None:
+        """A client has left after a long wait in which nothing came from here."""
+        if self.last_heard() > self.gave_up_at:
+            self.gave_up = 0
+        self.gave_up += 1
+        self.gave_up_at = now
+        if self.gave_up % FAILURES == 0:
+            self.out_until = now + SIT_OUT
 
     def failed(self, now: float) -> None:
         """It could not be reached, or broke an exchange, or its answer made no sense."""
@@ -191,21 +209,32 @@ class Pool:
     def is_stuck(self) -> bool:
         """Whether, for as long as one waits for a connection and for a second, nothing at all came from it.
 
-        A busy backend sends somebody a head or a piece of a body in that time; one that hangs does not, but
+        A busy backend sends somebody an answer or goes on with one in that time; one that hangs does not, but
         neither does one that serves long polls only. Connections that wait for slow clients tell nothing.
         """
         if len(self.stalled) >= self.connections:
             return False
-        last = max(max(address.answered_at, address.heard_at) for address in self.addresses)
-        return self.loop.time() - max(self._busy_since, last) >= max(STUCK, self.backend.timeouts.connect)
+        silent = self.loop.time() - max(self._busy_since, self.last_heard())
+        return silent >= max(STUCK, self.backend.timeouts.connect)
+
+    def last_heard(self) -> float:
+        """When something came that showed that one of its addresses goes on with its work."""
+        return max(address.last_heard() for address in self.addresses)
 
     def unanswered(self, since: float) -> Counter[Address]:
-        """By address, the requests that were sent before `since` and of whose answer no byte has come."""
-        return Counter(
+        """By address, the requests that have waited since then or longer for a byte, or did until their
+        clients left, unless something came for others afterwards.
+        """
+        found = Counter(
             item.address
             for item in self._sweeper.items
-            if isinstance(item, UpstreamConnection) and item.pool is self and item.waits_since() <= since
+            if isinstance(item, UpstreamConnection) and item.pool is self and waits_since(item) <= since
         )
+        remembered = self.loop.time() - FORGOTTEN
+        for address in self.addresses:
+            if address.gave_up_at > max(remembered, address.last_heard()):
+                found[address] += address.gave_up
+        return found
 
     def release(self, connection: UpstreamConnection) -> None:
         """A complete exchange leaves `connection` reusable."""

@@ -16,10 +16,11 @@ from proxy.core.resilience.breaker import Breaker
 from proxy.core.resilience.retry import Budget
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.settings import ASYNC, BACKENDS, LEGACY, BackendName, Endpoint
-from proxy.core.wire.messages import AddressSeen, Labelled, Requests, Stats
+from proxy.core.wire.messages import AddressSeen, OpenBreaker, Requests, Stats
 from proxy.edge import tee
 from proxy.edge.access_log import AccessLog
 from proxy.edge.counters import Counters, rows
+from proxy.edge.crowd import Crowd
 from proxy.edge.deadlines import Sweeper
 from proxy.edge.downstream import ClientConnection
 from proxy.edge.exchange import Exchange
@@ -61,6 +62,7 @@ class Services:
         self.random = random.random
         self.counters = Counters()
         self.clients = Sweeper(loop, CLIENT_SWEEP)
+        self.crowd = Crowd(loop)
         self.upstreams = Sweeper(loop, UPSTREAM_SWEEP)
         self.pools: dict[BackendName, Pool] = {
             name: Pool(snapshot.backend(name), loop, self.upstreams) for name in BACKENDS
@@ -115,9 +117,11 @@ class Services:
 
     def connected(self, client: ClientConnection) -> None:
         self.clients.items.add(client)
+        self.crowd.entered(client)
 
     def disconnected(self, client: ClientConnection) -> None:
         self.clients.items.discard(client)
+        self.crowd.left(client)
 
     # decisions that need state
 
@@ -135,7 +139,7 @@ class Services:
         return breaker is not None and not breaker.allows(now, random)
 
     def record_answer(self, endpoint: Endpoint | None, status: int) -> None:
-        """Async answered. What counts are safe requests of listed endpoints.
+        """Async answered, to the end. What counts are safe requests of listed endpoints.
 
         A 5xx speaks against the endpoint, but shows that the backend is there.
         """
@@ -151,17 +155,26 @@ class Services:
             self._breaker.record(True, now)
             self._endpoint_breaker(endpoint).record(True, now)
 
+    def record_hang(self, endpoint: Endpoint | None) -> None:
+        """A client gave up waiting while nothing at all came from async.
+
+        That says nothing of this endpoint, so the breaker of async as a whole counts it: any answer ends its
+        run.
+        """
+        if endpoint is not None and endpoint.safe:
+            self._breaker.record(True, self.loop.time())
+
     def _endpoint_breaker(self, endpoint: Endpoint) -> Breaker:
         breaker = self._breakers.get(endpoint.name)
         if breaker is None:
             breaker = self._breakers[endpoint.name] = Breaker(endpoint.breaker)
         return breaker
 
-    def _open_breakers(self, now: float) -> list[Labelled]:
+    def _open_breakers(self, now: float) -> list[OpenBreaker]:
         """Those that are not closed; that of the whole backend has the backend's name."""
         found = [(ASYNC, self._breaker), *self._breakers.items()]
         return [
-            Labelled(name, breaker.state, round(breaker.seconds_left(now)))
+            OpenBreaker(name, breaker.state, round(breaker.seconds_left(now)))
             for name, breaker in found
             if breaker.state != "closed"
         ]
@@ -177,7 +190,7 @@ class Services:
                 _ago(now, address.failed_at),
                 _ago(now, address.answered_at),
                 unanswered[name][address],
-                _ago(now, max(address.answered_at, address.heard_at)),
+                _ago(now, address.last_heard()),
             )
             for name, pool in self.pools.items()
             for address in pool.addresses
@@ -206,9 +219,14 @@ class Services:
         name = UNLISTED if endpoint is None else endpoint.name
         self.counters.observe(name, exchange.backend, exchange.reason, exchange.status, seconds)
         if exchange.answer is None and (not exchange.asked or 200 <= exchange.status < 500):
-            self.counters.own[name, exchange.backend, exchange.reason, exchange.status] += 1
+            self.count_own(exchange)
         if self.tee is not None and endpoint is not None:
             self.tee.offer(exchange, endpoint)
+
+    def count_own(self, exchange: Exchange) -> None:
+        """Its answer is the proxy's, and says nothing about the backend."""
+        name = UNLISTED if exchange.endpoint is None else exchange.endpoint.name
+        self.counters.own[name, exchange.backend, exchange.reason, exchange.status] += 1
 
     def observe_refusal(self, reason: str, error: Malformed) -> None:
         """A request that was answered here, before any backend was chosen."""
@@ -269,6 +287,7 @@ class Services:
             violations=rows(self.counters.violations),
             own=[Requests(*labels, count) for labels, count in self.counters.own.items()],
             addresses=self._addresses(now),
+            full=_ago(now, self.crowd.full_at),
         )
 
 

@@ -9,8 +9,8 @@ from proxy.control.admin.sparkline import Sparkline, sparkline
 from proxy.control.claimed import Keys
 from proxy.control.figures import EndpointFigures, Hour, Overview, Served, UnlistedFigures
 from proxy.control.state import State
-from proxy.core.comparison.noise import Evidence
-from proxy.core.evidence.significance import Difference
+from proxy.core.comparison.noise import Parity
+from proxy.core.evidence.significance import MeasuredDifference
 from proxy.core.routing.phases import percent
 from proxy.core.routing.unlisted import UNLISTED
 from proxy.core.settings import FULL_WEIGHT, BackendName
@@ -116,7 +116,7 @@ def _row(found: EndpointFigures, hour: Hour, now: float) -> Row:
         ),
         charts=_charts(hour),
         keys=_keys(found.keys, endpoint.weight, now),
-        answers=_answers(found.evidence),
+        answers=_answers(found.parity),
     )
 
 
@@ -128,7 +128,7 @@ def _numbers(backends: Mapping[BackendName, Served]) -> _Numbers:
     }
 
 
-def _answers(found: Evidence) -> Answers:
+def _answers(found: Parity) -> Answers:
     compared = f"{found.n:,} compared" if found.n else "nothing compared"
     return Answers(str(found), SIGNS[found.verdict], found.verdict.replace(" ", "-"), compared)
 
@@ -164,7 +164,7 @@ def _cells(minute: Figures) -> tuple[str, ...]:
     )
 
 
-def _verdict(difference: Difference, show: Callable[[float], str], unit: str) -> Verdict:
+def _verdict(difference: MeasuredDifference, show: Callable[[float], str], unit: str) -> Verdict:
     word, interval = difference.verdict, difference.interval
     if interval is None:
         return Verdict("", "", word, MARKS[word])

@@ -29,7 +29,7 @@ from proxy.control.supervisor.supervisor import supervise
 from proxy.control.verdicts import Verdicts
 from proxy.core.evidence.stats import BOUNDS
 from proxy.core.traffic.totals import EMPTY
-from proxy.core.wire.messages import AddressSeen, Labelled, Latency, Requests
+from proxy.core.wire.messages import AddressSeen, Labelled, Latency, OpenBreaker, Requests
 from proxy.store.audit import Entry
 from tests.control.admin.planted import differing, equal, plant, scope_of
 from tests.control.admin.planted import traffic as compared
@@ -82,7 +82,7 @@ def counted(collector: Collector, clock: Clock) -> None:
             Latency("GET /a/{id}", "async", histogram(b60=3060), 9.5),
             Latency("GET /a/{id}", "legacy", histogram(b40=4000), 7.5),
         ],
-        breakers=[Labelled("GET /a/{id}", "open", 8)],
+        breakers=[OpenBreaker("GET /a/{id}", "open", 8)],
         unlisted=[Labelled("GET /x/{id}", "legacy", 3)],
         addresses=[
             AddressSeen("legacy", "http://127.0.0.1:1", 0, True, -1.0, 0.5),

@@ -44,6 +44,11 @@ def _give_up(self: KeyedExchange, *given: Any, **named: Any) -> None:
 _real_give_up = KeyedExchange._give_up
 
 
+def _is_over(self: KeyedExchange) -> bool:
+    """What has waited for the store goes on, whatever has happened meanwhile."""
+    return False
+
+
 def _in_state(state: int, method: Callable[..., None]) -> Callable[..., None]:
     """As if the exchange were in the state that the event belongs to."""
 
@@ -91,6 +96,7 @@ FAULTS: Final[dict[str, tuple[Replaced, ...]]] = {
     "made-is-counted-twice": ((Pool, "_protocol", _protocol),),
     "sweep-does-not-look-again": ((Sweeper, "_sweep", _sweep),),
     "settling-wants-connection": ((Attempts, "wants_connection", _wants_connection),),
+    "waited-unguarded": ((KeyedExchange, "_is_over", _is_over),),
     "settling-late": ((KeyedExchange, "_give_up", _give_up),),
     "connection-unguarded": ((Exchange, "on_connection", _in_state(WAITING, Exchange.on_connection)),),
     "answer-unguarded": (

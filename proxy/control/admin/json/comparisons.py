@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any, Final
 
-from proxy.control.oneoff import OneOff
 from proxy.control.verdicts import Standing
-from proxy.core.comparison.comparisons import Latency, Report, Sample, Shown, Side, Tally
-from proxy.core.comparison.noise import Evidence, Mark, PathEvidence
+from proxy.core.comparison.comparisons import LatencyQuantiles, Report, Sample, Shown, Side, Tally
+from proxy.core.comparison.noise import Mark, Parity, PathEvidence
+from proxy.core.comparison.one_off import OneOff
 from proxy.core.settings import Endpoint
 from proxy.core.timestamps import timestamp
 
@@ -31,9 +31,9 @@ def standing_json(standing: Standing, endpoint: Endpoint | None, today: date) ->
     found = standing.report
     return {
         "endpoint": standing.endpoint,
-        **summary_json(standing.evidence),
-        "faults": sum(each.verdict == "fault" for each in standing.evidence.paths),
-        "noise": [noise_json(each) for each in standing.evidence.paths if each.verdict == "noise"],
+        **summary_json(standing.parity),
+        "faults": sum(each.verdict == "fault" for each in standing.parity.paths),
+        "noise": [noise_json(each) for each in standing.parity.paths if each.verdict == "noise"],
         "skipped": standing.skipped,
         "rules": rules_json(endpoint, found, today),
         "earlier": standing.earlier,
@@ -41,10 +41,10 @@ def standing_json(standing: Standing, endpoint: Endpoint | None, today: date) ->
     }
 
 
-def summary_json(found: Evidence) -> dict[str, Any]:
+def summary_json(found: Parity) -> dict[str, Any]:
     """What is said of an endpoint wherever its weight is shown.
 
-    `verdict` for programs, `text` for people; `bound` as in `proxy.core.comparison.noise.Evidence`.
+    `verdict` for programs, `text` for people; `bound` as in `proxy.core.comparison.noise.Parity`.
     """
     return {
         "verdict": found.verdict,
@@ -100,7 +100,7 @@ def field_json(each: PathEvidence, found: Report) -> dict[str, Any]:
         "shape": each.shape,
         "verdict": each.verdict,
         "differed": each.differed,
-        "rate": round(each.differed / found.evidence.n, 8) if found.evidence.n else None,
+        "rate": round(each.differed / found.parity.n, 8) if found.parity.n else None,
         "b": each.b,
         "c": each.c,
         "p": each.p,
@@ -117,7 +117,7 @@ def fields_json(
     return {
         "endpoint": endpoint,
         "scope": None if chosen is None else chosen.scope.id,
-        "fields": [] if chosen is None else [field_json(each, chosen) for each in chosen.evidence.paths],
+        "fields": [] if chosen is None else [field_json(each, chosen) for each in chosen.parity.paths],
         "scopes": [scope_json(each, current) for each in tallies],
     }
 
@@ -201,7 +201,7 @@ def shown_json(each: Shown) -> dict[str, Any]:
     return {"path": each.path, "kind": each.kind, "legacy": each.legacy, "async": each.async_}
 
 
-def _latency(found: Latency) -> dict[str, float | None]:
+def _latency(found: LatencyQuantiles) -> dict[str, float | None]:
     return {
         f"{name}_ms": None if value is None else round(value * 1000, 3)
         for name, value in found._asdict().items()

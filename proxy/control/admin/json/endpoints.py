@@ -10,7 +10,7 @@ from proxy.control.alarms import Alarm
 from proxy.control.claimed import Keys
 from proxy.control.figures import BackendFigures, Contrast, EndpointFigures, Hour, Overview, Served
 from proxy.control.storage import Stored
-from proxy.core.evidence.significance import Difference
+from proxy.core.evidence.significance import MeasuredDifference
 from proxy.core.forwarding.addresses import is_failing
 from proxy.core.routing.unlisted import UNLISTED
 from proxy.core.settings import BackendName
@@ -56,7 +56,7 @@ def _endpoint(found: EndpointFigures, now: float) -> dict[str, Any]:
         "fallbacks": found.fallbacks,
         "backends": _backends(found.backends),
         "difference": _contrast(found.contrast),
-        "comparison": summary_json(found.evidence),
+        "comparison": summary_json(found.parity),
         "keys": None if found.keys is None else _keys(found.keys, now),
     }
 
@@ -101,7 +101,7 @@ def _contrast(found: Contrast) -> dict[str, Any]:
     }
 
 
-def _difference(difference: Difference, factor: float, digits: int) -> dict[str, Any]:
+def _difference(difference: MeasuredDifference, factor: float, digits: int) -> dict[str, Any]:
     interval = difference.interval
     if interval is None:
         return {"verdict": difference.verdict, "estimate": None, "low": None, "high": None}
