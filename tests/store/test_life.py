@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from proxy.core.resilience import idempotency as idem
-from proxy.core.resilience.idempotency import Proceed, Refuse, Replay, ClaimRequest
+from proxy.core.resilience.idempotency import ClaimRequest, Proceed, Refuse, Replay
 from proxy.store import Claims, StoreUnavailable, attend, claims_file, start_anew
 from proxy.store import claims as module
 from proxy.store.life import MARKER
