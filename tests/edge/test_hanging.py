@@ -61,7 +61,7 @@ def requests(edge: Edge) -> int:
 
 
 def breakers(edge: Edge) -> list[str]:
-    return [line.first for line in edge.call(edge.services.stats).breakers]
+    return [line.name for line in edge.call(edge.services.stats).breakers]
 
 
 def seen(edge: Edge) -> AddressSeen:
