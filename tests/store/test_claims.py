@@ -27,6 +27,7 @@ from proxy.store import (
 )
 from proxy.store import claims as module
 from proxy.store.engines import async_engine
+from proxy.store.gate import Overloaded
 from tests.support.waiting import eventually_async
 
 pytestmark = pytest.mark.anyio
@@ -73,8 +74,12 @@ async def age(url: str, seconds: float) -> None:
 
 async def test_of_many_claims_on_one_key_one_proceeds(url: str) -> None:
     async with opened(url) as claims:
-        verdicts = await asyncio.gather(*(claims.claim(wanted("k", f"t{n}")) for n in range(40)))
+        requests = (claims.claim(wanted("k", f"t{n}")) for n in range(40))
+        verdicts = await asyncio.gather(*requests, return_exceptions=True)
+        late = [verdict for verdict in verdicts if isinstance(verdict, Overloaded)]  # on a busy machine
+        assert len(late) < 20
         assert sum(isinstance(verdict, Proceed) for verdict in verdicts) == 1
+        assert sum(isinstance(verdict, Refuse) for verdict in verdicts) == 39 - len(late)
         assert {v.kind for v in verdicts if isinstance(v, Refuse)} == {"idempotency_in_flight"}
 
 
