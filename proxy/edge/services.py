@@ -17,15 +17,15 @@ from proxy.core.resilience.retry import Budget
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.settings import ASYNC, BACKENDS, LEGACY, BackendName, Endpoint
 from proxy.core.wire.messages import AddressSeen, Labelled, Requests, Stats
-from proxy.edge import tee
-from proxy.edge.access_log import AccessLog
-from proxy.edge.counters import Counters, rows
+from proxy.edge.client.http1 import ClientConnection
 from proxy.edge.deadlines import Sweeper
-from proxy.edge.downstream import ClientConnection
-from proxy.edge.exchange import Exchange
-from proxy.edge.pool import NEVER_YET, Pool
-from proxy.edge.tee import Tee
-from proxy.edge.tracing import Tracer
+from proxy.edge.exchange.exchange import Exchange
+from proxy.edge.observe import tee
+from proxy.edge.observe.access_log import AccessLog
+from proxy.edge.observe.counters import Counters, rows
+from proxy.edge.observe.tee import Tee
+from proxy.edge.observe.tracing import Tracer
+from proxy.edge.upstream.pool import NEVER_YET, Pool
 from proxy.edge.writes import Writes
 
 log = logging.getLogger("strangler.worker")

@@ -15,11 +15,11 @@ from proxy import __version__
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.wire.messages import Applied, Apply, Drain, Drained, FromControl, Hello, Refused
 from proxy.core.wire.taps import SOCKET_NAME
-from proxy.edge import tracing
-from proxy.edge.accept import Acceptor
 from proxy.edge.applying import Applying
 from proxy.edge.channel import ControlChannel
-from proxy.edge.downstream import ClientConnection
+from proxy.edge.client.accept import Acceptor
+from proxy.edge.client.http1 import ClientConnection
+from proxy.edge.observe import tracing
 from proxy.edge.services import Services
 from proxy.store import exists
 

@@ -17,7 +17,7 @@ from proxy.core.settings import BACKENDS, BackendName, Endpoint
 from proxy.store import Claims, StoreUnavailable, load, open_claims
 
 if TYPE_CHECKING:
-    from proxy.edge.keyed import KeyedExchange
+    from proxy.edge.exchange.keyed import KeyedExchange
 
 
 class Writes:

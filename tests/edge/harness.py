@@ -17,8 +17,8 @@ import uvloop
 
 from proxy.config import load_text
 from proxy.core.routing.snapshot import Snapshot
-from proxy.edge.accept import Acceptor
-from proxy.edge.downstream import ClientConnection
+from proxy.edge.client.accept import Acceptor
+from proxy.edge.client.http1 import ClientConnection
 from proxy.edge.services import Services
 
 T = TypeVar("T")

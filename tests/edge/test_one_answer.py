@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from proxy.edge.client.http1 import ClientConnection
 from proxy.edge.deadlines import NEVER, Sweeper
-from proxy.edge.downstream import ClientConnection
-from proxy.edge.exchange import Exchange
+from proxy.edge.exchange.exchange import Exchange
 from tests.edge.conftest import Stage
 from tests.edge.harness import WAIT, Edge, Script, Wire, answering, eventually, ok, snapshot
 

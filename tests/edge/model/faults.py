@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 from unittest.mock import patch
 
-from proxy.edge.attempts import ANSWERED, ENDED, SENT, SETTLING, WAITING, Attempts
+from proxy.edge.client.http1 import ClientConnection
 from proxy.edge.deadlines import Sweeper
-from proxy.edge.downstream import ClientConnection
-from proxy.edge.exchange import Exchange
-from proxy.edge.keyed import KeyedExchange
-from proxy.edge.pool import Address, Pool
-from proxy.edge.upstream import UpstreamConnection
+from proxy.edge.exchange.attempts import ANSWERED, ENDED, SENT, SETTLING, WAITING, Attempts
+from proxy.edge.exchange.exchange import Exchange
+from proxy.edge.exchange.keyed import KeyedExchange
+from proxy.edge.upstream.connection import UpstreamConnection
+from proxy.edge.upstream.pool import Address, Pool
 
 
 def _sweep(self: Sweeper) -> None:

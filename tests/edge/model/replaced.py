@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from proxy.edge import claimed, keyed
-from proxy.edge.attempts import Attempts
 from proxy.edge.deadlines import Timed
-from proxy.edge.upstream import UpstreamConnection
+from proxy.edge.exchange import claimed, keyed
+from proxy.edge.exchange.attempts import Attempts
+from proxy.edge.upstream.connection import UpstreamConnection
 
 
 class Ordered(set[Timed]):

@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Any, Final, Literal
 
 from proxy.core.resilience.idempotency import Record
-from proxy.edge.attempts import ANSWERED
+from proxy.edge.client.http1 import ClientConnection
 from proxy.edge.deadlines import Timed
-from proxy.edge.downstream import ClientConnection
-from proxy.edge.exchange import Exchange
+from proxy.edge.exchange.attempts import ANSWERED
+from proxy.edge.exchange.exchange import Exchange
 from proxy.edge.services import Services
 from proxy.edge.worker import _close_idle
 from tests.edge.model.backends import Shape, Upstream
