@@ -13,8 +13,8 @@ import pytest
 from proxy.core.traffic.intended import counts
 from proxy.core.wire.messages import AddressSeen
 from tests.edge.conftest import Stage
+from tests.edge.exchange.test_exchange import READ, Serve, dead_port, outcomes, reading_then, retries, silent
 from tests.edge.harness import WAIT, Edge, Wire, answering, eventually, ok
-from tests.edge.test_exchange import READ, Serve, dead_port, outcomes, reading_then, retries, silent
 
 SLOW = READ.replace(b"/a", b"/slow")
 ERROR = b"HTTP/1.1 503 Oh\r\nContent-Length: 10\r\n"

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.edge.conftest import Stage
+from tests.edge.exchange.test_keyed import Bench, closing, request
 from tests.edge.harness import WAIT, Wire, eventually
-from tests.edge.test_keyed import Bench, closing, request
 
 HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: Text/Event-Stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -11,8 +11,8 @@ import pytest
 from proxy.core.resilience.idempotency import Record
 from proxy.edge.exchange import claimed
 from proxy.store import Claims, claims_file
+from tests.edge.exchange.test_keyed import CREATED, Bench, bench, request
 from tests.edge.harness import Response, Wire, answering, eventually
-from tests.edge.test_keyed import CREATED, Bench, bench, request
 
 __all__ = ["bench"]
 

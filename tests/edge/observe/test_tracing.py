@@ -14,8 +14,8 @@ from proxy import telemetry
 from proxy.edge.observe import tracing
 from proxy.edge.observe.tracing import Tracer
 from tests.edge.conftest import Stage
+from tests.edge.exchange.test_exchange import NO_WAIT, dead_port
 from tests.edge.harness import Edge, Script, Wire, answering, eventually, ok
-from tests.edge.test_exchange import NO_WAIT, dead_port
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = "00f067aa0ba902b7"
