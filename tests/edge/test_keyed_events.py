@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.edge.conftest import Stage
-from tests.edge.exchange.test_keyed import Bench, closing, request
+from tests.edge.exchange.test_ownership import Bench, closing, request
 from tests.edge.harness import WAIT, Wire, eventually
 
 HEAD = (

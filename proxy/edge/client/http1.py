@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final, cast
 
 from proxy.core.forwarding import replies
 from proxy.core.forwarding.forwarded import canonical, client_address, is_trusted
@@ -23,16 +23,15 @@ from proxy.core.routing.decide import Context, Decision, decide
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.settings import ASYNC, LEGACY
 from proxy.edge.client.leaving import Leaving
+from proxy.edge.client.states import ANSWERING, BODY, CLOSED, HEAD, IDLE, LINGERING
 from proxy.edge.client.transport import Connection
 from proxy.edge.client.tunnel import Tunnel
 from proxy.edge.deadlines import NEVER
 from proxy.edge.exchange.exchange import Exchange
-from proxy.edge.exchange.keyed import exchange_for
 from proxy.edge.exchange.outbound import Outbound
-from proxy.edge.upstream.connection import UpstreamConnection
-
-if TYPE_CHECKING:
-    from proxy.edge.services import Services
+from proxy.edge.exchange.ownership import own
+from proxy.edge.ports import UpstreamPort
+from proxy.edge.services import Services
 
 _cut_empty_lines: Final = re.compile(rb"\A(?:\r\n)++").sub
 
@@ -59,9 +58,9 @@ class ClientConnection(Connection):
 
     def __init__(self, services: Services, peer: str) -> None:
         """`peer` is the client's numeric address."""
-        super().__init__(services)
         if ":" in peer:  # a socket for IPv6 gives those of IPv4 clients in IPv6, and zones
             peer = canonical(peer) or peer
+        super().__init__(services, peer)
         trusted = is_trusted(peer, services.trusted)
         self._context = Context(peer, services.random, trusted)
         self.outbound = Outbound(Hop(peer.encode("ascii"), trusted))
@@ -80,39 +79,41 @@ class ClientConnection(Connection):
         services = self.services
         self.transport.set_write_buffer_limits(high=services.snapshot.buffers.response)
         self.deadline = services.loop.time() + services.snapshot.server.timeouts.keep_alive
-        services.connected(self)
+        services.clients.items.add(self)
 
     def data_received(self, data: bytes) -> None:
-        if self._discarding >= 0:
-            self._discard(len(data))
-            return
-        exchange = self.exchange
-        if exchange is None:
-            if self._partial is not None:
-                self._more_of_head(self._partial, data)
-                return
+        state, exchange = self.state, self.exchange
+        if state == IDLE:
             self._buffer = self._buffer + data if self._buffer else data
             self._next_request()
-        elif self._body is not None:
+        elif state == BODY and exchange is not None and self._body is not None:
             self._on_body(exchange, self._body, data)
-        else:
+        elif state == HEAD and self._partial is not None:
+            self._more_of_head(self._partial, data)
+        elif state == ANSWERING:
             self._buffer += data
             if len(self._buffer) > PIPELINE:
                 self._pause()
+        elif state == LINGERING:
+            self._discard(len(data))
 
     def eof_received(self) -> bool:
         """A half-closed client still gets its answers, unless it stopped in the middle of a request."""
         exchange = self.exchange
         abort = self.services.snapshot.server.abort_on_eof
-        if exchange is None or self._body is not None or abort is True:
+        if exchange is None or self.state == BODY or abort is True:
             self._close()
         else:
             self._eof = True
             if not self._buffer:
                 exchange.keep_alive = False
             if abort == "safe":
-                Leaving(self)
+                Leaving(self, self.under_way, self.give_up)
         return True
+
+    def under_way(self) -> Exchange | None:
+        """The request that is being answered."""
+        return self.exchange
 
     def give_up(self, exchange: Exchange) -> None:
         """Nobody seems to wait for this answer; whoever does must not take what came of it for the whole."""
@@ -122,9 +123,10 @@ class ClientConnection(Connection):
             self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.closed = True
+        if self.state != CLOSED:
+            self.turn(CLOSED)
         self.deadline = NEVER
-        self.services.disconnected(self)
+        self.services.clients.items.discard(self)
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
             exchange.on_client_gone()
@@ -165,13 +167,13 @@ class ClientConnection(Connection):
             return
         self._parsing = True
         try:
-            while self._buffer and self.exchange is None and not self._ended() and self._writable:
-                if self._partial is not None or not self._take_request():
+            while self._buffer and self.state == IDLE and not self._ended() and self._writable:
+                if not self._take_request():
                     break
         finally:
             self._parsing = False
         self._resume_pipeline()
-        if self._eof and self._writable and (self.exchange is None or self._body is not None):
+        if self._eof and self._writable and self.state != ANSWERING:
             self._close()  # what is left will never be a whole request
 
     def _more_of_head(self, partial: PartialHead, data: bytes) -> None:
@@ -183,6 +185,7 @@ class ClientConnection(Connection):
         if whole is not None:
             self._partial = None
             self._buffer = whole
+            self.turn(IDLE)
             self._next_request()
 
     def _take_request(self) -> bool:
@@ -199,6 +202,7 @@ class ClientConnection(Connection):
             if end < 0:
                 check_partial(data, limits)
                 self._partial = PartialHead(data)
+                self.turn(HEAD)
                 if self.deadline > (until := services.loop.time() + snapshot.server.timeouts.header):
                     self.deadline = until
                 return False
@@ -227,21 +231,25 @@ class ClientConnection(Connection):
             self._refuse(Malformed(413, "body_too_large", f"the body is over {limit} bytes"), head)
             return
         endpoint = decision.endpoint
-        if backend == ASYNC and endpoint is not None and services.must_fall_back(endpoint):
+        if backend == ASYNC and endpoint is not None and services.breakers.divert(endpoint, services.random):
             backend = LEGACY
             decision = Decision(endpoint, LEGACY, "breaker", decision.source, decision.bucket)
-        if endpoint is None or endpoint.idempotency == "off":
-            exchange = Exchange(self, services, snapshot, head, decision, backend)
-        else:
-            exchange = exchange_for(self, services, snapshot, head, decision, backend)
+        exchange = Exchange(self, self.outbound, services, snapshot, head, decision, backend)
+        if endpoint is not None and endpoint.idempotency != "off":
+            own(exchange)
         self.exchange = exchange
         if not fields.chunked and not fields.content_length:
+            self.turn(ANSWERING)
             self.deadline = NEVER
             exchange.begin(False)
-            return
+        else:
+            self.turn(BODY)
+            self._start_body(exchange, fields, limit)
+
+    def _start_body(self, exchange: Exchange, fields: RequestFields, limit: int) -> None:
         self._resume()  # the exchange decides from now on whether more is read
         body = self._body = BodyReader(fields.content_length, fields.chunked, limit)
-        self._begin_window(services.loop.time())
+        self._begin_window(self.services.loop.time())
         if fields.expect_continue and not self._buffer and exchange.expect():
             return
         exchange.begin(True)
@@ -263,6 +271,7 @@ class ClientConnection(Connection):
             return
         complete = body.done
         if complete:
+            self.turn(ANSWERING)
             self._body = None
             self._buffer = body.rest
             if len(self._buffer) > PIPELINE:
@@ -278,21 +287,20 @@ class ClientConnection(Connection):
 
     # called by the exchange
 
-    def send(self, exchange: Exchange, data: bytes) -> None:
-        """A part of the answer of `exchange`: only the request that is under way is answered."""
+    def send(self, exchange: object, data: bytes) -> None:
         if self.exchange is exchange:
             self.write(data)
         else:
             self._violated(exchange)
 
-    def _violated(self, exchange: Exchange) -> None:
+    def _violated(self, exchange: object) -> None:
         """Another's answer must not reach this client; nor can it tell what is missing."""
-        self.services.violated("foreign_answer", repr(exchange))
+        self.services.counters.violated("foreign_answer", repr(exchange))
         self.abort()
 
     def reply(
         self,
-        exchange: Exchange,
+        exchange: object,
         status: int,
         source: replies.Source,
         kind: str,
@@ -300,56 +308,59 @@ class ClientConnection(Connection):
         retry_after: int | None = None,
         members: Mapping[str, str] | None = None,
     ) -> None:
-        """The proxy's own answer in place of a backend's."""
-        if self.exchange is not exchange:
+        mine = self.exchange
+        if mine is None or mine is not exchange:
             self._violated(exchange)
             return
-        if self._body is not None:
-            exchange.keep_alive = False
-        close = not exchange.keep_alive or self.services.draining
-        exchange.keep_alive = not close
-        if exchange.trace is not None:
-            members = {**(members or {}), "trace_id": exchange.trace.id}
+        if self.state == BODY:
+            mine.keep_alive = False
+        close = not mine.keep_alive or self.services.draining
+        mine.keep_alive = not close
+        if mine.trace is not None:
+            members = {**(members or {}), "trace_id": mine.trace.id}
         self.write(
             replies.problem(
                 status,
                 source,
                 kind,
                 detail,
-                head=exchange.head,
+                head=mine.head,
                 close=close,
                 retry_after=retry_after,
                 members=members,
             )
         )
 
-    def on_exchange_end(self, exchange: Exchange) -> None:
-        if self.exchange is not exchange:
+    def on_exchange_end(self, exchange: object) -> None:
+        mine = self.exchange
+        if mine is None or mine is not exchange:
             self._violated(exchange)
             return
         self.exchange = None
-        if self._body is not None:  # the rest of it is of no use any more
+        if self.state == BODY:  # the rest of it is of no use any more
             self._body = None
             self._linger()
-        elif not exchange.keep_alive:
+            return
+        if self.state == ANSWERING:
+            self.turn(IDLE)
+        if not mine.keep_alive:
             self._close()
-        else:
-            self.deadline = self._idle_deadline()
-            if self._buffer:
-                self._next_request()
-            elif self._eof or (self.services.draining and not self.services.patient):
-                self._close()
-            self._resume_pipeline()
+            return
+        self.deadline = self._idle_deadline()
+        if self._buffer:
+            self._next_request()
+        elif self._eof or (self.services.draining and not self.services.patient):
+            self._close()
+        self._resume_pipeline()
 
     def _resume_pipeline(self) -> None:
         """Reads on once little waits, or no whole request: else each request would let in another read."""
-        if self._paused and self._body is None and not self._parsing:
+        if self._paused and self.state != BODY and not self._parsing:
             if self.exchange is not None and len(self._buffer) > PIPELINE:
                 return
             self._resume()
 
-    def switch(self, exchange: Exchange, data: bytes, upstream: UpstreamConnection) -> None:
-        """Become a tunnel: `data` is the end of HTTP on this connection."""
+    def switch(self, exchange: object, data: bytes, upstream: UpstreamPort) -> None:
         if self.exchange is not exchange:
             upstream.abort()
             self._violated(exchange)
@@ -359,18 +370,17 @@ class ClientConnection(Connection):
             upstream.transport.write(self._buffer)
             self._buffer = b""
         self.exchange = None
-        self.closed = True
-        self.services.disconnected(self)
+        self.turn(CLOSED)
+        self.services.clients.items.discard(self)
         Tunnel(self.services, self.transport, upstream)
 
     def pause_body(self) -> None:
-        """The body's next piece has nowhere to go yet; the client is not timed for that."""
         self._pause()
         if self._writable:
             self.deadline = NEVER
 
     def resume_body(self) -> None:
-        if self._body is not None:
+        if self.state == BODY:
             self._begin_window(self.services.loop.time())
             self._resume()
         else:
@@ -378,7 +388,7 @@ class ClientConnection(Connection):
 
     def close_if_idle(self) -> None:
         """Draining: connections without a request under way go at once."""
-        if self.exchange is None and not self._buffer and not self.closed:
+        if self.state == IDLE and not self._buffer:
             self._close()
 
     # endings
@@ -392,13 +402,13 @@ class ClientConnection(Connection):
         if fields.chunked or fields.content_length or not fields.keep_alive or self.services.draining:
             self._refuse(error, head)
             return
-        self.services.observe_refusal(decision.reason, error)
+        self.services.observers.observe_refusal(decision.reason, error)
         self.write(replies.problem(error.status, "client", error.kind, error.detail, head=head))
         self.deadline = self._idle_deadline()
 
     def _refuse(self, error: Malformed, head: RequestHead | None = None) -> None:
         """Answer and end the connection: what follows can not be trusted to be a request."""
-        self.services.observe_refusal("refused", error)
+        self.services.observers.observe_refusal("refused", error)
         self.write(replies.problem(error.status, "client", error.kind, error.detail, head=head, close=True))
         self._linger()
 

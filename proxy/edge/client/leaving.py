@@ -7,11 +7,10 @@ sent: no backend works for nobody, and no answer that is on its way is cut.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
-if TYPE_CHECKING:
-    from proxy.edge.client.http1 import ClientConnection
-    from proxy.edge.exchange.exchange import Exchange
+from proxy.edge.client.transport import Connection
+from proxy.edge.exchange.exchange import Exchange
 
 PATIENCE = 1.0  # seconds. Not Final: tests shorten it, also where this is compiled
 
@@ -19,22 +18,29 @@ PATIENCE = 1.0  # seconds. Not Final: tests shorten it, also where this is compi
 class Leaving:
     """Looks at one client again and again, until its connection ends."""
 
-    __slots__ = ("_client", "_exchange", "_written")
+    __slots__ = ("_client", "_exchange", "_give_up", "_under_way", "_written")
 
-    def __init__(self, client: ClientConnection) -> None:
+    def __init__(
+        self,
+        client: Connection,
+        under_way: Callable[[], Exchange | None],
+        give_up: Callable[[Exchange], None],
+    ) -> None:
         self._client = client
+        self._under_way = under_way
+        self._give_up = give_up
         self._exchange: Exchange | None = None
         self._written = 0
         self._look()
 
     def _look(self) -> None:
         client = self._client
-        exchange = client.exchange
         if client.closed:
             return
+        exchange = self._under_way()
         quiet = exchange is self._exchange and client.written == self._written
         if exchange is not None and exchange.safe and quiet and client.is_writable():
-            client.give_up(exchange)
+            self._give_up(exchange)
             return
         self._exchange, self._written = exchange, client.written
         client.services.loop.call_later(PATIENCE, self._look)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from proxy.edge import turns
+from proxy.edge.client.states import CLOSED, IDLE, LINGERING, STATES, TRANSITIONS
 from proxy.edge.deadlines import NEVER
-
-if TYPE_CHECKING:
-    from proxy.edge.services import Services
+from proxy.edge.ports import ClientPort
+from proxy.edge.services import Services
 
 # Seconds over which `limits.min_rate` is judged. Not Final: tests shorten it, also where this is compiled.
 RATE_WINDOW = 10.0
@@ -21,30 +22,31 @@ LINGER_BYTES = 1024 * 1024
 _RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, for 0 s: closing sends RST, not FIN
 
 
-class Connection:
-    """Knows nothing of requests."""
+class Connection(ClientPort):
+    """Knows nothing of requests but in which state their connection is."""
 
     __slots__ = (
-        "_discarding",
+        "_discards",
         "_looked_at",
         "_moved",
         "_paused",
         "_stalled",
         "_writable",
-        "closed",
-        "deadline",
+        "peer",
         "services",
+        "state",
         "transport",
         "written",
     )
 
     transport: asyncio.Transport
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, peer: str) -> None:
         self.services = services
-        self.closed = False
+        self.peer = peer  # the client's numeric address
+        self.state = IDLE
         self.deadline = NEVER
-        self._discarding = -1  # bytes still thrown away while lingering; -1: not lingering
+        self._discards = 0  # bytes that are still thrown away while lingering
         self._paused = False
         self._writable = True
         self._stalled = 0  # bytes unsent when the client was last looked at
@@ -52,18 +54,31 @@ class Connection:
         self._moved = 0  # bytes of a body that came since then
         self.written = 0  # bytes of answers, sent or not
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.peer or 'nobody'}: {STATES[self.state]}>"
+
+    def turn(self, state: int) -> None:
+        """The one place where the state changes."""
+        if self.services.debug:
+            turns.tell(self, STATES, TRANSITIONS, self.state, state)
+        self.state = state
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be written any more."""
+        return self.state == CLOSED
+
     def write(self, data: bytes) -> None:
-        if not self.closed:
+        """A part of an answer."""
+        if self.state != CLOSED:
             self.written += len(data)
             self.transport.write(data)
 
     def is_writable(self) -> bool:
-        """Whether the client takes what it is sent."""
         return self._writable
 
     def abort(self) -> None:
-        """End with a reset, so that nobody takes what was sent for the whole."""
-        if not self.closed:
+        if self.state != CLOSED:
             sock = self.transport.get_extra_info("socket")
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             self.transport.abort()
@@ -79,7 +94,7 @@ class Connection:
         if taken and not self._too_slow(taken, now):
             self._time_unsent()
         else:
-            self.services.count_error("client", "slow_reader")
+            self.services.counters.count_error("client", "slow_reader")
             self.abort()
 
     def _too_slow(self, moved: int, now: float) -> bool:
@@ -127,26 +142,28 @@ class Connection:
         """Close so that the answer survives: a close with unread bytes would reset the connection."""
         if self.transport.is_closing():
             return
-        self._discarding = LINGER_BYTES
+        if self.state != LINGERING:
+            self.turn(LINGERING)
+        self._discards = LINGER_BYTES
         self.deadline = self.services.loop.time() + LINGER
         self._resume()
         if self.transport.can_write_eof():
             self.transport.write_eof()
 
     def _discard(self, size: int) -> None:
-        self._discarding = max(0, self._discarding - size)
-        if self._discarding == 0:
+        self._discards = max(0, self._discards - size)
+        if self._discards == 0:
             self._close()
 
     def _ended(self) -> bool:
-        return self.closed or self._discarding >= 0 or self.transport.is_closing()
+        return self.state >= LINGERING or self.transport.is_closing()
 
     def _pause(self) -> None:
-        if not self._paused and not self.closed:
+        if not self._paused and self.state != CLOSED:
             self._paused = True
             self.transport.pause_reading()
 
     def _resume(self) -> None:
-        if self._paused and not self.closed:
+        if self._paused and self.state != CLOSED:
             self._paused = False
             self.transport.resume_reading()

@@ -7,28 +7,27 @@ that has everything; silence of both for the backend's `timeouts.idle` ends the 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
-from proxy.edge.upstream.connection import UpstreamConnection
-
-if TYPE_CHECKING:
-    from proxy.edge.services import Services
+from proxy.edge.deadlines import Timed
+from proxy.edge.ports import UpstreamPort
+from proxy.edge.services import Services
 
 BUFFER = 64 * 1024
 
 
-class Tunnel:
+class Tunnel(Timed):
     """Takes over both transports. Counts as a client connection, so that draining waits for it."""
 
-    __slots__ = ("_client", "_ended", "_half_closed", "_idle", "_services", "_upstream", "deadline")
+    __slots__ = ("_client", "_ended", "_half_closed", "_idle", "_services", "_upstream")
 
-    def __init__(self, services: Services, client: asyncio.Transport, upstream: UpstreamConnection) -> None:
+    def __init__(self, services: Services, client: asyncio.Transport, upstream: UpstreamPort) -> None:
         self._services = services
         self._client = client
         self._ended = 0  # sides that are gone
         self._half_closed = False
         self._upstream = upstream
-        self._idle = upstream.pool.backend.timeouts.idle
+        self._idle = upstream.silence()
         self.deadline = services.loop.time() + self._idle
         services.clients.items.add(self)
         for transport, other in ((client, upstream.transport), (upstream.transport, client)):
@@ -41,7 +40,7 @@ class Tunnel:
 
     def on_deadline(self, now: float) -> None:
         """Silence, or a side that does not take what is left for it: both end at once."""
-        self._services.count_error("proxy", "tunnel_idle")
+        self._services.counters.count_error("proxy", "tunnel_idle")
         self._client.abort()
         self._upstream.close()
         self._upstream.transport.abort()

@@ -10,41 +10,28 @@ is full; and of a keyed write the whole is needed before anything is sent.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
-
-from proxy.core.forwarding import replies
-
-if TYPE_CHECKING:
-    from proxy.edge.exchange.exchange import Exchange
+from collections.abc import Callable
 
 LINE = b"expect: 100-continue\r\n"
 LONGEST = 1.0  # seconds; a backend may not know 100 (RFC 9110 section 10.1.1). Not Final: tests change it
 
 
 class Expectation:
-    """Belongs to one exchange until its body may come."""
+    """Belongs to one exchange until its body may come: `met` is called then, at least once."""
 
-    __slots__ = ("_exchange", "_timer")
+    __slots__ = ("_loop", "_met", "_timer")
 
-    def __init__(self, exchange: Exchange) -> None:
-        self._exchange = exchange
+    def __init__(self, loop: asyncio.AbstractEventLoop, met: Callable[[], None]) -> None:
+        self._loop = loop
+        self._met = met
         self._timer: asyncio.TimerHandle | None = None
 
     def asked(self) -> None:
         """The head is on its way to a backend, perhaps to another one than before."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._exchange.services.loop.call_later(LONGEST, self.met)
+        self.stop()
+        self._timer = self._loop.call_later(LONGEST, self._met)
 
-    def met(self) -> None:
-        """The body may come: the backend wants it, or does not say."""
-        exchange = self._exchange
+    def stop(self) -> None:
+        """Nobody waits any more."""
         if self._timer is not None:
             self._timer.cancel()
-        client, upstream = exchange.client, exchange.upstream
-        if exchange.expectation is not self or not exchange.is_sent() or client is None or upstream is None:
-            return
-        exchange.expectation = None
-        client.send(exchange, replies.CONTINUE)
-        upstream.stall()  # from here on it waits for the client
-        client.resume_body()

@@ -13,14 +13,12 @@ import threading
 import time
 from collections import deque
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from proxy.core.privacy.sensitive import hide_parameters, hide_shapes, is_secret_parameter
-
-if TYPE_CHECKING:
-    from proxy.edge.exchange.exchange import Exchange
+from proxy.edge.outcome import Outcome
 
 log = logging.getLogger("strangler.worker")
 
@@ -66,21 +64,21 @@ class AccessLog:
         self._thread = threading.Thread(target=self._run, name="access log", daemon=True)
         self._thread.start()
 
-    def exchange(self, exchange: Exchange, seconds: float) -> None:
+    def outcome(self, outcome: Outcome) -> None:
         """A request that went to a backend. Called once per request in the event loop."""
-        endpoint = exchange.endpoint
+        endpoint = outcome.endpoint
         self._put(
             Entry(
                 time.time(),
-                exchange.peer,
-                exchange.method,
-                exchange.head.target[:MAX_TARGET],
+                outcome.peer,
+                outcome.head.method,
+                outcome.head.target[:MAX_TARGET],
                 None if endpoint is None else endpoint.name,
-                exchange.backend,
-                exchange.reason,
-                exchange.status,
-                seconds,
-                None if exchange.trace is None else exchange.trace.id,
+                outcome.backend,
+                outcome.reason,
+                outcome.status,
+                outcome.seconds,
+                outcome.trace,
             )
         )
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Mapping
+from typing import Final
 
 from proxy.core.evidence.stats import BOUNDS, bucket
 from proxy.core.routing.unlisted import Unlisted
-from proxy.core.settings import ASYNC
+from proxy.core.settings import ASYNC, Endpoint
 from proxy.core.traffic.ledger import shape
 from proxy.core.wire.messages import Labelled, Latency, Requests
+from proxy.edge.outcome import Outcome
+
+log = logging.getLogger("strangler.worker")
+
+UNLISTED: Final = "unlisted"
+LOUD: Final = 10  # violations of a kind that get a line each; then every thousandth
 
 
 class Series:
@@ -52,6 +60,16 @@ class Counters:
         self.violations: Counter[tuple[str, str]] = Counter()  # what, ""
         self._reported: dict[tuple[str, str, str, int], int] = {}
         self._reported_seconds: dict[tuple[str, str], float] = {}
+
+    def observe_outcome(self, outcome: Outcome) -> None:
+        """One request that has ended."""
+        endpoint, backend, reason, status = outcome.endpoint, outcome.backend, outcome.reason, outcome.status
+        if endpoint is None:
+            self.count_unlisted(outcome.head.method, outcome.head.target, backend)
+        name = named(endpoint)
+        self.observe(name, backend, reason, status, outcome.seconds)
+        if outcome.is_own:
+            self.own[name, backend, reason, status] += 1
 
     def observe(self, endpoint: str, backend: str, reason: str, status: int, seconds: float) -> None:
         """One finished request; `seconds` from its complete head to its last response byte.
@@ -102,6 +120,29 @@ class Counters:
         """A request that no endpoint matched, by the endpoint that it could be."""
         self.unlisted.count(shape(method, target), backend)
 
+    def count_error(self, source: str, kind: str) -> None:
+        """An answer of our own, or a connection that was ended, for a fault of `source`."""
+        self.errors[source, kind] += 1
+
+    def count_retry(self, endpoint: Endpoint | None, why: str) -> None:
+        """Another attempt at a request."""
+        self.retries[named(endpoint), why] += 1
+
+    def count_unknown(self, endpoint: Endpoint | None) -> None:
+        """A request that may or may not have been executed."""
+        self.unknown[named(endpoint), ""] += 1
+
+    def count_keyed(self, endpoint: Endpoint, result: str) -> None:
+        """What became of an idempotency key."""
+        self.keyed[endpoint.name, result] += 1
+
+    def violated(self, what: str, where: str) -> None:
+        """A rule that holds by construction did not: whoever calls ends the connection concerned."""
+        self.violations[what, ""] += 1
+        count = self.violations[what, ""]
+        if count <= LOUD or count % 1000 == 0:
+            log.critical("fault in the proxy, please report it: %s (number %d) at %s", what, count, where)
+
     def request_rows(self, *, changed: bool) -> list[Requests]:
         """All, or those that `changed` since they were asked for before."""
         before = self._reported if changed else {}
@@ -123,3 +164,8 @@ class Counters:
 
 def rows(counter: Mapping[tuple[str, str], int]) -> list[Labelled]:
     return [Labelled(*pair, count) for pair, count in counter.items()]
+
+
+def named(endpoint: Endpoint | None) -> str:
+    """As metrics name it."""
+    return UNLISTED if endpoint is None else endpoint.name

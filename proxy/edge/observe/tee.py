@@ -11,15 +11,13 @@ import logging
 import random
 import socket
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from proxy import owned
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.settings import Endpoint
 from proxy.core.wire.taps import MAX_TAP, Tap, Write, encode_tap
-
-if TYPE_CHECKING:
-    from proxy.edge.exchange.exchange import Exchange
+from proxy.edge.outcome import Outcome
 
 log = logging.getLogger("strangler.worker")
 
@@ -48,18 +46,18 @@ class Tee:
         self._rest = b""  # of a tap that the socket took a part of
         self._not_before = 0.0
 
-    def offer(self, exchange: Exchange, endpoint: Endpoint) -> None:
+    def offer(self, outcome: Outcome, endpoint: Endpoint) -> None:
         """A request that has ended. What is sent goes out in the next turn, after the client's answer."""
         sample = endpoint.compare.sample
-        if not sample or self._random() >= sample or exchange.reason == "preflight":
+        if not sample or self._random() >= sample or outcome.reason == "preflight":
             return
-        reason = _refusal(exchange, endpoint)
+        reason = _refusal(outcome, endpoint)
         if reason is not None:
             self._drop(endpoint.name, reason)
         elif len(self._waiting) >= MAX_WAITING:
             self._drop(endpoint.name, "too many at once")
         else:
-            self._waiting.append(_tap(exchange, endpoint))
+            self._waiting.append(_tap(outcome, endpoint))
             if len(self._waiting) == 1:
                 self._loop.call_soon(self._send)
 
@@ -122,26 +120,26 @@ class Tee:
         self._dropped["samples", reason] += 1
 
 
-def _refusal(exchange: Exchange, endpoint: Endpoint) -> str | None:
+def _refusal(outcome: Outcome, endpoint: Endpoint) -> str | None:
     """Why this request can not be compared, or None."""
     settings = endpoint.compare
     if not endpoint.safe and settings.read_back is None and not settings.dry_run:
         return "it may change something"
-    if exchange.answer is None or exchange.status != exchange.answer.status:
+    if outcome.answer is None or outcome.status != outcome.answer.status:
         return "not answered"
-    if exchange.upgrade is not None:
+    if outcome.upgrade:
         return "upgrade"
-    if exchange.request_body() is None and (endpoint.safe or settings.dry_run):
+    if outcome.body is None and (endpoint.safe or settings.dry_run):
         return "too large"
     return None
 
 
-def _tap(exchange: Exchange, endpoint: Endpoint) -> Tap:
-    head, hop = exchange.head, exchange.hop
-    answer = exchange.answer
+def _tap(outcome: Outcome, endpoint: Endpoint) -> Tap:
+    head, hop = outcome.head, outcome.hop
+    answer = outcome.answer
     write = None
     if answer is not None and not endpoint.safe:
-        captured = None if exchange.captured is None else bytes(exchange.captured)
+        captured = None if outcome.captured is None else bytes(outcome.captured)
         write = Write(answer.get(b"location") or b"", answer.raw, captured)
     return Tap(
         endpoint=endpoint.name,
@@ -152,9 +150,9 @@ def _tap(exchange: Exchange, endpoint: Endpoint) -> Tap:
         minor=head.fields.minor,
         peer=hop.peer,
         trusted=hop.trusted,
-        backend=exchange.backend,
-        status=exchange.status,
-        body=exchange.request_body() or b"",
+        backend=outcome.backend,
+        status=outcome.status,
+        body=b"".join(outcome.body or []),
         write=write,
         dropped=[],
     )

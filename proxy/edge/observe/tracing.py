@@ -13,11 +13,12 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy import telemetry
+from proxy.core.http1.request import RequestHead
+from proxy.core.settings import Endpoint
+from proxy.edge.outcome import Outcome
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
-
-    from proxy.edge.exchange.exchange import Exchange
 
 FLUSH: Final = 2000  # milliseconds for what is left when the worker ends
 
@@ -55,22 +56,21 @@ class Tracer:
         self._random_id = generator.generate_trace_id
         generator.generate_trace_id = self._trace_id  # type: ignore[method-assign]
 
-    def begin(self, exchange: Exchange) -> Trace:
+    def begin(self, head: RequestHead, endpoint: Endpoint | None, peer: str) -> Trace:
         """Whether it is sampled is asked first: a span that nobody will see costs more than the request."""
-        carrier = _context_lines(exchange)
+        carrier = _context_lines(head)
         parent = self.extract(carrier) if carrier else None
         above = self.span_of(parent).get_span_context() if parent else None
         continued = above is not None and above.is_valid
         trace_id = above.trace_id if above is not None and continued else random.getrandbits(128) or 1
-        endpoint = exchange.endpoint
-        name = exchange.method if endpoint is None else endpoint.name
+        name = head.method if endpoint is None else endpoint.name
         decision = self.sampler.should_sample(parent, trace_id, name, self.server).decision
         if decision is self.dropped:
             return Trace(self, trace_id, continued, None)
         attributes = {
-            "http.request.method": exchange.method,
-            "url.path": exchange.head.target.partition(b"?")[0].decode("latin-1"),
-            "client.address": exchange.peer,
+            "http.request.method": head.method,
+            "url.path": head.target.partition(b"?")[0].decode("latin-1"),
+            "client.address": peer,
         }
         if endpoint is not None:
             attributes["http.route"] = endpoint.template
@@ -99,7 +99,7 @@ class Trace:
         self._request = request
         self._attempt: Any = None
 
-    def attempt(self, exchange: Exchange, block: bytes) -> bytes:
+    def attempt(self, method: str, backend: str, url: str | None, block: bytes) -> bytes:
         """Begins a span for a request that goes out now: its header lines, with the context in them."""
         self._end_attempt()
         if self._request is None:
@@ -107,44 +107,43 @@ class Trace:
                 return block  # the client's own context says that it is not sampled
             span_id, flags = random.getrandbits(64) or 1, 0
         else:
-            self._attempt = self._begin_attempt(exchange)
+            self._attempt = self._begin_attempt(method, backend, url)
             context = self._attempt.get_span_context()
             span_id, flags = context.span_id, context.trace_flags
         lines = (_without_parent if self._continued else _without_context)(b"", block)
         return lines + f"traceparent: 00-{self.id}-{span_id:016x}-{flags:02x}\r\n".encode("ascii")
 
-    def failed(self, exchange: Exchange, kind: str) -> None:
+    def failed(self, method: str, backend: str, url: str | None, kind: str) -> None:
         """The attempt came to nothing, maybe before anything was sent."""
         if self._request is None:
             return
         if self._attempt is None:
-            self._attempt = self._begin_attempt(exchange)
+            self._attempt = self._begin_attempt(method, backend, url)
         self._attempt.set_attribute("error.type", kind)
         self._attempt.set_status(self._tracer.failed)
         self._end_attempt()
 
-    def end(self, exchange: Exchange) -> None:
+    def end(self, outcome: Outcome) -> None:
         """The request is over, whatever became of it."""
         span = self._request
         if span is None:
             return
-        if self._attempt is not None and exchange.answer is not None:
-            self._attempt.set_attribute("http.response.status_code", exchange.answer.status)
+        if self._attempt is not None and outcome.answer is not None:
+            self._attempt.set_attribute("http.response.status_code", outcome.answer.status)
         self._end_attempt()
-        span.set_attribute("http.response.status_code", exchange.status)
-        span.set_attribute("strangler.backend", exchange.backend)
-        span.set_attribute("strangler.reason", exchange.reason)
-        if exchange.status >= 500 or not exchange.status:
+        span.set_attribute("http.response.status_code", outcome.status)
+        span.set_attribute("strangler.backend", outcome.backend)
+        span.set_attribute("strangler.reason", outcome.reason)
+        if outcome.status >= 500 or not outcome.status:
             span.set_status(self._tracer.failed)
         span.end()
 
-    def _begin_attempt(self, exchange: Exchange) -> Any:
-        upstream = exchange.upstream
-        attributes = {"strangler.backend": exchange.backend, "http.request.method": exchange.method}
-        if upstream is not None:
-            attributes["server.address"] = upstream.address.upstream.url
+    def _begin_attempt(self, method: str, backend: str, url: str | None) -> Any:
+        attributes = {"strangler.backend": backend, "http.request.method": method}
+        if url is not None:
+            attributes["server.address"] = url
         return self._tracer.spans.start_span(
-            f"{exchange.method} {exchange.backend}",
+            f"{method} {backend}",
             self._tracer.inside(self._request),
             self._tracer.client,
             attributes,
@@ -156,8 +155,7 @@ class Trace:
             attempt.end()
 
 
-def _context_lines(exchange: Exchange) -> dict[str, str]:
-    head = exchange.head
+def _context_lines(head: RequestHead) -> dict[str, str]:
     parent = head.get(b"traceparent")
     if parent is None or len(parent) > MAX_CONTEXT:
         return {}

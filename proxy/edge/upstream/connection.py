@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import select
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final, cast
 
 from proxy.core.http1.chunked import ChunkedDecoder
 from proxy.core.http1.grammar import Malformed
 from proxy.core.http1.response import CHUNKED, UNTIL_CLOSE, ResponseHead, is_kept, parse_response
 from proxy.core.resilience.retry import FailureKind
 from proxy.edge.deadlines import NEVER
+from proxy.edge.ports import Receiver
+from proxy.edge.upstream.address import Address, Pooled
 from proxy.edge.upstream.answerhead import add, what_is_wrong
+from proxy.edge.upstream.home import Home
 from proxy.edge.upstream.kernel import is_read
-from proxy.edge.upstream.receiver import Receiver, response_timeout
-
-if TYPE_CHECKING:
-    from proxy.edge.upstream.pool import Address, Pool
 
 MAX_INFORMATIONAL: Final = 16  # 1xx answers before the final one; more is a storm
 SEND_BUFFER: Final = 64 * 1024
 
 
-class UpstreamConnection:
-    """Serves one exchange at a time; `exchange` is None while it idles in the pool.
+class UpstreamConnection(Pooled):
+    """Serves one exchange at a time.
 
     An asyncio protocol by its methods, not by inheritance: a compiled class may have no interpreted base.
     """
@@ -37,49 +36,15 @@ class UpstreamConnection:
         "_paused",
         "_poll",
         "_response",
-        "address",
-        "answered",
-        "closed",
-        "deadline",
-        "exchange",
-        "expires",
-        "full",
-        "host",
-        "hosts",
-        "idle_since",
         "pool",
-        "pooled",
-        "read",
         "request_sent",
         "stalled",
-        "transport",
-        "tunnel",
-        "turned",
-        "used",
-        "waited",
     )
 
-    transport: asyncio.Transport
-
-    def __init__(self, pool: Pool, address: Address) -> None:
+    def __init__(self, pool: Home, address: Address) -> None:
+        super().__init__(address)
         self.pool = pool
-        self.address = address
-        self.exchange: Receiver | None = None
-        self.deadline = NEVER
-        self.idle_since = 0.0
-        self.expires = NEVER  # from then on it serves nobody any more
-        self.host = ""  # the numeric address that it is connected to; "" for a unix socket
-        self.hosts: tuple[str, ...] = address.hosts  # those that its upstream had when last compared
         self.stalled = False  # it waits for its client
-        self.waited = 0.0  # seconds longer for its client than it was at work, up to `turned`
-        self.turned = 0.0  # when it last began to wait for its client, or went on
-        self.full = False  # the upstream does not read
-        self.tunnel = False
-        self.used = False  # has served an exchange before this one
-        self.closed = False
-        self.pooled = False  # `pool` has it, and hears of its end
-        self.answered = False  # a byte of the response came in
-        self.read = False  # it closed after it had read the whole request: known only then
         self.request_sent = False  # the last byte of the request was written
         self._partial: bytearray | None = None  # of a head, or of an error's body
         self._response: ResponseHead | None = None
@@ -93,7 +58,6 @@ class UpstreamConnection:
     # called by the exchange
 
     def start(self, exchange: Receiver, data: bytes, last: bool) -> None:
-        """Begin a request with its first bytes; `last` if these are all of it."""
         self.exchange = exchange
         self.answered = False
         self._informational = 0
@@ -107,7 +71,6 @@ class UpstreamConnection:
             self._time_response(self.exchange)
 
     def pause(self) -> None:
-        """The client does not keep up: stop reading, and do not time the upstream for it."""
         if not self.closed and not self._paused:
             self._paused = True
             self.transport.pause_reading()
@@ -120,20 +83,17 @@ class UpstreamConnection:
             self._time_idle(self.exchange)
 
     def abort(self) -> None:
-        """Drop the connection at once, whatever is under way on it."""
         self.exchange = None
         if not self.closed:
             self.transport.abort()
         self._lost()
 
     def stall(self) -> None:
-        """It waits for the client that it serves."""
         if not self.closed and not self.stalled:
             self.stalled = True
             self.pool.stalled.add(self)
 
     def go_on(self) -> None:
-        """It does not wait for its client any more."""
         if self.stalled:
             self.stalled = False
             self.pool.stalled.remove(self)
@@ -149,6 +109,15 @@ class UpstreamConnection:
             descriptor = self.transport.get_extra_info("socket").fileno()
             poll.register(descriptor, select.POLLIN | select.POLLRDHUP)
         return not poll.poll(0)
+
+    def switch(self) -> bool:
+        room = self.pool.has_tunnel()
+        if room:
+            self.pool.switch(self)
+        return room
+
+    def silence(self) -> float:
+        return self.pool.backend.timeouts.idle
 
     # called by the event loop
 
@@ -223,14 +192,19 @@ class UpstreamConnection:
             self._fail("timeout", f"the upstream did not {what} in time")
 
     def _time_response(self, exchange: Receiver) -> None:
-        self.deadline = self.pool.loop.time() + response_timeout(exchange, self.pool.backend)
+        self.deadline = self.pool.loop.time() + self._patience(exchange)
+
+    def _patience(self, exchange: Receiver) -> float:
+        """Seconds in which the answer must begin."""
+        timeout = exchange.response_timeout
+        return self.pool.backend.timeouts.response if timeout is None else timeout
 
     def waits_since(self) -> float:
         """When the request was sent of whose answer no byte has come; NEVER if there is none."""
         exchange = self.exchange
         if exchange is None or self.answered or not self.request_sent:
             return NEVER
-        return self.deadline - response_timeout(exchange, self.pool.backend)
+        return self.deadline - self._patience(exchange)
 
     def _time_idle(self, exchange: Receiver | None) -> float:
         """From now, which it returns, as long as the next piece may take."""
@@ -378,7 +352,6 @@ class UpstreamConnection:
             exchange.on_failure(kind, detail)
 
     def close(self) -> None:
-        """Close once what was written has left."""
         self.exchange = None
         if not self.closed:
             self.transport.close()

@@ -12,13 +12,12 @@ import random
 import socket
 import ssl
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final, cast
 
+from proxy.edge.upstream.address import Address
 from proxy.edge.upstream.connection import UpstreamConnection
+from proxy.edge.upstream.home import Home
 from proxy.edge.upstream.resolver import TTL, Resolver
-
-if TYPE_CHECKING:
-    from proxy.edge.upstream.pool import Address, Pool
 
 HEAD_START: Final = 0.25  # seconds, as RFC 8305 section 5 recommends; less where `timeouts.connect` is short
 DOUBTED: Final = 30.0  # seconds
@@ -31,7 +30,7 @@ class Dialler:
 
     __slots__ = ("_doubted", "_following", "_loop", "_pool", "_resolver")
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Home) -> None:
         self._pool = pool
         self._loop = pool.loop
         self._resolver = Resolver(pool.loop, self._changed)

@@ -10,18 +10,16 @@ from __future__ import annotations
 import dataclasses
 import logging
 import random
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from proxy.core.forwarding.hop_by_hop import VIA
 from proxy.core.http1.grammar import Pairs
 from proxy.core.http1.response import ResponseHead
 from proxy.core.resilience.retry import FailureKind
 from proxy.core.settings import Backend, Upstream
-from proxy.edge.deadlines import NEVER
-from proxy.edge.upstream.connection import UpstreamConnection
-
-if TYPE_CHECKING:
-    from proxy.edge.upstream.pool import Address, Pool
+from proxy.edge.ports import Receiver, UpstreamPort
+from proxy.edge.upstream.address import Address
+from proxy.edge.upstream.home import Home
 
 log = logging.getLogger("strangler.worker")
 
@@ -33,7 +31,7 @@ JITTER: Final = 0.1  # so that workers do not all ask at once
 class HealthCheck:
     """The checks of one pool, from `start` to `stop`."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Home) -> None:
         self._pool = pool
         self._delay = pool.backend.health.interval
         port = pool.backend.health.port
@@ -57,7 +55,7 @@ def _target(address: Address, port: int) -> Address:
     upstream = address.upstream
     if not port or upstream.scheme == "unix":
         return address
-    return type(address)(dataclasses.replace(upstream, port=port))
+    return Address(dataclasses.replace(upstream, port=port))
 
 
 def request_of(backend: Backend, upstream: Upstream) -> bytes:
@@ -76,28 +74,23 @@ def _authority(upstream: Upstream, port: int) -> str:
     return host if port in (0, _PORTS.get(upstream.scheme)) else f"{host}:{port}"
 
 
-class _Probe:
+class _Probe(Receiver):
     """One question to one address, on a connection of its own; in place of an exchange."""
 
-    __slots__ = ("_address", "_answered", "_connection", "_pool", "deadline", "response_timeout", "tried")
+    __slots__ = ("_address", "_answered", "_connection", "_pool")
 
-    method = "GET"
-    upgrade: bytes | None = None
-    idle_timeout: float | None = None
-
-    def __init__(self, pool: Pool, address: Address) -> None:
+    def __init__(self, pool: Home, address: Address) -> None:
+        super().__init__("GET")
         self._pool = pool
         self._address = address
         self._answered = False
-        self._connection: UpstreamConnection | None = None
-        self.deadline = NEVER
-        self.response_timeout: float | None = pool.backend.health.interval
-        self.tried: tuple[Address, ...] = ()
+        self._connection: UpstreamPort | None = None
+        self.response_timeout = pool.backend.health.interval
 
-    def wants_connection(self, pool: Pool) -> bool:
+    def wants_connection(self, pool: object) -> bool:
         return True
 
-    def on_connection(self, connection: UpstreamConnection) -> None:
+    def on_connection(self, connection: UpstreamPort) -> None:
         self._connection = connection
         connection.start(self, request_of(self._pool.backend, self._address.upstream), True)
 

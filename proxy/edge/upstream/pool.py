@@ -8,106 +8,30 @@ row sits out for SIT_OUT seconds, unless all would.
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 import ssl
 from collections import Counter
 from functools import partial
-from typing import Final, Protocol, cast
+from typing import Final, cast
 
 from proxy.core.resilience.retry import FailureKind
-from proxy.core.settings import Backend, Upstream
+from proxy.core.settings import Backend
 from proxy.edge.deadlines import NEVER, Sweeper
+from proxy.edge.ports import Waiter
+from proxy.edge.upstream.address import Address, Pooled
 from proxy.edge.upstream.connection import UpstreamConnection
 from proxy.edge.upstream.dialling import Dialler
 from proxy.edge.upstream.health import HealthCheck
+from proxy.edge.upstream.home import Home
 from proxy.edge.upstream.relief import Relief
-from proxy.edge.upstream.stalled import Stalled
-from proxy.edge.upstream.waiting import Waiting
 
-log = logging.getLogger("strangler.worker")
-
-FAILURES: Final = 5
 STUCK: Final = 1.0  # seconds, at the least, in which something comes from a backend that only is busy
-NEVER_YET: Final = float("-inf")
-SIT_OUT = 30.0  # not Final: tests shorten it, also where this is compiled
 WAITING: Final = 4  # requests that may wait for each connection; more would hardly have their turn in time
 AGE_SPREAD: Final = 0.1  # connections that were made together end by and by
 WRITE_REUSE = 1.0  # a write takes a pooled connection only if it was used within this many seconds
 
 
-class Waiter(Protocol):
-    """What an exchange offers to the pool; `on_connection` or `on_failure` follows each `acquire`.
-
-    `tried` collects the addresses that could not be reached for it.
-    """
-
-    deadline: float
-    tried: tuple[Address, ...]
-
-    def on_connection(self, connection: UpstreamConnection) -> None: ...
-    def on_failure(self, kind: FailureKind, detail: str) -> None: ...
-    def on_deadline(self, now: float) -> None: ...
-    def wants_connection(self, pool: Pool) -> bool: ...
-
-
-class Address:
-    """One upstream and what this worker knows about it. Times are the loop's; NEVER_YET before the first."""
-
-    __slots__ = (
-        "answered_at",
-        "bad_probes",
-        "failed_at",
-        "failures",
-        "healthy",
-        "heard_at",
-        "hosts",
-        "idle",
-        "out_until",
-        "outstanding",
-        "probing",
-        "tls",
-        "trouble",
-        "upstream",
-    )
-
-    def __init__(self, upstream: Upstream) -> None:
-        self.upstream = upstream
-        self.hosts: tuple[str, ...] = ()  # its numeric addresses, as of the last lookup
-        self.idle: list[UpstreamConnection] = []
-        self.outstanding = 0
-        self.failures = 0  # since the last whole answer
-        self.failed_at = NEVER_YET
-        self.answered_at = NEVER_YET  # the last whole answer
-        self.heard_at = NEVER_YET  # the last head or piece of a body that was not a whole answer
-        self.out_until = 0.0
-        self.healthy = True  # as far as health checks know
-        self.bad_probes = 0  # in a row
-        self.probing = False
-        self.trouble = ""  # why the last connection could not be made
-        self.tls = ssl.create_default_context() if upstream.scheme == "https" else None
-
-    def reached(self, backend: str, trouble: str) -> None:
-        """A connection was made, or could not be for `trouble`. Only what is new is logged."""
-        if trouble != self.trouble:
-            self.trouble = trouble
-            what = f"cannot be reached: {trouble}" if trouble else "can be reached again"
-            log.warning("%s upstream %s %s", backend, self.upstream.url, what)
-
-    def answered(self, now: float) -> None:
-        """A whole answer came."""
-        self.failures = 0
-        self.answered_at = now
-
-    def failed(self, now: float) -> None:
-        """It could not be reached, or broke an exchange, or its answer made no sense."""
-        self.failed_at = now
-        self.failures += 1
-        if self.failures % FAILURES == 0:
-            self.out_until = now + SIT_OUT
-
-
-class Pool:
+class Pool(Home):
     """All connections of one worker to one backend."""
 
     __slots__ = (
@@ -118,23 +42,10 @@ class Pool:
         "_relief",
         "_retired",
         "_sweeper",
-        "addresses",
-        "backend",
-        "connections",
-        "loop",
-        "stalled",
-        "tunnels",
-        "waiting",
     )
 
     def __init__(self, backend: Backend, loop: asyncio.AbstractEventLoop, sweeper: Sweeper) -> None:
-        self.backend = backend
-        self.loop = loop
-        self.addresses = [Address(upstream) for upstream in backend.upstreams]
-        self.connections = 0  # open or being opened, without tunnels
-        self.tunnels = 0
-        self.stalled = Stalled(loop)
-        self.waiting = Waiting()
+        super().__init__(backend, loop)
         self._relief = Relief(self)
         self._sweeper = sweeper
         self._dialler = Dialler(self)
@@ -145,7 +56,7 @@ class Pool:
 
     def acquire(
         self, waiter: Waiter, *, write: bool, fresh: bool = False, upload: bool = False
-    ) -> UpstreamConnection | None:
+    ) -> Pooled | None:
         """An idle connection, or None: then `waiter` hears later.
 
         `write`: the request may not be sent twice, so only a connection that is surely alive will do.
@@ -207,8 +118,7 @@ class Pool:
             if isinstance(item, UpstreamConnection) and item.pool is self and item.waits_since() <= since
         )
 
-    def release(self, connection: UpstreamConnection) -> None:
-        """A complete exchange leaves `connection` reusable."""
+    def release(self, connection: Pooled) -> None:
         address = connection.address
         now = self.loop.time()
         if connection.used:
@@ -229,7 +139,7 @@ class Pool:
         connection.deadline = min(now + self.backend.timeouts.pool_idle, connection.expires)
         address.idle.append(connection)
 
-    def _has_moved(self, connection: UpstreamConnection) -> bool:
+    def _has_moved(self, connection: Pooled) -> bool:
         """Whether the upstream's name no longer has the address that this is connected to."""
         hosts = connection.address.hosts
         if connection.hosts is hosts:
@@ -244,14 +154,13 @@ class Pool:
             if self._has_moved(connection):
                 connection.abort()
 
-    def switch(self, connection: UpstreamConnection) -> None:
+    def switch(self, connection: Pooled) -> None:
         """`connection` is a tunnel from now on: it may last for hours, and leaves its place to requests."""
         connection.tunnel = True
         self.tunnels += 1
         self._leave(connection.address)
 
-    def forget(self, connection: UpstreamConnection) -> None:
-        """`connection` is closed, from whatever state."""
+    def forget(self, connection: Pooled) -> None:
         if not connection.pooled:
             return  # whoever makes it still counts it, and will find it closed
         address = connection.address
@@ -280,7 +189,7 @@ class Pool:
             for connection in list(address.idle):
                 connection.abort()
 
-    def _choose(self, tried: tuple[Address, ...]) -> Address:
+    def _choose(self, tried: tuple[object, ...]) -> Address:
         if len(self.addresses) == 1:
             return self.addresses[0]
         now = self.loop.time()
@@ -291,7 +200,7 @@ class Pool:
         first, second = random.sample(usable, 2)
         return first if first.outstanding <= second.outstanding else second
 
-    def _idle(self, address: Address, write: bool) -> UpstreamConnection | None:
+    def _idle(self, address: Address, write: bool) -> Pooled | None:
         idle = address.idle
         oldest = self.loop.time() - (WRITE_REUSE if write else self.backend.timeouts.pool_idle)
         while idle:
@@ -315,7 +224,6 @@ class Pool:
         return False
 
     def open(self, address: Address, waiter: Waiter) -> None:
-        """A new connection to `address` for `waiter`, whatever the limit."""
         self.connections += 1
         address.outstanding += 1
         task = self.loop.create_task(self._connect(address, waiter))

@@ -6,12 +6,8 @@ other, and none would ever be done.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from proxy.edge.upstream import stalled
-
-if TYPE_CHECKING:
-    from proxy.edge.upstream.pool import Pool
+from proxy.edge.upstream.home import Home
 
 
 class Relief:
@@ -19,7 +15,7 @@ class Relief:
 
     __slots__ = ("_cautious_until", "_looking", "_pool", "_share")
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Home) -> None:
         self._pool = pool
         self._share = int(pool.backend.connections * pool.backend.stalled)
         self._looking = False  # a look is due

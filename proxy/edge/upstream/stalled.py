@@ -10,10 +10,9 @@ over their share of all connections end, the one that has waited longest first.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from proxy.edge.upstream.connection import UpstreamConnection
+from proxy.edge.upstream.address import Pooled
 
 # Seconds that a connection has waited for its client, and twice those that a request has waited for one,
 # together, before the connection gives way: so nobody waits for slow clients much longer than half of this.
@@ -31,26 +30,26 @@ class Stalled:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._connections: dict[UpstreamConnection, None] = {}  # in the order in which they began to
+        self._connections: dict[Pooled, None] = {}  # in the order in which they began to
 
     def __len__(self) -> int:
         return len(self._connections)
 
-    def add(self, connection: UpstreamConnection) -> None:
+    def add(self, connection: Pooled) -> None:
         now = self._loop.time()
         connection.waited = max(0.0, connection.waited - (now - connection.turned))
         connection.turned = now
         self._connections[connection] = None
 
-    def remove(self, connection: UpstreamConnection) -> None:
+    def remove(self, connection: Pooled) -> None:
         now = self._loop.time()
         connection.waited += now - connection.turned
         connection.turned = now
         del self._connections[connection]
 
-    def longest(self, least: float, now: float) -> UpstreamConnection | None:
+    def longest(self, least: float, now: float) -> Pooled | None:
         """The one that has waited longest, if that is `least` seconds."""
-        found: UpstreamConnection | None = None
+        found: Pooled | None = None
         most = least
         for connection in self._connections:
             waited = connection.waited + now - connection.turned

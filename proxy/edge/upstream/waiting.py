@@ -8,10 +8,8 @@ requests go first.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from proxy.edge.upstream.pool import Waiter
+from proxy.edge.ports import Waiter
 
 
 class Waiting:

@@ -235,7 +235,7 @@ def test_a_connection_leaves_no_task_behind(stage: Stage) -> None:
     edge = stage.edge(stage.upstream().url)
     for _ in range(5):
         assert edge.ask(READ).status == 200
-    eventually(lambda: edge.call(edge.services.stats).tasks == 0, "no task is left")
+    eventually(lambda: edge.stats().tasks == 0, "no task is left")
 
 
 def test_work_under_way_is_a_task_that_is_counted(stage: Stage) -> None:
@@ -246,6 +246,6 @@ def test_work_under_way_is_a_task_that_is_counted(stage: Stage) -> None:
         await stop.wait()
 
     edge.call(lambda: edge.services.writes.spawn(wait(), lambda: None))
-    assert edge.call(edge.services.stats).tasks == 1
+    assert edge.stats().tasks == 1
     edge.call(stop.set)
-    eventually(lambda: edge.call(edge.services.stats).tasks == 0, "it has ended")
+    eventually(lambda: edge.stats().tasks == 0, "it has ended")

@@ -111,7 +111,7 @@ def test_an_answer_that_goes_on_is_delivered_whole(stage: Stage, monkeypatch: py
         client.read_until(b"0123456789")
         (connection,) = edge.call(lambda: list(edge.services.clients.items))
         assert isinstance(connection, ClientConnection)
-        leaving = edge.call(lambda: Leaving(connection))
+        leaving = edge.call(lambda: Leaving(connection, connection.under_way, connection.give_up))
         for _ in range(9):
             piece.release()
             assert client.read_exactly(10) == b"0123456789"

@@ -489,9 +489,9 @@ def test_an_exchange_is_observed_once_with_everything_known(stage: Stage) -> Non
     for _ in range(3):
         edge.ask(READ)
     assert outcomes(edge) == {("GET /a", "legacy", "weight", 200): 3}
-    stats = edge.call(edge.services.stats)
+    stats = edge.stats()
     assert [sum(row.counts) for row in stats.latencies] == [3]
-    assert eventually(lambda: edge.call(edge.services.stats).connections == 0, "clients gone")
+    assert eventually(lambda: edge.stats().connections == 0, "clients gone")
 
 
 def test_trailers_of_a_request_that_streams_reach_the_upstream(stage: Stage) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from unittest.mock import patch
 
 from proxy.edge.deadlines import Timed
-from proxy.edge.exchange import claimed, keyed
+from proxy.edge.exchange import confirmation, ownership
 from proxy.edge.exchange.attempts import Attempts
 from proxy.edge.upstream.connection import UpstreamConnection
 
@@ -53,8 +53,8 @@ def prepared() -> Iterator[None]:
     """While it lasts, connections do not ask the kernel, and deadlines that are called early are noticed."""
     with (
         patch.object(UpstreamConnection, "is_quiet", is_quiet),
-        patch.object(claimed, "elapsed", _elapsed),
-        patch.object(keyed, "elapsed", _elapsed),
+        patch.object(confirmation, "elapsed", _elapsed),
+        patch.object(ownership, "elapsed", _elapsed),
         patch.object(UpstreamConnection, "on_deadline", _timely(UpstreamConnection.on_deadline)),
         patch.object(Attempts, "on_deadline", _timely(Attempts.on_deadline)),
     ):

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final, Literal
 
+from proxy.core.http1.request import RequestHead
 from proxy.core.resilience.idempotency import Record
 from proxy.edge.client.http1 import ClientConnection
 from proxy.edge.deadlines import Timed
-from proxy.edge.exchange.attempts import ANSWERED
-from proxy.edge.exchange.exchange import Exchange
+from proxy.edge.exchange.states import ANSWERED
+from proxy.edge.outcome import Outcome
 from proxy.edge.services import Services
 from proxy.edge.worker import _close_idle
 from tests.edge.model.backends import Shape, Upstream
@@ -54,9 +55,9 @@ class World:
             self.store.held = self.services.writes._tokens
             self.loop.run()
         self.store.on_outcome = self._outcome
-        self._observed: set[Exchange] = set()
-        self._observe = self.services.observe
-        self.services.observe = self._observe_once  # type: ignore[method-assign]
+        self._observed: set[RequestHead] = set()
+        self._observe = self.services.observers.observe
+        self.services.observers.observe = self._observe_once  # type: ignore[method-assign]
         self._pools = list(self.services.pools.values())
 
     def happen(self, event: Callable[..., None], arguments: tuple[Any, ...]) -> None:
@@ -237,21 +238,21 @@ class World:
             if pool.waiting:
                 wrong("still waiting", "for a connection that nobody will give")
 
-    def _observe_once(self, exchange: Exchange) -> None:
-        if exchange in self._observed:
-            self.invariants.wrong("ended twice", repr(exchange))
-        self._observed.add(exchange)
-        self._observe(exchange)
+    def _observe_once(self, outcome: Outcome) -> None:
+        if outcome.head in self._observed:
+            self.invariants.wrong("ended twice", repr(outcome))
+        self._observed.add(outcome.head)
+        self._observe(outcome)
 
     def _early(self, item: Timed) -> None:
         self.invariants.wrong("early deadline", f"of {item!r}")
 
     def _outcome(self, record: Record) -> None:
         """The store is told of an outcome."""
-        for exchange in self.services.writes.under_way:
-            held = exchange._record
-            if held is not None and held.token == record.token and exchange._state < ANSWERED:
-                self.invariants.wrong("unsettled", f"{exchange!r} is stored as {record.state}")
+        for owner in self.services.writes.under_way:
+            held = owner.record
+            if held is not None and held.token == record.token and owner.exchange.state < ANSWERED:
+                self.invariants.wrong("unsettled", f"{owner!r} is stored as {record.state}")
 
     def close(self) -> None:
         with self.running:

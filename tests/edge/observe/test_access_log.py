@@ -155,7 +155,7 @@ def test_one_line_per_request_and_never_a_credential(stage: Stage, tmp_path: Pat
     edge.ask(b"GET /a?token=s3cret HTTP/1.1\r\nHost: h\r\n" + secrets + b"\r\n")
     edge.ask(b"GET /other HTTP/1.1\r\nHost: h\r\n\r\n")
     edge.ask(b"GET /a HTTP/1.1\r\n\r\n")  # no Host
-    edge.call(lambda: edge.services.close_access_log(wait=True))
+    edge.call(lambda: edge.services.observers.close_access_log(wait=True))
     assert b"s3cret" not in path.read_bytes()
     listed, unlisted, refused = lines(path)
     assert (listed["client"], listed["endpoint"], listed["reason"]) == ("127.0.0.1", "GET /a", "weight")
@@ -172,4 +172,4 @@ def test_a_reload_turns_it_on_and_off(stage: Stage, tmp_path: Path) -> None:
         edge.call(lambda new=new: edge.services.apply(new))  # type: ignore[misc]
         edge.ask(b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n")
     eventually(lambda: len(lines(path)) == 1)
-    assert edge.call(lambda: edge.services.access_log) is None
+    assert edge.call(lambda: edge.services.observers.access_log) is None

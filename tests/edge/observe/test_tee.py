@@ -89,12 +89,12 @@ def test_what_is_not_sampled_is_not_told(stage: Stage, comparer: Comparer) -> No
 def test_nothing_is_made_ready_where_nothing_is_sampled(stage: Stage, comparer: Comparer) -> None:
     url = stage.upstream().url
     edge = stage.edge(url, endpoints="GET /a: {}", samples=comparer.path)
-    assert edge.call(lambda: edge.services.tee) is None
+    assert edge.call(lambda: edge.services.observers.tee) is None
     edge.call(lambda: edge.services.apply(snapshot(url, endpoints=SAMPLED)))
     edge.ask(GET)
     assert comparer.tap().status == 200
     edge.call(lambda: edge.services.apply(snapshot(url, endpoints="GET /a: {}")))
-    assert edge.call(lambda: edge.services.tee) is None
+    assert edge.call(lambda: edge.services.observers.tee) is None
 
 
 def test_a_write_is_told_with_its_answer_where_the_endpoint_wants_a_dry_run(

@@ -35,7 +35,7 @@ def traced(edge: Edge) -> Traced:
     exporter = InMemorySpanExporter()
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    edge.services.tracer = Tracer(provider)
+    edge.services.observers.tracer = Tracer(provider)
     return Traced(edge, exporter)
 
 

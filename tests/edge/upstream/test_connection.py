@@ -15,8 +15,8 @@ from bench.conformance.answers import BAD, BROKEN_CHUNKS
 from bench.conformance.case import Case
 from proxy.core.http1.grammar import Pairs
 from proxy.core.http1.response import ResponseHead
-from proxy.core.resilience.retry import FailureKind
 from proxy.core.settings import Backend, Upstream
+from proxy.edge import ports
 from proxy.edge.deadlines import Sweeper
 from proxy.edge.upstream.connection import UpstreamConnection
 from proxy.edge.upstream.pool import Pool
@@ -504,14 +504,11 @@ class Transport(asyncio.Transport):
         self.reading = True
 
 
-class Receiver:
+class Receiver(ports.Receiver):
     """Pauses its upstream as soon as the answer begins, as a client that is full does."""
 
-    method = "GET"
-    response_timeout = None
-    idle_timeout = None
-
     def __init__(self, connection: UpstreamConnection) -> None:
+        super().__init__("GET")
         self._connection = connection
         self.body = b""
 
@@ -521,12 +518,8 @@ class Receiver:
     def on_data(self, data: bytes, complete: bool, trailers: Pairs) -> None:
         self.body += data
 
-    def on_informational(self, response: ResponseHead) -> None: ...
-    def on_upgrade(self, response: ResponseHead, rest: bytes) -> None: ...
-    def on_failure(self, kind: FailureKind, detail: str) -> None: ...
-    def on_upstream_writable(self, writable: bool) -> None: ...
 
-
+@pytest.mark.interpreted
 def test_a_connection_that_was_paused_at_its_last_byte_is_read_again_by_its_next_exchange() -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()

@@ -248,7 +248,7 @@ def test_several_upstreams_share_the_load(stage: Stage) -> None:
 def test_one_that_fails_in_a_row_sits_out_and_comes_back(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("proxy.edge.upstream.pool.SIT_OUT", 0.3)
+    monkeypatch.setattr("proxy.edge.upstream.address.SIT_OUT", 0.3)
     alive, failing = stage.upstream(), stage.upstream(lambda wire, number: None)
     edge = stage.edge([alive.url, failing.url], rest="retries: {backoff: 1ms, min_per_second: 1000}")
     eventually(lambda: edge.ask(READ).status and failing.connections >= FAILURES, "failures in a row")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from proxy.edge.exchange.held import HeldAnswer
-from proxy.edge.exchange.keyed import KeyedExchange
+from proxy.edge.exchange.ownership import Ownership
 from proxy.store import claims_file
 from tests.edge.conftest import Stage
 from tests.edge.harness import Edge, Response, Script, Wire, answering, eventually, ok, snapshot
@@ -417,7 +417,7 @@ def test_a_fault_before_the_request_was_sent_ends_the_exchange(
         raise LookupError("a fault")
 
     bench.start()
-    monkeypatch.setattr(KeyedExchange, "_on_verdict", broken)
+    monkeypatch.setattr(Ownership, "_on_verdict", broken)
     refused = bench.post()
     assert (refused.status, problem(refused)["status"]) == (500, 500)
     assert not bench.edge.call(lambda: bench.edge.services.writes.under_way)

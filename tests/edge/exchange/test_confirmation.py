@@ -9,9 +9,10 @@ import threading
 import pytest
 
 from proxy.core.resilience.idempotency import Record
-from proxy.edge.exchange import claimed
+from proxy.edge.exchange import confirmation
+from proxy.edge.exchange.ownership import Ownership
 from proxy.store import Claims, claims_file
-from tests.edge.exchange.test_keyed import CREATED, Bench, bench, request
+from tests.edge.exchange.test_ownership import CREATED, Bench, bench, request
 from tests.edge.harness import Response, Wire, answering, eventually
 
 __all__ = ["bench"]
@@ -31,7 +32,7 @@ def execute(bench: Bench, statement: str) -> None:
 @pytest.fixture
 def old(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every claim is old when a connection is there."""
-    monkeypatch.setattr(claimed, "OLD", -1.0)
+    monkeypatch.setattr(confirmation, "OLD", -1.0)
 
 
 # an old claim
@@ -52,14 +53,14 @@ def test_a_claim_that_others_have_taken_is_not_sent(
     bench: Bench, old: None, monkeypatch: pytest.MonkeyPatch, taken: str
 ) -> None:
     bench.start()
-    confirm = claimed.ClaimedExchange._confirm
+    confirm = Ownership._confirm
 
-    async def late(self: claimed.ClaimedExchange, *given: object) -> None:
-        monkeypatch.setattr(claimed.ClaimedExchange, "_confirm", confirm)
+    async def late(self: Ownership, *given: object) -> None:
+        monkeypatch.setattr(Ownership, "_confirm", confirm)
         execute(bench, f"UPDATE claims SET {taken}")
         await confirm(self, *given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(claimed.ClaimedExchange, "_confirm", late)
+    monkeypatch.setattr(Ownership, "_confirm", late)
     refused = bench.post()
     assert (refused.status, kind(refused)) == (503, "claim_lost")
     assert refused.header("retry-after") == "1"
@@ -75,17 +76,17 @@ def test_an_old_claim_that_cannot_be_confirmed_is_not_sent(
 ) -> None:
     bench.start()
     monkeypatch.setattr("proxy.store.claims.CLAIM_TIMEOUT", 0.3)
-    confirm = claimed.ClaimedExchange._confirm
+    confirm = Ownership._confirm
     locks: list[sqlite3.Connection] = []
 
-    async def locked(self: claimed.ClaimedExchange, *given: object) -> None:
-        monkeypatch.setattr(claimed.ClaimedExchange, "_confirm", confirm)
+    async def locked(self: Ownership, *given: object) -> None:
+        monkeypatch.setattr(Ownership, "_confirm", confirm)
         locker = sqlite3.connect(claims_file(bench.state), isolation_level=None, check_same_thread=False)
         locker.execute("BEGIN IMMEDIATE")
         locks.append(locker)
         await confirm(self, *given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(claimed.ClaimedExchange, "_confirm", locked)
+    monkeypatch.setattr(Ownership, "_confirm", locked)
     refused = bench.post()
     assert (refused.status, kind(refused)) == (503, "store_unavailable")
     assert bench.legacy.requests == []
@@ -99,14 +100,14 @@ def test_a_connection_that_closed_while_the_claim_was_confirmed_is_replaced(
     bench: Bench, old: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.start()
-    confirm = claimed.ClaimedExchange._confirm
+    confirm = Ownership._confirm
 
-    async def closing(self: claimed.ClaimedExchange, record: object, connection: object) -> None:
-        monkeypatch.setattr(claimed.ClaimedExchange, "_confirm", confirm)
+    async def closing(self: Ownership, record: object, connection: object) -> None:
+        monkeypatch.setattr(Ownership, "_confirm", confirm)
         connection.transport.abort()  # type: ignore[attr-defined]
         await confirm(self, record, connection)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(claimed.ClaimedExchange, "_confirm", closing)
+    monkeypatch.setattr(Ownership, "_confirm", closing)
     assert bench.post().status == 201
     assert len(bench.legacy.requests) == 1
 
@@ -120,7 +121,7 @@ def test_a_confirmation_that_came_while_the_worker_stood_still_is_asked_for_agai
     bench.start()
     questions: list[float] = []
     leaps = 0.0
-    elapsed, confirm = claimed.elapsed, Claims.confirm
+    elapsed, confirm = confirmation.elapsed, Claims.confirm
 
     async def confirming(self: Claims, record: Record) -> bool:
         nonlocal leaps
@@ -129,7 +130,7 @@ def test_a_confirmation_that_came_while_the_worker_stood_still_is_asked_for_agai
         leaps += 60.0 if len(questions) <= late else 0.0
         return held
 
-    monkeypatch.setattr(claimed, "elapsed", lambda: elapsed() + leaps)
+    monkeypatch.setattr(confirmation, "elapsed", lambda: elapsed() + leaps)
     monkeypatch.setattr(Claims, "confirm", confirming)
     assert bench.post().status == status
     assert len(questions) == asked
