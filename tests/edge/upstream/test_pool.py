@@ -14,8 +14,9 @@ import pytest
 import trustme
 
 from proxy.core.settings import BackendName
+from proxy.edge.upstream.address import FAILURES
 from proxy.edge.upstream.connection import UpstreamConnection
-from proxy.edge.upstream.pool import FAILURES, WAITING, WRITE_REUSE, Pool
+from proxy.edge.upstream.pool import WAITING, WRITE_REUSE, Pool
 from tests.edge.conftest import Stage
 from tests.edge.harness import WAIT, Edge, Wire, answering, eventually, ok, snapshot
 
