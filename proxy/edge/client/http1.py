@@ -6,23 +6,22 @@ can not be passed on, the socket is not read.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Mapping
-from typing import Final, cast
+from typing import Final
 
 from proxy.core.forwarding import replies
-from proxy.core.forwarding.forwarded import canonical, client_address, is_trusted
+from proxy.core.forwarding.forwarded import canonical, is_trusted
 from proxy.core.forwarding.hop_by_hop import Hop
 from proxy.core.forwarding.protected import unprotected
 from proxy.core.http1.body import BodyReader
 from proxy.core.http1.grammar import Malformed
 from proxy.core.http1.partial import PartialHead
 from proxy.core.http1.request import RequestFields, RequestHead, check_partial, parse_request
-from proxy.core.routing.decide import Context, Decision, decide
+from proxy.core.routing.decide import Context, Decision
 from proxy.core.routing.snapshot import Snapshot
-from proxy.core.settings import ASYNC, LEGACY
 from proxy.edge.client.leaving import Leaving
+from proxy.edge.client.routing import decided, diverted, why_nowhere
 from proxy.edge.client.states import ANSWERING, BODY, CLOSED, HEAD, IDLE, LINGERING
 from proxy.edge.client.transport import Connection
 from proxy.edge.client.tunnel import Tunnel
@@ -73,13 +72,6 @@ class ClientConnection(Connection):
         self._eof = False  # the client has half-closed: what it has sent is all there will be
 
     # called by the event loop
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
-        services = self.services
-        self.transport.set_write_buffer_limits(high=services.snapshot.buffers.response)
-        self.deadline = services.loop.time() + services.snapshot.server.timeouts.keep_alive
-        services.clients.items.add(self)
 
     def data_received(self, data: bytes) -> None:
         state, exchange = self.state, self.exchange
@@ -219,21 +211,16 @@ class ClientConnection(Connection):
         services = self.services
         fields = head.fields
         limit = snapshot.server.limits.body_bytes
-        context = self._context
-        if context.trusted:
-            context = Context(self._forwarded_client(fields), services.random, True)
-        decision = decide(snapshot, head, context)
-        backend = decision.backend
-        if backend is None:
-            self._answer_here(snapshot, head, decision)
+        decision = decided(services, snapshot, head, self._context)
+        if decision.backend is None:
+            self._answer_here(head, decision)
             return
         if 0 < limit < fields.content_length:
             self._refuse(Malformed(413, "body_too_large", f"the body is over {limit} bytes"), head)
             return
-        endpoint = decision.endpoint
-        if backend == ASYNC and endpoint is not None and services.breakers.divert(endpoint, services.random):
-            backend = LEGACY
-            decision = Decision(endpoint, LEGACY, "breaker", decision.source, decision.bucket)
+        decision = diverted(services, decision)
+        endpoint, backend = decision.endpoint, decision.backend
+        assert backend is not None
         exchange = Exchange(self, self.outbound, services, snapshot, head, decision, backend)
         if endpoint is not None and endpoint.idempotency != "off":
             own(exchange)
@@ -258,10 +245,6 @@ class ClientConnection(Connection):
             self._on_body(exchange, body, rest)
         elif fields.expect_continue:
             self.write(replies.CONTINUE)
-
-    def _forwarded_client(self, fields: RequestFields) -> str:
-        values = fields.values(b"x-forwarded-for")
-        return client_address(self._context.peer, values, self.services.trusted)
 
     def _on_body(self, exchange: Exchange, body: BodyReader, data: bytes) -> None:
         try:
@@ -393,11 +376,8 @@ class ClientConnection(Connection):
 
     # endings
 
-    def _answer_here(self, snapshot: Snapshot, head: RequestHead, decision: Decision) -> None:
-        if decision.ambiguous:
-            error = Malformed(400, "ambiguous_path", "backends may read this path differently")
-        else:
-            error = Malformed(404, "unlisted", "no endpoint matches this method and path")
+    def _answer_here(self, head: RequestHead, decision: Decision) -> None:
+        error = why_nowhere(decision)
         fields = head.fields
         if fields.chunked or fields.content_length or not fields.keep_alive or self.services.draining:
             self._refuse(error, head)
@@ -416,6 +396,3 @@ class ClientConnection(Connection):
         self._buffer = b""
         self._partial = None
         super()._linger()
-
-    def _idle_deadline(self) -> float:
-        return self.services.loop.time() + self.services.snapshot.server.timeouts.keep_alive

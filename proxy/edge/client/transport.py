@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from typing import Final
+from typing import Final, cast
 
 from proxy.edge import turns
 from proxy.edge.client.states import CLOSED, IDLE, LINGERING, STATES, TRANSITIONS
@@ -67,6 +67,13 @@ class Connection(ClientPort):
     def closed(self) -> bool:
         """Whether nothing can be written any more."""
         return self.state == CLOSED
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        services = self.services
+        self.transport.set_write_buffer_limits(high=services.snapshot.buffers.response)
+        self.deadline = services.loop.time() + services.snapshot.server.timeouts.keep_alive
+        services.clients.items.add(self)
 
     def write(self, data: bytes) -> None:
         """A part of an answer."""
@@ -167,3 +174,6 @@ class Connection(ClientPort):
         if self._paused and self.state != CLOSED:
             self._paused = False
             self.transport.resume_reading()
+
+    def _idle_deadline(self) -> float:
+        return self.services.loop.time() + self.services.snapshot.server.timeouts.keep_alive
