@@ -21,6 +21,6 @@ def wanted() -> bool:
 def tell(who: object, names: tuple[str, ...], table: Table, before: int, after: int) -> None:
     """`who`, still in the state `before`, is about to be in `after`. What the table lacks is a fault."""
     if after in table[before]:
-        log.debug("%r -> %s", who, names[after])
+        log.debug("%s -> %s", repr(who), names[after])  # now: it will have changed
     else:
         log.error("fault in the proxy, please report it: %r -> %s is no transition", who, names[after])

@@ -55,6 +55,19 @@ class UpstreamConnection(Pooled):
         self._paused = False
         self._poll: select.poll | None = None
 
+    def __repr__(self) -> str:
+        if self.closed:
+            state = "closed"
+        elif not self.pooled:
+            state = "connecting"
+        elif self.tunnel:
+            state = "tunnel"
+        elif self.exchange is None:
+            state = "idle"
+        else:
+            state = "answering" if self.answered else "asked"
+        return f"<UpstreamConnection to {self.url}: {state}{', stalled' if self.stalled else ''}>"
+
     # called by the exchange
 
     def start(self, exchange: Receiver, data: bytes, last: bool) -> None:

@@ -54,6 +54,12 @@ class Pool(Home):
         self._retired = False
         self._health = HealthCheck(self) if backend.health.path else None
 
+    def __repr__(self) -> str:
+        idle = sum(len(address.idle) for address in self.addresses)
+        state = f"{self.connections} of {self.backend.connections} connections, {idle} idle"
+        retired = ", retired" if self._retired else ""
+        return f"<Pool {self.backend.name}: {state}, {len(self.waiting)} waiting{retired}>"
+
     def acquire(
         self, waiter: Waiter, *, write: bool, fresh: bool = False, upload: bool = False
     ) -> Pooled | None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
+from proxy.edge import turns
 from proxy.edge.deadlines import Timed
 from proxy.edge.exchange import confirmation, ownership
 from proxy.edge.exchange.attempts import Attempts
@@ -56,6 +57,8 @@ def prepared() -> Iterator[None]:
         patch.object(confirmation, "elapsed", _elapsed),
         patch.object(ownership, "elapsed", _elapsed),
         patch.object(UpstreamConnection, "on_deadline", _timely(UpstreamConnection.on_deadline)),
+        patch.object(turns, "wanted", lambda: True),
+        patch.object(turns, "tell", _tell),
         patch.object(Attempts, "on_deadline", _timely(Attempts.on_deadline)),
     ):
         yield
@@ -63,6 +66,11 @@ def prepared() -> Iterator[None]:
 
 def _elapsed() -> float:
     return asyncio.get_running_loop().time()
+
+
+def _tell(who: object, names: tuple[str, ...], table: turns.Table, before: int, after: int) -> None:
+    """Raises for a change of state that the tables do not have."""
+    assert after in table[before], f"{who!r} -> {names[after]}"
 
 
 def _timely(on_deadline: Callable[[Any, float], None]) -> Callable[[Any, float], None]:
