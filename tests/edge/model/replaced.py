@@ -14,6 +14,8 @@ from proxy.edge.exchange import confirmation, ownership
 from proxy.edge.exchange.attempts import Attempts
 from proxy.edge.upstream.connection import UpstreamConnection
 
+turned: list[str] = []  # wrongly; whoever looks empties it
+
 
 class Ordered(set[Timed]):
     """A sweeper's items in the order in which they came, or the other way round: a set knows none.
@@ -69,8 +71,9 @@ def _elapsed() -> float:
 
 
 def _tell(who: object, names: tuple[str, ...], table: turns.Table, before: int, after: int) -> None:
-    """Raises for a change of state that the tables do not have."""
-    assert after in table[before], f"{who!r} -> {names[after]}"
+    """Collects the changes of state that the tables do not have."""
+    if after not in table[before]:
+        turned.append(f"{who!r} -> {names[after]}")
 
 
 def _timely(on_deadline: Callable[[Any, float], None]) -> Callable[[Any, float], None]:

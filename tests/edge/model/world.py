@@ -18,7 +18,7 @@ from tests.edge.model.backends import Shape, Upstream
 from tests.edge.model.clients import Client
 from tests.edge.model.invariants import KINDS, Invariants, Request
 from tests.edge.model.loop import Dial, FakeLoop, Running
-from tests.edge.model.replaced import Ordered
+from tests.edge.model.replaced import Ordered, turned
 from tests.edge.model.settings import Settings, snapshot
 from tests.edge.model.store import Call, FakeClaims
 from tests.edge.model.transports import FakeTransport
@@ -46,6 +46,7 @@ class World:
         self.upstreams: list[Upstream] = []
         self._keys: list[tuple[str, str]] = []  # method, key
         self._number = 0
+        turned.clear()
         with self.running:
             self.services = Services(self.loop, snapshot(settings), "this worker")
             self.services.upstreams.items = Ordered(backwards, self._early)
@@ -185,6 +186,9 @@ class World:
         for error in self.loop.errors:
             self.invariants.wrong("raised", error)
         self.loop.errors.clear()
+        for change in turned:
+            self.invariants.wrong("no transition", change)
+        turned.clear()
         assert not self.invariants.violations, "\n".join(self.invariants.violations)
 
     def settle(self) -> None:
