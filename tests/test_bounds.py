@@ -12,8 +12,9 @@ from typing import Final
 import msgspec
 import pytest
 
-from proxy.compare import gather
-from proxy.compare.gather import Finding, Gathering
+from proxy.compare import aggregate as module
+from proxy.compare.aggregate import Aggregate
+from proxy.compare.judging import Finding
 from proxy.control.collect import MAX_UNLISTED, REMEMBERED, Collector
 from proxy.core.comparison.comparisons import Scope
 from proxy.core.comparison.differences import Difference
@@ -230,19 +231,19 @@ def finding(scope: Scope, path: str) -> Finding:
 
 
 def test_what_is_known_of_paths_is_bounded_over_all_scopes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gather, "MAX_NAMES", 100)
-    gathering = Gathering(lambda: 0.0)
+    monkeypatch.setattr(module, "MAX_NAMES", 100)
+    aggregate = Aggregate(lambda: 0.0)
     for number in range(50):
         scope = Scope("GET /a", "", str(number), "")
-        gathering.learn(scope, None)
+        aggregate.learn(scope, None)
         for each in range(20):
-            gathering.add(finding(scope, f"p{number}.{each}"))
-    assert sum(known.names() for known in gathering._known.values()) <= 100
-    assert gathering.knows(scope)
+            aggregate.add(finding(scope, f"p{number}.{each}"))
+    assert sum(known.names() for known in aggregate._known.values()) <= 100
+    assert aggregate.knows(scope)
 
 
 def test_samples_of_paths_beyond_those_told_apart_are_counted_together() -> None:
-    known = gather._Known(None)
+    known = module._Known(None)
     for number in range(MAX_PATHS):
         known.kept[str(number)] = (1, 0.0)
     assert (known.place("7"), known.place("new")) == ("7", OTHER)

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
-from proxy.core.http1.wanted import Wanted
+from proxy.core.http1.known_fields import KnownFields
 from proxy.core.routing.keys import Cookie
 from tests.linear import superlinear
 
@@ -35,9 +35,9 @@ class Attack(NamedTuple):
 
 
 ATTACKS: Final = {
-    "compare/replay_report.py _not_xml": Attack("", "\x00a"),
-    "compare/replay_source.py _starts_as_har": Attack("", " ", "{ "),
-    "compare/requests.py _is_target": Attack("/", "a", " "),
+    "compare/replay/report.py _not_xml": Attack("", "\x00a"),
+    "compare/replay/recording.py _starts_as_har": Attack("", " ", "{ "),
+    "compare/shadow.py _is_target": Attack("/", "a", " "),
     "config/draft.py _NOT_A_RESOURCE": Attack("v1", ".1", "."),
     "config/draft.py _PLAIN_KEY": Attack("A ", "a", " "),
     "config/draft.py _WORDS": Attack("", "A"),
@@ -76,7 +76,7 @@ ATTACKS: Final = {
     "core/http1/request.py _is_absolute": Attack("http://", "a", "\n"),
     "core/http1/request.py _is_line_start": Attack("a ", "a", " HTTP\n"),
     "core/http1/request.py _is_other_version": Attack("a ", "a", " HTTP/1"),
-    "core/http1/wanted.py Wanted": Attack("\n", "x_", "\n"),
+    "core/http1/known_fields.py KnownFields": Attack("\n", "x_", "\n"),
     "core/resilience/identity.py _scheme": Attack("a", " "),
     "core/resilience/identity.py _is_default_port": Attack("", ":"),
     "core/resilience/identity.py _bare": Attack("a", " ", "\t"),
@@ -191,7 +191,7 @@ def _pattern(module: str, name: str, call: ast.Call) -> re.Pattern[Any] | None:
     """None for what runs over constants of its own, when the module is imported."""
     if (module, name) == ("core/http1/scan.py", "KINDS"):
         return None
-    built = {"Wanted": Wanted((b"host",), open_ended=True).find, "Cookie": Cookie(b"sid")._find}
+    built = {"KnownFields": KnownFields((b"host",), open_ended=True).find, "Cookie": Cookie(b"sid")._find}
     if name in built:
         pattern = built[name].__self__  # type: ignore[attr-defined]
         assert isinstance(pattern, re.Pattern)

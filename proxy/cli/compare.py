@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import date
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -16,8 +15,8 @@ from proxy.cli.check import load_or_exit, state_of
 from proxy.cli.errors import fail
 from proxy.cli.heads import request_head
 from proxy.cli.suggested import from_replay, from_state, yaml_of
-from proxy.compare.ask import Asked, Unanswered
-from proxy.compare.once import Result, compare_once, refusal
+from proxy.compare.client import Asked, Unanswered
+from proxy.compare.one_off import Result, compare_once, refusal
 from proxy.core.comparison.differences import Difference, unified
 from proxy.core.documents.exactjson import Json, text_of
 from proxy.core.routing.snapshot import Snapshot
@@ -85,7 +84,7 @@ def _compare(
     if reason is not None:
         fail(f"{method} {printable(target)}: {reason}")
     try:
-        result = asyncio.run(compare_once(snapshot, head, date.today()))
+        result = asyncio.run(compare_once(snapshot, head))
     except Unanswered as error:
         fail(printable(str(error), keep="\n"), DIFFERENT)
     if as_json:

@@ -76,7 +76,7 @@ def _weight(endpoint: Endpoint) -> int | float:
 
 
 def _answers(snapshot: Snapshot, endpoint: Endpoint) -> str:
-    from proxy.cli.evidence import comparison  # a database's library: not for --json in a loop
+    from proxy.cli.parity import comparison  # a database's library: not for --json in a loop
 
     found = comparison(snapshot, endpoint)
     if found is None:

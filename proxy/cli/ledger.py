@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from proxy.cli import admin as admin_port
-from proxy.config.discover import Found
+from proxy.config.discover import DiscoveredEndpoint
 from proxy.config.draft import entries
 
 OTHER = "other"
@@ -36,7 +36,7 @@ def ledger(admin: str, as_json: bool) -> None:
     paths = [each["path"] for each in answer["unlisted"]]
     if paths:
         click.echo("\n# asked for by clients, but not listed; lines for endpoints:")
-        for line in entries(Found(path, "") for path in paths if path != OTHER):
+        for line in entries(DiscoveredEndpoint(path, "") for path in paths if path != OTHER):
             click.echo(line)
         if OTHER in paths:
             click.echo("  # and others that cannot be listed, or were too many")

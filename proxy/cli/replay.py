@@ -7,7 +7,6 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import date
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -22,10 +21,11 @@ from proxy.cli.heads import header, request_head
 from proxy.cli.numbers import Count
 from proxy.cli.replayed import prose
 from proxy.cli.suggested import for_endpoint
-from proxy.compare.replay import Gone, Options, Replay
-from proxy.compare.replay_found import Found, identity
-from proxy.compare.replay_report import Finished, as_data, junit
-from proxy.compare.replay_source import BadInput, Survey, requests, survey
+from proxy.compare.judging import today
+from proxy.compare.replay.recording import BadInput, Survey, requests, survey
+from proxy.compare.replay.report import Finished, as_data, junit
+from proxy.compare.replay.results import ReplayResults, identity
+from proxy.compare.replay.run import Gone, Options, ReplayRun
 from proxy.core.comparison.comparisons import Report
 from proxy.core.routing.snapshot import Snapshot
 
@@ -35,8 +35,8 @@ INTERRUPTED: Final = 130
 File = click.Path(path_type=Path, dir_okay=False)
 
 
-class Asked(NamedTuple):
-    """The options of the command that are not the replay's own."""
+class Output(NamedTuple):
+    """The options of the command that are not the replay's own: where it is told, and where it goes on."""
 
     as_json: bool
     junit: Path | None
@@ -104,48 +104,50 @@ def replay(
     chosen = frozenset(hosts or ([about.host] if about.host else []))
     options = Options(rate, concurrency, _given(headers), chosen, frozenset(endpoints), bool(sandboxes))
     total = min(about.requests, limit or about.requests)
-    asked = Asked(as_json, junit_file, state or file.with_name(f"{file.name}.replay"), restart)
-    raise SystemExit(_replay(snapshot, file, about._replace(requests=total), options, asked))
+    output = Output(as_json, junit_file, state or file.with_name(f"{file.name}.replay"), restart)
+    raise SystemExit(_replay(snapshot, file, about._replace(requests=total), options, output))
 
 
-def _replay(snapshot: Snapshot, file: Path, about: Survey, options: Options, asked: Asked) -> int:
+def _replay(snapshot: Snapshot, file: Path, about: Survey, options: Options, output: Output) -> int:
     names = (options.headers, options.hosts, options.endpoints)  # of headers not the values: credentials
     of = identity(file, snapshot.hash, about.requests, *map(sorted, names), options.sandbox)
-    found = _found(asked, of)
+    found = _found(output, of)
     try:
-        found.save(asked.state, of)
+        found.save(output.state, of)
     except OSError as error:
-        fail(f"{asked.state}: {error.strerror}; --state names another place for it")
+        fail(f"{output.state}: {error.strerror}; --state names another place for it")
     started = time.monotonic()
     stopped = ""
     try:
-        _run(snapshot, file, about, options, found, _Saver(found, asked.state, of))
+        _run(snapshot, file, about, options, found, _Saver(found, output.state, of))
     except KeyboardInterrupt:
-        found.save(asked.state, of)
+        found.save(output.state, of)
         done = f"{found.count} of {about.requests} requests"
-        click.echo(f"\nstopped after {done}; the same command goes on ({asked.state})", err=True)
+        click.echo(f"\nstopped after {done}; the same command goes on ({output.state})", err=True)
         return INTERRUPTED
     except (Gone, BadInput, OSError) as error:
-        found.save(asked.state, of)
+        found.save(output.state, of)
         stopped = str(error)
     reports = found.reports()
     proposed = _suggestions(snapshot, found, reports)
     told = (str(file), about.format, snapshot.hash, about.requests)
     finished = Finished(*told, found, reports, proposed, stopped)
     if not stopped:
-        asked.state.unlink(missing_ok=True)
-    _tell(finished, asked, time.monotonic() - started)
+        output.state.unlink(missing_ok=True)
+    _tell(finished, output, time.monotonic() - started)
     return finished.code
 
 
-def _suggestions(snapshot: Snapshot, found: Found, reports: Sequence[Report]) -> dict[str, dict[str, Any]]:
+def _suggestions(
+    snapshot: Snapshot, found: ReplayResults, reports: Sequence[Report]
+) -> dict[str, dict[str, Any]]:
     """Rules for what was seen to differ, by endpoint."""
     endpoints = {each.name: each for each in snapshot.endpoints}
     made = {}
     for report in reports:
         name = report.scope.endpoint
         if found.samples.get(name):
-            made[name] = for_endpoint(endpoints[name], report, found.samples[name], date.today())
+            made[name] = for_endpoint(endpoints[name], report, found.samples[name], today())
     return made
 
 
@@ -154,7 +156,7 @@ def _run(
     file: Path,
     about: Survey,
     options: Options,
-    found: Found,
+    found: ReplayResults,
     save: Callable[[], None],
 ) -> None:
     """Raises Gone, BadInput, OSError or KeyboardInterrupt; `found` has what was done until then."""
@@ -166,13 +168,13 @@ def _run(
             progress.update(task, completed=found.count)
             save()
 
-        asyncio.run(Replay(snapshot, options, found, checkpoint).run(recorded))
+        asyncio.run(ReplayRun(snapshot, options, found, checkpoint).run(recorded))
 
 
 class _Saver:
     """Saves now and then; a disk that has become full ends no replay."""
 
-    def __init__(self, found: Found, path: Path, of: str) -> None:
+    def __init__(self, found: ReplayResults, path: Path, of: str) -> None:
         self._found, self._path, self._of = found, path, of
         self._due = time.monotonic() + SAVE_EVERY
 
@@ -183,25 +185,25 @@ class _Saver:
             self._due = time.monotonic() + SAVE_EVERY
 
 
-def _tell(finished: Finished, asked: Asked, seconds: float) -> None:
-    if asked.junit is not None:
+def _tell(finished: Finished, output: Output, seconds: float) -> None:
+    if output.junit is not None:
         try:
-            asked.junit.write_bytes(junit(finished, seconds))
+            output.junit.write_bytes(junit(finished, seconds))
         except OSError as error:
-            fail(f"{asked.junit}: {error.strerror}")
-    if asked.as_json:
+            fail(f"{output.junit}: {error.strerror}")
+    if output.as_json:
         click.echo(json.dumps(as_data(finished)))
     else:
         Console(highlight=False).print(prose(finished), soft_wrap=True)
 
 
-def _found(asked: Asked, of: str) -> Found:
-    if asked.restart:
-        return Found()
+def _found(output: Output, of: str) -> ReplayResults:
+    if output.restart:
+        return ReplayResults()
     try:
-        return Found.load(asked.state, of)
+        return ReplayResults.load(output.state, of)
     except (ValueError, OSError) as error:
-        fail(f"{asked.state}: {error}; --restart begins anew")
+        fail(f"{output.state}: {error}; --restart begins anew")
 
 
 def _surveyed(file: Path) -> Survey:

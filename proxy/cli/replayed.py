@@ -7,8 +7,8 @@ from typing import Final
 from rich.text import Text
 
 from proxy.cli.compare import printable
-from proxy.compare.replay_found import Found
-from proxy.compare.replay_report import Finished, differing, example_text, sentence
+from proxy.compare.replay.report import Finished, differing, example_text, sentence
+from proxy.compare.replay.results import ReplayResults
 from proxy.core.comparison.comparisons import FEW, Report
 
 MAX_PATHS: Final = 20  # of one endpoint
@@ -31,8 +31,8 @@ def prose(finished: Finished) -> Text:
     return text.append(f"{total}: {finished.conclusion}", "bold")
 
 
-def _endpoint(report: Report, found: Found) -> Text:
-    scope, seen = report.scope, report.evidence
+def _endpoint(report: Report, found: ReplayResults) -> Text:
+    scope, seen = report.scope, report.parity
     text = Text().append(printable(scope.endpoint), "bold").append("  ")
     text.append(str(seen), _STYLES[seen.verdict])
     text.append(f"  legacy {printable(scope.legacy) or '?'}, async {printable(scope.async_) or '?'}\n", "dim")

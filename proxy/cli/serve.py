@@ -8,7 +8,7 @@ import click
 
 from proxy import logs
 from proxy.cli.errors import fail, render
-from proxy.cli.oneoff import one_off
+from proxy.compare.one_off import one_off
 from proxy.config import ConfigErrors, read_text
 from proxy.control.errors import StartupError
 from proxy.control.main import run

@@ -12,6 +12,7 @@ from typing import Any, Final
 from sqlalchemy.exc import SQLAlchemyError
 
 from proxy.cli.errors import fail
+from proxy.compare.judging import today
 from proxy.config.edit_rules import rule_text
 from proxy.core.comparison.comparisons import Report, Sample, latest, report, settings_hash
 from proxy.core.comparison.noise import PathEvidence
@@ -36,23 +37,23 @@ def from_state(snapshot: Snapshot, state: str) -> list[dict[str, Any]]:
 
 
 async def _from_state(snapshot: Snapshot, state: str) -> list[dict[str, Any]]:
-    today = date.today()
+    day = today()
     made = []
     async with comparisons.opened(state) as engine, engine.connect() as connection:
         await connection.execution_options(readonly=True)
         tallies = (await comparisons.found(connection)).tallies
         for endpoint in snapshot.endpoints:
-            tally = latest(tallies, endpoint.name, settings_hash(endpoint.compare, today))
+            tally = latest(tallies, endpoint.name, settings_hash(endpoint.compare, day))
             if tally is not None:
                 samples = await comparisons.samples(connection, tally.scope.id)
-                made.append(for_endpoint(endpoint, report(tally), samples, today))
+                made.append(for_endpoint(endpoint, report(tally), samples, day))
     return made
 
 
-def for_endpoint(endpoint: Endpoint, found: Report, samples: Sequence[Sample], today: date) -> dict[str, Any]:
+def for_endpoint(endpoint: Endpoint, found: Report, samples: Sequence[Sample], day: date) -> dict[str, Any]:
     """One endpoint's proposals as JSON has them; `found` says which places are faults."""
     settings = endpoint.compare
-    return as_data(endpoint.name, suggest(samples, settings.headers, settings.rules, today), found)
+    return as_data(endpoint.name, suggest(samples, settings.headers, settings.rules, day), found)
 
 
 def as_data(endpoint: str, made: Suggestions, found: Report) -> dict[str, Any]:
@@ -66,7 +67,7 @@ def as_data(endpoint: str, made: Suggestions, found: Report) -> dict[str, Any]:
                 "rule": each.entry,
                 "hides": each.hides,
                 "samples": each.samples,
-                "verdict": _verdict(each.rule.path, found.evidence.paths),
+                "verdict": _verdict(each.rule.path, found.parity.paths),
             }
             for each in made.rules
         ],

@@ -14,7 +14,7 @@ import uvloop
 
 from proxy import logs, signals
 from proxy.compare import tracing
-from proxy.compare.process import Process
+from proxy.compare.process import ComparerRuntime
 
 NICE = 10
 
@@ -44,7 +44,7 @@ def _step_back() -> None:
 
 
 async def _run(folder: Path, control: socket.socket) -> None:
-    process = Process(folder, control)
+    process = ComparerRuntime(folder, control)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, process.stop)
     await process.run()
 

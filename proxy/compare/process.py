@@ -19,32 +19,32 @@ from typing import Final
 import msgspec
 
 from proxy import owned
+from proxy.compare.aggregate import Aggregate
 from proxy.compare.comparer import Comparer
-from proxy.compare.flush import Flusher
-from proxy.compare.gather import Gathering
+from proxy.compare.writer import AggregateWriter
 from proxy.config import compile_document
-from proxy.core.privacy.erasure import Name, PathPattern, Pattern
+from proxy.core.privacy.erasure import NameMatcher, PathMatcher, PathPattern
 from proxy.core.privacy.redact import KEY_BYTES, KEY_NAME, digests_of
 from proxy.core.wire.framing import FrameReader, FrameTooLarge
 from proxy.core.wire.messages import Apply, Forget, Labelled, decode_from_control, encode
-from proxy.core.wire.taps import MAX_TAP, SOCKET_NAME, Compared, Forgot, decode_tap
+from proxy.core.wire.taps import MAX_TAP, SOCKET_NAME, ComparerTotals, Forgot, decode_tap
 
 log = logging.getLogger("strangler.comparer")
 
 REPORT: Final = 1.0  # seconds between two messages to the control process
 
 
-class Process:
+class ComparerRuntime:
     """`folder` is `server.runtime_dir`; `control` the socket that the control process handed down."""
 
     def __init__(self, folder: Path, control: socket.socket) -> None:
         self._folder = folder
         self._control = control
-        self._gathering = Gathering(time.time)
+        self._aggregate = Aggregate(time.time)
         self._comparer: Comparer | None = None
         self._ttl = 0.0
-        self._flusher: Flusher | None = None
-        self._flushing: asyncio.Task[None] | None = None
+        self._writer: AggregateWriter | None = None
+        self._writing: asyncio.Task[None] | None = None
         self._stopped = asyncio.Event()
 
     async def run(self) -> None:
@@ -77,9 +77,9 @@ class Process:
             await self._comparer.close()
         for task in tasks:
             task.cancel()
-        if self._flusher is not None and self._flushing is not None:
-            self._flusher.stop()
-            tasks.append(self._flushing)
+        if self._writer is not None and self._writing is not None:
+            self._writer.stop()
+            tasks.append(self._writing)
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _on_tap(self, body: bytes) -> None:
@@ -107,25 +107,25 @@ class Process:
         self._ttl = snapshot.compare.ttl
         if self._comparer is None:
             state = message.state or snapshot.server.state
-            self._flusher = Flusher(state, self._gathering, lambda: self._ttl)
-            self._flushing = asyncio.create_task(self._flusher.run())
-            self._comparer = Comparer(self._gathering, self._flusher.lookup, redaction_key(self._folder))
+            self._writer = AggregateWriter(state, self._aggregate, lambda: self._ttl)
+            self._writing = asyncio.create_task(self._writer.run())
+            self._comparer = Comparer(self._aggregate, self._writer.lookup, redaction_key(self._folder))
         self._comparer.apply(snapshot)
 
     async def _forget(self, message: Forget) -> int:
-        if self._flusher is None:
+        if self._writer is None:
             return 0
         if message.path:
-            return await self._flusher.forget(Pattern(PathPattern.parse(message.path)))
+            return await self._writer.forget(PathMatcher(PathPattern.parse(message.path)))
         name = message.principal
-        return await self._flusher.forget(Name(name, digests_of(name, redaction_key(self._folder))))
+        return await self._writer.forget(NameMatcher(name, digests_of(name, redaction_key(self._folder))))
 
     async def _report(self, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):  # `_follow` ends the process
             while True:
                 await asyncio.sleep(REPORT)
-                results = self._gathering.results.items()
-                writer.write(encode(Compared([Labelled(*key, number) for key, number in results])))
+                results = self._aggregate.results.items()
+                writer.write(encode(ComparerTotals([Labelled(*key, number) for key, number in results])))
                 await writer.drain()
 
 

@@ -15,11 +15,11 @@ from proxy.core.settings import ADMIN, SAFE_METHODS
 KEY: Final = "[key]"
 """Last in a path: it is about the key itself, not its value. Pydantic's own word for it."""
 
-Found = Iterator[tuple[Path, str]]
+Complaints = Iterator[tuple[Path, str]]
 """Paths of what is wrong, each with a phrase that follows the value."""
 
 
-def checks(config: Config) -> Found:
+def checks(config: Config) -> Complaints:
     if not is_loopback(config.server.admin) and not (config.server.admin_token or config.server.admin_users):
         required = "server.admin_token is required, or a user in server.admin_users"
         yield ("server", "admin"), f"is not a loopback address, so {required}"
@@ -44,7 +44,7 @@ def checks(config: Config) -> Found:
         yield from _endpoint(("endpoints", name), name, endpoint, config)
 
 
-def _users(server: Server) -> Found:
+def _users(server: Server) -> Complaints:
     names = {ADMIN.casefold()} if server.admin_token else set()
     tokens = {server.admin_token} if server.admin_token else set()
     for position, user in enumerate(server.admin_users):
@@ -62,7 +62,7 @@ def _users(server: Server) -> Found:
         tokens.add(user.token)
 
 
-def _backend(path: Path, backend: Backend) -> Found:
+def _backend(path: Path, backend: Backend) -> Complaints:
     if backend.url is not None and backend.urls is not None:
         yield (*path, "urls"), "is given beside url: use one of them"
     elif not backend.addresses:
@@ -71,7 +71,7 @@ def _backend(path: Path, backend: Backend) -> Found:
         yield (*path, "urls"), "has the same address twice"
 
 
-def _phases(config: Config) -> Found:
+def _phases(config: Config) -> Complaints:
     before: list[str] = []
     for name, phase in config.phases.items():
         if phase.after is not None and phase.after not in before:
@@ -79,7 +79,7 @@ def _phases(config: Config) -> Found:
         before.append(name)
 
 
-def _same_requests(names: Sequence[str]) -> Found:
+def _same_requests(names: Sequence[str]) -> Complaints:
     seen: dict[str, str] = {}
     for name in names:
         other = seen.setdefault(shape(name), name)
@@ -87,7 +87,7 @@ def _same_requests(names: Sequence[str]) -> Found:
             yield ("endpoints", name, KEY), f'matches the same requests as "{other}"'
 
 
-def _endpoint(path: Path, name: str, endpoint: Endpoint, config: Config) -> Found:
+def _endpoint(path: Path, name: str, endpoint: Endpoint, config: Config) -> Complaints:
     template = name.partition(" ")[2]
     if endpoint.phase is not None and endpoint.phase not in config.phases:
         yield (*path, "phase"), f"is not a phase{_of(list(config.phases))}"
@@ -102,7 +102,7 @@ def _endpoint(path: Path, name: str, endpoint: Endpoint, config: Config) -> Foun
         yield (*path, "sticky"), "is empty: name at least one source or leave it out"
 
 
-def _compare(path: Path, name: str, endpoint: Endpoint, config: Config) -> Found:
+def _compare(path: Path, name: str, endpoint: Endpoint, config: Config) -> Complaints:
     """Read-back and dry run are for writes; what they need must be there."""
     settings = endpoint.compare
     yield from check_rules((*path, "rules"), settings.rules)

@@ -26,7 +26,7 @@ from proxy.core.settings import (
     Backend,
     BackendName,
     BackendTimeouts,
-    Breaker,
+    BreakerSettings,
     Buffers,
     Compare,
     Compression,
@@ -49,7 +49,7 @@ _ENDPOINTS: Final = TypeAdapter(dict[model.EndpointKey, model.Endpoint])
 
 SLICE: Final = 20  # endpoints: about two milliseconds
 
-_Values = TypeVar("_Values", Buffers, Breaker)
+_Values = TypeVar("_Values", Buffers, BreakerSettings)
 
 
 class _General(NamedTuple):
@@ -58,7 +58,7 @@ class _General(NamedTuple):
     phases: tuple[Phase, ...]
     sticky: tuple[KeySource, ...]
     buffers: Buffers
-    breaker: Breaker
+    breaker: BreakerSettings
     compare: Compare
 
 
@@ -102,7 +102,7 @@ def _general(config: model.Config) -> _General:
         tuple(_phase(name, phase) for name, phase in config.phases.items()),
         tuple(key_source(text) for text in config.sticky.key),
         Buffers(**config.server.buffers.model_dump()),
-        Breaker(**config.breaker.model_dump()),
+        BreakerSettings(**config.breaker.model_dump()),
         _compare(Compare(), config.compare),
     )
 
@@ -242,7 +242,7 @@ def _endpoint(index: int, name: str, endpoint: model.Endpoint, general: _General
     )
 
 
-def _compare(general: Compare, special: model.Compared) -> Compare:
+def _compare(general: Compare, special: model.ComparisonSection) -> Compare:
     """Values in place of the general ones; rules and what is redacted in addition to them."""
     if not special.model_fields_set:
         return general  # the very same: with thousands of endpoints it is most of them

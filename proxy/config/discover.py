@@ -14,7 +14,7 @@ _WERKZEUG: Final = re.compile(r"<(?:([A-Za-z_][A-Za-z0-9_]*)(?:\(.*?\))?:)?([A-Z
 _AUTOMATIC: Final = frozenset({"HEAD", "OPTIONS"})  # HEAD follows GET, a preflight its endpoint
 
 
-class Found(NamedTuple):
+class DiscoveredEndpoint(NamedTuple):
     """`endpoint` is "GET /x/{y}"; `name` the operationId or the view's name, "" if there is none."""
 
     endpoint: str
@@ -24,7 +24,7 @@ class Found(NamedTuple):
 class Discovery(NamedTuple):
     """`skipped` are lines such as "GET /a/{b}.json: why a routing table cannot hold it"."""
 
-    found: tuple[Found, ...]
+    found: tuple[DiscoveredEndpoint, ...]
     skipped: tuple[str, ...]
 
 
@@ -66,7 +66,7 @@ def from_url_map(rules: Iterable[Rule]) -> Discovery:
 
 
 def _collect(candidates: Iterable[tuple[str, str, str]]) -> Discovery:
-    found: dict[str, Found] = {}
+    found: dict[str, DiscoveredEndpoint] = {}
     skipped: list[str] = []
     for method, template, name in candidates:
         endpoint = f"{method} {template}"
@@ -75,7 +75,7 @@ def _collect(candidates: Iterable[tuple[str, str, str]]) -> Discovery:
         except ValueError as reason:
             skipped.append(f"{endpoint} {reason}")
             continue
-        same = found.setdefault(shape(endpoint), Found(endpoint, name))
+        same = found.setdefault(shape(endpoint), DiscoveredEndpoint(endpoint, name))
         if same.endpoint != endpoint:
             skipped.append(f"{endpoint} matches the same requests as {same.endpoint}")
     return Discovery(tuple(found.values()), tuple(skipped))

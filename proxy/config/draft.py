@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from proxy.config.discover import Discovery, Found, skipped_lines
+from proxy.config.discover import DiscoveredEndpoint, Discovery, skipped_lines
 from proxy.config.templates import first_literal
 from proxy.core.settings import SAFE_METHODS
 
@@ -58,7 +58,7 @@ def draft(discovery: Discovery, *, legacy: str, async_: str) -> str:
     return f"{_HEAD.format(legacy=legacy, async_=async_)}{body}\n"
 
 
-def entries(found: Iterable[Found], width: int = 0, indent: str = "  ") -> Iterator[str]:
+def entries(found: Iterable[DiscoveredEndpoint], width: int = 0, indent: str = "  ") -> Iterator[str]:
     """One line per endpoint, at weight 0; a write that looks like a search has a proposal behind it."""
     for each in found:
         template = each.endpoint.partition(" ")[2]
@@ -75,7 +75,7 @@ def resource(template: str) -> str:
     return next((part for part in literals if not _NOT_A_RESOURCE(part)), first_literal(template))
 
 
-def looks_like_search(found: Found) -> bool:
+def looks_like_search(found: DiscoveredEndpoint) -> bool:
     """Whether a POST seems to change nothing. Only proposed, never set: a wrong guess repeats a write."""
     method, _, template = found.endpoint.partition(" ")
     if method != "POST":
@@ -86,7 +86,7 @@ def looks_like_search(found: Found) -> bool:
     return not _SEARCHES.isdisjoint({*last, *words[:1], *(literal.lower() for literal in literals[-1:])})
 
 
-def _by_resource(found: Sequence[Found]) -> list[Found]:
+def _by_resource(found: Sequence[DiscoveredEndpoint]) -> list[DiscoveredEndpoint]:
     """Endpoints of one resource together, in the order in which the resources came."""
     order: dict[str, int] = {}
     for each in found:
@@ -94,7 +94,7 @@ def _by_resource(found: Sequence[Found]) -> list[Found]:
     return sorted(found, key=lambda each: order[resource(each.endpoint.partition(" ")[2])])
 
 
-def _method(found: Found) -> str:
+def _method(found: DiscoveredEndpoint) -> str:
     return found.endpoint.partition(" ")[0]
 
 

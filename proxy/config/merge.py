@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from proxy.config.discover import Discovery, Found
+from proxy.config.discover import DiscoveredEndpoint, Discovery
 from proxy.config.draft import entries
 from proxy.config.edit import BOM
 from proxy.config.errors import ConfigError, ConfigErrors, key_text
@@ -59,7 +59,7 @@ def _merge(text: str, discovery: Discovery) -> Merged:
     return Merged(result, tuple(each.endpoint for each in added), tuple(gone[::-1]), tuple(back[::-1]))
 
 
-def _append(text: str, added: list[Found], end_of_line: str) -> str:
+def _append(text: str, added: list[DiscoveredEndpoint], end_of_line: str) -> str:
     """After the last endpoint, or as a section of its own."""
     section = _section(compose(text))
     indent = " " * section.entries[0][0].start.column if section and section.entries else "  "

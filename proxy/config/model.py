@@ -21,7 +21,7 @@ _SERVER: Final = settings.Server()
 _BACKEND: Final = settings.Backend("legacy", ())
 _BUFFERS: Final = settings.Buffers()
 _RETRIES: Final = settings.Retries()
-_BREAKER: Final = settings.Breaker()
+_BREAKER: Final = settings.BreakerSettings()
 _IDEMPOTENCY: Final = settings.Idempotency()
 _COMPARE: Final = settings.Compare()
 _COMPRESSION: Final = settings.Compression()
@@ -209,7 +209,7 @@ class CompareRule(Section):
     expires: t.Day | None = None
 
 
-class Compared(Section):
+class ComparisonSection(Section):
     """What the general settings and those of an endpoint have in common."""
 
     sample: t.Share = _COMPARE.sample
@@ -219,13 +219,13 @@ class Compared(Section):
     redact: tuple[t.Redacted, ...] = ()
 
 
-class Compare(Compared):
+class Compare(ComparisonSection):
     in_flight: Positive = _COMPARE.in_flight
     rate: t.Rate = _COMPARE.rate
     ttl: t.Duration = _COMPARE.ttl
 
 
-class EndpointCompare(Compared):
+class EndpointCompare(ComparisonSection):
     read_back: EndpointKey | None = None
     dry_run: t.Flag = _COMPARE.dry_run
 

@@ -15,7 +15,7 @@ from proxy.config.checks import KEY, checks
 from proxy.config.errors import ConfigError, Path, key_text, printable
 from proxy.config.graph import Mark
 from proxy.config.model import Config
-from proxy.config.values import Finding, Place, Values
+from proxy.config.values import Place, RefusedValue, Values
 from proxy.core.privacy.sensitive import is_secret_name
 
 _SECRET: Final = frozenset({("server", "admin_token"), ("server", "state"), ("override", "token")})
@@ -66,27 +66,27 @@ def _settle_variables(values: Values) -> None:
                 holder[path[-1]] = value
 
 
-def _schema_finding(values: Values, error: Any) -> Finding:
+def _schema_finding(values: Values, error: Any) -> RefusedValue:
     path: Path = tuple(error["loc"])
     if path[-1:] == (0,) and path not in values.places and path[:-1] in values.places:
         path = path[:-1]  # one value in the place of a list
     if error["type"] == "extra_forbidden":
         place = _place(values, path)
         shown = "***" if place.shown else ""  # it may have been meant to be a secret
-        return Finding(path, place.key, shown, f"unknown key{_nearest(path)}")
+        return RefusedValue(path, place.key, shown, f"unknown key{_nearest(path)}")
     phrase = str(error["ctx"]["error"]) if error["type"] == "value_error" else _PHRASES.get(error["type"])
     return _finding(values, path, phrase or error["msg"])
 
 
-def _finding(values: Values, path: Path, phrase: str) -> Finding:
+def _finding(values: Values, path: Path, phrase: str) -> RefusedValue:
     if path[-1:] == (KEY,):
         path = path[:-1]
-        return Finding(path, _place(values, path).key, str(path[-1]), f'"{path[-1]}" {phrase}')
+        return RefusedValue(path, _place(values, path).key, str(path[-1]), f'"{path[-1]}" {phrase}')
     place = _place(values, path)
     shown = "***" if place.shown and (_is_secret(path) or "@" in place.shown) else place.shown
     if path not in values.places:
-        return Finding(path, place.key, "", phrase)
-    return Finding(path, place.value, shown, f"{shown} {phrase}")
+        return RefusedValue(path, place.key, "", phrase)
+    return RefusedValue(path, place.value, shown, f"{shown} {phrase}")
 
 
 def _place(values: Values, path: Path) -> Place:
@@ -96,7 +96,7 @@ def _place(values: Values, path: Path) -> Place:
     return values.places[path]
 
 
-def _error(finding: Finding) -> ConfigError:
+def _error(finding: RefusedValue) -> ConfigError:
     mark: Mark = finding.mark
     secret = finding.shown and _is_secret(finding.path)
     value = "***" if secret else finding.shown

@@ -27,7 +27,7 @@ class Place(NamedTuple):
     shown: str
 
 
-class Finding(NamedTuple):
+class RefusedValue(NamedTuple):
     path: Path
     mark: Mark
     shown: str
@@ -44,7 +44,7 @@ class Values:
     def __init__(self, variables: Variables) -> None:
         self.data: Any = None
         self.places: dict[Path, Place] = {}
-        self.findings: list[Finding] = []
+        self.findings: list[RefusedValue] = []
         self.unusable: set[Path] = set()
         self.otherwise: dict[Path, int | float | bool | None] = {}
         self._variables = variables
@@ -76,12 +76,12 @@ class Values:
         for key, value in node.entries:
             inner = (*path, key.text)
             if key.kind != "scalar" or key.refused:
-                self.findings.append(Finding(path, key.start, "", key.refused or "a key must be text"))
+                self.findings.append(RefusedValue(path, key.start, "", key.refused or "a key must be text"))
             elif key.text == "<<" and key.plain:
-                self.findings.append(Finding(inner, key.start, "", "merge keys are not supported"))
+                self.findings.append(RefusedValue(inner, key.start, "", "merge keys are not supported"))
             elif key.text in result:
                 line = self.places[inner].key.line + 1
-                self.findings.append(Finding(inner, key.start, "", f"already given in line {line}"))
+                self.findings.append(RefusedValue(inner, key.start, "", f"already given in line {line}"))
             else:
                 self.places[inner] = Place(key.start, value.start, shown(value))
                 result[key.text] = self._value(value, inner)
@@ -105,7 +105,7 @@ class Values:
 
     def _refuse(self, path: Path, node: Node, message: str) -> None:
         self.unusable.add(path)
-        self.findings.append(Finding(path, node.start, shown(node), message))
+        self.findings.append(RefusedValue(path, node.start, shown(node), message))
 
 
 def resolve(text: str) -> str | int | float | bool | None:

@@ -1,4 +1,5 @@
-"""What somebody must know at once: a backend that does not answer, a breaker that is open.
+"""What somebody must know at once: a backend that does not answer, a breaker that is open,
+clients that find no room.
 
 Looked at each second. Each is one line of the log when it begins and one when it ends, however many workers
 see it, and is shown by the page, `status`, the API and the metrics meanwhile.
@@ -14,12 +15,19 @@ from typing import Any, Final, Literal, NamedTuple
 from proxy.control.log import log
 from proxy.core.forwarding import addresses
 from proxy.core.settings import BACKENDS
-from proxy.core.wire.messages import AddressSeen, Labelled, Stats
+from proxy.core.wire.messages import AddressSeen, OpenBreaker, Stats
 
 INTERVAL: Final = 1.0  # seconds between two looks
 TOLERATED: Final = 10.0  # seconds that a breaker may be open, or a backend silent, before `status` says no
 
-Kind = Literal["backend", "breaker", "writes", "store"]
+Kind = Literal["backend", "breaker", "connections", "writes", "store"]
+
+CROWDED: Final = 5.0  # seconds after the last client that found no room
+CROWD: Final = "clients"
+FULL: Final = (
+    "there are as many client connections as there may be: whoever comes waits for an idle one to be closed "
+    "(server.limits.connections, or the limit of open files)"
+)
 
 
 class Alarm(NamedTuple):
@@ -51,6 +59,7 @@ class Alarms:
         self._signals = signals
         self._clock = clock
         self._down: dict[str, float] = {}  # backend
+        self._crowded: dict[str, float] = {}  # CROWD
         self._open: dict[str, float] = {}  # endpoint, or backend for the breaker of all of it
 
     async def run(self) -> None:
@@ -65,14 +74,26 @@ class Alarms:
         down = addresses.down(signals.addresses)
         bad = {name: _silent(seen) for name, seen in addresses.silent(signals.addresses).items()}
         bad.update((name, _backend(seen)) for name, seen in down.items())
-        breakers = {breaker.first: breaker for breaker in signals.breakers}
+        breakers = {breaker.name: breaker for breaker in signals.breakers}
         for name in _changed(self._down, bad, now):
             _say(name in bad, bad.get(name) or f"the {name} backend answers again")
         for name in _changed(self._open, breakers, now):
             _say(name in breakers, _breaker_began(name) if name in breakers else _breaker_ended(name))
+        crowded = {CROWD: signals.full} if 0 <= signals.full <= CROWDED else {}
+        for name in _changed(self._crowded, crowded, now):
+            _say(
+                name in crowded,
+                FULL if name in crowded else "there is room for more client connections again",
+            )
         return [
             *(
-                Alarm("backend", name, bad[name], at, name in down or now - at > TOLERATED)
+                Alarm("connections", name, FULL, at, now - at > TOLERATED)
+                for name, at in self._crowded.items()
+            ),
+            *(
+                Alarm(
+                    "backend", name, bad[name], at, name in down or name in breakers or now - at > TOLERATED
+                )
                 for name, at in self._down.items()
             ),
             *(
@@ -104,17 +125,18 @@ def _backend(seen: list[AddressSeen]) -> str:
 
 def _silent(seen: list[AddressSeen]) -> str:
     count = sum(line.waiting for line in seen)
-    waited = f"{count} requests have waited for over {addresses.SILENCE:g} s"
-    return f"the {seen[0].backend} backend does not answer: {waited}, and nothing came from it meanwhile"
+    waited = f"{count} requests wait, or their clients have given up waiting"
+    silence = f"nothing has come from it for over {addresses.SILENCE:g} s"
+    return f"the {seen[0].backend} backend does not answer: {waited}, and {silence}"
 
 
 def _whose(name: str) -> str:
     return f"of the whole {name} backend" if name in BACKENDS else f"of {name}"
 
 
-def _breaker(breaker: Labelled) -> str:
-    what = "open: legacy answers" if breaker.second == "open" else "ramping: async gets a share again"
-    return f"the breaker {_whose(breaker.first)} is {what}"
+def _breaker(breaker: OpenBreaker) -> str:
+    what = "open: legacy answers" if breaker.state == "open" else "ramping: async gets a share again"
+    return f"the breaker {_whose(breaker.name)} is {what}"
 
 
 def _breaker_began(name: str) -> str:

@@ -28,6 +28,7 @@ class Claimed:
         self._since: dict[str, float] = {}
         self._missed: dict[str, int] = {}
         self._broken: set[str] = set()
+        self._anew = False
         self.changed: set[str] = set()
         self.gone: set[str] = set()
 
@@ -48,8 +49,15 @@ class Claimed:
                 self.changed.add(name)
         self._missed = missed
 
+    def begin_anew(self) -> None:
+        """Nothing is left of what earlier processes claimed."""
+        self._anew = True
+
     def take_over(self, rows: Iterable[KeysRow]) -> None:
         """What earlier processes wrote, unless it has ended since this one began."""
+        if self._anew:
+            self.gone.update(row.endpoint for row in rows)
+            return
         self._since |= {row.endpoint: row.since for row in rows if row.endpoint not in self._broken}
 
     def rows(self) -> list[KeysRow]:

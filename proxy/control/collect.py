@@ -61,7 +61,7 @@ class Collector:
         if totals is None:
             return
         self._departed[incarnation] = msgspec.structs.replace(
-            totals, connections=0, breakers=[], addresses=[]
+            totals, connections=0, breakers=[], addresses=[], full=-1.0
         )
         if len(self._departed) > REMEMBERED:
             _, oldest = self._departed.popitem(last=False)
@@ -74,17 +74,18 @@ class Collector:
         return merge([self._base, *self._departed.values(), *live])
 
     def signals(self) -> Stats:
-        """What the living workers see of the backends now: breakers and addresses alone, cheap to ask for."""
+        """What the living workers see now: breakers, addresses and crowds alone, cheap to ask for."""
         live = [totals for totals in self._live.values() if totals is not None]
         return msgspec.structs.replace(
             EMPTY,
             breakers=merge_breakers(line for totals in live for line in totals.breakers),
             addresses=addresses.merge(line for totals in live for line in totals.addresses),
+            full=min((totals.full for totals in live if totals.full >= 0), default=-1.0),
         )
 
     def evidence_seconds(self) -> float:
-        """How long the samples of `history.evidence` have been collected."""
-        return self._clock() - self.history.evidence_since
+        """How long the samples of `history.recent` have been collected."""
+        return self._clock() - self.history.recent_since
 
     def figures(self) -> dict[Series, Figures]:
         """By (endpoint, backend), over the last minute."""

@@ -22,7 +22,7 @@ from proxy.core.resilience.liveness import life
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.wire.framing import FrameReader, FrameTooLarge
 from proxy.core.wire.messages import Apply, Forget, Labelled, encode
-from proxy.core.wire.taps import Compared, Forgot, decode_compared
+from proxy.core.wire.taps import ComparerTotals, Forgot, decode_from_comparer
 
 LOOK: Final = 1.0  # seconds between two looks at whether it hangs
 PATIENCE: Final = 4  # times as long as with a worker: it gives way to everything on a busy machine
@@ -30,7 +30,7 @@ ANSWER: Final = 15.0  # seconds for an answer: it may be writing to the store
 END: Final = 5.0  # seconds that it has to write what it knows, before it is killed
 
 
-class Comparer:
+class ComparerProcess:
     """`command` starts it; `--folder FOLDER --fd FD` is appended. Clients never depend on it."""
 
     def __init__(self, command: Sequence[str], folder: Path, pulse: Pulse | None = None) -> None:
@@ -149,13 +149,13 @@ class Comparer:
                 self._heard = self._pulse.now()
                 try:
                     for body in frames.feed(data):
-                        self._hear(decode_compared(body))
+                        self._hear(decode_from_comparer(body))
                 except (FrameTooLarge, msgspec.DecodeError) as error:
                     log.error("the comparer reports garbage: %s", error)
                     return
 
-    def _hear(self, message: Compared | Forgot) -> None:
-        if isinstance(message, Compared):
+    def _hear(self, message: ComparerTotals | Forgot) -> None:
+        if isinstance(message, ComparerTotals):
             self._now = Counter({(each.first, each.second): each.count for each in message.results})
         elif (asked := self._asked.get(message.number)) is not None and not asked.done():
             asked.set_result(message.samples)

@@ -19,12 +19,12 @@ from proxy import owned
 from proxy.control.errors import Refusal
 from proxy.control.log import log
 from proxy.control.state import State
-from proxy.core.privacy.erasure import MAX_NAME, Name, PathPattern, Pattern
+from proxy.core.privacy.erasure import MAX_NAME, NameMatcher, PathMatcher, PathPattern
 from proxy.core.privacy.redact import KEY_BYTES, KEY_NAME, digests_of
 from proxy.core.resilience.identity import is_principal, principals_of
 from proxy.core.traffic.authors import Author
 from proxy.store import StoreUnavailable, audit
-from proxy.store.erasure import Erased, Wanted, erase
+from proxy.store.erasure import Erased, ErasureRequest, erase
 from proxy.store.migrations import TooNew
 
 
@@ -72,7 +72,7 @@ async def forget(state: State, request: Request, author: Author) -> Outcome:
     return Outcome(found, waiting or 0, tuple(left))
 
 
-def _wanted(state: State, request: Request) -> Wanted:
+def _wanted(state: State, request: Request) -> ErasureRequest:
     if bool(request.principal) == bool(request.path):
         raise Refusal(422, "give one of principal and path")
     if request.path:
@@ -80,7 +80,7 @@ def _wanted(state: State, request: Request) -> Wanted:
             pattern = PathPattern.parse(request.path)
         except ValueError as error:
             raise Refusal(422, f"the path {error}") from None
-        return Wanted(covers=pattern.covers, sample=Pattern(pattern))
+        return ErasureRequest(covers=pattern.covers, sample=PathMatcher(pattern))
     name = request.principal
     if len(name) > MAX_NAME or not name.strip():
         raise Refusal(422, f"the principal is not 1 to {MAX_NAME} characters")
@@ -89,7 +89,7 @@ def _wanted(state: State, request: Request) -> Wanted:
     except UnicodeEncodeError:
         raise Refusal(422, "the principal is not text") from None
     key = None if state.comparer is None else _redaction_key(state.comparer.folder)
-    return Wanted(principals, sample=Name(name, () if key is None else digests_of(name, key)))
+    return ErasureRequest(principals, sample=NameMatcher(name, () if key is None else digests_of(name, key)))
 
 
 def _redaction_key(folder: Path) -> bytes | None:

@@ -123,6 +123,10 @@ class Ledger:
         """Since when the keys of each endpoint are claimed."""
         return self._claimed.keys(self._snapshot())
 
+    def forget_keys(self) -> None:
+        """The store has lost what it knew of keys: they are claimed since now. Call it before `run`."""
+        self._claimed.begin_anew()
+
     def as_json(self) -> dict[str, Any]:
         """`GET /api/v1/ledger`."""
         now = self._clock()

@@ -14,6 +14,10 @@ from proxy.control.holders import in_use
 
 BACKLOG = 4096  # the kernel caps it at net.core.somaxconn
 LOCK_NAME = "lock"
+TCP_NOTSENT_LOWAT = 25  # of Linux; Python has no name for it
+# Bytes of an answer that the kernel takes for a client ahead of what it has sent. It would take megabytes,
+# and until they are full whoever reads slowly would look like one who does not.
+UNSENT = 128 * 1024
 
 
 class AddressTaken(StartupError):
@@ -40,6 +44,7 @@ def listen(setting: str, address: str) -> socket.socket:
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets inherit it
+        sock.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT)  # and this
         sock.bind(name)
         sock.listen(BACKLOG)
     except OSError as error:

@@ -18,7 +18,7 @@ from proxy.control.admin.server import AdminServer
 from proxy.control.alarms import Alarms
 from proxy.control.channel import SOCKET_NAME, ChannelServer
 from proxy.control.collect import Collector
-from proxy.control.comparer import Comparer
+from proxy.control.comparer import ComparerProcess
 from proxy.control.descriptors import admin_connections
 from proxy.control.errors import Refusal, StartupError
 from proxy.control.handover import SIGNALS, announced, handed_socket, handed_text, replace_process, took
@@ -98,7 +98,7 @@ class Instance:
         self.alarms = Alarms(self.collector.signals)
         self.channel = ChannelServer(channel, self.supervisor)
         self.supervisor.pulse.deaf = lambda: self.channel.deaf
-        self.comparer = Comparer(COMPARER, runtime.path, self.supervisor.pulse)
+        self.comparer = ComparerProcess(COMPARER, runtime.path, self.supervisor.pulse)
         self.reloader = Reloader(path.absolute(), content, loaded, self._publish)
         self._events: asyncio.Queue[signal.Signals | Restart] = asyncio.Queue()
         self._held: socket.socket | None = None  # of the workers that a roll replaces, if it moves
@@ -216,7 +216,8 @@ class Instance:
         self._push(loaded, self.reloader.generation)
         restart = self.restarter.current
         if restart is None:
-            start_anew(self.reloader.started.server.state)
+            if start_anew(self.reloader.started.server.state):
+                self.ledger.forget_keys()
             self.supervisor.start(listener, self._count())
         else:
             log.info("the next control process is up after %s", took(restart))

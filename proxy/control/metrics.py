@@ -96,7 +96,7 @@ class _Metrics(PrometheusCollector):
         family = GaugeMetricFamily(
             "strangler_breaker_open", "1 unless it is closed; async: of all of it", labels=("endpoint",)
         )
-        opened = {breaker.first for breaker in totals.breakers}
+        opened = {breaker.name for breaker in totals.breakers}
         names = [ASYNC, *(each.name for each in self._state.reloader.running.snapshot.endpoints if each.safe)]
         for name in names:
             family.add_metric((name,), float(name in opened))

@@ -3,35 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import NamedTuple
 
-from proxy.core.comparison.comparisons import Shown, Side
+from proxy.core.comparison.one_off import OneOff
 from proxy.core.routing.snapshot import Snapshot
-
-
-class OneOff(NamedTuple):
-    """Both answers to one request and what differs, as they came: nothing is redacted and nothing stored.
-
-    `hidden` are rules with how many differences each hid, `expired` those that hide nothing any more.
-    """
-
-    endpoint: str | None
-    legacy: Side
-    async_: Side
-    differences: tuple[Shown, ...]
-    left_out: int
-    hidden: tuple[tuple[str, int], ...]
-    expired: tuple[str, ...]
-
-
-class NotCompared(Exception):
-    """This request is not sent, or a backend did not answer; `status` is that of the problem that says so."""
-
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.detail = detail
-
 
 OneOffCompare = Callable[[Snapshot, str, str, Mapping[str, str]], Awaitable[OneOff]]
 """From method, target and headers. Raises NotCompared."""

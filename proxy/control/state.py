@@ -12,7 +12,7 @@ from proxy.config import ConfigError
 from proxy.control.alarms import Alarm, Alarms
 from proxy.control.claimed import Keys
 from proxy.control.collect import Collector
-from proxy.control.comparer import Comparer
+from proxy.control.comparer import ComparerProcess
 from proxy.control.comparison import differences, last_hour
 from proxy.control.ledger import Ledger
 from proxy.control.oneoff import OneOffCompare
@@ -29,7 +29,7 @@ from proxy.core.forwarding.addresses import by_backend, is_failing
 from proxy.core.settings import ASYNC, BACKENDS, AdminUser, Endpoint
 from proxy.core.traffic.intended import SAVED, intended
 from proxy.core.traffic.totals import Figures, Series
-from proxy.core.wire.messages import Labelled, Stats
+from proxy.core.wire.messages import OpenBreaker, Stats
 
 UNLISTED = "unlisted"
 
@@ -46,7 +46,7 @@ class State:
     recorder: Recorder | None = None
     ledger: Ledger | None = None
     one_off: OneOffCompare | None = None
-    comparer: Comparer | None = None
+    comparer: ComparerProcess | None = None
     alarms: Alarms | None = None
     storage: Storage | None = None
 
@@ -99,8 +99,8 @@ class State:
             if line.reason in SAVED:
                 fallbacks[line.endpoint] += line.requests
         figures = self.collector.figures()
-        evidence = self.collector.history.evidence(totals)
-        breakers = {breaker.first: breaker for breaker in totals.breakers}
+        recent = self.collector.history.recent(totals)
+        breakers = {breaker.name: breaker for breaker in totals.breakers}
         keys = self.ledger.keys() if self.ledger else {}
         snapshot = self.reloader.running.snapshot
         return {
@@ -113,7 +113,7 @@ class State:
                     "breaker": _breaker(breakers, endpoint),
                     "fallbacks": fallbacks[endpoint.name],
                     "backends": _backends(endpoint.name, requests, figures),
-                    "difference": differences(endpoint.name, evidence),
+                    "difference": differences(endpoint.name, recent),
                     "comparison": self.verdicts.summary(endpoint.name),
                     "keys": _keys(keys.get(endpoint.name)),
                 }
@@ -196,18 +196,18 @@ def _keys(keys: Keys | None) -> dict[str, Any] | None:
     return {"mode": keys.mode, "since": since, "known_at": known, "seconds_left": left}
 
 
-def _breaker(breakers: dict[str, Labelled], endpoint: Endpoint) -> str:
+def _breaker(breakers: dict[str, OpenBreaker], endpoint: Endpoint) -> str:
     """The worse of its own and, if that concerns it, of async as a whole."""
     diverted = endpoint.safe and endpoint.fallback is not None and endpoint.weight
     found = [breakers.get(endpoint.name), breakers.get(ASYNC) if diverted else None]
-    states = {breaker.second for breaker in found if breaker is not None}
+    states = {breaker.state for breaker in found if breaker is not None}
     return "open" if "open" in states else "ramping" if states else "closed"
 
 
 def _reachable(totals: Stats) -> dict[str, Any]:
     """By backend: whether it answers, the breaker of all of it, and its addresses."""
     seen, down = by_backend(totals.addresses), addresses.down(totals.addresses)
-    breakers = {breaker.first: breaker.second for breaker in totals.breakers}
+    breakers = {breaker.name: breaker.state for breaker in totals.breakers}
     return {
         backend: {
             "failing": backend in down,

@@ -10,16 +10,16 @@ from typing import Any, Final, NamedTuple
 
 from proxy.control.log import log
 from proxy.core.comparison.comparisons import Report, Tally, latest, report, settings_hash
-from proxy.core.comparison.noise import Evidence
+from proxy.core.comparison.noise import Parity
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.settings import Endpoint
-from proxy.store import StoreUnavailable, evidence
-from proxy.store.comparisons import Found
+from proxy.store import StoreUnavailable, comparison_reader
+from proxy.store.comparisons import StoredCounts
 
 INTERVAL: Final = 3.0  # seconds between two looks, at least
 SHARE: Final = 0.1  # of the time may be spent on looking
 PATIENCE: Final = 5.0  # seconds that an answer waits for a look
-NOTHING: Final = Evidence("no evidence", 0, 0, 0, 1.0, ())
+NOTHING: Final = Parity("no evidence", 0, 0, 0, 1.0, ())
 
 
 class Standing(NamedTuple):
@@ -35,8 +35,8 @@ class Standing(NamedTuple):
     skipped: dict[str, int]
 
     @property
-    def evidence(self) -> Evidence:
-        return NOTHING if self.report is None else self.report.evidence
+    def parity(self) -> Parity:
+        return NOTHING if self.report is None else self.report.parity
 
 
 class Verdicts:
@@ -65,7 +65,7 @@ class Verdicts:
     def summary(self, endpoint: str) -> dict[str, Any]:
         """What is said of an endpoint wherever its weight is shown."""
         standing = self.standings.get(endpoint)
-        return summary(NOTHING if standing is None else standing.evidence)
+        return summary(NOTHING if standing is None else standing.parity)
 
     def _start(self) -> asyncio.Task[None] | None:
         snapshot = self._snapshot()
@@ -78,7 +78,7 @@ class Verdicts:
 
     async def _look(self, snapshot: Snapshot) -> None:
         try:
-            found = await evidence.everything(self._url)
+            found = await comparison_reader.everything(self._url)
             # The exact tests of many paths take a while: not on the loop that serves.
             self.standings = await asyncio.to_thread(standings, snapshot, found, date.today())
             self.error = ""
@@ -94,8 +94,8 @@ class Verdicts:
         self._next = now + max(INTERVAL, (now - self._started) / SHARE)
 
 
-def summary(found: Evidence) -> dict[str, Any]:
-    """`verdict` for programs, `text` for people; `bound` as in `proxy.core.comparison.noise.Evidence`."""
+def summary(found: Parity) -> dict[str, Any]:
+    """`verdict` for programs, `text` for people; `bound` as in `proxy.core.comparison.noise.Parity`."""
     return {
         "verdict": found.verdict,
         "text": str(found),
@@ -106,7 +106,7 @@ def summary(found: Evidence) -> dict[str, Any]:
     }
 
 
-def standings(snapshot: Snapshot, found: Found, today: date) -> dict[str, Standing]:
+def standings(snapshot: Snapshot, found: StoredCounts, today: date) -> dict[str, Standing]:
     """Every endpoint in the order of the file, then other names under which something is stored."""
     listed = {endpoint.name: endpoint for endpoint in snapshot.endpoints}
     stored = [each.scope.endpoint for each in found.tallies] + [each.endpoint for each in found.traffic]
@@ -121,7 +121,7 @@ def in_force(tallies: Iterable[Tally], endpoint: Endpoint | None, name: str, tod
     return latest(tallies, name, rules)
 
 
-def _standing(name: str, endpoint: Endpoint | None, found: Found, today: date) -> Standing:
+def _standing(name: str, endpoint: Endpoint | None, found: StoredCounts, today: date) -> Standing:
     mine = [each for each in found.tallies if each.scope.endpoint == name]
     traffic = [each for each in found.traffic if each.endpoint == name]
     tally = in_force(mine, endpoint, name, today)

@@ -96,7 +96,7 @@ class Backend:
 
 
 @dataclass(frozen=True)
-class Breaker:
+class BreakerSettings:
     window: float = 10.0
     min_requests: int = 20
     failure_ratio: float = 0.5
@@ -239,7 +239,7 @@ class Endpoint:
     idle_timeout: float | None = None  # the same
     idempotency: Mode = "off"
     buffers: Buffers = Buffers()
-    breaker: Breaker = Breaker()
+    breaker: BreakerSettings = BreakerSettings()
     compare: Compare = Compare()
     compression: bool = False
     force: str | None = None

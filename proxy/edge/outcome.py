@@ -27,6 +27,7 @@ class Outcome:
         "head",
         "hop",
         "reason",
+        "refused",
         "seconds",
         "status",
         "trace",
@@ -48,6 +49,7 @@ class Outcome:
         captured: bytearray | None,
         upgrade: bool,
         trace: str | None,
+        refused: bool,
     ) -> None:
         self.head: Final = head
         self.hop: Final = hop  # from the client, also when that is gone
@@ -62,6 +64,7 @@ class Outcome:
         self.captured: Final = captured  # the answer's body, for a comparison with a dry run
         self.upgrade: Final = upgrade  # the client asked to switch protocols
         self.trace: Final = trace  # its id, if requests are traced
+        self.refused: Final = refused  # by the proxy, with a status that says nothing about the backend
 
     @property
     def peer(self) -> str:
@@ -71,7 +74,7 @@ class Outcome:
     @property
     def is_own(self) -> bool:
         """Whether the proxy itself answered, and not because backends had failed."""
-        return self.answer is None and (not self.asked or 200 <= self.status < 500)
+        return self.refused or (self.answer is None and (not self.asked or 200 <= self.status < 500))
 
     def __repr__(self) -> str:
         name = "unlisted" if self.endpoint is None else self.endpoint.name

@@ -19,7 +19,7 @@ from proxy.edge.deadlines import NEVER, Timed
 class UpstreamPort(Timed):
     """A connection to an upstream, as those know it whom it serves."""
 
-    __slots__ = ("answered", "closed", "exchange", "full", "read", "transport", "used")
+    __slots__ = ("answered", "closed", "exchange", "flowed", "full", "read", "transport", "used")
 
     transport: asyncio.Transport
 
@@ -28,6 +28,7 @@ class UpstreamPort(Timed):
         self.exchange: Receiver | None = None  # whom it serves; None while it idles in the pool
         self.answered = False  # a byte of the response came in
         self.closed = False
+        self.flowed = 0.0  # seconds from the head of the answer to the last piece of its body
         self.full = False  # the upstream does not read
         self.read = False  # it closed after it had read the whole request: known only then
         self.used = False  # has served an exchange before this one
@@ -63,6 +64,10 @@ class UpstreamPort(Timed):
 
     def is_quiet(self) -> bool:
         """Whether it has neither been closed by the upstream nor been sent unasked bytes."""
+        raise NotImplementedError
+
+    def given_up(self) -> bool:
+        """Its client has left: whether that waited long while nothing came from the whole backend."""
         raise NotImplementedError
 
     def switch(self) -> bool:
@@ -180,6 +185,14 @@ class ClientPort(Timed):
 
     def is_writable(self) -> bool:
         """Whether the client takes what it is sent."""
+        raise NotImplementedError
+
+    def idle_since(self) -> float:
+        """NEVER if it is not between two requests, or has not taken all of its last answer."""
+        raise NotImplementedError
+
+    def make_room(self) -> None:
+        """It goes now, and counts as gone."""
         raise NotImplementedError
 
     def pause_body(self) -> None:

@@ -32,6 +32,7 @@ def stats(services: Services, *, partial: bool = False) -> Stats:
         violations=rows(counters.violations),
         own=[Requests(*labels, count) for labels, count in counters.own.items()],
         addresses=_addresses(services, now),
+        full=_ago(now, services.crowd.full_at),
     )
 
 
@@ -47,7 +48,7 @@ def _addresses(services: Services, now: float) -> list[AddressSeen]:
             _ago(now, address.failed_at),
             _ago(now, address.answered_at),
             unanswered[name][address],
-            _ago(now, max(address.answered_at, address.heard_at)),
+            _ago(now, address.last_heard()),
         )
         for name, pool in pools.items()
         for address in pool.addresses

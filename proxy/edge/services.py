@@ -11,6 +11,7 @@ from proxy.core.resilience.retry import Budget
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.settings import BACKENDS, BackendName
 from proxy.edge import turns
+from proxy.edge.crowd import Crowd
 from proxy.edge.deadlines import Sweeper
 from proxy.edge.observe.counters import Counters
 from proxy.edge.observe.observers import Observers
@@ -47,6 +48,7 @@ class Services:
         self.counters = Counters()
         self.observers = Observers(loop, snapshot, self.counters, samples, tracer)
         self.clients = Sweeper(loop, CLIENT_SWEEP)
+        self.crowd = Crowd(loop)
         self.upstreams = Sweeper(loop, UPSTREAM_SWEEP)
         self.pools: dict[BackendName, Pool] = {
             name: Pool(snapshot.backend(name), loop, self.upstreams) for name in BACKENDS

@@ -53,7 +53,9 @@ class Worker:
         self._services: Services | None = None
         self._listener = listener
         self._cap = 0  # connections that may be open
-        self._acceptor = Acceptor(loop, listener, self._connection, self._count, lambda: self._cap)
+        self._acceptor = Acceptor(
+            loop, listener, self._connection, self._count, lambda: self._cap, self._leaver
+        )
         self._samples = os.path.join(os.path.dirname(channel_path), SOCKET_NAME)
         self._channel = ControlChannel(channel_path, self._hello, listener, self._on_message)
         self._applying = Applying(self._apply, self._refuse)
@@ -159,6 +161,7 @@ class Worker:
             samples=self._samples,
             tracer=tracing.start(),
         )
+        services.writes.attend()
         if exists(snapshot.server.state):
             services.writes.claims()  # now, to find out what workers that are gone have left behind
         services.writes.warm(snapshot)
@@ -193,6 +196,9 @@ class Worker:
 
     def _count(self) -> int:
         return 0 if self._services is None else len(self._services.clients.items)
+
+    def _leaver(self) -> Callable[[], None] | None:
+        return None if self._services is None else self._services.crowd.leaver()
 
 
 def _cap(snapshot: Snapshot) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -11,11 +12,11 @@ from typing import Any
 
 from proxy.core.http1.request import RequestHead
 from proxy.core.resilience import identity
-from proxy.core.resilience.idempotency import Wanted
+from proxy.core.resilience.idempotency import ClaimRequest
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.settings import BACKENDS, BackendName, Endpoint
 from proxy.edge.ports import Claimant
-from proxy.store import Claims, StoreUnavailable, load, open_claims
+from proxy.store import Claims, StoreUnavailable, attend, load, open_claims
 
 
 class Writes:
@@ -32,6 +33,11 @@ class Writes:
         self._claims: Claims | None = None
         self._loaded = False  # what it needs
         self._tasks: set[asyncio.Task[None]] = set()
+        self._attending: int | None = None  # a descriptor
+
+    def attend(self) -> None:
+        """From here to its end this process counts as one of those that must know the claims."""
+        self._attending = attend(self._state)
 
     async def ready(self) -> None:
         """Before `claims` is asked for the first time. Raises StoreUnavailable."""
@@ -77,7 +83,7 @@ class Writes:
         keys: list[bytes],
         backend: BackendName,
         token: str,
-    ) -> Wanted:
+    ) -> ClaimRequest:
         """What to ask the store for. `keys` are the lines of the header.
 
         Raises Malformed if they hold no key, or if it is ambiguous whose it is.
@@ -85,7 +91,7 @@ class Writes:
         settings = snapshot.idempotency
         key = identity.parse_key(keys)
         caller = identity.caller(head.fields, settings.principal)
-        return Wanted(
+        return ClaimRequest(
             id=identity.identity(caller.principal, endpoint, key),
             former_id=identity.identity(caller.former, endpoint, key) if caller.former else "",
             principal=caller.principal,
@@ -111,6 +117,9 @@ class Writes:
     async def close(self) -> None:
         if self._claims is not None:
             await self._claims.close()
+        if self._attending is not None:
+            os.close(self._attending)
+            self._attending = None
 
     def _on_task_done(self, failed: Callable[[], None], task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from importlib import import_module
 
 from proxy.store.claims import Claims
-from proxy.store.places import StoreUnavailable, claims_file, incarnations_of, is_sqlite
+from proxy.store.places import StoreUnavailable, attend, claims_file, incarnations_of, is_sqlite
 
 __all__ = [
     "Claims",
     "StoreUnavailable",
+    "attend",
     "claims_file",
     "exists",
     "is_sqlite",
@@ -47,12 +48,16 @@ def load(url: str) -> None:
         raise StoreUnavailable(f"cannot be opened: {type(error).__name__}: {error}") from error
 
 
-def start_anew(url: str) -> None:
-    """The whole proxy starts, not one worker after the other: what a SQLite file was before is no matter."""
-    if is_sqlite(url):
-        from proxy.store import life
+def start_anew(url: str) -> bool:
+    """A control process starts: if no worker of an earlier one lives, a SQLite file may be another now.
 
-        life.start_anew(incarnations_of(url))
+    Returns whether what earlier ones knew of keys is gone.
+    """
+    if not is_sqlite(url):
+        return False
+    from proxy.store import life
+
+    return life.start_anew(incarnations_of(url), claims_file(url))
 
 
 def exists(url: str) -> bool:

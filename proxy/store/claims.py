@@ -21,7 +21,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple, TypeVar
 
-from proxy.core.resilience.idempotency import Record, Verdict, Wanted, send, withdraw
+from proxy.core.resilience.idempotency import ClaimRequest, Record, Verdict, send, withdraw
 from proxy.core.resilience.idempotency import claim as first_use
 from proxy.store.clock import Clock
 from proxy.store.gate import Gate, Kind
@@ -78,7 +78,7 @@ class Claims(abc.ABC):
         self._added = 0  # by this worker since
         self._housekeeper = asyncio.get_running_loop().create_task(self._keep_house())
 
-    async def claim(self, wanted: Wanted) -> Verdict:
+    async def claim(self, wanted: ClaimRequest) -> Verdict:
         """Durable when it returns. Raises StoreUnavailable: then the request may not be sent."""
         wanted = replace(wanted, not_after=self._clock.latest())
         token = wanted.token
@@ -98,7 +98,7 @@ class Claims(abc.ABC):
             self._busy.discard(token)
             self._unasked.discard(token)
 
-    async def _begin(self, wanted: Wanted) -> Verdict:
+    async def _begin(self, wanted: ClaimRequest) -> Verdict:
         self._unasked.discard(wanted.token)  # unless `_claim` knows better
         return await self._claim(wanted)
 
@@ -147,7 +147,7 @@ class Claims(abc.ABC):
         await self._close()
 
     @abc.abstractmethod
-    async def _claim(self, wanted: Wanted) -> Verdict:
+    async def _claim(self, wanted: ClaimRequest) -> Verdict:
         """Its token is in `_unasked` again as long as nothing of it can have reached the store."""
 
     @abc.abstractmethod

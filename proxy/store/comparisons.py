@@ -40,7 +40,7 @@ _EARLIEST: Final = frozenset({"first"})
 _LATEST: Final = frozenset({"last"})
 
 
-class Found(NamedTuple):
+class StoredCounts(NamedTuple):
     """What is stored of some or all endpoints: `tallies` with the newest first."""
 
     tallies: list[Tally]
@@ -183,7 +183,7 @@ def _place_rows(sample: Sample) -> list[dict[str, Any]]:
 # reading
 
 
-async def found(connection: AsyncConnection, endpoint: str | None = None) -> Found:
+async def found(connection: AsyncConnection, endpoint: str | None = None) -> StoredCounts:
     """All that is counted, of one endpoint or of all."""
     query = sa.select(scopes).order_by(scopes.c.last.desc())
     traffic_query = sa.select(traffic_table)
@@ -192,7 +192,7 @@ async def found(connection: AsyncConnection, endpoint: str | None = None) -> Fou
         traffic_query = traffic_query.where(traffic_table.c.endpoint == endpoint)
     rows = list(await connection.execute(query))
     tallies = await _tallies(connection, rows)
-    return Found(tallies, [Traffic(*row) for row in await connection.execute(traffic_query)])
+    return StoredCounts(tallies, [Traffic(*row) for row in await connection.execute(traffic_query)])
 
 
 async def tally(connection: AsyncConnection, scope: str) -> Tally | None:

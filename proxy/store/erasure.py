@@ -37,7 +37,7 @@ Covers = Callable[[str], Covered]
 """Of an endpoint's template: how many of its requests are meant."""
 
 
-class Wanted(NamedTuple):
+class ErasureRequest(NamedTuple):
     """Whose answers: of any of `principals`, or of all endpoints that `covers` "all"; and which samples."""
 
     principals: frozenset[str] = frozenset()
@@ -60,7 +60,7 @@ class Erased(NamedTuple):
     unclean: tuple[str, ...] = ()
 
 
-async def erase(url: str, wanted: Wanted, *, dry_run: bool) -> Erased:
+async def erase(url: str, wanted: ErasureRequest, *, dry_run: bool) -> Erased:
     """Raises StoreUnavailable, and TimeoutError after TIMEOUT."""
     async with asyncio.timeout(TIMEOUT):
         found = Erased()
@@ -96,7 +96,7 @@ async def _opened(url: str, file: Path | None, part: str) -> AsyncIterator[Async
 # stored answers
 
 
-async def _answers(engine: AsyncEngine, wanted: Wanted, dry_run: bool) -> Erased:
+async def _answers(engine: AsyncEngine, wanted: ErasureRequest, dry_run: bool) -> Erased:
     mine, unsure = await _meant(engine, wanted)
     answered = sa.and_(claims.c.state == "completed", claims.c.status.is_not(None))
     keys, last = 0, ""
@@ -115,7 +115,7 @@ async def _answers(engine: AsyncEngine, wanted: Wanted, dry_run: bool) -> Erased
 
 
 async def _meant(
-    engine: AsyncEngine, wanted: Wanted
+    engine: AsyncEngine, wanted: ErasureRequest
 ) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
     """Which claims are meant, and which may be."""
     if wanted.covers is None:

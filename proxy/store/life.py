@@ -6,7 +6,11 @@ process ends, however it ends. Whoever can take the lock of another incarnation 
 A database that is deleted or replaced stays open in the processes that had it: each would go on with a file
 of its own, and know nothing of the others' keys. So a worker compares what is under the name with what it has
 opened, and says in its lock's file what that is: one that starts beside it must find the same. MARKER says so
-to those that start when nobody is left, after crashes or a rolling restart, until the whole proxy starts.
+to those that start when nobody is left, after crashes or a rolling restart, until the whole proxy has
+stopped. By the lock `places.WORKERS` that is known: each worker shares it from its start to its end.
+
+A copy may have the number of the file that it replaces. So the rounds of the house are counted in the
+database (`user_version`, which SQLite leaves to its users), and then in MARKER: a copy has counted fewer.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import sqlite3
 from pathlib import Path
 from typing import Final
 
@@ -31,11 +36,18 @@ MARKER: Final = ".file"
 Identity = tuple[str, ...]
 
 
-def start_anew(directory: Path) -> None:
-    """The whole proxy starts: if nobody works on the file any more, it may be another one from now on."""
-    with contextlib.suppress(FileNotFoundError):
-        if all(_is_dead(path) for path in directory.iterdir() if path.name != MARKER):
-            (directory / MARKER).unlink(missing_ok=True)
+def start_anew(directory: Path, file: Path) -> bool:
+    """If no worker lives, whether or not it has opened the file, that may be another one from now on.
+
+    Returns whether what was known of keys is gone: the file is, or it is an older copy.
+    """
+    if not directory.is_dir():
+        return not file.exists()
+    if not all(_is_dead(path) for path in directory.iterdir() if path.name != MARKER):
+        return False
+    identity, rounds = _remembered(directory)
+    (directory / MARKER).unlink(missing_ok=True)
+    return bool(identity) and _rounds_of(file) < rounds
 
 
 class OpenFile:
@@ -89,6 +101,7 @@ class Life:
         self._incarnation = incarnation
         self._lock: int | None = None
         self._said: Identity = ()
+        self._rounds = 0  # that are in the database for certain, when this last looked
 
     def begin(self) -> None:
         """Takes the lock; only then is the incarnation registered, so nobody finds it without."""
@@ -119,18 +132,38 @@ class Life:
                         f"a worker ({path.name}) still has another claims file open: that was deleted or"
                         " replaced; put it back, or stop all workers and start without it"
                     )
-        with contextlib.suppress(FileNotFoundError):
-            if (self._directory / MARKER).read_text() not in ("", found[0]):
-                raise StoreUnavailable(
-                    "the claims file of the workers before was deleted or replaced; what it knew of keys is"
-                    " gone: put it back, or stop the whole proxy and start it without"
-                )
+        if _remembered(self._directory)[0] not in ("", found[0]):
+            raise StoreUnavailable(
+                "the claims file of the workers before was deleted or replaced; what it knew of keys is"
+                " gone: put it back, or stop the whole proxy and start it without"
+            )
+
+    def recognise(self, connection: sa.Connection) -> None:
+        """Raises StoreUnavailable if the file that was opened is an older copy of the one before."""
+        rounds = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+        if rounds < max(self._rounds, _remembered(self._directory)[1]):
+            raise StoreUnavailable(
+                "the claims file is an older copy of the one that workers had; what that knew of keys since"
+                " is gone: put it back, or stop the whole proxy and start it with the copy"
+            )
+        self._rounds = rounds
+
+    def count(self, connection: sa.Connection) -> None:
+        """A round of the house, unless another worker has just counted one.
+
+        What was read is on disk, and only that is said in MARKER: it never says more than the file has.
+        """
+        before = self._rounds
+        self.recognise(connection)
+        if self._rounds == before:
+            connection.exec_driver_sql(f"PRAGMA user_version = {before + 1:d}")
+        self.remember(self._said)
 
     def remember(self, opened: Identity) -> None:
         """For those that come when this one is gone. The first to open the file says which it is."""
-        with contextlib.suppress(FileExistsError):
-            marker = os.open(self._directory / MARKER, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            os.write(marker, opened[0].encode())
+        if _remembered(self._directory)[0] in ("", opened[0]):
+            marker = private_file(self._directory / MARKER)
+            os.pwrite(marker, f"{opened[0]} {self._rounds:010d}".encode(), 0)
             os.close(marker)
 
     def bury_the_dead(self, connection: sa.Connection) -> int:
@@ -150,6 +183,25 @@ class Life:
     def end(self) -> None:
         if self._lock is not None:
             os.close(self._lock)
+
+
+def _remembered(directory: Path) -> tuple[str, int]:
+    """What MARKER says: the database's identity, and its rounds; "" and 0 if it says nothing."""
+    with contextlib.suppress(FileNotFoundError):
+        said = (directory / MARKER).read_text().split()
+        return (said[0] if said else ""), (int(said[1]) if len(said) > 1 else 0)
+    return "", 0
+
+
+def _rounds_of(file: Path) -> int:
+    """That a file has counted which nobody has open; -1 without a database."""
+    if not file.exists():
+        return -1
+    try:
+        with contextlib.closing(sqlite3.connect(file)) as connection:
+            return int(connection.execute("PRAGMA user_version").fetchone()[0])
+    except sqlite3.Error:
+        return -1
 
 
 def _is_dead(path: Path) -> bool:

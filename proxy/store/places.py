@@ -6,8 +6,12 @@ Apart from the engines: a worker that stores nothing needs no SQLAlchemy, so it 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 from pathlib import Path
+from typing import Final
+
+WORKERS: Final = ".workers"  # among the incarnations: a lock that all workers share
 
 
 class StoreUnavailable(Exception):
@@ -30,6 +34,24 @@ def claims_file(url: str) -> Path:
 def incarnations_of(url: str) -> Path:
     """The folder in which workers say that they live."""
     return claims_file(url).with_suffix(".incarnations")
+
+
+def attend(url: str) -> int | None:
+    """Says that a process lives which may have to know the claims, for as long as the descriptor is open.
+
+    A worker may never have opened its store, or been refused it, and so hold no lock of its own. None: with
+    PostgreSQL there is nothing to hold, and where nothing can be written the store cannot be opened either.
+    """
+    if not is_sqlite(url):
+        return None
+    folder = incarnations_of(url)
+    try:
+        private_folder(folder)
+        lock = private_file(folder / WORKERS)
+        fcntl.flock(lock, fcntl.LOCK_SH)  # nobody has it exclusively for longer than a look
+    except OSError:
+        return None
+    return lock
 
 
 def comparisons_file(url: str) -> Path:

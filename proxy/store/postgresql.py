@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from proxy.core.resilience.idempotency import Record, Verdict, Wanted
+from proxy.core.resilience.idempotency import ClaimRequest, Record, Verdict
 from proxy.store import statements
 from proxy.store.claims import UNHELD, Claims, Sent
 from proxy.store.clock import elapsed
@@ -48,12 +48,12 @@ class PostgresqlClaims(Claims):
         self._renewing: asyncio.Task[None] | None = None
         super().__init__(incarnation, CONNECTIONS)
 
-    async def _claim(self, wanted: Wanted) -> Verdict:
+    async def _claim(self, wanted: ClaimRequest) -> Verdict:
         self._unasked.add(wanted.token)
         await self._stay_alive()
         return await self._run(lambda connection: self._ask_for(connection, wanted))
 
-    def _ask_for(self, connection: sa.Connection, wanted: Wanted) -> Verdict:
+    def _ask_for(self, connection: sa.Connection, wanted: ClaimRequest) -> Verdict:
         self._unasked.discard(wanted.token)
         try:
             return statements.claim(connection, wanted)

@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
-from proxy.core.resilience.idempotency import Record, Verdict, Wanted
+from proxy.core.resilience.idempotency import ClaimRequest, Record, Verdict
 from proxy.store import now, statements
 from proxy.store.claims import UNHELD, Claims, Sent
 from proxy.store.engines import sqlite_engine
@@ -51,7 +51,7 @@ class SqliteClaims(Claims):
         super().__init__(incarnation, PLACES)
         self._thread.start()
 
-    async def _claim(self, wanted: Wanted) -> Verdict:
+    async def _claim(self, wanted: ClaimRequest) -> Verdict:
         self._unasked.add(wanted.token)
         work: Work = lambda connection: statements.claim(connection, wanted)  # noqa: E731
         verdict: Verdict = await self._submit(work, wanted.token)
@@ -82,6 +82,7 @@ class SqliteClaims(Claims):
     async def _keep_alive(self) -> int:
         def work(connection: sa.Connection) -> tuple[int, float, int]:
             lost = self._life.bury_the_dead(connection)
+            self._life.count(connection)
             return lost, now.read(connection), statements.stored(connection)
 
         added = self._added
@@ -161,6 +162,7 @@ class SqliteClaims(Claims):
         engine = sqlite_engine(self._file)
         try:
             with engine.begin() as connection:
+                self._life.recognise(connection)
                 migrate(connection, "claims")
             opened = self._open_file.opened()
             self._life.say(opened)

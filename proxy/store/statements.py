@@ -20,13 +20,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from proxy.core.resilience.idempotency import (
     TRANSITIONS,
-    Answer,
+    ClaimRequest,
     Proceed,
     Record,
     Replay,
     State,
+    StoredAnswer,
     Verdict,
-    Wanted,
     expired,
     marker,
     resolve,
@@ -45,7 +45,7 @@ PRUNE = 500  # rows per transaction, so that nobody waits long for it
 SHARDS = 16  # rows of claims_stored
 
 
-def claim(connection: sa.Connection, wanted: Wanted) -> Verdict:
+def claim(connection: sa.Connection, wanted: ClaimRequest) -> Verdict:
     """Raises StoreUnavailable if the row never stays as it was read."""
     if wanted.former_id and (known := _known_to_0_1(connection, wanted)) is not None:
         return known
@@ -72,7 +72,7 @@ def find(connection: sa.Connection, id: str) -> tuple[Record, float] | None:
     return None if row is None else (to_record(row), row.now)
 
 
-def _known_to_0_1(connection: sa.Connection, wanted: Wanted) -> Verdict | None:
+def _known_to_0_1(connection: sa.Connection, wanted: ClaimRequest) -> Verdict | None:
     """What version 0.1 has under its own id for the key: that goes on there.
 
     None: nothing; and as a marker stands there from now on, a worker of version 0.1 will not send it either.
@@ -343,4 +343,4 @@ def to_record(row: sa.Row[*tuple[Any, ...]]) -> Record:
     values.pop("now", None)
     status, head, body = values.pop("status"), values.pop("head"), values.pop("body")
     values["failed"] = bool(values["failed"])  # NULL in rows of version 0.1
-    return Record(**values, answer=None if status is None else Answer(status, bytes(head), bytes(body)))
+    return Record(**values, answer=None if status is None else StoredAnswer(status, bytes(head), bytes(body)))

@@ -14,6 +14,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from proxy.cli import main
+from proxy.core.comparison.comparisons import label
+from proxy.core.privacy.redact import MAX_SECRETS
 from tests.compare.backends import Backend, Reply, backend
 
 Replies = Mapping[str, Reply | Callable[[], Reply]]
@@ -77,6 +79,31 @@ def test_noise_is_set_aside_and_a_fault_is_found_with_an_example(tmp_path: Path)
     failed = suite.find("testcase/failure")
     assert failed is not None
     assert (failed.get("message"), "GET /a?x: legacy 1, async 2" in str(failed.text)) == ("differs: v", True)
+
+
+def test_answers_without_a_version_are_of_the_one_that_the_configuration_names(tmp_path: Path) -> None:
+    """As in live comparison: evidence of one release is not added to that of the next."""
+    replies = {"/a": Reply(b"1", headers={"x-version": "v" * 500})}, {"/a": Reply(b"1")}
+    with backend(replies[0]) as ours, backend(replies[1]) as theirs:
+        path = config(tmp_path, ours.url, theirs.url)
+        path.write_text(path.read_text().replace(f"'{theirs.url}'", f"'{theirs.url}', version: r9"))
+        told = ["replay", str(log(tmp_path, ["/a"])), "--config", str(path), *FAST, "--json"]
+        result = CliRunner().invoke(main, told)
+    (found,) = json.loads(result.stdout)["endpoints"]
+    assert found["versions"] == {"legacy": label("v" * 500), "async": "r9"}
+
+
+def test_a_request_with_too_many_credentials_to_hide_is_not_compared(tmp_path: Path) -> None:
+    replies = {"/a": Reply(b"1")}
+    cookies = "; ".join(f"c{number}=secret-{number}" for number in range(MAX_SECRETS + 1))
+    told = ("--json", "-H", f"Cookie: {cookies}")
+    result, ours, theirs = replayed(tmp_path, log(tmp_path, ["/a"]), replies, replies, *told)
+    found = json.loads(result.stdout)
+    assert (found["compared"], found["endpoints"], ours.requests, theirs.requests) == (0, [], [], [])
+    assert (
+        "skipped: 1 too many credentials (GET /a)"
+        in replayed(tmp_path, log(tmp_path, ["/a"]), replies, replies, *told[1:])[0].stdout
+    )
 
 
 def test_equal_backends_exit_0_and_people_see_the_bound(tmp_path: Path) -> None:

@@ -2,16 +2,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable, Iterator
+from datetime import date, timedelta
 
 import msgspec
 import pytest
 
 from proxy.compare import comparer as module
+from proxy.compare.aggregate import Aggregate
 from proxy.compare.comparer import Comparer
-from proxy.compare.gather import Gathering
 from proxy.config import load_text
-from proxy.core.comparison.comparisons import Scope, Tally, report
+from proxy.core.comparison.comparisons import Scope, Tally, report, settings_hash
 from proxy.core.comparison.noise import LASTING, Counts, Mark
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.wire.taps import Tap, Write
@@ -63,12 +65,12 @@ TAP = Tap("GET /a", "GET", b"/a", b"h", b"Host: h\r\n", 1, b"127.0.0.1", False, 
 
 def compared(
     snapshot: Snapshot, taps: list[Tap], then: Callable[[Comparer], Awaitable[None]] | None = None
-) -> Gathering:
+) -> Aggregate:
     """One tap after the other, each once the one before is done."""
 
-    async def run() -> Gathering:
-        gathering = Gathering(lambda: 1.0)
-        comparer = Comparer(gathering, nothing, b"key")
+    async def run() -> Aggregate:
+        aggregate = Aggregate(lambda: 1.0)
+        comparer = Comparer(aggregate, nothing, b"key")
         comparer.apply(snapshot)
         for tap in taps:
             comparer.offer(tap)
@@ -77,13 +79,13 @@ def compared(
         if then is not None:
             await then(comparer)
         await comparer.close()
-        return gathering
+        return aggregate
 
     return asyncio.run(run())
 
 
-def counts(gathering: Gathering) -> dict[Mark, Counts]:
-    (tally,) = gathering.take().tallies
+def counts(aggregate: Aggregate) -> dict[Mark, Counts]:
+    (tally,) = aggregate.take().tallies
     return {path.mark: path.counts for path in tally.paths}
 
 
@@ -96,6 +98,24 @@ def test_a_difference_that_lasts_is_asked_for_until_it_is_known(sides: Callable[
     assert (path.counts.differed, path.counts.gone) == (6, 0)
     assert len(async_.backend.requests) == 6 + LASTING
     assert report(tally).scope.endpoint == "GET /a"
+
+
+@pytest.mark.parametrize("zone", ["XXX-14", "XXX+12"])  # at any time, one of them has another date than UTC
+def test_rules_expire_with_the_day_by_which_verdicts_are_looked_up(
+    sides: Callable[..., Side], monkeypatch: pytest.MonkeyPatch, zone: str
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        today = date.today()
+        days = {today, today - timedelta(1), today + timedelta(1)}
+        rules = ", ".join(f"{{ignore: f{day:%d}, expires: {day}}}" for day in days)
+        judged = snapshot(sides({}), sides({}), f", rules: [{rules}]")
+        (tally,) = compared(judged, [TAP]).take().tallies
+        assert tally.scope.rules == settings_hash(judged.endpoints[0].compare, today)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_a_difference_that_is_gone_when_asked_once_more_is_told_apart(

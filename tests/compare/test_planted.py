@@ -10,7 +10,8 @@ from itertools import count
 
 import pytest
 
-from proxy.compare.gather import Finding, Gathering
+from proxy.compare.aggregate import Aggregate
+from proxy.compare.judging import Finding
 from proxy.core.comparison.comparisons import PathCount, Report, Scope, Tally, report
 from proxy.core.comparison.differences import Answer, Body, Difference
 from proxy.core.comparison.judge import judge
@@ -51,21 +52,21 @@ class World:
         return Answer(200, {"content-type": "application/json"}, Body.of(json.dumps(body).encode()))
 
 
-def compared(world: World, gathering: Gathering, order: int) -> None:
+def compared(world: World, aggregate: Aggregate, order: int) -> None:
     """As the comparer does it."""
     sides = ["legacy", "async"]
-    if world.chance.random() < share_twice(gathering.seen(SCOPE.endpoint)):
+    if world.chance.random() < share_twice(aggregate.seen(SCOPE.endpoint)):
         sides.append("again")
     first = {side: world.answer(side, order) for side in world.chance.sample(sides, len(sides))}
     differences = differ(first["legacy"], first["async"])
     gone: set[str] = set()
-    if suspects := gathering.suspects(SCOPE, differences):
+    if suspects := aggregate.suspects(SCOPE, differences):
         later = {side: world.answer(side, order) for side in world.chance.sample(sides[:2], 2)}
         still = paths(later["legacy"], later["async"])
         moved = paths(first["legacy"], later["legacy"]) | paths(first["async"], later["async"])
         gone = suspects - (still - moved)
     again = differ(first["legacy"], first["again"]) if "again" in first else None
-    gathering.add(Finding(SCOPE, differences, again, gone, 200, (), {}, 0.001, 0.001))
+    aggregate.add(Finding(SCOPE, differences, again, gone, 200, (), {}, 0.001, 0.001))
 
 
 def differ(one: Answer, other: Answer) -> list[Difference]:
@@ -98,7 +99,7 @@ class Store:
 def reports(seed: int) -> Iterator[Report]:
     """After every 100 requests, by two replicas in turn."""
     world, store = World(seed), Store()
-    replicas = [Gathering(lambda: 0.0), Gathering(lambda: 0.0)]
+    replicas = [Aggregate(lambda: 0.0), Aggregate(lambda: 0.0)]
     for replica in replicas:
         replica.learn(SCOPE, None)
     orders = count(seed * 1_000_000)
@@ -114,14 +115,14 @@ def reports(seed: int) -> Iterator[Report]:
 def test_both_planted_faults_are_found_and_no_noise_is_ever_reported(seed: int) -> None:
     """Each seed has a wrongly rounded order among its first N: see `test_the_seeds_are_fair`."""
     for found in reports(seed):
-        faults = {each.path for each in found.evidence.paths if each.verdict == "fault"}
+        faults = {each.path for each in found.parity.paths if each.verdict == "fault"}
         assert faults <= {"total", "owner"}
-        if found.evidence.n >= N:
+        if found.parity.n >= N:
             break
     assert upper_bound(0, N) <= RATE
     assert faults == {"total", "owner"}
-    assert (found.evidence.verdict, found.evidence.k) == ("differs", found.evidence.n)
-    noise = {each.path for each in found.evidence.paths if each.verdict == "noise" and not each.shape}
+    assert (found.parity.verdict, found.parity.k) == ("differs", found.parity.n)
+    noise = {each.path for each in found.parity.paths if each.verdict == "noise" and not each.shape}
     assert {"trace", "at", "took", "tags[]", "balance"} <= noise
 
 

@@ -184,10 +184,10 @@ def test_sampled_traffic_becomes_a_verdict_and_no_secret_is_stored(
 def _check_evidence(proxy: Proxy) -> None:
     found = proxy.reports()["GET /a"]
     assert (found.scope.legacy, found.scope.async_) == ("v1", "v1")
-    assert found.evidence.verdict == "differs"
-    by_path = {each.path: each.verdict for each in found.evidence.paths if not each.shape}
+    assert found.parity.verdict == "differs"
+    by_path = {each.path: each.verdict for each in found.parity.paths if not each.shape}
     assert by_path == {"total": "fault", "owner": "fault", "iban": "fault", "id": "noise"}
-    assert found.statuses == {"200": found.evidence.n}
+    assert found.statuses == {"200": found.parity.n}
     assert dict(found.rare_fields) == {}
     assert found.seen[Mark("owner", False)][0] >= found.first
     assert found.legacy.p50 is not None

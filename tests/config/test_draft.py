@@ -3,12 +3,12 @@ from __future__ import annotations
 import pytest
 
 from proxy.config import load_text
-from proxy.config.discover import Discovery, Found
+from proxy.config.discover import DiscoveredEndpoint, Discovery
 from proxy.config.draft import draft, looks_like_search, resource
 
 
 def text_of(*endpoints: str, skipped: tuple[str, ...] = ()) -> str:
-    found = tuple(Found(endpoint, "") for endpoint in endpoints)
+    found = tuple(DiscoveredEndpoint(endpoint, "") for endpoint in endpoints)
     return draft(Discovery(found, skipped), legacy="http://old:1", async_="http://new:2")
 
 
@@ -58,7 +58,7 @@ def test_a_key_that_yaml_would_misread_is_quoted() -> None:
     ],
 )
 def test_posts_that_look_like_searches(endpoint: str, name: str, expected: bool) -> None:
-    assert looks_like_search(Found(endpoint, name)) is expected
+    assert looks_like_search(DiscoveredEndpoint(endpoint, name)) is expected
 
 
 def test_a_search_is_proposed_as_safe_but_not_made_so() -> None:

@@ -3,14 +3,14 @@ from __future__ import annotations
 import pytest
 
 from proxy.config import ConfigErrors, load_text
-from proxy.config.discover import Discovery, Found
+from proxy.config.discover import DiscoveredEndpoint, Discovery
 from proxy.config.merge import ADDED, GONE, Merged, merge
 
 HEAD = "backends: {legacy: {url: 'http://a'}, async: {url: 'http://b'}}\n"
 
 
 def merged(text: str, *endpoints: str) -> Merged:
-    result = merge(HEAD + text, Discovery(tuple(Found(each, "") for each in endpoints), ()))
+    result = merge(HEAD + text, Discovery(tuple(DiscoveredEndpoint(each, "") for each in endpoints), ()))
     load_text(result.text, source="x", environ={})
     return result._replace(text=result.text.removeprefix(HEAD))
 

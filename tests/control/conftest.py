@@ -19,7 +19,7 @@ from proxy.control.supervisor import Supervisor
 from proxy.control.verdicts import Verdicts
 from proxy.core.evidence.stats import BOUNDS
 from proxy.core.traffic.totals import EMPTY
-from proxy.core.wire.messages import Labelled, Latency, Requests
+from proxy.core.wire.messages import Labelled, Latency, OpenBreaker, Requests
 from tests.control.site import Site
 
 CONFIG = """\
@@ -98,6 +98,6 @@ def traffic(state: State) -> None:
             retries=[Labelled("GET /a/{id}", "reset", 5)],
             outcome_unknown=[Labelled("POST /b", "", 6)],
             dropped=[Labelled("tee", 'full "queue"\n', 7)],
-            breakers=[Labelled("GET /a/{id}", "open", 8)],
+            breakers=[OpenBreaker("GET /a/{id}", "open", 8)],
         ),
     )

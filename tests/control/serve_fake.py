@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from proxy.cli.oneoff import one_off
+from proxy.compare.one_off import one_off
 from proxy.config import ConfigErrors
 from proxy.control.errors import StartupError
 from proxy.control.main import run

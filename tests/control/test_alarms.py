@@ -5,9 +5,9 @@ import logging
 import msgspec
 import pytest
 
-from proxy.control.alarms import TOLERATED, Alarms
+from proxy.control.alarms import CROWDED, FULL, TOLERATED, Alarms
 from proxy.core.traffic.totals import EMPTY
-from proxy.core.wire.messages import AddressSeen, Labelled, Stats
+from proxy.core.wire.messages import AddressSeen, OpenBreaker, Stats
 
 DEAD = AddressSeen("async", "http://10.0.0.1:80", 9, True, 1.0, 30.0)
 WELL = AddressSeen("async", "http://10.0.0.1:80", 0, True, 30.0, 1.0)
@@ -21,8 +21,16 @@ class World:
         self.now = 1000.0
         self.alarms = Alarms(lambda: self.seen, lambda: self.now)
 
-    def sees(self, *, breakers: tuple[Labelled, ...] = (), addresses: tuple[AddressSeen, ...] = ()) -> Stats:
-        self.seen = msgspec.structs.replace(EMPTY, breakers=list(breakers), addresses=list(addresses))
+    def sees(
+        self,
+        *,
+        breakers: tuple[OpenBreaker, ...] = (),
+        addresses: tuple[AddressSeen, ...] = (),
+        full: float = -1.0,
+    ) -> Stats:
+        self.seen = msgspec.structs.replace(
+            EMPTY, breakers=list(breakers), addresses=list(addresses), full=full
+        )
         return self.seen
 
 
@@ -59,7 +67,9 @@ def test_a_backend_that_fails_is_one_line_until_it_answers_again(
 def test_a_backend_that_hangs_is_one_line_from_its_silence_to_its_next_answer(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    waited = "4 requests have waited for over 5 s, and nothing came from it meanwhile"
+    waited = (
+        "4 requests wait, or their clients have given up waiting, and nothing has come from it for over 5 s"
+    )
     line = f"the async backend does not answer: {waited}"
     world.sees(addresses=(SILENT,))
     [alarm] = world.alarms.look()
@@ -81,12 +91,12 @@ def test_a_backend_that_hangs_is_one_line_from_its_silence_to_its_next_answer(
 def test_a_breaker_is_serious_when_it_has_been_open_for_a_while(
     world: World, caplog: pytest.LogCaptureFixture, name: str, whose: str
 ) -> None:
-    world.sees(breakers=(Labelled(name, "open", 5),))
+    world.sees(breakers=(OpenBreaker(name, "open", 5),))
     [alarm] = world.alarms.look()
     assert not alarm.serious
     assert alarm.text == f"the breaker {whose} is open: legacy answers"
     world.now += TOLERATED + 1
-    world.sees(breakers=(Labelled(name, "ramping", 5),))
+    world.sees(breakers=(OpenBreaker(name, "ramping", 5),))
     [alarm] = world.alarms.look()
     assert alarm.serious
     world.sees()
@@ -94,4 +104,35 @@ def test_a_breaker_is_serious_when_it_has_been_open_for_a_while(
     assert [record.getMessage() for record in caplog.records] == [
         f"the breaker {whose} has opened: async fails, legacy answers reads in its place",
         f"the breaker {whose} has closed: async answers again",
+    ]
+
+
+def test_a_silent_backend_whose_breaker_is_open_is_serious_at_once(world: World) -> None:
+    world.sees(breakers=(OpenBreaker("async", "open", 5),), addresses=(SILENT,))
+    assert [(alarm.kind, alarm.serious) for alarm in world.alarms.look()] == [
+        ("backend", True),
+        ("breaker", False),
+    ]
+
+
+def test_clients_that_find_no_room_are_one_line_until_nobody_has_come_in_vain_for_a_while(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(2):
+        world.sees(full=0.5)
+        [alarm] = world.alarms.look()
+        assert (alarm.kind, alarm.subject, alarm.text, alarm.serious) == (
+            "connections",
+            "clients",
+            FULL,
+            False,
+        )
+    world.now += TOLERATED + 1
+    [alarm] = world.alarms.look()
+    assert alarm.serious
+    world.sees(full=CROWDED + 1)
+    assert world.alarms.look() == []
+    assert [record.getMessage() for record in caplog.records] == [
+        FULL,
+        "there is room for more client connections again",
     ]

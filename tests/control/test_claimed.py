@@ -58,6 +58,16 @@ def test_it_begins_anew_when_a_write_was_recorded_without_the_store(claimed: Cla
     assert known_at(claimed, "record") == 2000.0 + TTL
 
 
+def test_it_begins_anew_when_the_claims_do(claimed: Claimed) -> None:
+    """What an earlier process knew is forgotten, also of endpoints that do not claim at the moment."""
+    claimed.begin_anew()
+    claimed.take_over([KeysRow("POST /x", 500.0), KeysRow("POST /later", 500.0)])
+    claimed.look(snapshot(), EMPTY, 2000.0)
+    assert known_at(claimed) == 1000.0 + TTL
+    assert claimed.rows() == [KeysRow("POST /x", 1000.0)]
+    assert claimed.gone == {"POST /x", "POST /later"}
+
+
 def test_a_write_that_was_refused_for_want_of_the_store_breaks_nothing(claimed: Claimed) -> None:
     claimed.look(snapshot(), unavailable(1), 2000.0)
     assert known_at(claimed) == 1000.0 + TTL

@@ -122,7 +122,7 @@ def test_what_an_adopted_worker_did_before_is_no_evidence() -> None:
     collector.joined("a", fresh=False)
     collector.record("a", served(1000))
     collector.record("a", served(1004))
-    assert collector.history.evidence(collector.totals())["GET /a", "legacy"].requests == 4
+    assert collector.history.recent(collector.totals())["GET /a", "legacy"].requests == 4
 
 
 def served_at(endpoint: str, count: int) -> Stats:

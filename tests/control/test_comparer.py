@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from proxy.config import load_text
-from proxy.control.comparer import Comparer
+from proxy.control.comparer import ComparerProcess
 from proxy.core.wire.messages import Apply
 
 TEXT = """
@@ -22,7 +22,7 @@ def test_a_comparer_answers_when_it_is_to_forget_and_without_one_there_is_nothin
     newest = Apply(loaded.snapshot.hash, 1, loaded.document, f"sqlite:///{tmp_path}/state.db")
 
     async def main() -> tuple[int | None, ...]:
-        comparer = Comparer((sys.executable, "-m", "proxy.compare"), tmp_path)
+        comparer = ComparerProcess((sys.executable, "-m", "proxy.compare"), tmp_path)
         before = await comparer.forget("ada", "")
         task = asyncio.create_task(comparer.run())
         comparer.publish(newest, loaded.snapshot)
@@ -47,7 +47,7 @@ def test_a_comparer_that_does_not_answer_is_told_apart(tmp_path: Path) -> None:
             """Nobody reads it."""
 
     async def main() -> int | None:
-        comparer = Comparer((), tmp_path)
+        comparer = ComparerProcess((), tmp_path)
         comparer._writer = Deaf()  # type: ignore[assignment]
         return await comparer.forget("ada", "")
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import stat
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from proxy.control.errors import StartupError
-from proxy.control.listener import AddressTaken, RuntimeDir, address_of, display, listen
+from proxy.control.listener import UNSENT, AddressTaken, RuntimeDir, address_of, display, listen
 
 
 def test_listening_socket_does_not_block_and_passes_nodelay_to_accepted_ones() -> None:
@@ -73,3 +74,15 @@ def test_a_runtime_dir_that_is_a_file_names_the_setting(tmp_path: Path) -> None:
     path.touch()
     with pytest.raises(StartupError, match=r"server\.runtime_dir: cannot use"):
         RuntimeDir(str(path))
+
+
+def test_the_kernel_takes_little_for_a_client_that_does_not_read() -> None:
+    with listen("server.listen", "127.0.0.1:0") as sock, socket.create_connection(address_of(sock)):
+        sock.setblocking(True)
+        with sock.accept()[0] as accepted:
+            accepted.setblocking(False)
+            taken = 0
+            with contextlib.suppress(BlockingIOError):
+                while taken < 16 * UNSENT:
+                    taken += accepted.send(bytes(UNSENT))
+            assert 0 < taken < 8 * UNSENT

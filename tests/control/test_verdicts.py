@@ -8,8 +8,8 @@ import pytest
 
 from proxy.control import verdicts
 from proxy.control.state import State
-from proxy.store import evidence
-from proxy.store.comparisons import Found
+from proxy.store import comparison_reader
+from proxy.store.comparisons import StoredCounts
 from tests.control.admin import planted
 
 NAME = "GET /a/{id}"
@@ -17,13 +17,13 @@ NAME = "GET /a/{id}"
 
 def count_looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     looks: list[str] = []
-    real = evidence.everything
+    real = comparison_reader.everything
 
-    async def everything(url: str) -> Found:
+    async def everything(url: str) -> StoredCounts:
         looks.append(url)
         return await real(url)
 
-    monkeypatch.setattr(evidence, "everything", everything)
+    monkeypatch.setattr(comparison_reader, "everything", everything)
     return looks
 
 
@@ -49,9 +49,9 @@ def test_nobody_waits_long_for_a_look_and_that_none_was_done_is_said(
 ) -> None:
     monkeypatch.setattr(verdicts, "PATIENCE", 0.01)
 
-    async def everything(url: str) -> Found:
+    async def everything(url: str) -> StoredCounts:
         await free.wait()
-        return Found([], [])
+        return StoredCounts([], [])
 
     async def ask() -> None:
         await state.verdicts.current()
@@ -64,7 +64,7 @@ def test_nobody_waits_long_for_a_look_and_that_none_was_done_is_said(
         assert list(state.verdicts.standings) == [NAME, "POST /b"]
 
     free = asyncio.Event()
-    monkeypatch.setattr(evidence, "everything", everything)
+    monkeypatch.setattr(comparison_reader, "everything", everything)
     asyncio.run(ask())
 
 
@@ -87,8 +87,8 @@ def test_a_look_that_fails_keeps_what_was_known(state: State, tmp_path: Path) ->
 def test_what_is_no_longer_listed_is_shown_with_the_newest_of_all(state: State) -> None:
     snapshot = state.reloader.running.snapshot
     scope = planted.scope_of(snapshot, NAME)._replace(endpoint="POST /b (read-back)", rules="others")
-    found = Found([planted.equal(scope)], planted.traffic("GET /gone"))
+    found = StoredCounts([planted.equal(scope)], planted.traffic("GET /gone"))
     standings = verdicts.standings(snapshot, found, date.today())
     assert list(standings) == [NAME, "POST /b", "POST /b (read-back)", "GET /gone"]
-    assert standings["POST /b (read-back)"].evidence.verdict == "likely equal"
+    assert standings["POST /b (read-back)"].parity.verdict == "likely equal"
     assert standings["GET /gone"].skipped == {"rate": 12}

@@ -12,7 +12,7 @@ from proxy.core.routing.table import Table
 from proxy.core.settings import (
     SAFE_METHODS,
     Backend,
-    Breaker,
+    BreakerSettings,
     Buffers,
     Compare,
     Compression,
@@ -70,7 +70,7 @@ def snapshot(endpoints: Sequence[Endpoint] = (), **given: Any) -> Snapshot:
         "idempotency": Idempotency(),
         "compare": Compare(),
         "compression": Compression(),
-        "breaker": Breaker(),
+        "breaker": BreakerSettings(),
     }
     return Snapshot(**{**defaults, **given})
 

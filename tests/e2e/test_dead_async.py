@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 from click.testing import CliRunner
 
@@ -26,17 +28,22 @@ class LonelySite(ServedSite):
 
 
 class Reader:
-    """Reads at its pace; `answers` are (status, backend)."""
+    """Reads at its pace; `answers` are (status, backend), status 0 for what did not come in time."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, patience: float = 30.0) -> None:
         self.answers: list[tuple[int, str]] = []
         self._url = url
+        self._patience = patience
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._read)
 
     def _read(self) -> None:
         while not self._stop.wait(PACE):
-            answer = plain.get(self._url, timeout=30)
+            try:
+                answer = plain.get(self._url, timeout=self._patience)
+            except httpx2.TimeoutException:
+                self.answers.append((0, ""))
+                continue
             self.answers.append((answer.status_code, answer.headers.get("x-served-by", "")))
 
     def __enter__(self) -> Reader:
@@ -94,6 +101,28 @@ def test_a_dead_async_is_red_everywhere_and_well_again_when_it_is_back(
         eventually(lambda: reader.answers[-1] == (200, "async"), "async answers again")
     assert {code for code, _ in reader.answers} == {200}
     assert site.log().count("does not answer: its only address fails") == 1
+
+
+def test_an_async_that_hangs_is_red_although_its_clients_give_up_first(
+    site: LonelySite, backends: tuple[Backend, Backend]
+) -> None:
+    _, asynchronous = backends
+    url = f"http://127.0.0.1:{site.data}/a"
+    with contextlib.ExitStack() as stack:
+        readers = [stack.enter_context(Reader(url, patience=2.0)) for _ in range(3)]
+        eventually(lambda: all((200, "async") in reader.answers for reader in readers), "async answers")
+        asynchronous.stop()
+        try:
+            eventually(lambda: status(site)[0] == 1, "status says no")
+            eventually(lambda: any((200, "legacy") in reader.answers for reader in readers), "legacy answers")
+            assert "nothing has come from it for over 5 s" in status(site)[1]
+            assert "Serving, but something is wrong" in site.get("/").text
+            assert "the breaker of the whole async backend has opened" in site.log()
+            assert (0, "") in [answer for reader in readers for answer in reader.answers]
+        finally:
+            asynchronous.go_on()
+        eventually(lambda: status(site)[0] == 0 and "Ready." in site.get("/").text, "well again")
+        assert "the async backend answers again" in site.log()
 
 
 def _is_red(site: LonelySite) -> None:

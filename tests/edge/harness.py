@@ -246,6 +246,7 @@ class Edge:
             lambda peer: ClientConnection(self.services, peer),
             lambda: len(self.services.clients.items),
             lambda: self.services.snapshot.server.limits.connections or 10_000,
+            lambda: self.services.crowd.leaver(),
         )
         self.acceptor.start()
         self._ready.set_result(listener.getsockname()[1])

@@ -136,7 +136,7 @@ def busy(stage: Stage, serve: Serve, more: str = "") -> Edge:
 
 
 def breakers(edge: Edge) -> list[str]:
-    return [line.first for line in edge.stats().breakers]
+    return [line.name for line in edge.stats().breakers]
 
 
 def test_an_async_that_is_sending_an_answer_is_busy_and_does_not_hang(stage: Stage) -> None:
@@ -283,16 +283,15 @@ def test_what_each_address_did_is_reported(stage: Stage) -> None:
     assert async_.failed >= 0
 
 
-def test_requests_that_wait_long_for_an_answer_are_reported_until_a_byte_of_it_comes(
+def test_requests_that_wait_long_for_an_answer_are_reported_until_it_comes(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("proxy.core.forwarding.addresses.SILENCE", 0.0)
-    gate, ended = threading.Event(), threading.Event()
+    gate = threading.Event()
 
     def serve(wire: Wire) -> None:
         gate.wait(WAIT)
-        wire.send(ERROR[:20])
-        ended.wait(WAIT)
+        wire.send(ok(b"async"))
 
     async_ = stage.upstream(reading_then(serve))
     edge = stage.edge(stage.upstream().url, async_.url, endpoints="GET /a: {weight: 100}")
@@ -307,9 +306,8 @@ def test_requests_that_wait_long_for_an_answer_are_reported_until_a_byte_of_it_c
         eventually(lambda: seen().waiting == 2, "both wait")
         assert seen().heard == -1
         gate.set()
-        eventually(lambda: seen().waiting == 0, "both hear something")
+        eventually(lambda: seen().waiting == 0, "both are answered")
         assert seen().heard >= 0
-        ended.set()
 
 
 def test_answers_of_the_proxys_own_are_counted_apart(stage: Stage) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from proxy.edge.exchange.ownership import Ownership
+from proxy.store import claims_file
 from tests.edge.conftest import Stage
 from tests.edge.exchange.test_ownership import Bench, closing, request
 from tests.edge.harness import WAIT, Wire, eventually
@@ -110,3 +113,43 @@ def test_events_without_end_end_with_their_client_once_they_cannot_be_stored(ben
     events.go_on.set()
     eventually(lambda: bench.counted("too_large"))
     eventually(lambda: bench.edge.call(lambda: not bench.edge.services.writes.under_way))
+
+
+def test_events_that_give_way_to_others_leave_the_key_unknown_at_once(bench: Bench) -> None:
+    events = Events(b"")
+    bench.start(events)
+    with contextlib.closing(begun(bench)) as client:
+        give_way(bench)
+        assert client.is_reset()
+        assert bench.counted("unknown") == 1
+        eventually(lambda: bench.claim()["state"] == "unknown")
+        events.go_on.set()
+    assert len(bench.legacy.requests) == 1
+
+
+def test_events_that_give_way_while_the_store_is_told_end_once(bench: Bench) -> None:
+    """The store is locked, so what was over the bound is not stored before the exchange has ended."""
+    events = Events(chunk(b"data: " + b"x" * 200_000 + b"\n\n"))
+    bench.start(events, rest="idempotency: {max_response: 1KiB}")
+    with contextlib.closing(begun(bench)) as client:
+        with contextlib.closing(sqlite3.connect(claims_file(bench.state), isolation_level=None)) as locker:
+            locker.execute("BEGIN IMMEDIATE")
+            events.go_on.set()
+            eventually(lambda: bench.edge.call(lambda: under_way(bench)._answer.held.too_large))
+            give_way(bench)
+            client.close()
+            locker.execute("ROLLBACK")
+        eventually(lambda: bench.claim()["note"] == "too_large")
+        eventually(lambda: bench.edge.call(lambda: not bench.edge.services.writes._tasks))
+    assert (bench.counted("unknown"), bench.counted("unstored"), bench.counted("too_large")) == (0, 0, 1)
+    assert bench.post().status == 409
+
+
+def under_way(bench: Bench) -> Ownership:
+    [ownership] = bench.edge.services.writes.under_way
+    return ownership
+
+
+def give_way(bench: Bench) -> None:
+    """As the pool has it when others wait for the connection that the client holds up."""
+    bench.edge.call(lambda: under_way(bench).exchange.give_way())

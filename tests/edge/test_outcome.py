@@ -17,7 +17,9 @@ ANSWER = parse_response(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "GET")
 def outcome(status: int, asked: bool, answered: bool) -> Outcome:
     answer = ANSWER if answered else None
     hop = Hop(b"192.0.2.1", False)
-    return Outcome(HEAD, hop, None, "legacy", "unlisted", status, 0.1, asked, answer, [], None, False, None)
+    return Outcome(
+        HEAD, hop, None, "legacy", "unlisted", status, 0.1, asked, answer, [], None, False, None, False
+    )
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_a_breaker_opens_sends_reads_to_legacy_and_ramps_back(stage: Stage) -> N
     assert len(async_.requests) == 5
     assert outcomes(edge) == {("GET /a", "async", "weight", 500): 5, ("GET /a", "legacy", "breaker", 200): 3}
     (row,) = edge.stats().breakers
-    assert (row.first, row.second) == ("GET /a", "open")
+    assert (row.name, row.state) == ("GET /a", "open")
     switch.failing = False
     eventually(lambda: edge.ask(READ).body == b"async", "some traffic back")
     eventually(lambda: edge.ask(READ).status and not edge.stats().breakers, "closed")
@@ -64,7 +64,7 @@ def test_a_breaker_that_finds_no_better_while_ramping_opens_again(stage: Stage) 
 
     def asked_until(state: str) -> bool:
         edge.ask(READ)
-        return [row.second for row in edge.stats().breakers] == [state]
+        return [row.state for row in edge.stats().breakers] == [state]
 
     for state in ("open", "ramping", "open"):
         eventually(lambda state=state: asked_until(state), state)  # type: ignore[misc]

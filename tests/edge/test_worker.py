@@ -192,7 +192,7 @@ def test_it_takes_the_state_that_the_instance_was_started_with(
         "endpoints": {},
     }
     control.say(Apply("h", 1, document, f"sqlite:///{tmp_path}/started.db"))
-    eventually((tmp_path / "started.claims.incarnations").exists)
+    eventually((tmp_path / "started.claims.incarnations" / ".file").exists)
     assert not (tmp_path / "edited.claims.incarnations").exists()
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from proxy.core.http1.grammar import Malformed
 from proxy.core.http1.request import RequestHead
-from proxy.core.resilience.idempotency import Wanted
+from proxy.core.resilience.idempotency import ClaimRequest
 from proxy.core.resilience.identity import ANONYMOUS
 from proxy.edge import writes as module
 from proxy.edge.writes import Writes
@@ -23,7 +23,7 @@ def token(**claims: object) -> str:
     return f"Bearer e30.{payload}.c2ln"
 
 
-def wanted(principal: str = "credential", rest: str = "", **fields: str) -> Wanted:
+def wanted(principal: str = "credential", rest: str = "", **fields: str) -> ClaimRequest:
     """What a POST with these header fields asks for."""
     compiled = snapshot(
         "http://127.0.0.1:9",

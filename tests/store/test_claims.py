@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from proxy.cli.demo.postgres import Postgres
 from proxy.core.resilience import idempotency as idem
-from proxy.core.resilience.idempotency import Answer, Proceed, Record, Refuse, Replay, Wanted
+from proxy.core.resilience.idempotency import ClaimRequest, Proceed, Record, Refuse, Replay, StoredAnswer
 from proxy.core.settings import ASYNC, LEGACY, BackendName
 from proxy.store import (
     Claims,
@@ -30,12 +30,12 @@ from proxy.store.engines import async_engine
 
 pytestmark = pytest.mark.anyio
 
-ANSWER = Answer(201, b"HTTP/1.1 201 Created\r\n", b"\x00\xff{}")
+ANSWER = StoredAnswer(201, b"HTTP/1.1 201 Created\r\n", b"\x00\xff{}")
 
 
-def wanted(key: str, token: str = "t", backend: BackendName = LEGACY, **given: Any) -> Wanted:
+def wanted(key: str, token: str = "t", backend: BackendName = LEGACY, **given: Any) -> ClaimRequest:
     values: dict[str, Any] = {"incarnation": "a", "now": time.time(), "ttl": 60.0, "idempotent": frozenset()}
-    return Wanted(key, "p", "POST /x", key, "f", backend, token=token, **{**values, **given})
+    return ClaimRequest(key, "p", "POST /x", key, "f", backend, token=token, **{**values, **given})
 
 
 @asynccontextmanager
@@ -47,7 +47,7 @@ async def opened(url: str, incarnation: str = "a") -> AsyncIterator[Claims]:
         await claims.close()
 
 
-async def proceed(claims: Claims, request: Wanted) -> Record:
+async def proceed(claims: Claims, request: ClaimRequest) -> Record:
     verdict = await claims.claim(request)
     assert isinstance(verdict, Proceed), verdict
     return verdict.record

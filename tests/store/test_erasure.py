@@ -9,27 +9,27 @@ from pathlib import Path
 import pytest
 
 from proxy.core.comparison.comparisons import Sample, Scope, Shown, Side
-from proxy.core.privacy.erasure import Name, PathPattern, Pattern
+from proxy.core.privacy.erasure import NameMatcher, PathMatcher, PathPattern
 from proxy.core.resilience import idempotency as idem
-from proxy.core.resilience.idempotency import Answer, Refuse, Replay
+from proxy.core.resilience.idempotency import Refuse, Replay, StoredAnswer
 from proxy.store import comparisons, erasure
 from proxy.store.claims import Claims
-from proxy.store.erasure import Erased, Wanted, erase
+from proxy.store.erasure import Erased, ErasureRequest, erase
 from proxy.store.writes import listing, stored
 from tests.store.test_claims import opened, proceed, wanted
 
 pytestmark = pytest.mark.anyio
 
 BODY = b'{"name": "pl4nted"}'
-ANSWER = Answer(201, b"HTTP/1.1 201 Created\r\nx-name: pl4nted\r\n", BODY)
-ADA = Wanted(frozenset({"ada"}))
+ANSWER = StoredAnswer(201, b"HTTP/1.1 201 Created\r\nx-name: pl4nted\r\n", BODY)
+ADA = ErasureRequest(frozenset({"ada"}))
 
 
-def ask(key: str, principal: str = "ada", endpoint: str = "POST /x", token: str = "t") -> idem.Wanted:
+def ask(key: str, principal: str = "ada", endpoint: str = "POST /x", token: str = "t") -> idem.ClaimRequest:
     return replace(wanted(key, token), principal=principal, endpoint=endpoint)
 
 
-async def answered(claims: Claims, request: idem.Wanted, answer: Answer | None = ANSWER) -> None:
+async def answered(claims: Claims, request: idem.ClaimRequest, answer: StoredAnswer | None = ANSWER) -> None:
     assert await claims.change(idem.complete(await proceed(claims, request), answer, time.time()))
 
 
@@ -68,12 +68,12 @@ async def test_many_pages_are_erased(url: str, monkeypatch: pytest.MonkeyPatch) 
             await answered(claims, ask(f"k{number}", "ada" if number % 3 else "bob"))
         assert (await erase(url, ADA, dry_run=True)).keys == 6
         assert (await erase(url, ADA, dry_run=False)).keys == 6
-        assert (await erase(url, Wanted(frozenset({"bob"})), dry_run=True)).keys == 4
+        assert (await erase(url, ErasureRequest(frozenset({"bob"})), dry_run=True)).keys == 4
 
 
 async def test_by_path_those_go_that_surely_are_of_it(url: str) -> None:
-    def path(pattern: str) -> Wanted:
-        return Wanted(covers=PathPattern.parse(pattern).covers)
+    def path(pattern: str) -> ErasureRequest:
+        return ErasureRequest(covers=PathPattern.parse(pattern).covers)
 
     async with opened(url) as claims:
         await answered(claims, ask("k1", endpoint="POST /payments"))
@@ -99,15 +99,15 @@ async def kept(url: str) -> list[str]:
         return [each.target for each in await comparisons.samples(connection, SCOPE.id)]
 
 
-@pytest.mark.parametrize("matcher", [Name("ada"), Pattern(PathPattern.parse("/a/ada"))])
+@pytest.mark.parametrize("matcher", [NameMatcher("ada"), PathMatcher(PathPattern.parse("/a/ada"))])
 async def test_samples_that_match_go(
-    url: str, matcher: Name | Pattern, monkeypatch: pytest.MonkeyPatch
+    url: str, matcher: NameMatcher | PathMatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(erasure, "SAMPLES", 2)
     targets = ["/a/ada", "/a/bob", "/a/ada?x=1", "/a/adam", "/a/ada"]
     async with comparisons.opened(url) as engine, engine.begin() as connection:
         await comparisons.add(connection, samples=[sample(n, each) for n, each in enumerate(targets)])
-    wished = Wanted(sample=matcher)
+    wished = ErasureRequest(sample=matcher)
     assert await erase(url, wished, dry_run=True) == Erased(samples=3)
     assert len(await kept(url)) == 5
     assert (await erase(url, wished, dry_run=False)).samples == 3
@@ -118,11 +118,12 @@ async def test_a_sample_of_another_version_is_counted_and_stays(url: str) -> Non
     async with comparisons.opened(url) as engine, engine.begin() as connection:
         await comparisons.add(connection, samples=[sample(1, "/a/ada")])
         await connection.exec_driver_sql("UPDATE comparison_samples SET document = 'new'")
-    assert await erase(url, Wanted(sample=Name("ada")), dry_run=False) == Erased(unreadable=1)
+    assert await erase(url, ErasureRequest(sample=NameMatcher("ada")), dry_run=False) == Erased(unreadable=1)
 
 
 async def test_in_an_empty_store_there_is_nothing(url: str) -> None:
-    assert await erase(url, Wanted(frozenset({"ada"}), sample=Name("ada")), dry_run=False) == Erased()
+    everything = ErasureRequest(frozenset({"ada"}), sample=NameMatcher("ada"))
+    assert await erase(url, everything, dry_run=False) == Erased()
 
 
 def showing(folder: Path, content: bytes) -> list[str]:
@@ -132,12 +133,12 @@ def showing(folder: Path, content: bytes) -> list[str]:
 
 async def test_nothing_of_it_is_left_in_sqlites_files(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/state.db"
-    large = Answer(201, ANSWER.head, BODY * 5000)
+    large = StoredAnswer(201, ANSWER.head, BODY * 5000)
     async with opened(url) as claims:
         await answered(claims, ask("k1"), large)
         async with comparisons.opened(url) as engine, engine.begin() as connection:
             await comparisons.add(connection, samples=[sample(1, "/a/pl4nted", "pl4nted" * 5000)])
-        found = await erase(url, ADA._replace(sample=Pattern(PathPattern.parse("/a/**"))), dry_run=False)
+        found = await erase(url, ADA._replace(sample=PathMatcher(PathPattern.parse("/a/**"))), dry_run=False)
         assert found == Erased(keys=1, samples=1)
         assert showing(tmp_path, b"pl4nted") == []
         assert showing(tmp_path, b"SQLite format") == ["state.claims.db", "state.comparisons.db"]

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from proxy.core.resilience import idempotency as idem
-from proxy.core.resilience.idempotency import Proceed, Refuse, Replay, Wanted
-from proxy.store import Claims, StoreUnavailable, claims_file, start_anew
+from proxy.core.resilience.idempotency import ClaimRequest, Proceed, Refuse, Replay
+from proxy.store import Claims, StoreUnavailable, attend, claims_file, start_anew
 from proxy.store import claims as module
+from proxy.store.life import MARKER
 from tests.store.test_claims import ANSWER, eventually, opened, proceed, wanted
 
 pytestmark = pytest.mark.anyio
@@ -79,6 +80,134 @@ async def test_a_file_that_is_lost_when_nobody_is_left_is_not_begun_anew_but_by_
             await claims.claim(wanted("used", "t5", incarnation="d"))
 
 
+async def test_a_worker_that_never_opened_its_store_counts_as_alive(url: str) -> None:
+    """It came after the first one, or was refused the store, and is adopted by a new control process."""
+    async with opened(url, "a") as one:
+        await one.change(idem.complete(await proceed(one, wanted("used")), ANSWER, time.time()))
+    claims_file(url).unlink()
+    first, second = attend(url), attend(url)
+    assert first is not None
+    assert second is not None
+    for ends in (first, second):
+        start_anew(url)
+        async with opened(url, "b") as claims:
+            with pytest.raises(StoreUnavailable, match="was deleted or replaced"):
+                await claims.claim(wanted("used", "t2", incarnation="b"))
+        os.close(ends)
+    start_anew(url)
+    async with opened(url, "c") as claims:
+        assert isinstance(await claims.claim(wanted("used", "t3", incarnation="c")), Proceed)
+
+
+def put_in(file: Path, copy: Path) -> None:
+    """`copy` in the place of the database, with its inode's number: file systems give numbers again."""
+    for suffix in ("-wal", "-shm"):
+        Path(f"{file}{suffix}").unlink(missing_ok=True)
+    file.write_bytes(copy.read_bytes())
+
+
+async def copied(url: str, directory: Path, how: str) -> Path:
+    """A copy of the claims, which is some rounds of the house older than what the caller finds then."""
+    copy = directory / "copy.db"
+    if how == "without its -wal":
+        shutil.copy(claims_file(url), copy)
+    with closing(sqlite3.connect(claims_file(url))) as source, closing(sqlite3.connect(copy)) as target:
+        if how == "backup":
+            source.backup(target)
+    with closing(sqlite3.connect(copy)) as target:
+        [then] = target.execute("PRAGMA user_version").fetchone()
+
+    async def older() -> bool:
+        text = (claims_file(url).with_suffix(".incarnations") / MARKER).read_text()
+        return int(text.split()[1]) > then
+
+    assert await eventually(older)
+    return copy
+
+
+@pytest.mark.parametrize("how", ["backup", "without its -wal"])
+async def test_an_older_copy_of_the_file_is_not_taken_for_it(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr(module, "HOUSEKEEPING", 0.05)
+    async with opened(url, "a") as claims:
+        await proceed(claims, wanted("early"))
+        copy = await copied(url, tmp_path, how)
+        await claims.change(idem.complete(await proceed(claims, wanted("used")), ANSWER, time.time()))
+    newest = tmp_path / "newest.db"
+    shutil.copy(claims_file(url), newest)
+    put_in(claims_file(url), copy)
+    async with opened(url, "b") as claims:
+        for key in ("used", "fresh"):
+            with pytest.raises(StoreUnavailable, match="is an older copy"):
+                await claims.claim(wanted(key, f"{key}2", incarnation="b"))
+        put_in(claims_file(url), newest)
+        assert isinstance(await claims.claim(wanted("used", "t3", incarnation="b")), Replay)
+    put_in(claims_file(url), copy)
+    start_anew(url)
+    async with opened(url, "c") as claims:
+        assert isinstance(await claims.claim(wanted("used", "t4", incarnation="c")), Proceed)
+
+
+async def test_workers_that_count_rounds_together_know_their_file_again(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when a round fails, and when what lies beside the file was deleted."""
+    monkeypatch.setattr(module, "HOUSEKEEPING", 0.01)
+    async with opened(url, "a") as one, opened(url, "b") as other:
+        await proceed(one, wanted("first"))
+        await proceed(other, wanted("second", incarnation="b"))
+        for round in range(20):
+            break_connection = one._submit(lambda connection: connection.exec_driver_sql("no SQL"))  # type: ignore[attr-defined]
+            with pytest.raises(StoreUnavailable, match="syntax error"):
+                await break_connection
+            await proceed(one, wanted(f"k{round}"))
+        shutil.rmtree(claims_file(url).with_suffix(".incarnations"))
+
+        async def marked() -> bool:
+            return (claims_file(url).with_suffix(".incarnations") / MARKER).exists()
+
+        assert await eventually(marked)
+    async with opened(url, "c") as claims:
+        await proceed(claims, wanted("third", incarnation="c"))
+
+
+async def test_a_start_tells_whether_what_was_known_of_keys_is_gone(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "HOUSEKEEPING", 0.05)
+    assert start_anew(url), "nothing says that there was never anything"
+    lock = attend(url)
+    assert lock is not None
+    os.close(lock)
+    assert not start_anew(url), "a worker was there, and nobody has claimed anything"
+    async with opened(url, "a") as claims:
+        await proceed(claims, wanted("k"))
+        copy = await copied(url, tmp_path, "backup")
+        assert not start_anew(url), "a worker has it"
+    assert not start_anew(url)
+    async with opened(url, "b") as claims:
+        await proceed(claims, wanted("k2", incarnation="b"))
+    put_in(claims_file(url), copy)
+    assert start_anew(url), "a backup"
+    async with opened(url, "c") as claims:
+        await proceed(claims, wanted("k3", incarnation="c"))
+    os.replace(shutil.copy(claims_file(url), tmp_path / "moved"), claims_file(url))
+    assert not start_anew(url), "the same in another place"
+    async with opened(url, "d") as claims:
+        await proceed(claims, wanted("k4", incarnation="d"))
+    claims_file(url).write_bytes(b"no database, but something else of more than a few bytes")
+    assert start_anew(url)
+    async with opened(url, "e") as claims:
+        with pytest.raises(StoreUnavailable):
+            await claims.claim(wanted("k5", incarnation="e"))
+        claims_file(url).unlink()
+    async with opened(url, "f") as claims:
+        await proceed(claims, wanted("k6", incarnation="f"))
+    claims_file(url).unlink()
+    assert start_anew(url)
+
+
 async def test_what_was_withdrawn_before_the_store_had_it_is_released_when_it_comes(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,7 +227,7 @@ async def test_what_was_withdrawn_before_the_store_had_it_is_released_when_it_co
         await eventually_proceeds(late, other)
 
 
-async def eventually_proceeds(claims: Claims, asked: Wanted) -> None:
+async def eventually_proceeds(claims: Claims, asked: ClaimRequest) -> None:
     """Released, not unknown: so another try is sent."""
     async with asyncio.timeout(15):
         while not isinstance(verdict := await claims.claim(asked), Proceed):

@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from proxy.core.http1.request import RequestHead
 from proxy.core.resilience import idempotency as idem
-from proxy.core.resilience.idempotency import Proceed, Record, Replay, Wanted
+from proxy.core.resilience.idempotency import ClaimRequest, Proceed, Record, Replay
 from proxy.edge.writes import Writes
 from proxy.store import Claims, StoreUnavailable, claims_file, is_sqlite
 from proxy.store.engines import async_engine
@@ -130,7 +130,7 @@ async def both(url: str) -> AsyncIterator[tuple[Old, Claims]]:
         await engine.dispose()
 
 
-def asked(key: str, fields: dict[str, str]) -> Wanted:
+def asked(key: str, fields: dict[str, str]) -> ClaimRequest:
     writes = Writes(asyncio.get_running_loop(), SNAPSHOT.server.state, "new", ownership_off=False)
     head = RequestHead.of("POST", "/x", fields)
     token, endpoint = f"new-{next(_tokens)}", SNAPSHOT.endpoints[0]
@@ -256,7 +256,7 @@ async def test_a_claim_that_got_no_answer_is_let_go_of_under_both_ids(url: str) 
         await old.end(claim, "released")
         work = new._claim
 
-        async def lost(wanted: Wanted) -> Any:
+        async def lost(wanted: ClaimRequest) -> Any:
             await work(wanted)
             raise StoreUnavailable("gone")
 

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from proxy.core.resilience import idempotency as idem
-from proxy.core.resilience.idempotency import Answer, Proceed, Record
+from proxy.core.resilience.idempotency import Proceed, Record, StoredAnswer
 from proxy.store import Claims, claims_file, is_sqlite, writes
 from proxy.store import claims as module
 from proxy.store.engines import async_engine
@@ -16,7 +16,7 @@ from tests.store.test_claims import eventually, opened, wanted
 
 pytestmark = pytest.mark.anyio
 
-ANSWER = Answer(201, b"HTTP/1.1 201 Created\r\n", b"x" * 1000)
+ANSWER = StoredAnswer(201, b"HTTP/1.1 201 Created\r\n", b"x" * 1000)
 SIZE = len(ANSWER.head) + len(ANSWER.body)
 
 
@@ -26,7 +26,9 @@ def _keep_house_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PRUNING", 0.1)
 
 
-async def written(claims: Claims, key: str, answer: Answer | None = ANSWER, ttl: float = 60.0) -> Record:
+async def written(
+    claims: Claims, key: str, answer: StoredAnswer | None = ANSWER, ttl: float = 60.0
+) -> Record:
     request = wanted(key, token=f"t-{key}", incarnation=claims.incarnation, ttl=ttl)
     verdict = await claims.claim(request)
     assert isinstance(verdict, Proceed)

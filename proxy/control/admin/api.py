@@ -67,7 +67,10 @@ class Api:
     async def readyz(self, request: Request) -> Response:
         """At least one worker listens, lives and serves the newest configuration."""
         unready = self._state.supervisor.unready()
-        return problem(503, unready) if unready else PlainTextResponse("ready\n")
+        if unready:
+            return problem(503, unready)
+        crowded = [alarm.text for alarm in self._state.alarmed() if alarm.kind == "connections"]
+        return PlainTextResponse("\n".join(["ready", *crowded, ""]))
 
     async def metrics(self, request: Request) -> Response:
         body, content_type = metrics.render(self._state, request.headers.get("accept", ""))

@@ -16,7 +16,7 @@ from proxy.control.reload import Reloader, Verdict
 from proxy.control.state import error_json
 
 
-class Wanted(Protocol):
+class EditRequest(Protocol):
     """A request's body. `hash`, if given, is the configuration that it was decided on."""
 
     @property
@@ -26,7 +26,7 @@ class Wanted(Protocol):
     def preview(self) -> bool: ...
 
 
-async def carry_out(reloader: Reloader, request: Request, wanted: Wanted, edit: Edit) -> Verdict:
+async def carry_out(reloader: Reloader, request: Request, wanted: EditRequest, edit: Edit) -> Verdict:
     """Makes the edit in the file, or with `preview` says what it would do. Raises Refusal."""
     if wanted.hash and wanted.hash != reloader.running.snapshot.hash:
         raise Refusal(409, "the configuration has changed since you looked; look at it again")

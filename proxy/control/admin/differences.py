@@ -28,12 +28,12 @@ from proxy.control.admin.differences_json import (
 from proxy.control.admin.problems import problem
 from proxy.control.admin.requests import limited_body
 from proxy.control.errors import Refusal
-from proxy.control.oneoff import NotCompared, OneOff
 from proxy.control.state import State
 from proxy.control.verdicts import in_force
 from proxy.core.comparison.comparisons import Report, Sample, Tally, Traffic, report
-from proxy.store import StoreUnavailable, evidence
-from proxy.store.comparisons import Found
+from proxy.core.comparison.one_off import NotCompared, OneOff
+from proxy.store import StoreUnavailable, comparison_reader
+from proxy.store.comparisons import StoredCounts
 
 AT_ONCE: Final = 4  # one-off comparisons
 ONE_OFF_TIMEOUT: Final = 60.0  # seconds
@@ -119,7 +119,7 @@ class Differences:
             raise HTTPException(400, "format is not json or csv")
         looked = await self.look(request.path_params["endpoint"], request.query_params.get("scope"))
         chosen = looked.chosen
-        found = [] if chosen is None else [field_json(each, chosen) for each in chosen.evidence.paths]
+        found = [] if chosen is None else [field_json(each, chosen) for each in chosen.parity.paths]
         if form == "csv":
             headers = {"content-disposition": 'attachment; filename="differences.csv"'}
             return PlainTextResponse(fields_csv(found), headers=headers, media_type="text/csv")
@@ -166,7 +166,7 @@ class Differences:
         if listed is None and not found.tallies and not found.traffic:
             raise HTTPException(404, f"{endpoint!r} is not listed, and nothing was compared under this name")
         current = in_force(found.tallies, listed, endpoint, date.today())
-        tally = current if scope is None else evidence.of_scope(found, scope)
+        tally = current if scope is None else comparison_reader.of_scope(found, scope)
         if scope is not None and tally is None:
             raise HTTPException(404, f"{endpoint!r} has no evidence with the id {scope!r}")
         chosen = None if tally is None else await asyncio.to_thread(report, tally, found.traffic)
@@ -178,7 +178,7 @@ class Differences:
         if looked.chosen is None:
             return []
         try:
-            return await evidence.samples(self._url, looked.chosen.scope.id, path, limit)
+            return await comparison_reader.samples(self._url, looked.chosen.scope.id, path, limit)
         except StoreUnavailable as error:
             raise _no_store(error) from None
 
@@ -206,9 +206,9 @@ class Differences:
             except TimeoutError:
                 raise HTTPException(502, f"no answer within {ONE_OFF_TIMEOUT:g} seconds") from None
 
-    async def _read(self, endpoint: str) -> Found:
+    async def _read(self, endpoint: str) -> StoredCounts:
         try:
-            return await evidence.of_endpoint(self._url, endpoint)
+            return await comparison_reader.of_endpoint(self._url, endpoint)
         except StoreUnavailable as error:
             raise _no_store(error) from None
 

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any, Final
 
-from proxy.control.oneoff import OneOff
 from proxy.control.state import timestamp
 from proxy.control.verdicts import Standing, summary
-from proxy.core.comparison.comparisons import Latency, Report, Sample, Shown, Side, Tally
+from proxy.core.comparison.comparisons import LatencyQuantiles, Report, Sample, Shown, Side, Tally
 from proxy.core.comparison.noise import Mark, PathEvidence
+from proxy.core.comparison.one_off import OneOff
 from proxy.core.settings import Endpoint
 
 COLUMNS: Final = ("path", "shape", "verdict", "differed", "rate", "b", "c", "p", "sees", "first", "last")
@@ -23,9 +23,9 @@ def standing_json(standing: Standing, endpoint: Endpoint | None, today: date) ->
     found = standing.report
     return {
         "endpoint": standing.endpoint,
-        **summary(standing.evidence),
-        "faults": sum(each.verdict == "fault" for each in standing.evidence.paths),
-        "noise": [noise_json(each) for each in standing.evidence.paths if each.verdict == "noise"],
+        **summary(standing.parity),
+        "faults": sum(each.verdict == "fault" for each in standing.parity.paths),
+        "noise": [noise_json(each) for each in standing.parity.paths if each.verdict == "noise"],
         "skipped": standing.skipped,
         "rules": rules_json(endpoint, found, today),
         "earlier": standing.earlier,
@@ -77,7 +77,7 @@ def field_json(each: PathEvidence, found: Report) -> dict[str, Any]:
         "shape": each.shape,
         "verdict": each.verdict,
         "differed": each.differed,
-        "rate": round(each.differed / found.evidence.n, 8) if found.evidence.n else None,
+        "rate": round(each.differed / found.parity.n, 8) if found.parity.n else None,
         "b": each.b,
         "c": each.c,
         "p": each.p,
@@ -161,7 +161,7 @@ def shown_json(each: Shown) -> dict[str, Any]:
     return {"path": each.path, "kind": each.kind, "legacy": each.legacy, "async": each.async_}
 
 
-def _latency(found: Latency) -> dict[str, float | None]:
+def _latency(found: LatencyQuantiles) -> dict[str, float | None]:
     return {
         f"{name}_ms": None if value is None else round(value * 1000, 3)
         for name, value in found._asdict().items()

@@ -106,7 +106,7 @@ class DifferencesPage:
 
     def _listed(self, standing: Standing) -> dict[str, Any]:
         endpoint = self._endpoint(standing.endpoint)
-        found = standing.evidence
+        found = standing.parity
         return {
             "name": standing.endpoint,
             "weight": None if endpoint is None else percent(endpoint.weight),
@@ -120,14 +120,14 @@ class DifferencesPage:
         endpoint = self._endpoint(looked.endpoint)
         standing = self._state.verdicts.standings.get(looked.endpoint)
         report = looked.chosen
-        found = report.evidence if report else NOTHING
+        found = report.parity if report else NOTHING
         skipped = standing.skipped if standing else {}
         return {
             "name": looked.endpoint,
             "listed": endpoint is not None,
             "weight": None if endpoint is None else percent(endpoint.weight),
             "badge": view.badge(found),
-            "evidence": found,
+            "parity": found,
             "sure": view.sure(standing, found, _sampled(endpoint)),
             "unsure": view.unsure(report, skipped),
             "report": report,

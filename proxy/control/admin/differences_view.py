@@ -7,12 +7,12 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from proxy.control.admin.view import SIGNS
-from proxy.control.oneoff import OneOff
 from proxy.control.state import timestamp
 from proxy.control.verdicts import Standing
 from proxy.core.comparison.comparisons import FEW, Report, Sample, Shown, Side, Tally
 from proxy.core.comparison.differences import Pairing
-from proxy.core.comparison.noise import MIN_COMPARED, MIN_TWICE, Evidence, Mark, PathEvidence, upper_bound
+from proxy.core.comparison.noise import MIN_COMPARED, MIN_TWICE, Mark, Parity, PathEvidence, upper_bound
+from proxy.core.comparison.one_off import OneOff
 from proxy.core.comparison.sidebyside import Row, bodies
 
 MAX_SHOWN: Final = 50  # fields, differences and the like that the page lists
@@ -78,11 +78,11 @@ class SampleView(NamedTuple):
     pair: Pair
 
 
-def badge(found: Evidence) -> Badge:
+def badge(found: Parity) -> Badge:
     return Badge(str(found), SIGNS[found.verdict], found.verdict.replace(" ", "-"))
 
 
-def sure(standing: Standing | None, found: Evidence, sampled: bool) -> list[str]:
+def sure(standing: Standing | None, found: Parity, sampled: bool) -> list[str]:
     """In plain words: how sure one may be, and of what."""
     if found.verdict == "no evidence":
         return [_too_little(standing, found, sampled)]
@@ -105,7 +105,7 @@ def unsure(found: Report | None, skipped: Mapping[str, int]) -> list[str]:
     """What the comparisons did not show: each line is a gap in the evidence."""
     gaps = []
     if found is not None:
-        noisy = [each for each in found.evidence.paths if each.verdict == "noise"]
+        noisy = [each for each in found.parity.paths if each.verdict == "noise"]
         if noisy:
             gaps.append(
                 f"{_count(len(noisy), 'noisy field')}: a fault there shows only if it is frequent, below."
@@ -131,12 +131,12 @@ def fields(found: Report | None, *verdicts: str) -> list[Field]:
     """The places with one of these verdicts, most significant first."""
     if found is None:
         return []
-    return [_field(each, found) for each in found.evidence.paths if each.verdict in verdicts]
+    return [_field(each, found) for each in found.parity.paths if each.verdict in verdicts]
 
 
 def noise_paths(found: Report | None) -> frozenset[str]:
     """Where values are noise, and their shapes no fault."""
-    paths = () if found is None else found.evidence.paths
+    paths = () if found is None else found.parity.paths
     faults = {each.path for each in paths if each.verdict != "noise"}
     return frozenset(each.path for each in paths) - faults
 
@@ -272,7 +272,7 @@ def _printable(text: str) -> str:
 
 def _field(each: PathEvidence, found: Report) -> Field:
     first, last = found.seen.get(Mark(each.path, each.shape), (found.first, found.last))
-    n = found.evidence.n
+    n = found.parity.n
     sees = "only a change of shape" if each.sees >= 1 else f"faults in more than {_rate(each.sees)}"
     return Field(
         each.path,
@@ -285,7 +285,7 @@ def _field(each: PathEvidence, found: Report) -> Field:
     )
 
 
-def _too_little(standing: Standing | None, found: Evidence, sampled: bool) -> str:
+def _too_little(standing: Standing | None, found: Parity, sampled: bool) -> str:
     if found.n:
         needed = f"{found.n:,} compared, legacy asked twice in {found.m:,} of them"
         return f"Too little to say anything: {needed}; {MIN_COMPARED} and {MIN_TWICE} is the least."

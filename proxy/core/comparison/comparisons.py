@@ -11,7 +11,7 @@ from datetime import date
 from typing import Final, Literal, NamedTuple
 
 from proxy.core.comparison.differences import Kind
-from proxy.core.comparison.noise import Counts, Evidence, Mark, judge
+from proxy.core.comparison.noise import Counts, Mark, Parity, judge
 from proxy.core.documents.exactjson import Json, text_of
 from proxy.core.documents.fieldpaths import ROOT, Steps, member_path
 from proxy.core.evidence.stats import BOUNDS, quantile
@@ -131,7 +131,7 @@ class Sample(NamedTuple):
         return tuple(dict.fromkeys(each.path for each in self.differences))
 
 
-class Latency(NamedTuple):
+class LatencyQuantiles(NamedTuple):
     """Of shadow requests, in seconds; None if nothing was compared."""
 
     p50: float | None
@@ -147,7 +147,7 @@ class Report(NamedTuple):
     """
 
     scope: Scope
-    evidence: Evidence
+    parity: Parity
     first: float
     last: float
     seen: Mapping[Mark, tuple[float, float]]
@@ -156,8 +156,8 @@ class Report(NamedTuple):
     rare_fields: tuple[tuple[str, int], ...]
     hidden: Mapping[str, int]
     skipped: Mapping[str, int]
-    legacy: Latency
-    async_: Latency
+    legacy: LatencyQuantiles
+    async_: LatencyQuantiles
 
 
 def settings_hash(settings: Compare, today: date) -> str:
@@ -210,7 +210,7 @@ def report(tally: Tally, traffic: Sequence[Traffic] = ()) -> Report:
     fields = _labels(tally, "field")
     return Report(
         scope=tally.scope,
-        evidence=judge(tally.n, tally.m, {each.mark: each.counts for each in tally.paths}),
+        parity=judge(tally.n, tally.m, {each.mark: each.counts for each in tally.paths}),
         first=tally.first,
         last=tally.last,
         seen={each.mark: (each.first, each.last) for each in tally.paths},
@@ -230,6 +230,6 @@ def _labels(tally: Tally, what: What) -> dict[str, int]:
     return {each.label: each.number for each in tally.counts if each.what == what}
 
 
-def _latency(buckets: Mapping[str, int]) -> Latency:
+def _latency(buckets: Mapping[str, int]) -> LatencyQuantiles:
     histogram = [buckets.get(str(index), 0) for index in range(len(BOUNDS) + 1)]
-    return Latency(*(quantile(histogram, q) for q in (0.5, 0.95, 0.99)))
+    return LatencyQuantiles(*(quantile(histogram, q) for q in (0.5, 0.95, 0.99)))

@@ -57,7 +57,7 @@ class Difference(NamedTuple):
     steps: Steps = ()
 
 
-class Compared(NamedTuple):
+class BoundedDifferences(NamedTuple):
     """`left_out` counts the differences beyond MAX_DIFFERENCES."""
 
     differences: tuple[Difference, ...]
@@ -86,11 +86,11 @@ def compare(
     yield from _bodies(legacy, async_, pairing)
 
 
-def bounded(found: Iterable[Difference]) -> Compared:
+def bounded(found: Iterable[Difference]) -> BoundedDifferences:
     """The first MAX_DIFFERENCES, and how many there are beyond."""
     rest = iter(found)
     kept = tuple(islice(rest, MAX_DIFFERENCES))
-    return Compared(kept, sum(1 for _ in rest))
+    return BoundedDifferences(kept, sum(1 for _ in rest))
 
 
 def walk(

@@ -65,7 +65,7 @@ class PathEvidence(NamedTuple):
     sees: float
 
 
-class Evidence(NamedTuple):
+class Parity(NamedTuple):
     """n samples compared, m of them with legacy asked twice, at least k with a difference that counts.
 
     `bound`: with 95 % confidence, fewer requests than this rate differ where there is no noise; 1 if nothing
@@ -155,7 +155,7 @@ class Observations:
             self.counts[mark] = self.counts.get(mark, Counts()).plus(new)
         return gained
 
-    def evidence(self) -> Evidence:
+    def parity(self) -> Parity:
         return judge(self.n, self.m, self.counts)
 
     def _marks(self, differences: Iterable[Difference]) -> set[Mark]:
@@ -193,7 +193,7 @@ def share_twice(seen: Observations) -> float:
     return 0.5 if seen.m < ENOUGH_TWICE else 0.1
 
 
-def judge(n: int, m: int, counts: Mapping[Mark, Counts]) -> Evidence:
+def judge(n: int, m: int, counts: Mapping[Mark, Counts]) -> Parity:
     """What n samples say, of which m with legacy asked twice. Every shape in `counts` has its path there."""
     marks = sorted(mark for mark in counts if not mark.shape or counts[Mark(mark.path, False)].noisy)
     tested = [mark for mark in marks if counts[mark].noisy]
@@ -207,7 +207,7 @@ def judge(n: int, m: int, counts: Mapping[Mark, Counts]) -> Evidence:
     ]
     paths.sort(key=lambda each: (each.verdict != "fault", -each.differed))
     k = max((each.differed for each in paths if each.verdict == "fault"), default=0)
-    return Evidence(_verdict(n, paths), n, m, k, upper_bound(k, n), tuple(paths))
+    return Parity(_verdict(n, paths), n, m, k, upper_bound(k, n), tuple(paths))
 
 
 def _verdict(n: int, paths: Sequence[PathEvidence]) -> Verdict:

@@ -31,17 +31,17 @@ class Interval(NamedTuple):
     high: float
 
 
-class Difference(NamedTuple):
+class MeasuredDifference(NamedTuple):
     """Async minus legacy. `interval` is None exactly if the verdict is "too little data"."""
 
     verdict: Verdict
     interval: Interval | None = None
 
 
-TOO_LITTLE: Final = Difference("too little data")
+TOO_LITTLE: Final = MeasuredDifference("too little data")
 
 
-class Sample(NamedTuple):
+class SeriesCounts(NamedTuple):
     """What one backend did for one endpoint: `counts` is a histogram over stats.BOUNDS."""
 
     requests: int = 0
@@ -58,7 +58,7 @@ def wilson(errors: int, requests: int) -> Interval:
     return Interval(rate, max(0.0, centre - half), min(1.0, centre + half))
 
 
-def error_rates(legacy: Sample, async_: Sample) -> Difference:
+def error_rates(legacy: SeriesCounts, async_: SeriesCounts) -> MeasuredDifference:
     """The difference of error rates: 0.01 is one percentage point more on async."""
     if min(legacy.requests, async_.requests) < MIN_REQUESTS:
         return TOO_LITTLE
@@ -66,7 +66,7 @@ def error_rates(legacy: Sample, async_: Sample) -> Difference:
     return found if max(legacy.errors, async_.errors) >= MIN_ERRORS else found._replace(verdict="noise")
 
 
-def latencies(legacy: Sample, async_: Sample, q: float) -> Difference:
+def latencies(legacy: SeriesCounts, async_: SeriesCounts, q: float) -> MeasuredDifference:
     """The difference of the q-quantiles (0-1), in seconds."""
     theirs, ours = order_interval(legacy.counts, q), order_interval(async_.counts, q)
     return TOO_LITTLE if theirs is None or ours is None else _difference(theirs, ours)
@@ -100,9 +100,9 @@ def _edges(counts: Sequence[int], rank: int) -> tuple[float, float]:
     return BOUNDS[-1], BOUNDS[-1]
 
 
-def _difference(legacy: Interval, async_: Interval) -> Difference:
+def _difference(legacy: Interval, async_: Interval) -> MeasuredDifference:
     estimate = async_.estimate - legacy.estimate
     low = estimate - hypot(async_.estimate - async_.low, legacy.high - legacy.estimate)
     high = estimate + hypot(async_.high - async_.estimate, legacy.estimate - legacy.low)
     verdict: Verdict = "worse" if low > 0 else "better" if high < 0 else "noise"
-    return Difference(verdict, Interval(estimate, low, high))
+    return MeasuredDifference(verdict, Interval(estimate, low, high))

@@ -13,10 +13,10 @@ FORGOTTEN: Final = 120.0
 """Seconds after which they say nothing any more: nobody asks it."""
 
 SILENCE = 5.0
-"""Seconds after which a request without a byte of answer has waited long. Not Final: tests shorten it."""
+"""Seconds without anything from a backend after which a wait is a long one. Not Final: tests shorten it."""
 UNANSWERED: Final = 3
-"""Requests that have waited so long, with nothing for others meanwhile, that make an address a silent one:
-one may be a report that takes its time."""
+"""Requests that wait long, or did until their clients left, with nothing for others meanwhile, that make an
+address a silent one: one may be a report that takes its time."""
 
 
 def is_failing(seen: AddressSeen) -> bool:

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from proxy.core.forwarding.forwarded import forwarded_for
 from proxy.core.forwarding.protected import ALWAYS, TWINS, is_protected, is_twin
+from proxy.core.http1.names import SHADOW
 from proxy.core.http1.request import RequestFields, RequestHead
 from proxy.core.http1.response import CHUNKED, ResponseHead
 from proxy.core.settings import ASYNC, LEGACY, BackendName
@@ -36,7 +37,7 @@ _DROPPED: Final = frozenset(
         b"x-forwarded-host",
         b"x-forwarded-proto",
         b"x-served-by",
-        b"x-shadow",
+        SHADOW,
     }
 )
 _FRAMING: Final = frozenset({b"content-length", b"host", b"transfer-encoding"})

@@ -6,12 +6,13 @@ from typing import Final
 
 from proxy.core.http1.chunked import ChunkedDecoder
 from proxy.core.http1.grammar import Malformed, Pairs
+from proxy.core.http1.names import SHADOW
 
 _SMALL: Final = 4096  # bytes
 
 _OURS: Final = frozenset(
     {
-        *(b"http2-settings", b"x-backend", b"x-backend-token", b"x-request-id", b"x-served-by", b"x-shadow"),
+        *(b"http2-settings", b"x-backend", b"x-backend-token", b"x-request-id", b"x-served-by", SHADOW),
     }
 )
 

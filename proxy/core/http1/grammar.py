@@ -7,8 +7,8 @@ from functools import lru_cache
 from typing import Final
 
 from proxy.core.http1 import patterns, scan
+from proxy.core.http1.known_fields import KnownFields
 from proxy.core.http1.patterns import TOKEN, VALUE
-from proxy.core.http1.wanted import Wanted
 
 # Of a block that is well-formed.
 _lines: Final = re.compile(rb"(?m)^([^:\r\n]++):[ \t]*+([^\r\n]*+)\r\n").findall
@@ -20,7 +20,7 @@ Pairs = list[tuple[bytes, bytes]]
 MAX_OPTIONS: Final = 32  # of a connection; a handful is usual
 MAX_OPTIONS_BYTES: Final = 1024
 
-_NOTHING: Final = Wanted(())
+_NOTHING: Final = KnownFields(())
 _REMEMBERED: Final = 128  # bytes of a list that is kept with its members
 
 
@@ -43,7 +43,7 @@ class FieldBlock:
 
     __slots__ = ("lines", "lowered", "raw", "repeated", "special")
 
-    def __init__(self, raw: bytes, wanted: Wanted = _NOTHING) -> None:
+    def __init__(self, raw: bytes, wanted: KnownFields = _NOTHING) -> None:
         """Raises Malformed with status 400."""
         self.raw = raw
         self.lowered = lowered = b"\n" + raw.lower()  # every name stands between a line feed and a colon

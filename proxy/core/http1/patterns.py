@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from proxy.core.http1.wanted import Wanted
+from proxy.core.http1.known_fields import KnownFields
 
 TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 VALUE: Final = rb"[\t\x20-\x7e\x80-\xff]*+"  # no control characters, so neither bare CR, LF nor NUL
@@ -42,7 +42,7 @@ def status_line(head: bytes) -> tuple[int, int, int]:
     return int(line[1]), int(line[2]), line.end() - 2
 
 
-def fields(raw: bytes, lowered: bytes, wanted: Wanted) -> tuple[dict[bytes, bytes], int, int]:
+def fields(raw: bytes, lowered: bytes, wanted: KnownFields) -> tuple[dict[bytes, bytes], int, int]:
     # Python 3.11.2 lets the half of a last line pass.
     if _is_block(raw) is None or (raw and not raw.endswith(b"\r\n")):
         return {}, 0, -1

@@ -8,8 +8,9 @@ from typing import Final
 
 from proxy.core.http1 import patterns, scan
 from proxy.core.http1.grammar import BARE_LF, FieldBlock, Malformed, split_list
+from proxy.core.http1.known_fields import KnownFields
+from proxy.core.http1.names import SHADOW
 from proxy.core.http1.patterns import TOKEN
-from proxy.core.http1.wanted import Wanted
 from proxy.core.settings import Limits
 
 MAX_METHOD: Final = 32  # bytes; the longest that is registered has 17
@@ -20,7 +21,7 @@ _is_line_start: Final = re.compile(rb"(?:" + TOKEN + rb"(?: [\x21-\x7e]*+(?: [HT
 _is_absolute: Final = re.compile(rb"https?://([^/?]*+)(.*+)", re.IGNORECASE).fullmatch
 
 # Fields that mean something to a proxy: those of the connection, of framing, and what it writes itself.
-_WANTED: Final = Wanted(
+_WANTED: Final = KnownFields(
     (
         *(b"connection", b"content-length", b"expect", b"forwarded", b"host", b"http2-settings"),
         *(
@@ -31,7 +32,7 @@ _WANTED: Final = Wanted(
             b"transfer-encoding",
             b"upgrade",
         ),
-        *(b"via", b"x-backend", b"x-backend-token", b"x-request-id", b"x-served-by", b"x-shadow"),
+        *(b"via", b"x-backend", b"x-backend-token", b"x-request-id", b"x-served-by", SHADOW),
     ),
     open_ended=True,
 )

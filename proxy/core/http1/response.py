@@ -6,10 +6,10 @@ from typing import Final
 
 from proxy.core.http1 import patterns, scan
 from proxy.core.http1.grammar import FieldBlock, Malformed, connection_options
-from proxy.core.http1.wanted import Wanted
+from proxy.core.http1.known_fields import KnownFields
 
 # Fields that mean something to a proxy: those of the connection, of framing, and what it writes itself.
-_WANTED: Final = Wanted(
+_WANTED: Final = KnownFields(
     (
         *(b"connection", b"content-length", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding"),
         *(b"upgrade", b"x-served-by"),

@@ -12,7 +12,7 @@ from typing import Final
 from mypy_extensions import i64
 
 from proxy.core.http1 import patterns
-from proxy.core.http1.wanted import EXACT, FORWARDED, LONGEST, PREFIXED, Wanted
+from proxy.core.http1.known_fields import EXACT, FORWARDED, LONGEST, PREFIXED, KnownFields
 
 TOKEN: Final = 1  # RFC 9110 section 5.6.2
 TARGET: Final = 2  # what a request target may have
@@ -102,7 +102,7 @@ def status_line(head: bytes) -> tuple[i64, i64, i64]:
     return (minor, status, at) if at > 0 else (-1, -1, -1)
 
 
-def fields(raw: bytes, lowered: bytes, wanted: Wanted) -> tuple[dict[bytes, bytes], i64, i64]:
+def fields(raw: bytes, lowered: bytes, wanted: KnownFields) -> tuple[dict[bytes, bytes], i64, i64]:
     """The wanted fields of a block, how many lines they have, and the number of all lines; -1: malformed.
 
     `lowered` is a line feed and the block in lower case, which is what names and values (the last of each

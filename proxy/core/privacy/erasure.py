@@ -67,7 +67,7 @@ class PathPattern(NamedTuple):
         return "all" if sure else "some"
 
 
-class Name:
+class NameMatcher:
     """Finds a name, or one of the hashes that stand in its place, in the text of a sample."""
 
     def __init__(self, name: str, digests: Collection[str] = ()) -> None:
@@ -83,7 +83,7 @@ class Name:
         return any(_has_word(text, spelling) for spelling in self._spellings)
 
 
-class Pattern:
+class PathMatcher:
     """Finds samples of requests for a path."""
 
     def __init__(self, pattern: PathPattern) -> None:
@@ -93,7 +93,7 @@ class Pattern:
         return self._pattern.matches(sample.target)
 
 
-Matcher = Name | Pattern
+Matcher = NameMatcher | PathMatcher
 
 
 def spellings_of(name: str) -> tuple[str, ...]:

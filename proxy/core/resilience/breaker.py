@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from proxy.core.settings import Breaker as Settings
+from proxy.core.settings import BreakerSettings as Settings
 
 State = Literal["closed", "open", "ramping"]
 

@@ -51,7 +51,7 @@ class IllegalTransition(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class StoredAnswer:
     """A stored response: `head` is its status line and header lines, each with its CRLF."""
 
     status: int
@@ -80,7 +80,7 @@ class Record:
     created_at: float
     updated_at: float
     expires_at: float
-    answer: Answer | None = None
+    answer: StoredAnswer | None = None
     note: Note = ""
     doubtful: bool = False  # sent again while the outcome of an earlier attempt was open
     fingerprint_version: int | None = None  # None: as version 0.1 made it
@@ -90,7 +90,7 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ClaimRequest:
     """A request that asks for a key. `backend` is where it would go if nobody owned the key yet."""
 
     id: str
@@ -124,7 +124,7 @@ class Proceed:
 @dataclass(frozen=True, slots=True)
 class Replay:
     owner: BackendName
-    answer: Answer
+    answer: StoredAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ Verdict = Proceed | Replay | Refuse
 # deciding
 
 
-def resolve(record: Record | None, wanted: Wanted) -> Verdict:
+def resolve(record: Record | None, wanted: ClaimRequest) -> Verdict:
     """What happens to a request, by what is known about its key."""
     if record is None or expired(record, min(wanted.now, wanted.not_after)):
         return Proceed(send(claim(wanted)), existing=False)
@@ -167,7 +167,7 @@ def resolve(record: Record | None, wanted: Wanted) -> Verdict:
     return Proceed(rerun(record, wanted), existing=True)
 
 
-def _refuse_unknown(record: Record, wanted: Wanted) -> Refuse:
+def _refuse_unknown(record: Record, wanted: ClaimRequest) -> Refuse:
     detail = "whether the first request with this idempotency key was executed is not known; ask the operator"
     lost = lose(record, wanted.now) if record.state == "released" and not wanted.records_only else None
     return Refuse(record.owner, 409, "outcome_unknown", detail, unknown=True, record=lost)
@@ -179,7 +179,7 @@ def never_left(record: Record) -> bool:
     return record.state == "released" and record.unsent == record.token
 
 
-def _is_same_request(record: Record, wanted: Wanted) -> bool:
+def _is_same_request(record: Record, wanted: ClaimRequest) -> bool:
     """By the fingerprint that the record has. Those of two versions are never equal, but for 2 and 3, which
     are the same for all but forms.
 
@@ -190,7 +190,7 @@ def _is_same_request(record: Record, wanted: Wanted) -> bool:
     return record.fingerprint in known
 
 
-def _may_go_again(record: Record, wanted: Wanted) -> bool:
+def _may_go_again(record: Record, wanted: ClaimRequest) -> bool:
     """An open outcome: only its owner may get it again, if that dedupes keys and still knows this one."""
     if wanted.records_only and wanted.backend != record.owner:
         return False
@@ -241,7 +241,7 @@ def expired(record: Record, now: float) -> bool:
 # transitions
 
 
-def claim(wanted: Wanted) -> Record:
+def claim(wanted: ClaimRequest) -> Record:
     """A first use: the key belongs to `wanted.backend` from now on."""
     return Record(
         id=wanted.id,
@@ -261,7 +261,7 @@ def claim(wanted: Wanted) -> Record:
     )
 
 
-def marker(wanted: Wanted) -> Record:
+def marker(wanted: ClaimRequest) -> Record:
     """What stands under `wanted.former_id` while the key itself is under `wanted.id`.
 
     A worker of version 0.1 that gets the same request looks there, and takes it for a write that is still
@@ -277,7 +277,7 @@ def send(record: Record) -> Record:
     return _to(record, "sent", record.updated_at)
 
 
-def rerun(record: Record, wanted: Wanted) -> Record:
+def rerun(record: Record, wanted: ClaimRequest) -> Record:
     """Sent again, to the same owner: it was not executed, or the owner dedupes."""
     if record.state == "sent":
         raise IllegalTransition(f"{record.id}: is under way")
@@ -298,7 +298,7 @@ def move(record: Record, owner: BackendName, now: float) -> Record:
     return replace(_to(record, "sent", now), owner=owner)
 
 
-def complete(record: Record, answer: Answer | None, now: float) -> Record:
+def complete(record: Record, answer: StoredAnswer | None, now: float) -> Record:
     """The owner executed it; `answer` None: too large to be stored, or no room is left for it."""
     done = _to(record, "completed", now)
     note: Note = "" if answer else "too_large"

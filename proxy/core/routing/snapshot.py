@@ -15,7 +15,7 @@ from proxy.core.settings import (
     ASYNC,
     Backend,
     BackendName,
-    Breaker,
+    BreakerSettings,
     Buffers,
     Compare,
     Compression,
@@ -49,7 +49,7 @@ class Snapshot:
     idempotency: Idempotency
     compare: Compare  # for requests that match no endpoint
     compression: Compression
-    breaker: Breaker  # for async as a whole
+    breaker: BreakerSettings  # for async as a whole
     contents: frozenset[str] = field(default=frozenset(), repr=False)
     """Of files that routing.yaml names (`${file:...}`), for the control plane: never to be shown."""
     assignments: tuple[Assignment, ...] = field(default=(), repr=False)

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from proxy.core.evidence import stats
-from proxy.core.evidence.significance import Sample
+from proxy.core.evidence.significance import SeriesCounts
 from proxy.core.traffic import intended
 from proxy.core.traffic.totals import Series
 from proxy.core.wire.messages import Stats
 
 MINUTES: Final = 60
-EVIDENCE: Final = 5
+RECENT: Final = 5
 """Minutes between two starting points of the comparison, of which two are kept: it looks back 5 to 10."""
 MAX_SERIES: Final = 20_000  # of 0.7 KB each; what comes beyond them has no sparkline
 
@@ -50,8 +50,8 @@ class History:
     def __init__(self, now: float) -> None:
         self._minute = int(now // 60)
         self._rings: dict[Series, _Ring] = {}
-        self._last: Mapping[Series, Sample] = {}
-        self._bases: list[tuple[float, Mapping[Series, Sample]]] = [(now, {})]
+        self._last: Mapping[Series, SeriesCounts] = {}
+        self._bases: list[tuple[float, Mapping[Series, SeriesCounts]]] = [(now, {})]
 
     def is_due(self, now: float) -> bool:
         return int(now // 60) != self._minute
@@ -68,7 +68,7 @@ class History:
             if known is not None:
                 known.put(self._minute, _minute(minus(sample, self._last.get(series))))
         self._minute, self._last = minute, current
-        if now - self._bases[-1][0] >= EVIDENCE * 60:
+        if now - self._bases[-1][0] >= RECENT * 60:
             self._bases = [*self._bases[-1:], (now, current)]
 
     def restart(self, now: float, totals: Stats) -> None:
@@ -83,13 +83,13 @@ class History:
             return []
         return [ring.get(minute) for minute in range(self._minute - MINUTES + 1, self._minute)]
 
-    def evidence(self, totals: Stats) -> dict[Series, Sample]:
-        """What was counted since `evidence_since`."""
+    def recent(self, totals: Stats) -> dict[Series, SeriesCounts]:
+        """What was counted since `recent_since`."""
         base = self._bases[0][1]
         return {series: minus(sample, base.get(series)) for series, sample in samples(totals).items()}
 
     @property
-    def evidence_since(self) -> float:
+    def recent_since(self) -> float:
         return self._bases[0][0]
 
     def _new(self, series: Series) -> _Ring | None:
@@ -99,7 +99,7 @@ class History:
         return ring
 
 
-def samples(totals: Stats) -> dict[Series, Sample]:
+def samples(totals: Stats) -> dict[Series, SeriesCounts]:
     """Requests, errors (5xx, aborted, saved) and histogram by endpoint and the backend that was to answer."""
     requests: Counter[Series] = Counter()
     errors: Counter[Series] = Counter()
@@ -108,15 +108,18 @@ def samples(totals: Stats) -> dict[Series, Sample]:
         if each.failed:
             errors[each.endpoint, each.backend] += each.requests
     counts = {(line.endpoint, line.backend): line.counts for line in totals.latencies}
-    return {series: Sample(requests[series], errors[series], counts.get(series, ())) for series in requests}
+    return {
+        series: SeriesCounts(number, errors[series], counts.get(series, ()))
+        for series, number in requests.items()
+    }
 
 
-def minus(newer: Sample, older: Sample | None) -> Sample:
+def minus(newer: SeriesCounts, older: SeriesCounts | None) -> SeriesCounts:
     if older is None:
         return newer
     counts = stats.subtract(newer.counts, older.counts) if older.counts and newer.counts else newer.counts
-    return Sample(newer.requests - older.requests, newer.errors - older.errors, counts)
+    return SeriesCounts(newer.requests - older.requests, newer.errors - older.errors, counts)
 
 
-def _minute(sample: Sample) -> Minute:
+def _minute(sample: SeriesCounts) -> Minute:
     return Minute(sample.requests, sample.errors, stats.quantile(sample.counts, 0.95) or 0.0)

@@ -11,7 +11,7 @@ import msgspec
 from proxy.core.evidence import stats
 from proxy.core.forwarding import addresses
 from proxy.core.traffic import intended
-from proxy.core.wire.messages import Labelled, Latency, Requests, Stats
+from proxy.core.wire.messages import Labelled, Latency, OpenBreaker, Requests, Stats
 
 WINDOW: Final = 60
 """Seconds that rates and quantiles look back."""
@@ -47,16 +47,17 @@ def merge(parts: Sequence[Stats]) -> Stats:
         violations=_merge_labelled(line for part in parts for line in part.violations),
         own=_merge_requests(line for part in parts for line in part.own),
         addresses=addresses.merge(line for part in parts for line in part.addresses),
+        full=min((part.full for part in parts if part.full >= 0), default=-1.0),
     )
 
 
-def merge_breakers(lines: Iterable[Labelled]) -> list[Labelled]:
+def merge_breakers(lines: Iterable[OpenBreaker]) -> list[OpenBreaker]:
     """Of the same breaker in several workers the one that stays open longest."""
-    breakers: dict[str, Labelled] = {}
+    breakers: dict[str, OpenBreaker] = {}
     for breaker in lines:
-        kept = breakers.get(breaker.first)
-        if kept is None or (breaker.second == "open", breaker.count) > (kept.second == "open", kept.count):
-            breakers[breaker.first] = breaker
+        kept = breakers.get(breaker.name)
+        if kept is None or (breaker.state == "open", breaker.seconds) > (kept.state == "open", kept.seconds):
+            breakers[breaker.name] = breaker
     return list(breakers.values())
 
 

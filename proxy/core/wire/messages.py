@@ -77,6 +77,14 @@ class Labelled(msgspec.Struct, frozen=True, array_like=True):
     count: int
 
 
+class OpenBreaker(msgspec.Struct, frozen=True, array_like=True):
+    """A breaker that is not closed: of an endpoint, or of "async" as a whole."""
+
+    name: str
+    state: str  # open | ramping
+    seconds: int  # until it lets more through
+
+
 class AddressSeen(msgspec.Struct, frozen=True, array_like=True):
     """What one worker knows of one address of a backend. Times in seconds ago; -1: never."""
 
@@ -86,10 +94,8 @@ class AddressSeen(msgspec.Struct, frozen=True, array_like=True):
     healthy: bool  # as far as health checks know
     failed: float
     answered: float
-    waiting: int = (
-        0  # requests that have waited long for the first byte of an answer (`core/forwarding/addresses.py`)
-    )
-    heard: float = -1.0  # the last head or piece of a body
+    waiting: int = 0  # requests that wait long for an answer, or did until their clients left
+    heard: float = -1.0  # the last whole answer, or piece of one that goes on
 
 
 class Stats(Message, frozen=True, tag=True):
@@ -106,7 +112,7 @@ class Stats(Message, frozen=True, tag=True):
     retries: list[Labelled]  # endpoint, why
     outcome_unknown: list[Labelled]  # endpoint, ""
     dropped: list[Labelled]  # what, reason
-    breakers: list[Labelled]  # endpoint or "async", "open" | "ramping", seconds left; closed ones are absent
+    breakers: list[OpenBreaker]  # closed ones are absent
     keyed: list[Labelled] = []  # endpoint, what became of a request with an idempotency key
     partial: bool = False
     unlisted: list[Labelled] = []  # "GET /old/{id}", backend; bounded
@@ -114,6 +120,7 @@ class Stats(Message, frozen=True, tag=True):
     violations: list[Labelled] = []  # what, "": rules of our own that did not hold
     own: list[Requests] = []  # of `requests`, those that the proxy answered itself without asking a backend
     addresses: list[AddressSeen] = []
+    full: float = -1.0  # seconds since a client last came when there was no room for another; -1: never
 
 
 class Drained(Message, frozen=True, tag=True):

@@ -49,7 +49,7 @@ class Tap(msgspec.Struct, frozen=True, array_like=True):
     dropped: list[tuple[str, str, int]]
 
 
-class Compared(Message, frozen=True, tag=True):
+class ComparerTotals(Message, frozen=True, tag="Compared"):
     """Totals since the comparer's start: endpoint, result, number."""
 
     results: list[Labelled]
@@ -64,7 +64,9 @@ class Forgot(Message, frozen=True, tag=True):
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final[msgspec.msgpack.Decoder[Tap]] = msgspec.msgpack.Decoder(Tap)
-_compared: Final[msgspec.json.Decoder[Compared | Forgot]] = msgspec.json.Decoder(Compared | Forgot)
+_from_comparer: Final[msgspec.json.Decoder[ComparerTotals | Forgot]] = msgspec.json.Decoder(
+    ComparerTotals | Forgot
+)
 
 
 def encode_tap(tap: Tap) -> bytes:
@@ -78,6 +80,6 @@ def decode_tap(body: bytes) -> Tap:
     return _decoder.decode(body)
 
 
-def decode_compared(body: bytes) -> Compared | Forgot:
+def decode_from_comparer(body: bytes) -> ComparerTotals | Forgot:
     """Raises msgspec.DecodeError for anything that is not one of ours."""
-    return _compared.decode(body)
+    return _from_comparer.decode(body)

@@ -2,9 +2,9 @@
 
 Few `accept`s per wake-up let the kernel spread connections over the workers; an event loop's own server takes
 all it can get, and at EMFILE closes what it took. A worker with many connections comes round seldom, so it
-takes more each time, or new clients would wait for seconds behind the old ones. At the cap, or when
-descriptors run out, the socket is simply not watched: clients wait in its queue, and other workers may take
-them.
+takes more each time, or new clients would wait for seconds behind the old ones. At the cap, for each that
+comes another makes room (`crowd.py`). If nobody can, or when descriptors run out, the socket is simply not
+watched: clients wait in its queue, and other workers may take them.
 
 Neither a task nor a socket object is made for a connection: with both, letting it in cost as much as serving
 a request.
@@ -51,7 +51,8 @@ Adoption = Generator[Any, Any, object]
 
 
 class Acceptor:
-    """Accepts on `listener` while fewer than `cap()` connections are open (`count()` tells).
+    """Accepts on `listener` while fewer than `cap()` connections are open (`count()` tells), or while one of
+    those can go: `leaver()` finds it, and what that returns ends it.
 
     `factory` makes a protocol, given the client's numeric address. `loop` is uvloop's: it takes an `Accepted`
     for a socket.
@@ -64,6 +65,7 @@ class Acceptor:
         factory: Callable[[str], asyncio.Protocol],
         count: Callable[[], int],
         cap: Callable[[], int],
+        leaver: Callable[[], Callable[[], None] | None] = lambda: None,
     ) -> None:
         self._loop = loop
         self._listener = listener
@@ -71,6 +73,7 @@ class Acceptor:
         self._factory = factory
         self._count = count
         self._cap = cap
+        self._leaver = leaver
         self._watching = False
         self._stopped = False
         self._warned = False
@@ -97,10 +100,16 @@ class Acceptor:
         adoptions: list[Adoption] = []
         try:
             for _ in range(min(MOST, 1 + held // PER_HELD)):
-                if len(adoptions) >= room:
+                leave = None
+                if len(adoptions) >= room and (leave := self._leaver()) is None:
                     self._pause("the connection limit is reached")
                     break
-                if not self._accept_one(adoptions):
+                taken = len(adoptions)
+                more = self._accept_one(adoptions)
+                if leave is not None and len(adoptions) > taken:
+                    leave()
+                    room += 1
+                if not more:
                     break
         finally:
             if adoptions:
@@ -119,6 +128,8 @@ class Acceptor:
         except OSError as error:
             if error.errno not in _EXHAUSTED:
                 raise
+            if error.errno == errno.EMFILE and (leave := self._leaver()) is not None:
+                leave()
             self._pause(f"{error.strerror}: raise the limit of open files or lower server.limits.connections")
             return False
         sock = cast(socket.socket, Accepted(descriptor, self._family))

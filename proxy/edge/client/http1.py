@@ -28,7 +28,7 @@ from proxy.edge.client.tunnel import Tunnel
 from proxy.edge.deadlines import NEVER
 from proxy.edge.exchange.exchange import Exchange
 from proxy.edge.exchange.outbound import Outbound
-from proxy.edge.exchange.ownership import own
+from proxy.edge.exchange.owning import own
 from proxy.edge.ports import UpstreamPort
 from proxy.edge.services import Services
 
@@ -38,10 +38,7 @@ PIPELINE: Final = 64 * 1024
 
 
 class ClientConnection(Connection):
-    """Between requests `exchange` is None; while a request's body is read, `_body` reads it.
-
-    An asyncio protocol by its methods, not by inheritance: a compiled class may have no interpreted base.
-    """
+    """An asyncio protocol by its methods, not by inheritance: a compiled class may have no interpreted base."""
 
     __slots__ = (
         "_body",
@@ -118,7 +115,7 @@ class ClientConnection(Connection):
         if self.state != CLOSED:
             self.turn(CLOSED)
         self.deadline = NEVER
-        self.services.clients.items.discard(self)
+        self.leave()
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
             exchange.on_client_gone()
@@ -202,6 +199,8 @@ class ClientConnection(Connection):
         except Malformed as error:
             self._refuse(error)
             return False
+        if self._fields is None:
+            services.crowd.spoke(self)
         self._fields = head.fields
         self._buffer = data[end + 4 :]
         self._start(snapshot, head)
@@ -354,7 +353,7 @@ class ClientConnection(Connection):
             self._buffer = b""
         self.exchange = None
         self.turn(CLOSED)
-        self.services.clients.items.discard(self)
+        self.leave()
         Tunnel(self.services, self.transport, upstream)
 
     def pause_body(self) -> None:

@@ -8,7 +8,7 @@ import struct
 from typing import Final, cast
 
 from proxy.edge import turns
-from proxy.edge.client.states import CLOSED, IDLE, LINGERING, STATES, TRANSITIONS
+from proxy.edge.client.states import CLOSED, HEAD, IDLE, LINGERING, STATES, TRANSITIONS
 from proxy.edge.deadlines import NEVER
 from proxy.edge.ports import ClientPort
 from proxy.edge.services import Services
@@ -72,8 +72,25 @@ class Connection(ClientPort):
         self.transport = cast(asyncio.Transport, transport)
         services = self.services
         self.transport.set_write_buffer_limits(high=services.snapshot.buffers.response)
-        self.deadline = services.loop.time() + services.snapshot.server.timeouts.keep_alive
+        timeouts = services.snapshot.server.timeouts
+        self.deadline = services.loop.time() + min(timeouts.header, timeouts.keep_alive)
         services.clients.items.add(self)
+        services.crowd.entered(self)
+
+    def leave(self) -> None:
+        """It counts no more, whether its transport is gone already or about to be."""
+        self.services.clients.items.discard(self)
+        self.services.crowd.left(self)
+
+    def idle_since(self) -> float:
+        if self.state > HEAD or self.transport.is_closing() or self.transport.get_write_buffer_size():
+            return NEVER
+        return self.deadline - self.services.snapshot.server.timeouts.keep_alive
+
+    def make_room(self) -> None:
+        self.services.counters.count_error("client", "made_room")
+        self.leave()
+        self.transport.abort()
 
     def write(self, data: bytes) -> None:
         """A part of an answer."""

@@ -42,6 +42,7 @@ class Attempts(Receiver):
         "backend",
         "body_complete",
         "client",
+        "credited",
         "endpoint",
         "fallback_used",
         "fresh",
@@ -84,6 +85,7 @@ class Attempts(Receiver):
         self._attempts = 0
         self._retries = 0
         self.fallback_used = False
+        self.credited = False  # this answer has counted as one, though its end has not come
         self.fresh = False  # an attempt died: the next must not meet another dead connection
 
     def __repr__(self) -> str:
@@ -162,7 +164,7 @@ class Attempts(Receiver):
         if self.state >= SETTLING or self.state == IDLE:
             return
         failed = self._failed(kind)
-        if self.backend == ASYNC and blames(failed):
+        if self.backend == ASYNC and blames(failed) and not self.credited:
             self.services.breakers.failed(self.endpoint)
         verdict = after_failure(failed)
         if not isinstance(verdict, Again):
@@ -193,6 +195,12 @@ class Attempts(Receiver):
             retried=self._retries > 0,
             stuck=kind == "no_connection" and self._pool is not None and self._pool.is_stuck(),
         )
+
+    def on_given_up(self) -> None:
+        """The client has left; what it waited for may have been a backend that hangs."""
+        upstream = self.upstream
+        if upstream is not None and upstream.given_up() and self.backend == ASYNC:
+            self.services.breakers.hung(self.endpoint)
 
     def _may_retry(self, verdict: Again) -> bool:
         services = self.services

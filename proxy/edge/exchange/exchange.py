@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from typing import Final
 
 from proxy.core.forwarding.hop_by_hop import response_block
 from proxy.core.forwarding.replies import Source
@@ -25,16 +26,18 @@ from proxy.edge.exchange.outbound import Outbound
 from proxy.edge.exchange.sending import Sending
 from proxy.edge.exchange.states import ANSWERED, ENDED, SENT, SETTLING
 from proxy.edge.outcome import Outcome
-from proxy.edge.ports import ClientPort
+from proxy.edge.ports import ClientPort, UpstreamPort
 from proxy.edge.services import Services
+from proxy.edge.upstream import hanging
 
 MAX_CAPTURED = 64 * 1024  # bytes of an answer
+OPEN_OUTCOME: Final = "; the request may or may not have been executed"
 
 
 class Exchange(Sending):
     """Created when a request head is complete; ends with exactly one `Outcome`."""
 
-    __slots__ = ("_coding", "_encode_response", "captured", "keep_alive", "status")
+    __slots__ = ("_coding", "_encode_response", "_refused_itself", "captured", "keep_alive", "status")
 
     def __init__(
         self,
@@ -53,6 +56,7 @@ class Exchange(Sending):
         if self.endpoint is not None and self.endpoint.compare.dry_run:
             self.captured = bytearray()
         self._encode_response = False
+        self._refused_itself = False  # with a status that says nothing about the backend
         self._coding: compression.Body | None = None
 
     # from the client's connection
@@ -73,6 +77,7 @@ class Exchange(Sending):
                     self.upstream.resume()
                 return
             self.services.counters.count_unknown(self.endpoint)
+        self.on_given_up()
         self.drop_upstream()
         self.end()
 
@@ -136,7 +141,7 @@ class Exchange(Sending):
             self.upstream = None  # it is in the pool again
         if self.owner is not None and self.owner.holds(data, complete, []):
             return
-        if self.backend == ASYNC:
+        if complete and self.backend == ASYNC:
             self.services.breakers.answered(self.endpoint, response.status)
         client = self.client
         if client is not None:
@@ -151,14 +156,26 @@ class Exchange(Sending):
             return
         if self.captured is not None:
             self._capture(data)
+        upstream = self.upstream
         if complete:
             self.upstream = None
         if self.owner is not None and self.owner.holds(data, complete, trailers):
             return
+        if self.backend == ASYNC and not self.credited:
+            self._credit(upstream, complete)
         if self.client is not None:
             self.client.send(self, self.go_on_answer(data, complete, trailers))
         if complete and self.answer is not None:
             self.complete(self.answer.status)
+
+    def _credit(self, upstream: UpstreamPort | None, complete: bool) -> None:
+        """An answer counts when it is whole, or if it has no length, when it has flowed for a while."""
+        answer = self.answer
+        if answer is None or upstream is None:
+            return
+        if complete or (answer.length < 0 and upstream.flowed >= hanging.STEADY):
+            self.credited = True
+            self.services.breakers.answered(self.endpoint, answer.status)
 
     def begin_answer(self, response: ResponseHead, data: bytes, complete: bool, trailers: Pairs) -> bytes:
         """The head, and what there is of the body, as the client gets them."""
@@ -218,7 +235,7 @@ class Exchange(Sending):
         """The client hears that no backend answers this."""
         if unknown:
             self.services.counters.count_unknown(self.endpoint)
-            detail += "; the request may or may not have been executed"
+            detail += OPEN_OUTCOME
         self.services.counters.count_error("upstream", kind)
         client = self.client
         if client is not None and abort:
@@ -232,13 +249,21 @@ class Exchange(Sending):
         self.end()
 
     def refuse(self, status: int, kind: str, detail: str) -> None:
+        """Many clients send a request again by themselves after a 408: not if a part of a write has left."""
+        if self.owner is not None:
+            self.owner.on_refusal()
         self.services.counters.count_error("client", kind)
-        if not self.safe and self.is_open():
+        unknown = not self.safe and self.is_open()
+        if unknown:
             self.services.counters.count_unknown(self.endpoint)
+            detail += OPEN_OUTCOME
+            if status == 408:
+                status = 502
         self.drop_upstream()
         client = self.client
         if client is not None and not self.relayed:
             self.status = status
+            self._refused_itself = unknown and status >= 500
             client.reply(self, status, "client", kind, detail)
             self.end()
         elif client is not None:
@@ -309,4 +334,5 @@ class Exchange(Sending):
             self.captured,
             self.upgrade is not None,
             None if self.trace is None else self.trace.id,
+            self._refused_itself,
         )

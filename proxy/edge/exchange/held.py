@@ -9,7 +9,7 @@ from proxy.core.http1.body import hold
 from proxy.core.http1.grammar import Pairs
 from proxy.core.http1.response import ResponseHead
 from proxy.core.resilience import idempotency
-from proxy.core.resilience.idempotency import Answer, Record
+from proxy.core.resilience.idempotency import Record, StoredAnswer
 from proxy.core.settings import Backend, BackendName
 
 REPLAYED: Final = b"idempotent-replayed: true\r\n"
@@ -70,24 +70,19 @@ class HeldAnswer:
             answer = None
         return idempotency.complete(record, answer, now)
 
-    def _to_store(self, response: ResponseHead, served_by: BackendName | None) -> Answer | None:
+    def _to_store(self, response: ResponseHead, served_by: BackendName | None) -> StoredAnswer | None:
         if self.too_large:
             return None
         head = response_block(response, served_by)
         body = b"".join(self._pieces)
         if response.length < 0:  # it came in chunks, or ended with its connection
             head += b"content-length: %d\r\n" % len(body)
-        return Answer(response.status, head, body)
+        return StoredAnswer(response.status, head, body)
 
 
-def replay(answer: Answer, keep_alive: bool, minor: int) -> bytes:
+def replay(answer: StoredAnswer, keep_alive: bool, minor: int) -> bytes:
     """A stored answer on the wire, to a client that speaks HTTP/1.`minor`."""
     connection = b"" if keep_alive else b"connection: close\r\n"
     if keep_alive and minor == 0:
         connection = b"connection: keep-alive\r\n"
     return answer.head + REPLAYED + connection + b"\r\n" + answer.body
-
-
-def is_event_stream(response: ResponseHead) -> bool:
-    kind = (response.get(b"content-type") or b"").partition(b";")[0]
-    return kind.strip(b" \t").lower() == b"text/event-stream"

@@ -52,6 +52,10 @@ class Owner(Claimant):
         """Whether no earlier attempt has decided where the write belongs."""
         raise NotImplementedError
 
+    def on_refusal(self) -> None:
+        """Nothing more is taken from the client; the request may have to give way to others."""
+        raise NotImplementedError
+
     def on_end(self) -> None:
         """Nothing more can be sent for the request."""
         raise NotImplementedError

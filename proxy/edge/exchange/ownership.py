@@ -15,44 +15,22 @@ from typing import Final
 
 from proxy.core.http1.grammar import Malformed, Pairs
 from proxy.core.resilience import idempotency
-from proxy.core.resilience.idempotency import Proceed, Record, Refuse, Replay, Verdict, Wanted
+from proxy.core.resilience.idempotency import ClaimRequest, Proceed, Record, Refuse, Replay, Verdict
 from proxy.core.resilience.retry import Again, FailureKind
 from proxy.core.settings import ASYNC, LEGACY, BackendName, Endpoint
 from proxy.edge import turns
+from proxy.edge.exchange import states
 from proxy.edge.exchange.attempts import RETRY_AFTER
 from proxy.edge.exchange.confirmation import ask_whether_held, is_old
 from proxy.edge.exchange.exchange import Exchange
 from proxy.edge.exchange.held import replay
 from proxy.edge.exchange.owner import Owner
 from proxy.edge.exchange.relaying import Relaying
-from proxy.edge.exchange.states import (
-    CLAIMING,
-    ENDED,
-    KEY_STATES,
-    KEY_TRANSITIONS,
-    OWNED,
-    READING,
-    RELAYING,
-    RELEASED,
-    SETTLING,
-    STORING,
-    WAITING,
-)
 from proxy.edge.ports import UpstreamPort
 from proxy.store import StoreUnavailable
 from proxy.store.clock import elapsed
 
 _OUTCOMES: Final = frozenset({"completed", "too_large", "released", "unknown", "unavailable", "unstored"})
-
-
-def own(exchange: Exchange) -> None:
-    """Gives an exchange the ownership that it needs: none if the request has no key and may lack one."""
-    endpoint = exchange.endpoint
-    assert endpoint is not None
-    keys = exchange.head.fields.values(exchange.snapshot.idempotency.header)
-    needed = bool(keys) or endpoint.idempotency == "required"
-    if needed and not exchange.services.writes.ownership_off:
-        exchange.owner = Ownership(exchange, endpoint, keys)
 
 
 class Ownership(Owner):
@@ -79,7 +57,7 @@ class Ownership(Owner):
         exchange.safe = False
         exchange.upgrade = None
         self.exchange = exchange
-        self.state = READING
+        self.state = states.READING
         self.record: Record | None = None
         self._endpoint = endpoint
         self._keys = keys
@@ -90,12 +68,13 @@ class Ownership(Owner):
         self._answer = Relaying(exchange)
 
     def __repr__(self) -> str:
-        return f"<Ownership {self.token or 'not yet named'}: {KEY_STATES[self.state]}, of {self.exchange!r}>"
+        state = states.KEY_STATES[self.state]
+        return f"<Ownership {self.token or 'without a name'}: {state}, of {self.exchange!r}>"
 
     def turn(self, state: int) -> None:
         """The one place where the state changes."""
         if self.exchange.services.debug:
-            turns.tell(self, KEY_STATES, KEY_TRANSITIONS, self.state, state)
+            turns.tell(self, states.KEY_STATES, states.KEY_TRANSITIONS, self.state, state)
         self.state = state
 
     # the request
@@ -122,7 +101,7 @@ class Ownership(Owner):
             self._claim()
 
     def outlives_client(self) -> bool:
-        return self.state == CLAIMING or self.state == OWNED or self.state == STORING
+        return self.state == states.CLAIMING or self.state == states.OWNED or self.state == states.STORING
 
     def ignores_client(self) -> bool:
         return self.record is not None and not self._answer.streams
@@ -130,7 +109,7 @@ class Ownership(Owner):
     def _let_go(self) -> None:
         """From here on the request goes its way like one without a key."""
         exchange = self.exchange
-        self.turn(RELEASED)
+        self.turn(states.RELEASED)
         self._writes.under_way.discard(self)
         exchange.owner = None
         if self._existing:
@@ -160,18 +139,22 @@ class Ownership(Owner):
             return
         self.token = wanted.token
         self._asked = elapsed()
-        self.turn(CLAIMING)
+        self.turn(states.CLAIMING)
         self._writes.under_way.add(self)
         self._writes.spawn(self._ask_store(wanted), self._on_fault)
 
-    async def _ask_store(self, wanted: Wanted) -> None:
+    async def _ask_store(self, wanted: ClaimRequest) -> None:
         try:
             await self._writes.ready()
             verdict = await self._writes.claims().claim(wanted)
         except StoreUnavailable:
-            self._on_no_store()
+            if not self._is_over():
+                self._on_no_store()
         else:
-            self._on_verdict(verdict)
+            if not self._is_over():
+                self._on_verdict(verdict)
+            elif isinstance(verdict, Proceed):  # nobody is left to send it
+                self._writes.claims().owe(idempotency.withdraw(verdict.record, time.time()))
 
     def _on_no_store(self) -> None:
         """The store does not answer, and nothing was sent."""
@@ -186,7 +169,7 @@ class Ownership(Owner):
         if isinstance(verdict, Proceed):
             self.record = verdict.record
             self._existing = verdict.existing
-            self.turn(OWNED)
+            self.turn(states.OWNED)
             if verdict.existing:
                 self._follow(verdict.record.owner)
             self.exchange.attempt()
@@ -213,8 +196,7 @@ class Ownership(Owner):
         exchange, answer = self.exchange, verdict.answer
         if exchange.client is not None:
             exchange.relayed = True
-            if exchange.services.draining:
-                exchange.keep_alive = False
+            exchange.keep_alive = exchange.keep_alive and not exchange.services.draining
             minor = exchange.head.fields.minor
             exchange.client.send(exchange, replay(answer, exchange.keep_alive, minor))
         exchange.complete(answer.status)
@@ -243,8 +225,11 @@ class Ownership(Owner):
     async def _confirm(self, record: Record, connection: UpstreamPort) -> None:
         """This worker may have been stopped, and others have the key: not a byte before that is clear."""
         asked, held = await ask_whether_held(self._writes, record)
-        if self.exchange.upstream is not connection:
-            return  # a fault of our own has ended this meanwhile
+        if self.exchange.upstream is not connection:  # this has ended meanwhile, with a fault or without
+            if self.record is not None:
+                self.record = None
+                self._writes.claims().owe(idempotency.withdraw(record, time.time()))
+            return
         if held:
             self._asked = asked
             self._send_confirmed(connection)
@@ -256,7 +241,7 @@ class Ownership(Owner):
         """On `connection`, unless that has ended meanwhile."""
         exchange = self.exchange
         if not connection.closed and connection.is_quiet():
-            exchange.turn(WAITING)
+            exchange.turn(states.WAITING)
             exchange.send_on(connection)
             return
         exchange.drop_upstream()
@@ -281,9 +266,9 @@ class Ownership(Owner):
         if record is None:
             return False
         if complete:
-            exchange.turn(SETTLING)
+            exchange.turn(states.SETTLING)
         if self._answer.add(record, data, complete, trailers):
-            self.turn(STORING)
+            self.turn(states.STORING)
             if exchange.upstream is not None:
                 exchange.upstream.pause()
             self._writes.spawn(self._store_answer(), self._on_fault)
@@ -292,13 +277,14 @@ class Ownership(Owner):
     async def _store_answer(self) -> None:
         exchange = self.exchange
         record, response = self.record, exchange.answer
-        assert record is not None
-        assert response is not None
+        assert record is not None and response is not None  # noqa: PT018
         room = self._writes.room(exchange.snapshot.idempotency.max_store)
         outcome = self._answer.outcome(record, response, room)
         if outcome.state == "unknown":
             exchange.services.counters.count_unknown(self._endpoint)
         await self._save(outcome)
+        if self._is_over():
+            return  # it had to give way meanwhile
         if not self._records_only and idempotency.in_use(record, response.status):
             self._answer.refuse_in_use()
         else:
@@ -310,11 +296,11 @@ class Ownership(Owner):
         record = self.record
         if record is None:
             return False
-        self.exchange.turn(SETTLING)
+        self.exchange.turn(states.SETTLING)
         if self._answer.held.too_large:  # it goes on when the store has answered
             self.exchange.services.counters.count_error("upstream", kind)
         else:
-            self.turn(STORING)
+            self.turn(states.STORING)
             work = self._store_failure(record, status, kind, detail, unknown, abort)
             self._writes.spawn(work, self._on_fault)
         return True
@@ -324,6 +310,8 @@ class Ownership(Owner):
     ) -> None:
         now = time.time()
         await self._save(idempotency.lose(record, now) if unknown else idempotency.withdraw(record, now))
+        if self._is_over():
+            return
         self.exchange.fail(status, kind, detail, unknown=unknown, abort=abort)
 
     def may_fall_back(self) -> bool:
@@ -343,7 +331,9 @@ class Ownership(Owner):
             held = await self._writes.claims().change(moved)
         except StoreUnavailable:
             held = False
-        if held:
+        if self._is_over():
+            self._writes.claims().owe(idempotency.withdraw(moved if held else record, time.time()))
+        elif held:
             self.record = moved
             self.exchange.try_again(verdict)
         else:
@@ -358,14 +348,13 @@ class Ownership(Owner):
         if record is not None:
             exchange.services.counters.count_unknown(self._endpoint)
             self._writes.claims().owe(idempotency.lose(record, time.time()))
-        if exchange.state == ENDED:
+        if exchange.state == states.ENDED:
             return
         exchange.drop_upstream()
         if exchange.relayed:
             exchange.abort_relay()
         else:
-            detail = "the proxy failed at this; see its log"
-            exchange.answer_here(500, "proxy", "internal_error", detail)
+            exchange.answer_here(500, "proxy", "internal_error", "the proxy failed at this; see its log")
 
     # the store
 
@@ -383,8 +372,8 @@ class Ownership(Owner):
         if not stored:
             self._count("unstored")
         self.record = None
-        if self.state == STORING:
-            self.turn(RELAYING)
+        if self.state == states.STORING:
+            self.turn(states.RELAYING)
 
     def _count(self, result: str) -> None:
         if self._records_only and result not in _OUTCOMES:
@@ -393,7 +382,19 @@ class Ownership(Owner):
 
     # the end
 
+    def _is_over(self) -> bool:
+        """Asked after each wait: then nothing goes on but what the store is to know."""
+        return self.exchange.state == states.ENDED
+
+    def on_refusal(self) -> None:
+        """What is being stored by then is stored all the same."""
+        record = self.record
+        if record is not None and self.exchange.is_open() and not self._answer.held.too_large:
+            self.record = None
+            self._count("unknown")
+            self._writes.claims().owe(idempotency.lose(record, time.time()))
+
     def on_end(self) -> None:
         self._writes.under_way.discard(self)
-        if self.state != RELEASED:
-            self.turn(RELEASED)
+        if self.state != states.RELEASED:
+            self.turn(states.RELEASED)

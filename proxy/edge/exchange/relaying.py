@@ -13,7 +13,8 @@ from proxy.core.resilience import idempotency
 from proxy.core.resilience.idempotency import Record
 from proxy.edge.exchange.attempts import RETRY_AFTER
 from proxy.edge.exchange.exchange import Exchange
-from proxy.edge.exchange.held import HeldAnswer, is_event_stream
+from proxy.edge.exchange.held import HeldAnswer
+from proxy.edge.upstream.events import is_event_stream
 
 
 class Relaying:

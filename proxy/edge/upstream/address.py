@@ -6,6 +6,7 @@ import logging
 import ssl
 from typing import Final
 
+from proxy.core.http1.response import ResponseHead
 from proxy.core.settings import Upstream
 from proxy.edge.deadlines import NEVER
 from proxy.edge.ports import UpstreamPort
@@ -22,11 +23,14 @@ class Pooled(UpstreamPort):
 
     __slots__ = (
         "address",
+        "began",
         "expires",
         "host",
         "hosts",
         "idle_since",
         "pooled",
+        "request_sent",
+        "response",
         "tunnel",
         "turned",
         "waited",
@@ -42,6 +46,9 @@ class Pooled(UpstreamPort):
         self.waited = 0.0  # seconds longer for its client than it was at work, up to `turned`
         self.turned = 0.0  # when it last began to wait for its client, or went on
         self.tunnel = False
+        self.request_sent = False  # the last byte of the request was written
+        self.response: ResponseHead | None = None  # under way: its head came, its end has not
+        self.began = 0.0  # when that head came
         self.pooled = False  # its pool has it, and hears of its end
 
     @property
@@ -57,6 +64,8 @@ class Address:
         "bad_probes",
         "failed_at",
         "failures",
+        "gave_up",
+        "gave_up_at",
         "healthy",
         "heard_at",
         "hosts",
@@ -77,7 +86,9 @@ class Address:
         self.failures = 0  # since the last whole answer
         self.failed_at = NEVER_YET
         self.answered_at = NEVER_YET  # the last whole answer
-        self.heard_at = NEVER_YET  # the last head or piece of a body that was not a whole answer
+        self.heard_at = NEVER_YET  # the last piece of an answer that showed that work goes on
+        self.gave_up = 0  # requests whose clients left after a long wait in which nothing came
+        self.gave_up_at = NEVER_YET  # the last of them
         self.out_until = 0.0
         self.healthy = True  # as far as health checks know
         self.bad_probes = 0  # in a row
@@ -96,6 +107,19 @@ class Address:
         """A whole answer came."""
         self.failures = 0
         self.answered_at = now
+
+    def last_heard(self) -> float:
+        """When something came that showed that it goes on with its work."""
+        return max(self.answered_at, self.heard_at)
+
+    def given_up(self, now: float) -> None:
+        """A client has left after a long wait in which nothing came from here."""
+        if self.last_heard() > self.gave_up_at:
+            self.gave_up = 0
+        self.gave_up += 1
+        self.gave_up_at = now
+        if self.gave_up % FAILURES == 0:
+            self.out_until = now + SIT_OUT
 
     def failed(self, now: float) -> None:
         """It could not be reached, or broke an exchange, or its answer made no sense."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from proxy.core.resilience.breaker import Breaker
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.settings import ASYNC, LEGACY, Endpoint
-from proxy.core.wire.messages import Labelled
+from proxy.core.wire.messages import OpenBreaker
 
 
 class Breakers:
@@ -51,7 +51,7 @@ class Breakers:
         return breaker is not None and not breaker.allows(now, drawn)
 
     def answered(self, endpoint: Endpoint | None, status: int) -> None:
-        """By async. A 5xx speaks against the endpoint, but shows that the backend is there."""
+        """By async, to the end. A 5xx speaks against the endpoint, but shows that the backend is there."""
         if endpoint is not None and endpoint.safe:
             now = self._loop.time()
             self._whole.record(False, now)
@@ -64,17 +64,26 @@ class Breakers:
             self._whole.record(True, now)
             self._of(endpoint).record(True, now)
 
+    def hung(self, endpoint: Endpoint | None) -> None:
+        """A client gave up waiting while nothing at all came from async.
+
+        That says nothing of this endpoint, so the breaker of async as a whole counts it: any answer ends its
+        run.
+        """
+        if endpoint is not None and endpoint.safe:
+            self._whole.record(True, self._loop.time())
+
     def _of(self, endpoint: Endpoint) -> Breaker:
         breaker = self._endpoints.get(endpoint.name)
         if breaker is None:
             breaker = self._endpoints[endpoint.name] = Breaker(endpoint.breaker)
         return breaker
 
-    def open(self, now: float) -> list[Labelled]:
+    def open(self, now: float) -> list[OpenBreaker]:
         """Those that are not closed; that of the whole backend has the backend's name."""
         found = [(str(ASYNC), self._whole), *self._endpoints.items()]
         return [
-            Labelled(name, breaker.state, round(breaker.seconds_left(now)))
+            OpenBreaker(name, breaker.state, round(breaker.seconds_left(now)))
             for name, breaker in found
             if breaker.state != "closed"
         ]

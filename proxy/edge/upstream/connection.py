@@ -12,10 +12,13 @@ from proxy.core.http1.response import CHUNKED, UNTIL_CLOSE, ResponseHead, is_kep
 from proxy.core.resilience.retry import FailureKind
 from proxy.edge.deadlines import NEVER
 from proxy.edge.ports import Receiver
+from proxy.edge.upstream import hanging
 from proxy.edge.upstream.address import Address, Pooled
 from proxy.edge.upstream.answerhead import add, what_is_wrong
+from proxy.edge.upstream.events import is_event_stream
 from proxy.edge.upstream.home import Home
 from proxy.edge.upstream.kernel import is_read
+from proxy.edge.upstream.patience import idle_timeout, response_timeout
 
 MAX_INFORMATIONAL: Final = 16  # 1xx answers before the final one; more is a storm
 SEND_BUFFER: Final = 64 * 1024
@@ -35,9 +38,7 @@ class UpstreamConnection(Pooled):
         "_partial",
         "_paused",
         "_poll",
-        "_response",
         "pool",
-        "request_sent",
         "stalled",
     )
 
@@ -45,9 +46,7 @@ class UpstreamConnection(Pooled):
         super().__init__(address)
         self.pool = pool
         self.stalled = False  # it waits for its client
-        self.request_sent = False  # the last byte of the request was written
         self._partial: bytearray | None = None  # of a head, or of an error's body
-        self._response: ResponseHead | None = None
         self._left = 0
         self._decoder: ChunkedDecoder | None = None
         self._held = False
@@ -123,6 +122,9 @@ class UpstreamConnection(Pooled):
             poll.register(descriptor, select.POLLIN | select.POLLRDHUP)
         return not poll.poll(0)
 
+    def given_up(self) -> bool:
+        return hanging.given_up(self, self.pool)
+
     def switch(self) -> bool:
         room = self.pool.has_tunnel()
         if room:
@@ -139,7 +141,7 @@ class UpstreamConnection(Pooled):
         self.transport.set_write_buffer_limits(high=SEND_BUFFER)
 
     def data_received(self, data: bytes) -> None:
-        if self._response is not None:
+        if self.response is not None:
             self._on_body(data)
             return
         exchange = self.exchange
@@ -167,7 +169,7 @@ class UpstreamConnection(Pooled):
             self._on_head(exchange, response, data[end + 4 :])
 
     def eof_received(self) -> bool | None:
-        if self._response is not None and self._response.length == UNTIL_CLOSE and self.exchange is not None:
+        if self.response is not None and self.response.length == UNTIL_CLOSE and self.exchange is not None:
             exchange = self.exchange
             self.address.answered(self.pool.loop.time())
             self.close()
@@ -183,7 +185,7 @@ class UpstreamConnection(Pooled):
         """The upstream does not read the request: it has as long as for going on with an answer."""
         self.full = True
         if self.exchange is not None:
-            if self._response is None:
+            if self.response is None:
                 self._time_idle(self.exchange)
             self.exchange.on_upstream_writable(False)
 
@@ -191,7 +193,7 @@ class UpstreamConnection(Pooled):
         self.full = False
         exchange = self.exchange
         if exchange is not None:
-            if self._response is None:
+            if self.response is None:
                 self.deadline = NEVER
                 if self.request_sent:
                     self._time_response(exchange)
@@ -201,38 +203,29 @@ class UpstreamConnection(Pooled):
         if self.exchange is None:
             self.abort()  # idle for pool_idle
         else:
-            what = "begin its answer" if self._response is None else "go on with its answer"
+            what = "begin its answer" if self.response is None else "go on with its answer"
             self._fail("timeout", f"the upstream did not {what} in time")
 
     def _time_response(self, exchange: Receiver) -> None:
-        self.deadline = self.pool.loop.time() + self._patience(exchange)
-
-    def _patience(self, exchange: Receiver) -> float:
-        """Seconds in which the answer must begin."""
-        timeout = exchange.response_timeout
-        return self.pool.backend.timeouts.response if timeout is None else timeout
-
-    def waits_since(self) -> float:
-        """When the request was sent of whose answer no byte has come; NEVER if there is none."""
-        exchange = self.exchange
-        if exchange is None or self.answered or not self.request_sent:
-            return NEVER
-        return self.deadline - self._patience(exchange)
+        self.deadline = self.pool.loop.time() + response_timeout(exchange, self.pool.backend)
 
     def _time_idle(self, exchange: Receiver | None) -> float:
         """From now, which it returns, as long as the next piece may take."""
-        timeout = None if exchange is None else exchange.idle_timeout
-        if timeout is None:
-            timeout = self.pool.backend.timeouts.idle
         now = self.pool.loop.time()
-        self.deadline = now + timeout
+        self.deadline = now + idle_timeout(exchange, self.pool.backend)
         return now
+
+    def _flows(self, exchange: Receiver) -> None:
+        """A piece of the body came, and not the last one."""
+        now = self._time_idle(exchange)
+        self.flowed = now - self.began
+        if self.flowed >= hanging.ALIVE:
+            self.address.heard_at = now
 
     # parsing
 
     def _partial_head(self, data: bytes) -> None:
         """`data` is its beginning, or empty if that was held already."""
-        self.address.heard_at = self.pool.loop.time()
         partial = self._partial
         if partial is None:
             partial = self._partial = bytearray(data)
@@ -272,8 +265,11 @@ class UpstreamConnection(Pooled):
             self._left = length - len(data)
         elif length == CHUNKED:
             self._decoder = ChunkedDecoder()
-        self._response = response
-        self.address.heard_at = self._time_idle(exchange)
+        self.response = response
+        self.began = self._time_idle(exchange)
+        self.flowed = 0.0
+        if is_event_stream(response):
+            self.address.heard_at = self.began  # it may be all that comes for hours
         if length > 0 and (not data or is_kept(response)):
             self._held = True  # until its body begins, a failure can still be made good elsewhere
             self._partial = bytearray(data) if data else None
@@ -285,7 +281,7 @@ class UpstreamConnection(Pooled):
                 self._on_body(data)
 
     def _on_body(self, data: bytes) -> None:
-        response, exchange = self._response, self.exchange
+        response, exchange = self.response, self.exchange
         if response is None or exchange is None:
             return
         if self._decoder is not None:
@@ -297,14 +293,14 @@ class UpstreamConnection(Pooled):
             partial += data
             if len(partial) < response.length:
                 self._held = True
-                self.address.heard_at = self._time_idle(exchange)
+                self._flows(exchange)
                 return
             self._partial = None
             data = bytes(partial)
             self._left = response.length
         if response.length == UNTIL_CLOSE or len(data) < self._left:
             self._left -= len(data)
-            self.address.heard_at = self._time_idle(exchange)
+            self._flows(exchange)
             if held:
                 exchange.on_response(response, data, False)
             else:
@@ -319,7 +315,7 @@ class UpstreamConnection(Pooled):
             exchange.on_data(data, True, [])
 
     def _on_chunked(self, decoder: ChunkedDecoder, data: bytes) -> None:
-        response, exchange = self._response, self.exchange
+        response, exchange = self.response, self.exchange
         if response is None or exchange is None:
             return
         try:
@@ -330,7 +326,7 @@ class UpstreamConnection(Pooled):
         if decoder.done:
             self._finish(response, clean=not decoder.rest)
         else:
-            self.address.heard_at = self._time_idle(exchange)
+            self._flows(exchange)
         if payload or decoder.done:
             exchange.on_data(payload, decoder.done, decoder.trailers)
 
@@ -339,7 +335,7 @@ class UpstreamConnection(Pooled):
     def _finish(self, response: ResponseHead, clean: bool) -> None:
         """The answer is complete: the connection serves the next exchange, or goes."""
         self.exchange = None
-        self._response = None
+        self.response = None
         self._decoder = None
         self.go_on()
         if clean and response.keep_alive and self.request_sent and not self.closed:

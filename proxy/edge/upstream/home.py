@@ -29,6 +29,10 @@ class Home:
         """Whether there is room for another."""
         return self.tunnels < self.backend.tunnels
 
+    def last_heard(self) -> float:
+        """When something came that showed that one of its addresses goes on with its work."""
+        return max(address.last_heard() for address in self.addresses)
+
     # from a connection
 
     def release(self, connection: Pooled) -> None:

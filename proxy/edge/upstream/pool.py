@@ -14,6 +14,7 @@ from collections import Counter
 from functools import partial
 from typing import Final, cast
 
+from proxy.core.forwarding.addresses import FORGOTTEN
 from proxy.core.resilience.retry import FailureKind
 from proxy.core.settings import Backend
 from proxy.edge.deadlines import NEVER, Sweeper
@@ -21,6 +22,7 @@ from proxy.edge.ports import Waiter
 from proxy.edge.upstream.address import Address, Pooled
 from proxy.edge.upstream.connection import UpstreamConnection
 from proxy.edge.upstream.dialling import Dialler
+from proxy.edge.upstream.hanging import waits_since
 from proxy.edge.upstream.health import HealthCheck
 from proxy.edge.upstream.home import Home
 from proxy.edge.upstream.relief import Relief
@@ -108,21 +110,28 @@ class Pool(Home):
     def is_stuck(self) -> bool:
         """Whether, for as long as one waits for a connection and for a second, nothing at all came from it.
 
-        A busy backend sends somebody a head or a piece of a body in that time; one that hangs does not, but
+        A busy backend sends somebody an answer or goes on with one in that time; one that hangs does not, but
         neither does one that serves long polls only. Connections that wait for slow clients tell nothing.
         """
         if len(self.stalled) >= self.connections:
             return False
-        last = max(max(address.answered_at, address.heard_at) for address in self.addresses)
-        return self.loop.time() - max(self._busy_since, last) >= max(STUCK, self.backend.timeouts.connect)
+        silent = self.loop.time() - max(self._busy_since, self.last_heard())
+        return silent >= max(STUCK, self.backend.timeouts.connect)
 
     def unanswered(self, since: float) -> Counter[Address]:
-        """By address, the requests that were sent before `since` and of whose answer no byte has come."""
-        return Counter(
+        """By address, the requests that have waited since then or longer for a byte, or did until their
+        clients left, unless something came for others afterwards.
+        """
+        found = Counter(
             item.address
             for item in self._sweeper.items
-            if isinstance(item, UpstreamConnection) and item.pool is self and item.waits_since() <= since
+            if isinstance(item, UpstreamConnection) and item.pool is self and waits_since(item, self) <= since
         )
+        remembered = self.loop.time() - FORGOTTEN
+        for address in self.addresses:
+            if address.gave_up_at > max(remembered, address.last_heard()):
+                found[address] += address.gave_up
+        return found
 
     def release(self, connection: Pooled) -> None:
         address = connection.address

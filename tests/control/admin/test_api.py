@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from starlette.testclient import TestClient
 
+from proxy.control.alarms import FULL, Alarms
 from proxy.control.reload import read
 from proxy.control.state import State
 from proxy.core.evidence.stats import BOUNDS
@@ -19,6 +20,19 @@ def test_healthz_answers_without_a_worker_and_readyz_does_not(client: TestClient
     answer = client.get("/readyz")
     assert answer.status_code == 503
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_readyz_says_that_clients_find_no_room(
+    client: TestClient, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state.supervisor, "unready", lambda: "")
+    assert client.get("/readyz").text == "ready\n"
+    full = msgspec.structs.replace(EMPTY, full=1.0)
+    object.__setattr__(state, "alarms", Alarms(lambda: full))  # it is frozen, and the app has it
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.text) == (200, f"ready\n{FULL}\n")
+    [alarm] = client.get("/api/v1/endpoints").json()["alarms"]
+    assert (alarm["kind"], alarm["subject"], alarm["text"]) == ("connections", "clients", FULL)
 
 
 def test_config_has_the_documented_keys(client: TestClient, state: State) -> None:

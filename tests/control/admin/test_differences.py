@@ -12,13 +12,13 @@ import httpx2
 import pytest
 from starlette.testclient import TestClient
 
-from proxy.cli.oneoff import one_off
+from proxy.compare.one_off import one_off
 from proxy.control.admin.app import build
 from proxy.control.admin.differences import AT_ONCE
-from proxy.control.oneoff import NotCompared, OneOff
 from proxy.control.reload import Change
 from proxy.control.state import State
 from proxy.core.comparison.noise import Mark
+from proxy.core.comparison.one_off import NotCompared, OneOff
 from proxy.core.routing.snapshot import Snapshot
 from tests.compare.backends import Reply, backend
 from tests.control.admin import planted

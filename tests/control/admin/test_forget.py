@@ -12,7 +12,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from proxy.control.admin.app import build
-from proxy.control.comparer import Comparer
+from proxy.control.comparer import ComparerProcess
 from proxy.control.state import State
 from proxy.core.http1.request import parse_request
 from proxy.core.privacy.redact import KEY_NAME, Redactor
@@ -104,14 +104,14 @@ def test_what_is_erased_is_counted_and_is_in_the_audit_log_without_the_name(
 def test_a_sample_that_shows_only_the_hash_of_a_token_is_found(state: State, tmp_path: Path) -> None:
     (tmp_path / KEY_NAME).write_bytes(KEY)
     (tmp_path / KEY_NAME).chmod(0o600)
-    client = TestClient(build(replace(state, comparer=Comparer((), tmp_path))), base_url=LOCAL)
+    client = TestClient(build(replace(state, comparer=ComparerProcess((), tmp_path))), base_url=LOCAL)
     assert forget(client, principal="t0k") == {"keys": 1, "samples": 1, "left": []}
 
 
 def test_the_comparer_forgets_before_the_store_does(state: State) -> None:
     order: list[object] = []
 
-    class Told(Comparer):
+    class Told(ComparerProcess):
         async def forget(self, principal: str, path: str) -> int | None:
             url = state.reloader.started.server.state
             async with comparisons.opened(url) as engine, engine.connect() as connection:

@@ -27,10 +27,10 @@ RULE = ComparisonRule("tolerance", "total", within=Decimal("0.01"))
 def test_the_verdict_is_made_from_the_counts() -> None:
     paths = (PathCount(Mark("total", False), Counts(2, 1, 0, 0), 5.0, 9.0),)
     found = report(Tally(SCOPE, 500, 200, 1.0, 9.0, paths))
-    assert (found.evidence.verdict, found.evidence.n, found.evidence.k) == ("differs", 500, 2)
+    assert (found.parity.verdict, found.parity.n, found.parity.k) == ("differs", 500, 2)
     assert found.seen == {Mark("total", False): (5.0, 9.0)}
-    assert report(Tally(SCOPE, 500, 200, 1.0, 9.0)).evidence.verdict == "likely equal"
-    assert report(Tally(SCOPE, 5, 2, 1.0, 9.0)).evidence.verdict == "no evidence"
+    assert report(Tally(SCOPE, 500, 200, 1.0, 9.0)).parity.verdict == "likely equal"
+    assert report(Tally(SCOPE, 5, 2, 1.0, 9.0)).parity.verdict == "no evidence"
 
 
 def test_what_was_never_exercised_is_said() -> None:

@@ -20,8 +20,8 @@ from proxy.core.comparison.noise import (
     MIN_COMPARED,
     MIN_TWICE,
     MISSED,
-    Evidence,
     Observations,
+    Parity,
     detectable,
     holm,
     mcnemar,
@@ -70,7 +70,7 @@ def loses_the_zone(found: Document, chance: random.Random) -> None:
 
 def watch(
     n: int, *faults: Callable[[Document, random.Random], None], seed: int = 1, twice: float = 0.5
-) -> Evidence:
+) -> Parity:
     chance = random.Random(seed)
     seen = Observations()
     for _ in range(n):
@@ -78,10 +78,10 @@ def watch(
         for fault in faults:
             fault(async_, chance)
         seen.add(walk(legacy, async_), walk(legacy, again) if chance.random() < twice else None)
-    return seen.evidence()
+    return seen.parity()
 
 
-def faults(evidence: Evidence) -> Iterator[tuple[str, bool]]:
+def faults(evidence: Parity) -> Iterator[tuple[str, bool]]:
     return ((each.path, each.shape) for each in evidence.paths if each.verdict == "fault")
 
 
@@ -119,7 +119,7 @@ def test_an_always_noisy_path_is_compared_by_shape() -> None:
 
 
 def test_few_samples_are_no_evidence() -> None:
-    assert Observations().evidence() == Evidence("no evidence", 0, 0, 0, 1.0, ())
+    assert Observations().parity() == Parity("no evidence", 0, 0, 0, 1.0, ())
     assert watch(MIN_COMPARED - 1).verdict == "no evidence"
 
 
@@ -133,7 +133,7 @@ def test_the_verdict_says_how_sure_one_may_be() -> None:
     seen = Observations()
     for _ in range(300):
         seen.add([], [])
-    evidence = seen.evidence()
+    evidence = seen.parity()
     assert str(evidence) == "likely equal (bound 0.99 %)"
     assert evidence.paths == ()
 
@@ -142,7 +142,7 @@ def test_memory_is_bounded_and_what_is_beyond_still_counts() -> None:
     seen = Observations()
     for number in range(3 * MAX_PATHS):
         seen.add(walk({}, {f"k{number}": 1}), [])
-    evidence = seen.evidence()
+    evidence = seen.parity()
     assert len(evidence.paths) <= MAX_PATHS + 1
     assert evidence.paths[0].path == "..."
     assert evidence.paths[0].differed == 2 * MAX_PATHS
@@ -240,7 +240,7 @@ def test_rare_noise_that_met_async_first_is_not_reported_at_any_time(seed: int) 
         twice = chance.random() < share_twice(seen)
         seen.add(ours, walk(first, again) if twice else None, gone & seen.suspects(ours))
         if number % 50 == 0:
-            assert list(faults(seen.evidence())) == []
+            assert list(faults(seen.parity())) == []
         if number == 1500:
             break
 
@@ -251,9 +251,9 @@ def test_a_difference_that_lasts_counts_at_once_though_others_were_gone() -> Non
         seen.add([], [])
     one = list(walk({"a": 1}, {"a": 2}))
     seen.add(one, None, seen.suspects(one))
-    assert seen.evidence().paths[0].verdict == "noise"
+    assert seen.parity().paths[0].verdict == "noise"
     seen.add(one, None)
-    assert seen.evidence().paths[0].verdict == "fault"
+    assert seen.parity().paths[0].verdict == "fault"
 
 
 def test_differences_that_never_last_count_where_async_has_too_many_of_them() -> None:
@@ -264,7 +264,7 @@ def test_differences_that_never_last_count_where_async_has_too_many_of_them() ->
         for _ in range(9):
             seen.add([], [])
         seen.add(one, None, {"a"})
-        verdicts.append(seen.evidence().paths[0].verdict)
+        verdicts.append(seen.parity().paths[0].verdict)
     assert verdicts[0] == "noise"
     assert verdicts[-1] == "fault"
     assert sorted(verdicts, reverse=True) == verdicts

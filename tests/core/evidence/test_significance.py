@@ -5,7 +5,7 @@ from bisect import bisect_left
 
 import pytest
 
-from proxy.core.evidence.significance import Sample, error_rates, latencies, order_interval, wilson
+from proxy.core.evidence.significance import SeriesCounts, error_rates, latencies, order_interval, wilson
 from proxy.core.evidence.stats import BOUNDS
 
 
@@ -47,20 +47,20 @@ def test_no_error_at_all_still_leaves_room_for_some() -> None:
     ],
 )
 def test_error_rates(legacy: tuple[int, int], async_: tuple[int, int], verdict: str) -> None:
-    assert error_rates(Sample(*legacy), Sample(*async_)).verdict == verdict
+    assert error_rates(SeriesCounts(*legacy), SeriesCounts(*async_)).verdict == verdict
 
 
 def test_the_interval_of_error_rates_is_async_minus_legacy() -> None:
-    found = error_rates(Sample(1000, 10), Sample(1000, 110)).interval
+    found = error_rates(SeriesCounts(1000, 10), SeriesCounts(1000, 110)).interval
     assert found is not None
     assert found.estimate == pytest.approx(0.1)
     assert 0.06 < found.low < 0.1 < found.high < 0.14
 
 
 def test_equal_latencies_are_noise_and_others_are_not() -> None:
-    legacy = Sample(2000, 0, histogram(lognormal(2000, 1)))
-    same = Sample(2000, 0, histogram(lognormal(2000, 2)))
-    slower = Sample(2000, 0, histogram(lognormal(2000, 3, median=0.02)))
+    legacy = SeriesCounts(2000, 0, histogram(lognormal(2000, 1)))
+    same = SeriesCounts(2000, 0, histogram(lognormal(2000, 2)))
+    slower = SeriesCounts(2000, 0, histogram(lognormal(2000, 3, median=0.02)))
     for q in (0.5, 0.95, 0.99):
         assert latencies(legacy, same, q).verdict == "noise"
         assert latencies(legacy, slower, q).verdict == "worse"
@@ -72,19 +72,19 @@ def test_a_quantile_needs_enough_requests_beyond_it(q: float, number: int) -> No
     few, enough = histogram(lognormal(number - 2, 1)), histogram(lognormal(3 * number, 1))
     assert order_interval(few, q) is None
     assert order_interval(enough, q) is not None
-    assert latencies(Sample(0, 0, few), Sample(0, 0, enough), q).verdict == "too little data"
+    assert latencies(SeriesCounts(0, 0, few), SeriesCounts(0, 0, enough), q).verdict == "too little data"
 
 
 def test_no_data_is_too_little_data() -> None:
-    assert error_rates(Sample(), Sample()).verdict == "too little data"
-    assert latencies(Sample(), Sample(), 0.5).interval is None
+    assert error_rates(SeriesCounts(), SeriesCounts()).verdict == "too little data"
+    assert latencies(SeriesCounts(), SeriesCounts(), 0.5).interval is None
 
 
 def test_equal_backends_are_called_different_in_at_most_one_of_fifty_looks() -> None:
     wrong = 0
     for seed in range(200):
-        left = Sample(300, 0, histogram(lognormal(300, seed)))
-        right = Sample(300, 0, histogram(lognormal(300, seed + 1000)))
+        left = SeriesCounts(300, 0, histogram(lognormal(300, seed)))
+        right = SeriesCounts(300, 0, histogram(lognormal(300, seed + 1000)))
         wrong += latencies(left, right, 0.5).verdict != "noise"
     assert wrong <= 4
 

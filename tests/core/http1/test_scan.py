@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from proxy.core.http1 import patterns, request, response, scan
 from proxy.core.http1.grammar import FieldBlock, Malformed
-from proxy.core.http1.wanted import Wanted
+from proxy.core.http1.known_fields import KnownFields
 
 OPEN, CLOSED = request._WANTED, response._WANTED
 PIECES = (
@@ -24,9 +24,9 @@ lines = st.tuples(
 well_formed = st.lists(lines, max_size=6).map(lambda pairs: b"".join(b"%b:%b\r\n" % pair for pair in pairs))
 
 
-@pytest.mark.parametrize("wanted", [OPEN, CLOSED, Wanted(())])
+@pytest.mark.parametrize("wanted", [OPEN, CLOSED, KnownFields(())])
 @given(block=blocks | well_formed)
-def test_both_find_the_same_fields_of_a_block(wanted: Wanted, block: bytes) -> None:
+def test_both_find_the_same_fields_of_a_block(wanted: KnownFields, block: bytes) -> None:
     lowered = b"\n" + block.lower()
     found, matched, count = scan.fields(block, lowered, wanted)
     expected, expected_matched, expected_count = patterns.fields(block, lowered, wanted)

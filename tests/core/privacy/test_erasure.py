@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.core.comparison.comparisons import Sample, Scope, Shown, Side
-from proxy.core.privacy.erasure import Covered, Name, PathPattern, Pattern
+from proxy.core.privacy.erasure import Covered, NameMatcher, PathMatcher, PathPattern
 from proxy.core.privacy.redact import Redactor, digests_of
 
 SCOPE = Scope("GET /a", "1", "2", "r")
@@ -46,7 +46,7 @@ def test_a_pattern_and_a_target(pattern: str, target: str, expected: bool | None
             PathPattern.parse(pattern)
         return
     assert PathPattern.parse(pattern).matches(target) == expected
-    assert Pattern(PathPattern.parse(pattern)).matches(sample(target)) == expected
+    assert PathMatcher(PathPattern.parse(pattern)).matches(sample(target)) == expected
 
 
 @pytest.mark.parametrize("pattern", ["", "accounts", "/a?b", "/a#b", "/**/a", "/a**", "/" + "a" * 5000])
@@ -102,15 +102,15 @@ KEY = b"k" * 32
     ],
 )
 def test_a_name_is_found_wherever_a_sample_shows_it(found: Sample) -> None:
-    assert Name("ada", digests_of("ada", KEY)).matches(found)
+    assert NameMatcher("ada", digests_of("ada", KEY)).matches(found)
 
 
 @pytest.mark.parametrize("text", ["adam", "canada", "ada-2", "x_ada", "1ada", "Ada", ""])
 def test_a_part_of_a_word_is_another_name(text: str) -> None:
-    assert not Name("ada", digests_of("ada", KEY)).matches(sample(headers=(("x-user-id", text),)))
+    assert not NameMatcher("ada", digests_of("ada", KEY)).matches(sample(headers=(("x-user-id", text),)))
 
 
 def test_the_second_place_counts_and_names_with_other_letters_are_found_in_json() -> None:
-    assert Name("ada").matches(sample(legacy=SIDE._replace(body="adam, ada.")))
+    assert NameMatcher("ada").matches(sample(legacy=SIDE._replace(body="adam, ada.")))
     for body in ('{"n":"J\\u00fcrgen \\"J\\""}', '{"n":"Jürgen \\"J\\""}'):
-        assert Name('Jürgen "J"').matches(sample(legacy=SIDE._replace(body=body)))
+        assert NameMatcher('Jürgen "J"').matches(sample(legacy=SIDE._replace(body=body)))

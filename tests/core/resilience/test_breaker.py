@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.resilience.breaker import Breaker
-from proxy.core.settings import Breaker as Settings
+from proxy.core.settings import BreakerSettings as Settings
 
 SETTINGS = Settings(window=10.0, min_requests=4, failure_ratio=0.5, consecutive=1000, open_for=10.0)
 IN_A_ROW = Settings(window=10.0, min_requests=1000, consecutive=3, open_for=10.0)

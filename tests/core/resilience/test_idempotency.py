@@ -9,10 +9,18 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from proxy.core.resilience import idempotency as idem
-from proxy.core.resilience.idempotency import Answer, Proceed, Record, Refuse, Replay, State, Wanted
+from proxy.core.resilience.idempotency import (
+    ClaimRequest,
+    Proceed,
+    Record,
+    Refuse,
+    Replay,
+    State,
+    StoredAnswer,
+)
 from proxy.core.settings import ASYNC, LEGACY, Backend, BackendName
 
-ANSWER = Answer(201, b"HTTP/1.1 201 Created\r\n", b"{}")
+ANSWER = StoredAnswer(201, b"HTTP/1.1 201 Created\r\n", b"{}")
 STATES: tuple[State, ...] = ("claimed", "sent", "completed", "unknown", "released")
 NOW = 1000.0
 TTL = 60.0
@@ -24,11 +32,11 @@ def wanted(
     body: str = "f",
     now: float = NOW,
     idempotent: frozenset[BackendName] = frozenset(),
-) -> Wanted:
-    return Wanted("id", "p", "POST /a", "k", body, backend, "i2", token, now, TTL, idempotent)
+) -> ClaimRequest:
+    return ClaimRequest("id", "p", "POST /a", "k", body, backend, "i2", token, now, TTL, idempotent)
 
 
-def record(state: State = "sent", owner: BackendName = LEGACY, answer: Answer | None = None) -> Record:
+def record(state: State = "sent", owner: BackendName = LEGACY, answer: StoredAnswer | None = None) -> Record:
     first = replace(wanted("t1", owner), incarnation="i1")
     return replace(idem.claim(first), state=state, answer=answer, unsent=None)
 

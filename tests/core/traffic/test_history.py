@@ -57,10 +57,10 @@ def test_evidence_looks_back_five_to_ten_minutes() -> None:
     past = History(0.0)
     for minute in range(1, 31):
         past.add(minute * 60.0, served(minute * 100))
-        sample = past.evidence(served(minute * 100))[SERIES]
-        assert sample.requests == minute * 100 - past.evidence_since / 60 * 100
+        sample = past.recent(served(minute * 100))[SERIES]
+        assert sample.requests == minute * 100 - past.recent_since / 60 * 100
         assert sample.counts[30] == sample.requests
-        assert minute < 5 or 5 <= minute - past.evidence_since / 60 <= 10
+        assert minute < 5 or 5 <= minute - past.recent_since / 60 <= 10
 
 
 def test_after_a_restart_nothing_from_before_is_counted() -> None:
@@ -68,7 +68,7 @@ def test_after_a_restart_nothing_from_before_is_counted() -> None:
     past.restart(30.0, served(1000, 5))
     past.add(60.0, served(1010, 5))
     assert past.minutes(SERIES)[-1].requests == 10
-    assert past.evidence(served(1010, 5))[SERIES].errors == 0
+    assert past.recent(served(1010, 5))[SERIES].errors == 0
 
 
 def test_a_series_without_traffic_has_no_minutes() -> None:

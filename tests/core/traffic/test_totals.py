@@ -5,7 +5,7 @@ import pytest
 
 from proxy.core.evidence.stats import BOUNDS
 from proxy.core.traffic.totals import EMPTY, Figures, Window, merge, overlay
-from proxy.core.wire.messages import Labelled, Latency, Requests, Stats
+from proxy.core.wire.messages import Labelled, Latency, OpenBreaker, Requests, Stats
 
 
 def latency(bucket: int, count: int, backend: str = "async") -> Latency:
@@ -39,17 +39,17 @@ def test_merge_adds_equal_labels_and_keeps_others_apart() -> None:
 
 
 def test_merge_keeps_the_breaker_that_stays_open_longest() -> None:
-    def breakers(*lines: Labelled) -> Stats:
+    def breakers(*lines: OpenBreaker) -> Stats:
         return msgspec.structs.replace(EMPTY, breakers=list(lines))
 
     merged = merge(
         [
-            breakers(Labelled("GET /a", "ramping", 9), Labelled("GET /b", "ramping", 1)),
-            breakers(Labelled("GET /a", "open", 4)),
-            breakers(Labelled("GET /a", "open", 2)),
+            breakers(OpenBreaker("GET /a", "ramping", 9), OpenBreaker("GET /b", "ramping", 1)),
+            breakers(OpenBreaker("GET /a", "open", 4)),
+            breakers(OpenBreaker("GET /a", "open", 2)),
         ]
     )
-    assert merged.breakers == [Labelled("GET /a", "open", 4), Labelled("GET /b", "ramping", 1)]
+    assert merged.breakers == [OpenBreaker("GET /a", "open", 4), OpenBreaker("GET /b", "ramping", 1)]
 
 
 def test_window_counts_only_what_is_new_since_the_older_totals() -> None:

@@ -31,7 +31,10 @@ def answered(client: Wire) -> bool:
     return client.response().status == 200
 
 
-def test_at_the_cap_connections_wait_in_the_queue_until_one_leaves(stage: Stage) -> None:
+def test_at_the_cap_connections_wait_in_the_queue_until_one_leaves(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.edge.crowd.GRACE", 60.0)  # nobody makes room
     edge = stage.edge(stage.upstream().url, rest="server: {limits: {connections: 2}}")
     with contextlib.ExitStack() as stack:
         first, second, third = (stack.enter_context(contextlib.closing(edge.connect())) for _ in range(3))

@@ -96,6 +96,25 @@ def test_an_old_claim_that_cannot_be_confirmed_is_not_sent(
 
 
 @pytest.mark.interpreted
+def test_a_write_that_ended_while_its_claim_was_confirmed_is_released(
+    bench: Bench, old: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.start()
+    confirm = Claims.confirm
+
+    async def ending(self: Claims, record: Record) -> bool:
+        held = await confirm(self, record)
+        [exchange] = bench.edge.services.writes.under_way
+        exchange.refuse(400, "test", "over")
+        return held
+
+    monkeypatch.setattr(Claims, "confirm", ending)
+    assert bench.post().status == 400
+    eventually(lambda: bench.claim()["state"] == "released")
+    assert bench.legacy.requests == []
+
+
+@pytest.mark.interpreted
 def test_a_connection_that_closed_while_the_claim_was_confirmed_is_replaced(
     bench: Bench, old: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,12 +3,12 @@ from __future__ import annotations
 import pytest
 
 from proxy.core.http1.response import parse_response
-from proxy.core.resilience.idempotency import Answer, Record
+from proxy.core.resilience.idempotency import Record, StoredAnswer
 from proxy.core.settings import Backend, Upstream
 from proxy.edge.exchange.held import HeldAnswer, replay
 
 BACKEND = Backend("legacy", (Upstream("http://h", "http", "h", 80),))
-STORED = Answer(201, b"HTTP/1.1 201 Created\r\nx: y\r\n", b"body")
+STORED = StoredAnswer(201, b"HTTP/1.1 201 Created\r\nx: y\r\n", b"body")
 
 
 def outcome(held: HeldAnswer, head: bytes) -> Record:
@@ -24,7 +24,7 @@ def test_what_came_in_chunks_is_stored_with_its_length() -> None:
     held.add(b"abc", True, [])
     stored = outcome(held, CREATED)
     assert stored.state == "completed"
-    assert stored.answer == Answer(201, b"HTTP/1.1 201 Created\r\ncontent-length: 3\r\n", b"abc")
+    assert stored.answer == StoredAnswer(201, b"HTTP/1.1 201 Created\r\ncontent-length: 3\r\n", b"abc")
 
 
 def test_of_what_is_too_large_only_the_fact_is_stored() -> None:

@@ -83,6 +83,11 @@ def request(key: str = "k", body: bytes = b"pay", headers: str = "") -> bytes:
     return head.encode() + body
 
 
+def resetting(wire: Wire, number: int) -> None:
+    wire.request()
+    wire.reset()
+
+
 @contextlib.contextmanager
 def closing(bench: Bench) -> Iterator[None]:
     """Closes the store afterwards."""
@@ -486,3 +491,46 @@ def test_a_kept_connection_serves_replays_and_refusals_in_order(bench: Bench) ->
     wire = bench.edge.connect()
     wire.send(request() + request() + request(body=b"other") + request("new"))
     assert [wire.response("POST").status for _ in range(4)] == [201, 201, 422, 201]
+
+
+CLOSED = "http://127.0.0.1:9"
+TO_ASYNC = {"weight": 100, "endpoint": ", fallback: legacy"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "serve", "given", "state"),
+    [
+        ("claim", answering(CREATED), {}, "released"),
+        ("change", answering(CREATED), {}, "completed"),
+        ("change", resetting, {}, "unknown"),
+        ("change", answering(CREATED), {**TO_ASYNC, "async_url": CLOSED}, "released"),
+    ],
+    ids=["claimed", "answered", "failed", "moved"],
+)
+def test_what_ends_while_the_store_is_asked_stays_over(
+    bench: Bench, asked: str, serve: Callable[[Wire, int], None], given: dict[str, Any], state: str
+) -> None:
+    bench.start(serve, **given)
+    edge = bench.edge
+    claims = edge.call(edge.services.writes.claims)
+    ask, go = getattr(claims, asked), asyncio.Event()
+
+    async def later(subject: Any) -> Any:
+        result = await ask(subject)
+        waits.set()
+        await go.wait()
+        return result
+
+    waits = threading.Event()
+    edge.call(lambda: setattr(claims, asked, later))
+    with contextlib.closing(edge.connect()) as client:
+        client.send(request())
+        assert waits.wait(10)
+        [exchange] = edge.call(lambda: list(edge.services.writes.under_way))
+        edge.call(lambda: exchange.refuse(400, "test", "over"))
+        assert client.response("POST").status == 400
+        sent = len(bench.legacy.requests)
+        edge.call(go.set)
+        eventually(lambda: edge.call(lambda: not edge.services.writes._tasks))
+        eventually(lambda: bench.claim()["state"] == state)
+        assert len(bench.legacy.requests) == sent

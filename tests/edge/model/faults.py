@@ -47,6 +47,11 @@ def _settles(self: Ownership, *given: Any) -> bool:
 _real_settles = Ownership.settles
 
 
+def _is_over(self: Ownership) -> bool:
+    """What has waited for the store goes on, whatever has happened meanwhile."""
+    return False
+
+
 def _in_state(state: int, method: Callable[..., None]) -> Callable[..., None]:
     """As if the exchange were in the state that the event belongs to."""
 
@@ -96,6 +101,7 @@ FAULTS: Final[dict[str, tuple[Replaced, ...]]] = {
     "made-is-counted-twice": ((Pool, "_protocol", _protocol),),
     "sweep-does-not-look-again": ((Sweeper, "_sweep", _sweep),),
     "settling-wants-connection": ((Attempts, "wants_connection", _wants_connection),),
+    "waited-unguarded": ((Ownership, "_is_over", _is_over),),
     "settling-late": ((Ownership, "settles", _settles),),
     "connection-unguarded": ((Exchange, "send_on", _in_state(WAITING, Exchange.send_on)),),
     "answer-unguarded": (

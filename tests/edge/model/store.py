@@ -11,7 +11,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from proxy.core.resilience.idempotency import TRANSITIONS, Record, Replay, Verdict, Wanted, lose, resolve
+from proxy.core.resilience.idempotency import (
+    TRANSITIONS,
+    ClaimRequest,
+    Record,
+    Replay,
+    Verdict,
+    lose,
+    resolve,
+)
 from proxy.store.claims import UNHELD, Claims, Sent
 from proxy.store.places import StoreUnavailable
 
@@ -54,7 +62,7 @@ class FakeClaims(Claims):
         """Every key is of one endpoint only, here."""
         return next((row.state for row in self.rows.values() if row.key == key), "unknown to the store")
 
-    async def _claim(self, wanted: Wanted) -> Verdict:
+    async def _claim(self, wanted: ClaimRequest) -> Verdict:
         verdict: Verdict = await self._ask(lambda: self._claim_now(wanted))
         return verdict
 
@@ -97,7 +105,7 @@ class FakeClaims(Claims):
             call.abandoned = True  # it may reach the store all the same
             raise
 
-    def _claim_now(self, wanted: Wanted) -> Verdict:
+    def _claim_now(self, wanted: ClaimRequest) -> Verdict:
         verdict = resolve(self.rows.get(wanted.id), replace(wanted, now=self._now()))
         changed = None if isinstance(verdict, Replay) else verdict.record
         if changed is not None:

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.compare.requests import SHADOW, Wanted, answer_of, dry_run, read_back, same
+from proxy.compare.client import BackendRequest
+from proxy.compare.shadow import MARK, answer_of, dry_run, read_back, same
 from proxy.config import load_text
 from proxy.core.wire.taps import Tap, Write
 
@@ -36,7 +37,7 @@ def tap(
     return Tap("x", method, target, b"h", raw, 1, b"10.0.0.7", True, "legacy", 201, body, write, [])
 
 
-def shown(name: str, given: Tap) -> Wanted | None:
+def shown(name: str, given: Tap) -> BackendRequest | None:
     return read_back(SNAPSHOT, ENDPOINTS[name], SHOWN, given)
 
 
@@ -45,7 +46,7 @@ def test_a_shadow_request_is_the_clients_but_for_its_key() -> None:
     wanted = same(SNAPSHOT, tap("GET", b"/things/1?x=%41", fields))
     assert (wanted.head.method, wanted.head.target, wanted.head.host) == ("GET", b"/things/1?x=%41", b"h")
     assert wanted.head.fields.raw == b"Host: h\r\nAuthorization: Bearer t\r\n"
-    assert (wanted.hop.peer, wanted.hop.trusted, wanted.extra) == (b"10.0.0.7", True, (SHADOW,))
+    assert (wanted.hop.peer, wanted.hop.trusted, wanted.extra) == (b"10.0.0.7", True, (MARK,))
 
 
 def test_a_body_that_came_in_chunks_goes_with_its_length() -> None:

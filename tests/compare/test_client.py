@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.compare.ask import Asked, Unanswered, ask
+from proxy.compare.client import Asked, BackendRequest, Unanswered, ask
 from proxy.config import load_text
 from proxy.core.http1.request import RequestHead
 from tests.compare.backends import Reply, backend
@@ -20,7 +20,7 @@ from tests.compare.backends import Reply, backend
 def asked(legacy: str, keep: int = 1000) -> Asked:
     text = f"backends: {{legacy: {legacy}, async: {{url: 'http://a'}}}}"
     configured = load_text(text, source="x", environ={}).snapshot.legacy
-    return asyncio.run(ask(configured, RequestHead.of("GET", "/a"), "id-1", keep))
+    return asyncio.run(ask(configured, BackendRequest(RequestHead.of("GET", "/a")), "id-1", keep))
 
 
 @contextmanager

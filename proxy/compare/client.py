@@ -9,12 +9,12 @@ import asyncio
 import hashlib
 import ssl
 import time
-from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import httpx2
 
 from proxy.compare import tracing
+from proxy.compare.tracing import Lines
 from proxy.core.comparison.differences import Answer, Body
 from proxy.core.forwarding.hop_by_hop import Hop, request_block
 from proxy.core.forwarding.protected import ALWAYS
@@ -28,6 +28,16 @@ MAX_READ: Final = 256 * 1024 * 1024  # bytes of one body; more is an error
 
 class Unanswered(Exception):
     """The backend gave no whole answer; the message says which address and why."""
+
+
+class BackendRequest(NamedTuple):
+    """`body` has the length that the head says; `extra` are header lines in addition to those of the head."""
+
+    head: RequestHead
+    body: bytes = b""
+    hop: Hop = LOCAL
+    extra: tuple[tuple[bytes, bytes], ...] = ()
+    protected: frozenset[bytes] = ALWAYS
 
 
 class Asked(NamedTuple):
@@ -60,35 +70,29 @@ class Connections:
 
 async def ask(
     backend: Backend,
-    head: RequestHead,
+    request: BackendRequest,
     request_id: str,
     keep: int,
-    body: bytes = b"",
-    *,
-    hop: Hop = LOCAL,
-    extra: Sequence[tuple[bytes, bytes]] = (),
-    protected: frozenset[bytes] = ALWAYS,
     connections: Connections | None = None,
 ) -> Asked:
     """The backend's answer; a body of more than `keep` bytes is hashed and not kept. Raises Unanswered.
 
-    The request's own `body` has the length that the head says; `extra` header lines are added. Another
-    address is tried only where no connection could be made. Without `connections` a new one is made.
+    Another address is tried only where no connection could be made. Without `connections` a new one is made.
     """
     host = None if backend.host is None else backend.host.encode("latin-1")
-    lines = request_block(head, hop, host, protected).split(b"\r\n")
-    headers = [(name, value.strip()) for name, _, value in (line.partition(b":") for line in lines if line)]
-    headers += [(b"x-request-id", request_id.encode("latin-1")), *extra]
-    with tracing.shadow(head, backend.name, headers) as lines_out:
-        return await _ask_one_of(backend, head, lines_out, keep, body, connections)
+    block = request_block(request.head, request.hop, host, request.protected)
+    lines = (line.partition(b":") for line in block.split(b"\r\n") if line)
+    headers = [(name, value.strip()) for name, _, value in lines]
+    headers += [(b"x-request-id", request_id.encode("latin-1")), *request.extra]
+    with tracing.shadow(request.head, backend.name, headers) as lines_out:
+        return await _ask_one_of(backend, request, lines_out, keep, connections)
 
 
 async def _ask_one_of(
     backend: Backend,
-    head: RequestHead,
-    headers: list[tuple[bytes, bytes]],
+    request: BackendRequest,
+    headers: Lines,
     keep: int,
-    body: bytes,
     connections: Connections | None,
 ) -> Asked:
     reason = ""
@@ -96,9 +100,9 @@ async def _ask_one_of(
         try:
             if connections is not None:
                 transport = connections.to(backend, upstream)
-                return await _ask(backend, upstream, transport, head, headers, keep, body)
+                return await _ask(backend, upstream, transport, request, headers, keep)
             async with _transport(upstream) as transport:
-                return await _ask(backend, upstream, transport, head, headers, keep, body)
+                return await _ask(backend, upstream, transport, request, headers, keep)
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             reason = f"{backend.name} at {upstream.url}: {_cause(error)}"
         except (httpx2.HTTPError, TimeoutError) as error:
@@ -110,20 +114,19 @@ async def _ask(
     backend: Backend,
     upstream: Upstream,
     transport: httpx2.AsyncHTTPTransport,
-    head: RequestHead,
-    headers: list[tuple[bytes, bytes]],
+    wanted: BackendRequest,
+    headers: Lines,
     keep: int,
-    body: bytes,
 ) -> Asked:
     timeouts = backend.timeouts
     limits = httpx2.Timeout(timeouts.idle, connect=timeouts.connect)
     async with asyncio.timeout(timeouts.connect + timeouts.response + timeouts.idle):
         request = httpx2.Request(
-            head.method,
+            wanted.head.method,
             _url(upstream),
             headers=headers,
-            content=body or None,
-            extensions={"target": head.target, "timeout": limits.as_dict()},
+            content=wanted.body or None,
+            extensions={"target": wanted.head.target, "timeout": limits.as_dict()},
         )
         start = time.perf_counter()
         async with asyncio.timeout(timeouts.connect + timeouts.response):

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 from xml.etree import ElementTree
 
-from proxy.compare.replay_found import Example, Found
-from proxy.core.comparison.comparisons import Latency, Report
+from proxy.compare.replay.results import Example, ReplayResults
+from proxy.core.comparison.comparisons import LatencyQuantiles, Report
 from proxy.core.comparison.noise import MIN_COMPARED, PathEvidence
 
 # XML 1.0 section 2.2: what cannot be in a document, not even as a reference.
@@ -22,7 +22,7 @@ class Finished(NamedTuple):
     format: str
     hash: str
     requests: int
-    found: Found
+    found: ReplayResults
     reports: Sequence[Report]
     suggestions: Mapping[str, dict[str, Any]] = {}  # by endpoint, as JSON has them
     stopped: str = ""
@@ -46,12 +46,12 @@ class Finished(NamedTuple):
 
 def differing(report: Report) -> list[PathEvidence]:
     """Faults, and what cannot be told from noise yet."""
-    return [each for each in report.evidence.paths if each.verdict != "noise"]
+    return [each for each in report.parity.paths if each.verdict != "noise"]
 
 
 def sentence(report: Report) -> str:
     """What the figures say, for people."""
-    seen = report.evidence
+    seen = report.parity
     counts = f"{seen.n} compared, {seen.m} with legacy asked twice"
     if seen.verdict == "no evidence":
         return f"{counts}; too few to tell (at least {MIN_COMPARED})"
@@ -79,7 +79,7 @@ def as_data(finished: Finished) -> dict[str, Any]:
 
 
 def _endpoint(report: Report, finished: Finished) -> dict[str, Any]:
-    name, seen, found = report.scope.endpoint, report.evidence, finished.found
+    name, seen, found = report.scope.endpoint, report.parity, finished.found
     examples = found.examples.get(name, [])
     return {
         "endpoint": name,
@@ -128,11 +128,11 @@ def _field(each: PathEvidence, examples: Sequence[Example]) -> dict[str, Any]:
     }
 
 
-def _reasons(found: Found, endpoint: str) -> dict[str, int]:
+def _reasons(found: ReplayResults, endpoint: str) -> dict[str, int]:
     return {reason: count for (name, reason), count in found.skipped.most_common() if name == endpoint}
 
 
-def _latency(latency: Latency) -> dict[str, float | None]:
+def _latency(latency: LatencyQuantiles) -> dict[str, float | None]:
     return {
         f"{name}_ms": None if value is None else round(value * 1000, 3)
         for name, value in latency._asdict().items()
@@ -174,7 +174,7 @@ def junit(finished: Finished, seconds: float) -> bytes:
     return text + b"\n"
 
 
-def _case_of(suite: ElementTree.Element, report: Report, found: Found) -> None:
+def _case_of(suite: ElementTree.Element, report: Report, found: ReplayResults) -> None:
     scope, wrong = report.scope, differing(report)
     versions = f" (legacy {scope.legacy or '?'}, async {scope.async_ or '?'})"
     examples = found.examples.get(scope.endpoint, [])
@@ -184,7 +184,7 @@ def _case_of(suite: ElementTree.Element, report: Report, found: Found) -> None:
         lines += [example_text(example) for example in examples if example.path == each.path]
     paths = ", ".join(each.path for each in wrong[:5])
     case = _case(suite, scope.endpoint + versions, f"differs: {paths}", lines if wrong else [])
-    if not wrong and report.evidence.verdict == "no evidence":
+    if not wrong and report.parity.verdict == "no evidence":
         ElementTree.SubElement(case, "skipped", message=_xml(f"no evidence: {sentence(report)}"))
     ElementTree.SubElement(case, "system-out").text = _xml(sentence(report))
 

@@ -12,7 +12,7 @@ from proxy.control.verdicts import NOTHING, in_force, summary
 from proxy.core.comparison.comparisons import report
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.settings import Endpoint
-from proxy.store import StoreUnavailable, evidence
+from proxy.store import StoreUnavailable, comparison_reader
 
 
 def comparison(snapshot: Snapshot, endpoint: Endpoint) -> dict[str, Any] | None:
@@ -20,8 +20,8 @@ def comparison(snapshot: Snapshot, endpoint: Endpoint) -> dict[str, Any] | None:
     server = snapshot.server
     try:
         url = running_state(Path(server.runtime_dir)) or server.state
-        found = asyncio.run(evidence.of_endpoint(url, endpoint.name))
+        found = asyncio.run(comparison_reader.of_endpoint(url, endpoint.name))
     except StoreUnavailable:
         return None
     tally = in_force(found.tallies, endpoint, endpoint.name, date.today())
-    return summary(NOTHING if tally is None else report(tally).evidence)
+    return summary(NOTHING if tally is None else report(tally).parity)

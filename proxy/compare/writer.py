@@ -13,7 +13,7 @@ from typing import Final
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from proxy.compare.gather import Batch, Gathering
+from proxy.compare.aggregate import Aggregate, Batch
 from proxy.core.comparison.comparisons import Sample, Scope, Tally
 from proxy.core.privacy.erasure import Matcher
 from proxy.store import comparisons
@@ -29,12 +29,12 @@ FORGOTTEN: Final = 1000  # that are remembered
 LOOKUP: Final = 2.0  # seconds for one reading
 
 
-class Flusher:
+class AggregateWriter:
     """`url` is `server.state`. What can not be written is kept, as one batch, and tried again (`failing`)."""
 
-    def __init__(self, url: str, gathering: Gathering, ttl: Callable[[], float]) -> None:
+    def __init__(self, url: str, aggregate: Aggregate, ttl: Callable[[], float]) -> None:
         self._url = url
-        self._gathering = gathering
+        self._aggregate = aggregate
         self._ttl = ttl
         self._engine: AsyncEngine | None = None
         self._pending: Batch | None = None
@@ -61,7 +61,7 @@ class Flusher:
         Also those of comparisons that are under way, which end within UNDER_WAY seconds.
         """
         self._forgotten.append((matcher, time.time() + UNDER_WAY))
-        dropped = self._gathering.drop(matcher)
+        dropped = self._aggregate.drop(matcher)
         async with self._writing:  # what is just being written is in the store then
             if self._pending is not None:
                 kept = [each for each in self._pending.samples if not matcher.matches(each)]
@@ -125,7 +125,7 @@ class Flusher:
         """First what could not be written before, then what came since."""
         for _ in range(2):
             if self._pending is None:
-                self._pending = self._gathering.take()
+                self._pending = self._aggregate.take()
             if self._pending:
                 await self._add(engine, self._pending)
             self._pending = None

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from proxy.core.comparison.comparisons import Sample, Tally
 from proxy.store import comparisons
-from proxy.store.comparisons import Found
+from proxy.store.comparisons import StoredCounts
 from proxy.store.engines import async_engine
 from proxy.store.places import StoreUnavailable, comparisons_file, is_sqlite
 from proxy.store.schema import comparison_samples, comparison_scopes
@@ -20,16 +20,16 @@ from proxy.store.schema import comparison_samples, comparison_scopes
 TIMEOUT: Final = 5.0  # seconds that one of these may take
 
 
-async def everything(url: str) -> Found:
+async def everything(url: str) -> StoredCounts:
     """All counts of all endpoints. Raises StoreUnavailable."""
     async with _reading(url) as connection:
-        return Found([], []) if connection is None else await comparisons.found(connection)
+        return StoredCounts([], []) if connection is None else await comparisons.found(connection)
 
 
-async def of_endpoint(url: str, endpoint: str) -> Found:
+async def of_endpoint(url: str, endpoint: str) -> StoredCounts:
     """All counts of one endpoint, of every scope that is kept. Raises StoreUnavailable."""
     async with _reading(url) as connection:
-        return Found([], []) if connection is None else await comparisons.found(connection, endpoint)
+        return StoredCounts([], []) if connection is None else await comparisons.found(connection, endpoint)
 
 
 async def samples(url: str, scope: str, path: str | None, limit: int) -> list[Sample]:
@@ -38,7 +38,7 @@ async def samples(url: str, scope: str, path: str | None, limit: int) -> list[Sa
         return [] if connection is None else await comparisons.samples(connection, scope, path, limit)
 
 
-def of_scope(found: Found, scope: str) -> Tally | None:
+def of_scope(found: StoredCounts, scope: str) -> Tally | None:
     """The tally of the scope with this id."""
     return next((each for each in found.tallies if each.scope.id == scope), None)
 

@@ -12,7 +12,7 @@ PREFIXED: Final = 2
 FORWARDED: Final = b"x-forwarded-"
 
 
-class Wanted:
+class KnownFields:
     """Fields by their names in lower case; `open_ended`: also x-forwarded-*, and names with an underscore.
 
     `find` is a regular expression's findall over lines in lower case, each after a line feed: (name, value

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from proxy.compare.replay import Options, Planned, Replay, Skip, plan
-from proxy.compare.replay_found import Found
-from proxy.compare.replay_source import BadInput, Recorded
+from proxy.compare.replay.recording import BadInput, Recorded
+from proxy.compare.replay.results import ReplayResults
+from proxy.compare.replay.run import Options, Planned, ReplayRun, Skip, plan
 from proxy.config import load_text
 
 TEXT = """
@@ -33,9 +33,20 @@ def test_recorded_headers_are_sent_and_given_ones_replace_them() -> None:
     found = plan(SNAPSHOT, options, recorded(host="api.example:8080", headers=headers))
     assert isinstance(found, Planned)
     assert found.endpoint.name == "GET /a/{id}"
-    assert [found.head.get(name) for name in (b"host", b"authorization", b"accept")] == [
+    assert [found.request.head.get(name) for name in (b"host", b"authorization", b"accept")] == [
         *(b"api.example:8080", b"Bearer mine", b"x")
     ]
+
+
+def test_a_recorded_idempotency_key_is_not_used_up_under_whatever_name() -> None:
+    named = load_text(TEXT + "idempotency: {header: x-once}", source="x", environ={}).snapshot
+    headers = {"x-once": "recorded", "accept": "x"}
+    found = plan(named, OPTIONS, recorded(headers=headers))
+    assert isinstance(found, Planned)
+    assert (found.request.head.get(b"x-once"), found.request.head.get(b"accept")) == (None, b"x")
+    given = plan(named, OPTIONS._replace(headers={"x-once": "given"}), recorded(headers=headers))
+    assert isinstance(given, Planned)
+    assert given.request.head.get(b"x-once") == b"given"
 
 
 @pytest.mark.parametrize(
@@ -62,7 +73,7 @@ def test_a_sandbox_takes_writes_and_a_safe_post_needs_none() -> None:
     write = recorded("POST", "/a", host="h", body=b"{}")
     found = plan(SNAPSHOT, OPTIONS._replace(sandbox=True), write)
     assert isinstance(found, Planned)
-    assert (found.body, found.head.get(b"content-length")) == (b"{}", b"2")
+    assert (found.request.body, found.request.head.get(b"content-length")) == (b"{}", b"2")
     assert isinstance(plan(SNAPSHOT, OPTIONS, write._replace(target="/search")), Planned)
 
 
@@ -72,7 +83,7 @@ def test_a_file_that_breaks_while_it_is_read_says_so(error: Exception) -> None:
         yield recorded(skip="masked")
         raise error
 
-    found = Found()
+    found = ReplayResults()
     with pytest.raises(type(error), match=str(error)):
-        asyncio.run(Replay(SNAPSHOT, OPTIONS, found, lambda: None).run(broken()))
+        asyncio.run(ReplayRun(SNAPSHOT, OPTIONS, found, lambda: None).run(broken()))
     assert found.through == 1

@@ -12,20 +12,15 @@ import secrets
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import date
 from typing import Final, NamedTuple
 
-from proxy.compare.ask import Asked, Connections, Unanswered, ask
-from proxy.compare.kept import Place, document_of, redacted, redactor_for, sample
-from proxy.compare.once import endpoint_of
-from proxy.compare.replay_found import Compared, Found
-from proxy.compare.replay_source import BadInput, Recorded
-from proxy.compare.requests import SHADOW
-from proxy.core.comparison.comparisons import Scope, fields_of, settings_hash
-from proxy.core.comparison.judge import Judged, judge
+from proxy.compare.client import Asked, BackendRequest, Connections, Unanswered, ask
+from proxy.compare.judging import AGAIN, Judging, NotJudged, endpoint_of, today
+from proxy.compare.replay.recording import BadInput, Recorded
+from proxy.compare.replay.results import Replayed, ReplayResults
+from proxy.compare.shadow import MARK
 from proxy.core.http1.grammar import Malformed
 from proxy.core.http1.request import RequestHead
-from proxy.core.privacy.redact import Redactor
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.settings import ASYNC, LEGACY, Backend, Endpoint
 
@@ -53,8 +48,7 @@ class Planned(NamedTuple):
     """`status` is what the client got when it was recorded, None if unknown."""
 
     endpoint: Endpoint
-    head: RequestHead
-    body: bytes
+    request: BackendRequest
     status: int | None
 
 
@@ -72,7 +66,9 @@ def plan(snapshot: Snapshot, options: Options, recorded: Recorded) -> Planned | 
     if recorded.skip is not None:
         return Skip("", recorded.skip)
     headers = {"host": recorded.host} if recorded.host else {}
-    headers |= {**recorded.headers, **options.headers}
+    once = snapshot.idempotency.header.decode("latin-1").lower()  # a key is not used up by a copy
+    headers |= {name: value for name, value in recorded.headers.items() if name != once}
+    headers |= options.headers
     if recorded.body:
         headers["content-length"] = str(len(recorded.body))
     try:
@@ -88,20 +84,21 @@ def plan(snapshot: Snapshot, options: Options, recorded: Recorded) -> Planned | 
         return Skip(endpoint.name, "it may change something")
     if recorded.host is None and recorded.method not in _BODILESS:
         return Skip(endpoint.name, "its body is not in the log")
-    return Planned(endpoint, head, recorded.body, recorded.status)
+    request = BackendRequest(head, recorded.body, extra=(MARK,), protected=snapshot.protected)
+    return Planned(endpoint, request, recorded.status)
 
 
-class Replay:
+class ReplayRun:
     """One run over a file. `checkpoint` is called after every request."""
 
     def __init__(
-        self, snapshot: Snapshot, options: Options, found: Found, checkpoint: Callable[[], None]
+        self, snapshot: Snapshot, options: Options, results: ReplayResults, checkpoint: Callable[[], None]
     ) -> None:
         self._snapshot = snapshot
         self._options = options
-        self._found = found
+        self._results = results
         self._checkpoint = checkpoint
-        self._today = date.today()
+        self._today = today()
         self._key = secrets.token_bytes(32)
         self._connections = Connections()
         self._slots = asyncio.Semaphore(options.concurrency)
@@ -119,7 +116,7 @@ class Replay:
                 for number, each in self._left(recorded):
                     planned = plan(self._snapshot, self._options, each)
                     if isinstance(planned, Skip):
-                        self._found.skipped[planned] += 1
+                        self._results.skipped[planned] += 1
                         self._done(number)
                         if number % 1000 == 0:
                             await asyncio.sleep(0)
@@ -138,7 +135,7 @@ class Replay:
         self._settle()
 
     def _left(self, recorded: Iterable[Recorded]) -> Iterator[tuple[int, Recorded]]:
-        return ((n, each) for n, each in enumerate(recorded, 1) if not self._found.is_done(n))
+        return ((n, each) for n, each in enumerate(recorded, 1) if not self._results.is_done(n))
 
     async def _start(self, group: asyncio.TaskGroup, number: int, planned: Planned) -> None:
         """A write waits for all before it, and all after it wait for the write: in the order of the file."""
@@ -166,63 +163,47 @@ class Replay:
     def _settle(self) -> None:
         """There are answers: those that got none are lost for themselves."""
         for number, endpoint in self._unanswered:
-            self._found.missing[endpoint] += 1
+            self._results.missing[endpoint] += 1
             self._done(number)
         self._unanswered.clear()
 
     def _done(self, number: int) -> None:
-        self._found.done(number)
+        self._results.done(number)
         self._checkpoint()
 
     async def _compare(self, planned: Planned) -> None:
-        endpoint = planned.endpoint
+        name = planned.endpoint.name
+        try:
+            judging = self._judging(planned)
+        except NotJudged as reason:
+            self._results.skipped[name, str(reason)] += 1
+            return
         legacy = await self._ask(self._snapshot.legacy, planned)
         unlike = planned.status not in (None, legacy.answer.status)
         if unlike and legacy.answer.status in (401, 403):
-            self._found.skipped[endpoint.name, f"legacy says {legacy.answer.status}: credentials?"] += 1
+            self._results.skipped[name, f"legacy says {legacy.answer.status}: credentials?"] += 1
             return
-        async_ = await self._ask(self._snapshot.async_, planned)
-        judged = self._judge(endpoint, legacy, async_)
-        differences, again, moved = judged.differences, None, frozenset[str]()
-        twice = self._is_twice(endpoint.name)
-        if twice or differences:
+        answers = {LEGACY: legacy, ASYNC: await self._ask(self._snapshot.async_, planned)}
+        twice, moved = self._is_twice(name), frozenset[str]()
+        if twice:
+            answers[AGAIN] = await self._ask(self._snapshot.legacy, planned)
+        finding = judging.finding(answers)
+        if finding.differences and not twice:
             second = await self._ask(self._snapshot.legacy, planned)
-            again = self._judge(endpoint, legacy, second).differences
-            if not twice:
-                moved = frozenset(each.path for each in again)
-                differences, again = tuple(each for each in differences if each.path not in moved), None
-        redactor = redactor_for(self._key, endpoint.compare, planned.head)
-        found = Compared(
-            scope=self._scope(endpoint, legacy, async_),
-            method=planned.head.method,
-            target=redactor.text(planned.head.target.decode("latin-1")),
-            status=legacy.answer.status,
-            seconds=(legacy.seconds, async_.seconds),
-            differences=redacted(differences, redactor),
-            again=None if again is None else redacted(again, redactor),
-            hidden=[(str(rule), count) for rule, count in judged.hidden],
-            fields=_fields(legacy, redactor),
-            recorded=planned.status,
-            moved=moved,
-            unlike=unlike,
+            moved = frozenset(each.path for each in judging.differences(legacy, second))
+            lasting = [each for each in finding.differences if each.path not in moved]
+            finding = finding._replace(differences=lasting)
+        target = judging.redactor.text(planned.request.head.target.decode("latin-1"))
+        self._results.add(
+            Replayed(finding, planned.request.head.method, target, planned.status, moved, unlike)
         )
-        self._found.add(found)
-        self._keep(planned, found, {LEGACY: legacy, ASYNC: async_}, judged.left_out, redactor)
+        if self._results.wants_sample(name, finding.paths):  # for proposals of rules
+            self._results.keep(judging.sample("", time.time(), answers, finding))
 
-    def _keep(
-        self,
-        planned: Planned,
-        found: Compared,
-        asked: Mapping[str, Asked],
-        left_out: int,
-        redactor: Redactor,
-    ) -> None:
-        """For proposals of rules; what makes no difference to them is not kept."""
-        if self._found.wants_sample(found.scope.endpoint, [each.path for each in found.differences]):
-            settings = planned.endpoint.compare
-            place = Place("", found.scope, time.time())
-            differences = found.differences
-            self._found.keep(sample(place, planned.head, asked, differences, left_out, settings, redactor))
+    def _judging(self, planned: Planned) -> Judging:
+        """By the day on which the replay began, so that its end is judged as its beginning was."""
+        endpoint, head = planned.endpoint, planned.request.head
+        return Judging.of(self._snapshot, endpoint.name, endpoint.compare, head, self._key, self._today)
 
     def _is_twice(self, endpoint: str) -> bool:
         self._twice[endpoint] = asked = self._twice.get(endpoint, 0) + 1
@@ -230,30 +211,4 @@ class Replay:
 
     async def _ask(self, backend: Backend, planned: Planned) -> Asked:
         keep = planned.endpoint.compare.max_body
-        request_id = uuid.uuid4().hex
-        return await ask(
-            backend,
-            planned.head,
-            request_id,
-            keep,
-            planned.body,
-            extra=(SHADOW,),
-            protected=self._snapshot.protected,
-            connections=self._connections,
-        )
-
-    def _judge(self, endpoint: Endpoint, legacy: Asked, other: Asked) -> Judged:
-        settings = endpoint.compare
-        return judge(legacy.answer, other.answer, settings.headers, settings.rules, self._today)
-
-    def _scope(self, endpoint: Endpoint, legacy: Asked, async_: Asked) -> Scope:
-        ours, theirs = (each.answer.headers.get("x-version", "")[:100] for each in (legacy, async_))
-        return Scope(endpoint.name, ours, theirs, settings_hash(endpoint.compare, self._today))
-
-
-def _fields(asked: Asked, redactor: Redactor) -> set[str]:
-    document = document_of(asked.answer)
-    if document is None:
-        return set()
-    shown = redactor.json(document) if redactor.hides_fields else document
-    return set(map(redactor.text, fields_of(shown)))
+        return await ask(backend, planned.request, uuid.uuid4().hex, keep, self._connections)

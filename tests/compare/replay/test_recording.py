@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.compare import replay_source
-from proxy.compare.replay_source import BadInput, Recorded, Survey, format_of, requests, survey
+from proxy.compare.replay import recording
+from proxy.compare.replay.recording import BadInput, Recorded, Survey, format_of, requests, survey
 from proxy.edge.observe.access_log import Entry, line
 
 
@@ -59,8 +59,8 @@ def test_every_bad_line_is_named_and_then_enough(tmp_path: Path) -> None:
         "5: not a line of an access log: Expected `str | null`, got `int` - at `$.method`",
     ]
     path.write_text("x\n" * 100)
-    assert len(refused(path).splitlines()) == replay_source.MAX_ERRORS + 1
-    path.write_bytes(b"x" * (replay_source.MAX_LINE + 1))
+    assert len(refused(path).splitlines()) == recording.MAX_ERRORS + 1
+    path.write_bytes(b"x" * (recording.MAX_LINE + 1))
     assert refused(path) == "1: a line is over 262144 bytes: this is no access log"
 
 

@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import date
-from typing import Final, NamedTuple
+from typing import Final
 
-from proxy.compare.ask import Asked
-from proxy.core.comparison.comparisons import Sample, Scope, Shown, Side, fields_of, label
+from proxy.compare.client import Asked
+from proxy.core.comparison.comparisons import Sample, Scope, Shown, Side, label
 from proxy.core.comparison.differences import Answer, Difference
-from proxy.core.comparison.judge import Judged, judge
 from proxy.core.documents.exactjson import Json, parse, text_of
 from proxy.core.documents.fieldpaths import Steps
 from proxy.core.http1.request import RequestHead
 from proxy.core.privacy.redact import Redactor, secrets_of
-from proxy.core.settings import Compare
+from proxy.core.settings import ASYNC, LEGACY, Compare
 
 MAX_TEXT: Final = 64 * 1024  # characters of one body
 MAX_VALUE: Final = 4 * 1024  # characters of one value
 MAX_DIFFERENCES: Final = 200
 MAX_HEADERS: Final = 100
 _NOT_SHOWN: Final = frozenset({"content-length", "transfer-encoding", "connection", "keep-alive", "via"})
-
-
-class Place(NamedTuple):
-    """Where a sample belongs; `time` in Unix seconds."""
-
-    id: str
-    scope: Scope
-    time: float
 
 
 def redactor_for(key: bytes, settings: Compare, head: RequestHead) -> Redactor:
@@ -39,31 +29,6 @@ def redactor_for(key: bytes, settings: Compare, head: RequestHead) -> Redactor:
 def redacted(differences: Collection[Difference], redactor: Redactor) -> list[Difference]:
     """With paths that every database takes."""
     return [each._replace(path=label(each.path)) for each in map(redactor.difference, differences)]
-
-
-class View(NamedTuple):
-    """How the answers to one request are looked at."""
-
-    settings: Compare
-    redactor: Redactor
-    today: date
-
-    def judged(self, one: Asked, other: Asked) -> Judged:
-        return judge(one.answer, other.answer, self.settings.headers, self.settings.rules, self.today)
-
-    def differences(self, one: Asked, other: Asked) -> list[Difference]:
-        return redacted(self.judged(one, other).differences, self.redactor)
-
-    def paths(self, one: Asked, other: Asked) -> set[str]:
-        return {each.path for each in self.differences(one, other)}
-
-    def fields(self, asked: Asked) -> set[str]:
-        """Paths of the values in a JSON body."""
-        document = document_of(asked.answer)
-        if document is None:
-            return set()
-        shown = self.redactor.json(document) if self.redactor.hides_fields else document
-        return set(map(self.redactor.text, fields_of(shown)))
 
 
 def document_of(answer: Answer) -> Json | None:
@@ -77,7 +42,7 @@ def document_of(answer: Answer) -> Json | None:
 
 
 def sample(
-    place: Place,
+    place: tuple[str, Scope, float],
     head: RequestHead,
     asked: Mapping[str, Asked],
     differences: Sequence[Difference],
@@ -85,7 +50,7 @@ def sample(
     settings: Compare,
     redactor: Redactor,
 ) -> Sample:
-    """`asked` by "legacy" and "async"; `differences` are redacted already."""
+    """`place`: id, scope and Unix seconds. `asked` by side. `differences` are redacted already."""
     lines = ((name.lower(), redactor.header(name, value)) for name, value in _lines(head))
     headers = tuple((label(name), label(value)) for name, value in lines if name not in _NOT_SHOWN)
     shown = tuple(map(_shown, differences[:MAX_DIFFERENCES]))
@@ -94,8 +59,8 @@ def sample(
         head.method,
         _text(redactor.text(head.target.decode("latin-1")), MAX_VALUE),
         headers[:MAX_HEADERS],
-        _side(asked["legacy"], settings, redactor),
-        _side(asked["async"], settings, redactor),
+        _side(asked[LEGACY], settings, redactor),
+        _side(asked[ASYNC], settings, redactor),
         shown,
         left_out + len(differences) - len(shown),
     )

@@ -8,22 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from proxy.compare import flush
-from proxy.compare.flush import Flusher
-from proxy.compare.gather import Batch, Finding, Gathering
+from proxy.compare import writer as module
+from proxy.compare.aggregate import Aggregate, Batch
+from proxy.compare.judging import Finding
 from proxy.compare.process import redaction_key
+from proxy.compare.writer import AggregateWriter
 from proxy.core.comparison.comparisons import Sample, Scope, Shown, Side, Tally
-from proxy.core.privacy.erasure import Name
+from proxy.core.privacy.erasure import NameMatcher
 from proxy.store import comparisons
 
 SCOPE = Scope("GET /a", "1", "2", "r")
 SIDE = Side(200, {}, None, False, 0, 0.0)
 
 
-def found(gathering: Gathering, number: int) -> None:
-    gathering.learn(SCOPE, None)
+def found(aggregate: Aggregate, number: int) -> None:
+    aggregate.learn(SCOPE, None)
     for _ in range(number):
-        gathering.add(Finding(SCOPE, [], None, (), 200, (), {}, 0.001, 0.001))
+        aggregate.add(Finding(SCOPE, [], None, (), 200, (), {}, 0.001, 0.001))
 
 
 async def stored(url: str) -> Tally | None:
@@ -39,12 +40,12 @@ async def until(condition: Callable[[], bool]) -> None:
 
 def test_what_is_gathered_is_written_also_at_the_end(tmp_path: Path) -> None:
     async def run() -> Tally | None:
-        url, gathering = f"sqlite:///{tmp_path}/state.db", Gathering(lambda: 1e12)
-        flusher = Flusher(url, gathering, lambda: 3600.0)
-        task = asyncio.create_task(flusher.run())
+        url, aggregate = f"sqlite:///{tmp_path}/state.db", Aggregate(lambda: 1e12)
+        writer = AggregateWriter(url, aggregate, lambda: 3600.0)
+        task = asyncio.create_task(writer.run())
         await until(lambda: (tmp_path / "state.comparisons.db").exists())
-        found(gathering, 3)
-        flusher.stop()
+        found(aggregate, 3)
+        writer.stop()
         await task
         return await stored(url)
 
@@ -56,22 +57,22 @@ def test_what_is_gathered_is_written_also_at_the_end(tmp_path: Path) -> None:
 def test_what_can_not_be_written_is_kept_and_written_once_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(flush, "RETRY", 0.01)
-    monkeypatch.setattr(flush, "INTERVAL", 0.01)
+    monkeypatch.setattr(module, "RETRY", 0.01)
+    monkeypatch.setattr(module, "INTERVAL", 0.01)
     folder = tmp_path / "state"
     folder.write_text("a file in the place of the folder")
 
     async def run() -> tuple[Tally | None, Tally | None]:
-        url, gathering = f"sqlite:///{folder}/state.db", Gathering(lambda: 1e12)
-        flusher = Flusher(url, gathering, lambda: 3600.0)
-        found(gathering, 3)
-        task = asyncio.create_task(flusher.run())
-        await until(lambda: flusher.failing)
-        nothing = await flusher.lookup(SCOPE)
+        url, aggregate = f"sqlite:///{folder}/state.db", Aggregate(lambda: 1e12)
+        writer = AggregateWriter(url, aggregate, lambda: 3600.0)
+        found(aggregate, 3)
+        task = asyncio.create_task(writer.run())
+        await until(lambda: writer.failing)
+        nothing = await writer.lookup(SCOPE)
         folder.unlink()
-        await until(lambda: not flusher.failing)
-        found(gathering, 2)
-        flusher.stop()
+        await until(lambda: not writer.failing)
+        found(aggregate, 2)
+        writer.stop()
         await task
         return nothing, await stored(url)
 
@@ -95,16 +96,16 @@ def test_what_the_store_refuses_does_not_stop_what_comes_after_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def run() -> Tally | None:
-        url, gathering = f"sqlite:///{tmp_path}/state.db", Gathering(lambda: 1e12)
-        flusher = Flusher(url, gathering, lambda: 3600.0)
-        found(gathering, 1)
+        url, aggregate = f"sqlite:///{tmp_path}/state.db", Aggregate(lambda: 1e12)
+        writer = AggregateWriter(url, aggregate, lambda: 3600.0)
+        found(aggregate, 1)
         bad = Sample("id", SCOPE, 1.0, "GET", "/a", (), SIDE, SIDE, ())
-        gathering.keep(bad)
-        gathering.keep(bad)  # the same id twice
-        task = asyncio.create_task(flusher.run())
+        aggregate.keep(bad)
+        aggregate.keep(bad)  # the same id twice
+        task = asyncio.create_task(writer.run())
         await until(lambda: "is lost" in caplog.text)
-        found(gathering, 2)
-        flusher.stop()
+        found(aggregate, 2)
+        writer.stop()
         await task
         return await stored(url)
 
@@ -121,23 +122,23 @@ def sample(number: int, target: str, at: float) -> Sample:
 @pytest.mark.parametrize("late", [0.0, 30.0])
 def test_what_is_forgotten_does_not_come_into_the_store_any_more(tmp_path: Path, late: float) -> None:
     """Neither what is gathered nor what a comparison that is under way comes to."""
-    matcher, now = Name("ada"), time.time()
+    matcher, now = NameMatcher("ada"), time.time()
 
     async def run() -> tuple[int, int, list[str]]:
-        url, gathering = f"sqlite:///{tmp_path}/state.db", Gathering(time.time)
-        gathering.learn(SCOPE, None)
-        flusher = Flusher(url, gathering, lambda: 3600.0)
-        gathering.keep(sample(1, "/a/ada", now))
-        gathering.keep(sample(2, "/a/bob", now))
-        flusher._pending = Batch([], [], [sample(3, "/a/ada", now), sample(4, "/a/eve", now)])
-        dropped = await flusher.forget(matcher)
-        gathering.keep(sample(5, "/a/ada", now + late))
-        gathering.keep(sample(6, "/a/ada", now + flush.UNDER_WAY + 60))
-        flusher.stop()
-        await flusher._open_and_write()
+        url, aggregate = f"sqlite:///{tmp_path}/state.db", Aggregate(time.time)
+        aggregate.learn(SCOPE, None)
+        writer = AggregateWriter(url, aggregate, lambda: 3600.0)
+        aggregate.keep(sample(1, "/a/ada", now))
+        aggregate.keep(sample(2, "/a/bob", now))
+        writer._pending = Batch([], [], [sample(3, "/a/ada", now), sample(4, "/a/eve", now)])
+        dropped = await writer.forget(matcher)
+        aggregate.keep(sample(5, "/a/ada", now + late))
+        aggregate.keep(sample(6, "/a/ada", now + module.UNDER_WAY + 60))
+        writer.stop()
+        await writer._open_and_write()
         async with comparisons.opened(url) as engine, engine.connect() as connection:
             found = await comparisons.samples(connection, SCOPE.id)
-        return dropped, len(flusher._forgotten), [each.id for each in found]
+        return dropped, len(writer._forgotten), [each.id for each in found]
 
     dropped, remembered, kept = asyncio.run(run())
     assert (dropped, remembered) == (2, 1)
@@ -146,10 +147,10 @@ def test_what_is_forgotten_does_not_come_into_the_store_any_more(tmp_path: Path,
 
 def test_forgetting_waits_until_what_is_being_written_is_in_the_store(tmp_path: Path) -> None:
     async def run() -> list[str]:
-        flusher = Flusher(f"sqlite:///{tmp_path}/state.db", Gathering(time.time), lambda: 3600.0)
+        writer = AggregateWriter(f"sqlite:///{tmp_path}/state.db", Aggregate(time.time), lambda: 3600.0)
         order: list[str] = []
-        async with flusher._writing:
-            task = asyncio.create_task(flusher.forget(Name("ada")))
+        async with writer._writing:
+            task = asyncio.create_task(writer.forget(NameMatcher("ada")))
             task.add_done_callback(lambda _: order.append("forgotten"))
             for _ in range(5):
                 await asyncio.sleep(0)

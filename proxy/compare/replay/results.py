@@ -6,14 +6,15 @@ import hashlib
 import os
 import time
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
 
+from proxy.compare.aggregate import counted
+from proxy.compare.judging import Finding
 from proxy.core.comparison.comparisons import (
-    MAX_FIELDS,
     Count,
     PathCount,
     Report,
@@ -28,7 +29,6 @@ from proxy.core.comparison.comparisons import (
 from proxy.core.comparison.differences import Difference, Kind
 from proxy.core.comparison.noise import Mark, Observations
 from proxy.core.documents.exactjson import Json, text_of
-from proxy.core.evidence.stats import bucket
 
 MAX_EXAMPLES: Final = 3  # of one path
 MAX_SAMPLES: Final = 50  # of one endpoint, for proposals of rules
@@ -36,7 +36,6 @@ MAX_BYTES: Final = 32 * 1024 * 1024  # of all samples, about
 MAX_SCOPES: Final = 1000  # pairs of versions, over all endpoints; later ones count as the version OTHER
 MAX_VALUE: Final = 500  # characters of one value
 OTHER: Final = "..."
-_SECONDS: Final[tuple[What, What]] = ("legacy seconds", "async seconds")
 _HEAD: Final = 1 << 20  # bytes of a file that tell it from another of the same size
 
 
@@ -51,27 +50,21 @@ class Example(NamedTuple):
     async_: str | None
 
 
-class Compared(NamedTuple):
-    """One request that both answered. `again`: how legacy's second answer differed, None if not asked for.
+class Replayed(NamedTuple):
+    """One request that both answered. `recorded` is the status that the client got then, None if unknown.
 
     `moved`: paths that were left out of the differences, since legacy's second answer differed there too.
     """
 
-    scope: Scope
+    finding: Finding
     method: str
     target: str
-    status: int
-    seconds: tuple[float, float]
-    differences: Sequence[Difference]
-    again: Sequence[Difference] | None
-    hidden: Sequence[tuple[str, int]]
-    fields: Collection[str] = ()  # paths of the values in legacy's answer
-    recorded: int | None = None  # the status that the client got then
+    recorded: int | None = None
     moved: frozenset[str] = frozenset()
     unlike: bool = False  # legacy's status is another than was recorded
 
 
-class _Gathered:
+class _ScopeCounts:
     """The counts of one scope."""
 
     def __init__(self, tally: Tally | None = None) -> None:
@@ -83,20 +76,14 @@ class _Gathered:
         self.counts: Counter[tuple[What, str]] = Counter(
             {(each.what, each.label): each.number for each in (tally.counts if tally else ())}
         )
+        self.fields = {text for what, text in self.counts if what == "field"}
         self.first = tally.first if tally else 0.0
         self.last = tally.last if tally else 0.0
 
-    def add(self, found: Compared, now: float) -> None:
+    def add(self, found: Finding, now: float) -> None:
         for mark in self.observations.add(found.differences, found.again):
             self.seen[mark] = self.seen.get(mark, (now, now))[0], now
-        self.counts["status", str(found.status)] += 1
-        for side, seconds in zip(_SECONDS, found.seconds, strict=True):
-            self.counts[side, str(bucket(seconds))] += 1
-        for rule, count in found.hidden:
-            self.counts["hidden", rule] += count
-        for path in found.fields:
-            if ("field", path) in self.counts or len(self.counts) < MAX_FIELDS:
-                self.counts["field", path] += 1
+        self.counts.update(counted(found, self.fields))
         self.first, self.last = self.first or now, now
 
     def tally(self, scope: Scope) -> Tally:
@@ -120,7 +107,7 @@ class Saved(msgspec.Struct):
     examples: list[tuple[str, list[Example]]]
 
 
-class Found:
+class ReplayResults:
     """Counts, and up to MAX_EXAMPLES of each path."""
 
     def __init__(self) -> None:
@@ -134,7 +121,7 @@ class Found:
         self.samples: dict[str, list[Sample]] = {}  # by endpoint; those of this run
         self._bytes = 0
         self._beyond: set[int] = set()
-        self._scopes: dict[Scope, _Gathered] = {}
+        self._scopes: dict[Scope, _ScopeCounts] = {}
 
     def is_done(self, number: int) -> bool:
         return number <= self.through or number in self._beyond
@@ -154,22 +141,22 @@ class Found:
     def compared(self) -> int:
         return sum(each.observations.n for each in self._scopes.values())
 
-    def add(self, found: Compared) -> None:
+    def add(self, found: Replayed) -> None:
         """Redacted: what is here is stored and told."""
-        scope = found.scope
+        scope = found.finding.scope
         if scope not in self._scopes and len(self._scopes) >= MAX_SCOPES:
             scope = scope._replace(legacy=OTHER, async_=OTHER)
-        self._scopes.setdefault(scope, _Gathered()).add(found, time.time())
+        self._scopes.setdefault(scope, _ScopeCounts()).add(found.finding, time.time())
         self.unlike[scope.endpoint] += found.unlike
         if found.recorded is not None:
             self.recorded[scope.endpoint, str(found.recorded)] += 1
         self.moved[scope.endpoint] += bool(found.moved)
         examples = self.examples.setdefault(scope.endpoint, [])
-        for each in found.differences:
+        for each in found.finding.differences:
             if sum(known.path == each.path for known in examples) < MAX_EXAMPLES and len(examples) < 1000:
                 examples.append(_example(each, found.method, found.target))
 
-    def wants_sample(self, endpoint: str, paths: Sequence[str]) -> bool:
+    def wants_sample(self, endpoint: str, paths: Collection[str]) -> bool:
         """Whether one with differences on these paths would show something more."""
         kept = self.samples.get(endpoint, ())
         if not paths or len(kept) >= MAX_SAMPLES or self._bytes >= MAX_BYTES:
@@ -213,7 +200,7 @@ class Found:
         beside.replace(path)
 
     @classmethod
-    def load(cls, path: Path, of: str) -> Found:
+    def load(cls, path: Path, of: str) -> ReplayResults:
         """What `save` wrote; nothing if there is no file. Raises ValueError if it is of something else."""
         found = cls()
         try:
@@ -225,7 +212,7 @@ class Found:
         if saved.of != of:
             raise ValueError("it is of another file, configuration or choice of options")
         found.through, found._beyond = saved.through, set(saved.beyond)
-        found._scopes = {each.scope: _Gathered(each) for each in saved.tallies}
+        found._scopes = {each.scope: _ScopeCounts(each) for each in saved.tallies}
         for each in saved.traffic:
             counts = found.skipped if each.what == "skipped" else found.recorded
             counts[each.endpoint, each.label] = each.number

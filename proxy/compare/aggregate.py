@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from typing import Final, NamedTuple
 
+from proxy.compare.judging import Finding
 from proxy.core.comparison.comparisons import (
     MAX_FIELDS,
     Count,
@@ -28,24 +29,6 @@ MAX_NAMES: Final = 100_000  # of paths and fields in all scopes together; those 
 FIRST: Final = 3  # samples of a path that are kept at once; after them one in SPACING seconds
 SPACING: Final = 60.0
 MAX_SAMPLES: Final = 20  # between two writes
-
-
-class Finding(NamedTuple):
-    """One comparison. `differences` are of async from legacy, `again` of legacy from itself, or None.
-
-    Both are redacted. On the paths in `gone`, nothing was found that lasts. `status` is legacy's; the rest as
-    in `core.comparisons`. Times in seconds.
-    """
-
-    scope: Scope
-    differences: Collection[Difference]
-    again: Collection[Difference] | None
-    gone: Collection[str]
-    status: int
-    fields: Collection[str]
-    hidden: Mapping[str, int]
-    legacy: float | None
-    async_: float | None
 
 
 class Batch(NamedTuple):
@@ -87,7 +70,7 @@ class _Gained:
         self.counts: Counter[tuple[What, str]] = Counter()
 
 
-class Gathering:
+class Aggregate:
     """`results` are totals by endpoint and result; `clock` gives Unix seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -132,15 +115,7 @@ class Gathering:
         for mark, counts in known.observations.add(found.differences, found.again, found.gone).items():
             before = gained.paths.get(mark, PathCount(mark, Counts(), now, now))
             gained.paths[mark] = before._replace(counts=before.counts.plus(counts), last=now)
-        gained.counts["status", str(found.status)] += 1
-        if found.legacy is not None:
-            gained.counts["legacy seconds", str(bucket(found.legacy))] += 1
-        if found.async_ is not None:
-            gained.counts["async seconds", str(bucket(found.async_))] += 1
-        for rule, number in found.hidden.items():
-            gained.counts["hidden", label(rule)] += number
-        for field in _bounded(found.fields, known.fields):
-            gained.counts["field", field] += 1
+        gained.counts.update(counted(found, known.fields))
         self.results[scope.endpoint, "different" if found.differences else "equal"] += 1
         self._make_room(known)
 
@@ -194,6 +169,20 @@ def _tally(scope: Scope, gained: _Gained) -> Tally:
     counts = tuple(Count(what, text, number) for (what, text), number in gained.counts.items())
     paths = tuple(gained.paths.values())
     return Tally(scope, gained.n, gained.m, gained.first, gained.last, paths, counts)
+
+
+def counted(found: Finding, fields: set[str]) -> Counter[tuple[What, str]]:
+    """What one comparison adds to the counts of its scope; `fields` are those known of that, added to."""
+    counts: Counter[tuple[What, str]] = Counter({("status", str(found.status)): 1})
+    if found.legacy is not None:
+        counts["legacy seconds", str(bucket(found.legacy))] += 1
+    if found.async_ is not None:
+        counts["async seconds", str(bucket(found.async_))] += 1
+    for rule, number in found.hidden.items():
+        counts["hidden", label(rule)] += number
+    for field in _bounded(found.fields, fields):
+        counts["field", field] += 1
+    return counts
 
 
 def _bounded(fields: Collection[str], known: set[str]) -> set[str]:

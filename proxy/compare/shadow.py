@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 import uuid
-from typing import Final, NamedTuple
+from typing import Final
 
+from proxy.compare.client import BackendRequest
 from proxy.core.comparison.differences import Answer, Body
 from proxy.core.forwarding.hop_by_hop import Hop
-from proxy.core.forwarding.protected import ALWAYS
 from proxy.core.http1.grammar import FieldBlock
+from proxy.core.http1.names import SHADOW
 from proxy.core.http1.request import RequestHead, parse_fields
 from proxy.core.routing import paths
 from proxy.core.routing.snapshot import Snapshot
@@ -20,38 +21,25 @@ from proxy.core.routing.table import parameters
 from proxy.core.settings import Endpoint
 from proxy.core.wire.taps import Tap
 
-SHADOW: Final = (b"x-shadow", b"1")
-"""On every request of the comparer, so that backends can tell them from those of clients."""
-
-Line = tuple[bytes, bytes]
+MARK: Final = (SHADOW, b"1")
 
 _is_target: Final = re.compile(rb"/[\x21-\x7e]*").fullmatch
 
 
-class Wanted(NamedTuple):
-    """One request for a backend; `extra` are header lines in addition to those of the head."""
-
-    head: RequestHead
-    body: bytes
-    hop: Hop
-    extra: tuple[Line, ...] = (SHADOW,)
-    protected: frozenset[bytes] = ALWAYS
-
-
-def same(snapshot: Snapshot, tap: Tap) -> Wanted:
+def same(snapshot: Snapshot, tap: Tap) -> BackendRequest:
     """The client's request once more. Raises Malformed if the tap holds none."""
-    dropped = [snapshot.idempotency.header, b"x-shadow", b"expect"]
+    dropped = [snapshot.idempotency.header, SHADOW, b"expect"]
     raw = _without(tap.fields, dropped)
     if tap.body:
         raw = _framed(raw, tap.body)
     head = RequestHead(tap.method, tap.target, tap.host, parse_fields(raw, tap.minor, snapshot.server.limits))
-    return Wanted(head, tap.body, Hop(tap.peer, tap.trusted), protected=snapshot.protected)
+    return BackendRequest(head, tap.body, Hop(tap.peer, tap.trusted), (MARK,), snapshot.protected)
 
 
-def dry_run(snapshot: Snapshot, tap: Tap, header: dict[str, str]) -> Wanted:
+def dry_run(snapshot: Snapshot, tap: Tap, header: dict[str, str]) -> BackendRequest:
     """The write as a dry run, under a key of its own if it had one. Raises Malformed."""
     wanted = same(snapshot, tap)
-    extra = [SHADOW, *((name.encode("latin-1"), value.encode("latin-1")) for name, value in header.items())]
+    extra = [MARK, *((name.encode("latin-1"), value.encode("latin-1")) for name, value in header.items())]
     names = {name for name, _ in extra}
     raw = _without(wanted.head.fields.raw, list(names))
     fields = parse_fields(raw, tap.minor, snapshot.server.limits)
@@ -61,7 +49,7 @@ def dry_run(snapshot: Snapshot, tap: Tap, header: dict[str, str]) -> Wanted:
     return wanted._replace(head=head, extra=tuple(extra))
 
 
-def read_back(snapshot: Snapshot, endpoint: Endpoint, shown: Endpoint, tap: Tap) -> Wanted | None:
+def read_back(snapshot: Snapshot, endpoint: Endpoint, shown: Endpoint, tap: Tap) -> BackendRequest | None:
     """What shows the resource that the write made or changed: with the writer's credentials.
 
     None if neither the answer's Location nor the write's own path says which one that is.
@@ -71,10 +59,10 @@ def read_back(snapshot: Snapshot, endpoint: Endpoint, shown: Endpoint, tap: Tap)
         return None
     about_body = [b"content-type", b"content-length", b"content-encoding", b"transfer-encoding"]
     conditions = [b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"range"]
-    dropped = [snapshot.idempotency.header, b"x-shadow", b"expect", *about_body, *conditions]
+    dropped = [snapshot.idempotency.header, SHADOW, b"expect", *about_body, *conditions]
     fields = parse_fields(_without(tap.fields, dropped), tap.minor, snapshot.server.limits)
     head = RequestHead(shown.method, target, tap.host, fields)
-    return Wanted(head, b"", Hop(tap.peer, tap.trusted), protected=snapshot.protected)
+    return BackendRequest(head, b"", Hop(tap.peer, tap.trusted), (MARK,), snapshot.protected)
 
 
 def answer_of(tap: Tap) -> Answer | None:

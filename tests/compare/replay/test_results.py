@@ -4,23 +4,25 @@ from pathlib import Path
 
 import pytest
 
-from proxy.compare.replay_found import MAX_EXAMPLES, Compared, Found, identity
+from proxy.compare.judging import Finding
+from proxy.compare.replay.results import MAX_EXAMPLES, Replayed, ReplayResults, identity
 from proxy.core.comparison.comparisons import Scope
 from proxy.core.comparison.differences import Difference
 
 SCOPE = Scope("GET /a", "1.0", "2.0", "r")
 
 
-def compared(*paths: str, again: tuple[str, ...] | None = (), scope: Scope = SCOPE) -> Compared:
+def compared(*paths: str, again: tuple[str, ...] | None = (), scope: Scope = SCOPE) -> Replayed:
     found, noise = (
         [Difference(path, "value", 1, 2, (path,)) for path in each] for each in (paths, again or ())
     )
     second = None if again is None else noise
-    return Compared(scope, "GET", "/a", 200, (0.01, 0.02), found, second, [("ignore x", 1)])
+    finding = Finding(scope, found, second, (), 200, (), {"ignore x": 1}, 0.01, 0.02)
+    return Replayed(finding, "GET", "/a")
 
 
 def test_a_stopped_replay_goes_on_with_all_that_it_knew(tmp_path: Path) -> None:
-    path, whole = tmp_path / "state", Found()
+    path, whole = tmp_path / "state", ReplayResults()
     for number in range(1, 81):
         whole.done(number)
         whole.add(compared("v", "t", again=("t",)) if number % 2 else compared("t", again=None))
@@ -29,11 +31,11 @@ def test_a_stopped_replay_goes_on_with_all_that_it_knew(tmp_path: Path) -> None:
             whole.skipped["", "masked"] += 1
             whole.missing["GET /a"] += 1
             whole.save(path, "me")
-            whole = Found.load(path, "me")
+            whole = ReplayResults.load(path, "me")
             assert (whole.through, whole.is_done(41), whole.is_done(50), whole.count) == (40, False, True, 41)
     (report,) = whole.reports()
-    assert (report.evidence.n, report.evidence.m, report.evidence.k) == (80, 40, 40)
-    assert {each.path: each.verdict for each in report.evidence.paths} == {"v": "fault", "t": "noise"}
+    assert (report.parity.n, report.parity.m, report.parity.k) == (80, 40, 40)
+    assert {each.path: each.verdict for each in report.parity.paths} == {"v": "fault", "t": "noise"}
     assert (report.statuses, report.hidden) == ({"200": 80}, {"ignore x": 80})
     assert (whole.skipped["", "masked"], whole.missing.total(), whole.compared) == (1, 1, 80)
     assert len(whole.examples["GET /a"]) == 2 * MAX_EXAMPLES
@@ -42,13 +44,13 @@ def test_a_stopped_replay_goes_on_with_all_that_it_knew(tmp_path: Path) -> None:
 
 def test_a_state_of_something_else_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "state"
-    assert Found.load(path, "me").count == 0
-    Found().save(path, "me")
+    assert ReplayResults.load(path, "me").count == 0
+    ReplayResults().save(path, "me")
     with pytest.raises(ValueError, match="of another file, configuration or choice"):
-        Found.load(path, "you")
+        ReplayResults.load(path, "you")
     path.write_text("{}")
     with pytest.raises(ValueError, match="no state of a replay"):
-        Found.load(path, "me")
+        ReplayResults.load(path, "me")
 
 
 def test_a_file_that_grew_is_another(tmp_path: Path) -> None:
@@ -61,7 +63,7 @@ def test_a_file_that_grew_is_another(tmp_path: Path) -> None:
 
 
 def test_answers_of_another_version_are_evidence_of_their_own() -> None:
-    found = Found()
+    found = ReplayResults()
     found.add(compared("v"))
     found.add(compared(scope=SCOPE._replace(async_="2.1")))
-    assert [(each.scope.async_, each.evidence.n) for each in found.reports()] == [("2.0", 1), ("2.1", 1)]
+    assert [(each.scope.async_, each.parity.n) for each in found.reports()] == [("2.0", 1), ("2.1", 1)]

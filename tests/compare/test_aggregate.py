@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from proxy.compare import gather
-from proxy.compare.gather import FIRST, SPACING, Finding, Gathering
+from proxy.compare import aggregate as module
+from proxy.compare.aggregate import FIRST, SPACING, Aggregate
+from proxy.compare.judging import Finding
 from proxy.core.comparison.comparisons import Count, PathCount, Sample, Scope, Shown, Side, Tally, Traffic
 from proxy.core.comparison.differences import Difference
 from proxy.core.comparison.noise import OTHER, Counts, Mark
@@ -19,8 +20,8 @@ class Clock:
         return self.now
 
 
-def gathering(clock: Clock | None = None, tally: Tally | None = None) -> Gathering:
-    made = Gathering(clock or Clock())
+def aggregate(clock: Clock | None = None, tally: Tally | None = None) -> Aggregate:
+    made = Aggregate(clock or Clock())
     made.learn(SCOPE, tally)
     return made
 
@@ -36,7 +37,7 @@ def sample(time: float, path: str = "a") -> Sample:
 
 def test_what_came_since_the_last_time_is_taken_once() -> None:
     clock = Clock()
-    found = gathering(clock)
+    found = aggregate(clock)
     found.add(finding(differences=[ONE], again=[]))
     clock.now = 101.0
     found.add(finding(differences=[ONE], gone={"a"}, status=404))
@@ -58,7 +59,7 @@ def test_what_came_since_the_last_time_is_taken_once() -> None:
 
 
 def test_results_are_totals() -> None:
-    found = gathering()
+    found = aggregate()
     found.add(finding())
     found.add(finding(differences=[ONE]))
     found.take()
@@ -73,7 +74,7 @@ def test_results_are_totals() -> None:
 
 def test_what_the_store_knows_decides_but_is_not_added_again() -> None:
     path = PathCount(Mark("a", False), Counts(9, 0, 4, 5), 1.0, 2.0)
-    found = gathering(tally=Tally(SCOPE, 50, 40, 1.0, 2.0, (path,), (Count("field", "x", 9),)))
+    found = aggregate(tally=Tally(SCOPE, 50, 40, 1.0, 2.0, (path,), (Count("field", "x", 9),)))
     assert found.suspects(SCOPE, [ONE]) == set()  # it is known for noise
     found.add(finding(differences=[ONE]))
     assert (found.seen("GET /a").n, found.seen("GET /a").m) == (51, 40)
@@ -81,7 +82,7 @@ def test_what_the_store_knows_decides_but_is_not_added_again() -> None:
 
 
 def test_versions_are_kept_apart_and_the_newest_counts() -> None:
-    found = gathering()
+    found = aggregate()
     later = SCOPE._replace(async_="3")
     found.learn(later, None)
     found.add(finding())
@@ -92,16 +93,16 @@ def test_versions_are_kept_apart_and_the_newest_counts() -> None:
 
 
 def test_fields_without_end_are_one() -> None:
-    found = gathering()
+    found = aggregate()
     found.add(finding(fields={f"f{number}" for number in range(600)}))
     labels = {each.label for each in found.take().tallies[0].counts if each.what == "field"}
-    assert len(labels) == gather.MAX_FIELDS + 1
+    assert len(labels) == module.MAX_FIELDS + 1
     assert OTHER in labels
 
 
 def test_of_a_path_that_always_differs_a_few_samples_are_kept_and_then_one_now_and_then() -> None:
     clock = Clock()
-    found = gathering(clock)
+    found = aggregate(clock)
     kept = 0
     for _ in range(300):
         clock.now += 1.0
@@ -113,11 +114,11 @@ def test_of_a_path_that_always_differs_a_few_samples_are_kept_and_then_one_now_a
 
 
 def test_samples_and_scopes_are_bounded() -> None:
-    found = gathering()
-    for number in range(gather.MAX_SAMPLES):
+    found = aggregate()
+    for number in range(module.MAX_SAMPLES):
         assert found.wants_sample(SCOPE, {f"p{number}"})
         found.keep(sample(1.0, f"p{number}"))
     assert not found.wants_sample(SCOPE, {"one more"})
-    for number in range(gather.MAX_SCOPES):
+    for number in range(module.MAX_SCOPES):
         found.learn(SCOPE._replace(async_=f"v{number}"), None)
     assert not found.knows(SCOPE)
