@@ -38,7 +38,7 @@ PIPELINE: Final = 64 * 1024
 
 
 class ClientConnection(Connection):
-    """An asyncio protocol by its methods, not by inheritance: a compiled class may have no interpreted base."""
+    """An asyncio protocol by its methods, not by inheritance: a compiled class has no interpreted base."""
 
     __slots__ = (
         "_body",

@@ -214,9 +214,9 @@ def whole(parts: tuple[bytes, ...]) -> Serve:
 def test_an_answer_in_pieces_is_a_success_once_it_is_whole(stage: Stage, parts: tuple[bytes, ...]) -> None:
     edge = site(stage, whole(parts))
     assert edge.ask(READ).body == b"legacy"  # the first connection is closed without an answer
-    assert edge.call(lambda: edge.services._breaker._run) == 1
+    assert edge.call(lambda: edge.services.breakers._whole._run) == 1
     assert edge.ask(READ).status == 200
-    assert edge.call(lambda: edge.services._breaker._run) == 0
+    assert edge.call(lambda: edge.services.breakers._whole._run) == 0
 
 
 @pytest.mark.parametrize(("head", "credited"), [(EVENTS, True), (HEAD, False)], ids=["events", "a length"])
@@ -242,11 +242,11 @@ def test_an_answer_without_an_end_is_a_success_after_it_has_flowed_for_a_while(
         pool = edge.services.pools["async"]
         began = edge.call(lambda: pool.loop.time())
         eventually(lambda: edge.call(lambda: pool.loop.time() - began > 0.2), "a while has passed")
-        assert edge.call(lambda: edge.services._breaker._run) == 1
+        assert edge.call(lambda: edge.services.breakers._whole._run) == 1
         go.set()
         wire.read_until(b"abc")
-        assert edge.call(lambda: edge.services._breaker._run) == (0 if credited else 1)
+        assert edge.call(lambda: edge.services.breakers._whole._run) == (0 if credited else 1)
         end.set()
         with contextlib.suppress(OSError):
             wire.read_all()
-    assert edge.call(lambda: edge.services._breaker._run) == (0 if credited else 2)
+    assert edge.call(lambda: edge.services.breakers._whole._run) == (0 if credited else 2)
