@@ -104,8 +104,8 @@ def test_a_write_that_ended_while_its_claim_was_confirmed_is_released(
 
     async def ending(self: Claims, record: Record) -> bool:
         held = await confirm(self, record)
-        [exchange] = bench.edge.services.writes.under_way
-        exchange.refuse(400, "test", "over")
+        [owner] = bench.edge.services.writes.under_way
+        owner.exchange.refuse(400, "test", "over")
         return held
 
     monkeypatch.setattr(Claims, "confirm", ending)

@@ -526,8 +526,8 @@ def test_what_ends_while_the_store_is_asked_stays_over(
     with contextlib.closing(edge.connect()) as client:
         client.send(request())
         assert waits.wait(10)
-        [exchange] = edge.call(lambda: list(edge.services.writes.under_way))
-        edge.call(lambda: exchange.refuse(400, "test", "over"))
+        [owner] = edge.call(lambda: list(edge.services.writes.under_way))
+        edge.call(lambda: owner.exchange.refuse(400, "test", "over"))
         assert client.response("POST").status == 400
         sent = len(bench.legacy.requests)
         edge.call(go.set)
