@@ -57,9 +57,9 @@ compiled: $(COMPILED)/.built  ## a wheel with the data path as machine code, in 
 
 test-compiled: $(COMPILED)/.built  ## the parser's and the edge's black-box tests against the compiled data path
 	PYTHONPATH=$(COMPILED) $(BIN)/pytest --import-mode=append -m 'not interpreted' -p tests.compiled \
-		tests/core/http1 tests/edge/test_smuggling.py tests/edge/test_exchange.py tests/edge/test_downstream.py \
-		tests/edge/test_upstream.py tests/edge/test_keyed.py tests/edge/test_identity.py tests/edge/test_one_answer.py tests/edge/test_slow_clients.py tests/edge/test_stalled.py \
-		tests/edge/test_fallback.py tests/edge/test_tunnel.py tests/edge/test_fuzz.py tests/edge/test_expectation.py
+		tests/core/http1 tests/edge/test_smuggling.py tests/edge/exchange/test_exchange.py tests/edge/client/test_http1.py \
+		tests/edge/upstream/test_connection.py tests/edge/exchange/test_ownership.py tests/edge/test_identity.py tests/edge/test_one_answer.py tests/edge/test_slow_clients.py tests/edge/upstream/test_stalled.py \
+		tests/edge/test_fallback.py tests/edge/client/test_tunnel.py tests/edge/test_fuzz.py tests/edge/exchange/test_expectation.py
 
 bench: $(STAMP) $(if $(shell command -v $(or $(CC),cc)),$(COMPILED)/.built)  ## cost of the data path beside nginx, HAProxy and Starlette + httpx
 	$(BIN)/python -m bench

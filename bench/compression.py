@@ -13,7 +13,7 @@ import time
 from proxy.core.http1.request import parse_request
 from proxy.core.http1.response import parse_response
 from proxy.core.settings import Compression, Limits
-from proxy.edge.compression import CODERS, begin
+from proxy.edge.exchange.compression import CODERS, begin
 
 ROUNDS = 15
 ANSWERS = 100

@@ -24,9 +24,9 @@ import uvloop
 
 from bench import compiled, configs
 from proxy.config import load_text
-from proxy.edge.downstream import ClientConnection
+from proxy.edge.client.http1 import ClientConnection
 from proxy.edge.services import Services
-from proxy.edge.upstream import UpstreamConnection
+from proxy.edge.upstream.connection import UpstreamConnection
 
 RESPONSE = (
     b"HTTP/1.1 200 OK\r\nServer: nginx\r\nDate: Sun, 01 Jan 2023 10:00:00 GMT\r\n"

@@ -1,7 +1,8 @@
 """The log of the proxy's processes: standard error, one line per event that an operator may have to act on.
 
 For people (`console`) or for machines (`json`: an object per line). Chosen by `strangler serve --log-format`;
-children find it in their environment.
+children find it in their environment. So they do the level: `debug` adds a line for each change of state of a
+connection, a request or an idempotency key.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ from proxy.core.timestamps import timestamp
 Format = Literal["console", "json"]
 FORMATS: Final[tuple[Format, ...]] = ("console", "json")
 VARIABLE: Final = "STRANGLER_LOG_FORMAT"
+Level = Literal["info", "debug"]
+LEVELS: Final[tuple[Level, ...]] = ("info", "debug")
+LEVEL_VARIABLE: Final = "STRANGLER_LOG_LEVEL"
+OURS: Final = "strangler"  # begins the names of our own loggers
 
 INTERVAL: Final = 10.0  # seconds for which lines of one kind are counted
 LINES: Final = 100  # of one kind in that time
@@ -30,9 +35,11 @@ KIND: Final = 60  # characters of a message, before its figures are put in, that
 NOISY: Final = ("watchfiles", "uvicorn", "asyncio", "httpx2", "httpcore2", "httpx", "httpcore")
 
 
-def choose(chosen: Format) -> None:
-    """For this process and those that it starts. Call before `configure`."""
+def choose(chosen: Format, level: Level | None = None) -> None:
+    """For this process and those that it starts. Call before `configure`. No `level`: as it is."""
     os.environ[VARIABLE] = chosen
+    if level is not None:
+        os.environ[LEVEL_VARIABLE] = level
 
 
 def configure(process: str) -> None:
@@ -41,6 +48,8 @@ def configure(process: str) -> None:
     machine = os.environ.get(VARIABLE) == "json"
     handler.setFormatter(_Json(process) if machine else _Console(process))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    debug = os.environ.get(LEVEL_VARIABLE) == "debug"
+    logging.getLogger(OURS).setLevel(logging.DEBUG if debug else logging.NOTSET)
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import proxy.edge.exchange
+import proxy.edge.exchange.exchange
 
-if not proxy.edge.exchange.__file__.endswith(".so"):
-    raise RuntimeError(f"{proxy.edge.exchange.__file__} is not compiled; run `make compiled`")
+if not proxy.edge.exchange.exchange.__file__.endswith(".so"):
+    raise RuntimeError(f"{proxy.edge.exchange.exchange.__file__} is not compiled; run `make compiled`")

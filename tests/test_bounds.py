@@ -30,9 +30,9 @@ from proxy.core.privacy.redact import MAX_SECRETS, Redactor, secrets_of
 from proxy.core.settings import Compression, Limits
 from proxy.core.traffic.totals import EMPTY
 from proxy.core.wire.messages import Labelled
-from proxy.edge import access_log
-from proxy.edge.access_log import MAX_TARGET, AccessLog, Entry
-from proxy.edge.held import HeldAnswer
+from proxy.edge.exchange.held import HeldAnswer
+from proxy.edge.observe import access_log
+from proxy.edge.observe.access_log import MAX_TARGET, AccessLog, Entry
 
 ROOT: Final = Path(__file__).parent.parent
 NAMES: Final = random.Random(1)

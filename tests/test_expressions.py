@@ -103,9 +103,9 @@ ATTACKS: Final = {
     "core/privacy/sensitive.py _pem": Attack("", "-----BEGIN A A A "),
     "core/privacy/sensitive.py _token": Attack("", "eyJ", "!"),
     "core/privacy/sensitive.py _word": Attack("", "A", "a"),
-    "edge/downstream.py _cut_empty_lines": Attack("", "\r\n", "\r"),
-    "edge/tracing.py _without_context": Attack("", "traceparent:\n"),
-    "edge/tracing.py _without_parent": Attack("", "traceparent"),
+    "edge/client/http1.py _cut_empty_lines": Attack("", "\r\n", "\r"),
+    "edge/observe/tracing.py _without_context": Attack("", "traceparent:\n"),
+    "edge/observe/tracing.py _without_parent": Attack("", "traceparent"),
     # used where they stand
     "cli/demo/routing.py edit": Attack("", " "),
     "config/discover.py _base_path": Attack("", "{a"),

@@ -16,6 +16,8 @@ OURS = ("proxy", "legacy_flask", "async_api", "fx_provider", "bench")
 
 PROCESS = ("proxy.logs", "proxy.owned", "proxy.signals")
 
+EDGE_GROUND = ("proxy.edge.deadlines", "proxy.edge.turns", "proxy.edge.ports", "proxy.edge.outcome")
+
 # Longest prefix wins. A part may import what it lists, itself, and nothing else of ours.
 ALLOWED: dict[str, tuple[str, ...]] = {
     "proxy": ("proxy",),  # __init__, __main__ and entry
@@ -45,7 +47,35 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     "proxy.config": ("proxy.core",),
     "proxy.store": ("proxy.core",),
+    # The rooms of edge, from the ground up; what has no line here is the worker, above all of them.
+    "proxy.edge.deadlines": (),
+    "proxy.edge.turns": (),
+    "proxy.edge.ports": ("proxy.core", "proxy.edge.deadlines"),
+    "proxy.edge.outcome": ("proxy.core",),
+    "proxy.edge.observe": ("proxy.core", "proxy.edge.outcome", "proxy.owned", "proxy.telemetry"),
+    "proxy.edge.upstream": ("proxy.core", *EDGE_GROUND),
+    "proxy.edge.writes": ("proxy.core", "proxy.store", *EDGE_GROUND),
+    "proxy.edge.crowd": EDGE_GROUND,
+    "proxy.edge.services": (
+        "proxy.core",
+        *EDGE_GROUND,
+        "proxy.edge.crowd",
+        "proxy.edge.observe",
+        "proxy.edge.upstream",
+        "proxy.edge.writes",
+    ),
+    "proxy.edge.exchange": (
+        "proxy.core",
+        "proxy.store",
+        *EDGE_GROUND,
+        "proxy.edge.observe",
+        "proxy.edge.upstream",
+        "proxy.edge.writes",
+        "proxy.edge.services",
+    ),
+    "proxy.edge.client": ("proxy.core", *EDGE_GROUND, "proxy.edge.services", "proxy.edge.exchange"),
     "proxy.edge": (
+        "proxy.edge",
         "proxy.core",
         "proxy.config",
         "proxy.store",
@@ -204,6 +234,16 @@ def test_every_module_imports_only_what_its_part_may(package: str) -> None:
             "if TYPE_CHECKING:\n    from proxy.core.settings import Endpoint",
             "proxy.core.wire may not import proxy.core.settings.Endpoint",
         ),
+        (
+            "proxy/edge/upstream/a.py",
+            "if TYPE_CHECKING:\n    from proxy.edge.exchange.exchange import Exchange",
+            "proxy.edge.upstream may not import proxy.edge.exchange.exchange.Exchange",
+        ),
+        (
+            "proxy/edge/observe/a.py",
+            "from proxy.edge import services",
+            "proxy.edge.observe may not import proxy.edge.services",
+        ),
         ("proxy/config/a.py", "from ..edge import worker", "proxy.config may not import proxy.edge.worker"),
         ("proxy/edge/a.py", "from proxy import control", "proxy.edge may not import proxy.control"),
         ("proxy/edge/__init__.py", "from ..cli import main", "proxy.edge may not import proxy.cli.main"),
@@ -257,7 +297,7 @@ def circles(package: Path, root: Path) -> list[str]:
     return sorted(known)
 
 
-@pytest.mark.parametrize("package", ["cli", "compare", "config", "control", "core"])
+@pytest.mark.parametrize("package", ["cli", "compare", "config", "control", "core", "edge"])
 def test_no_two_modules_of_a_package_import_each_other(package: str) -> None:
     assert circles(ROOT / "proxy" / package, ROOT) == []
 

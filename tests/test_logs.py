@@ -18,7 +18,8 @@ def as_before(monkeypatch: pytest.MonkeyPatch) -> object:
     monkeypatch.setattr(root, "handlers", list(root.handlers))
     monkeypatch.setattr(root, "level", root.level)
     monkeypatch.delenv(logs.VARIABLE, raising=False)
-    levels = {name: logging.getLogger(name).level for name in logs.NOISY}
+    monkeypatch.delenv(logs.LEVEL_VARIABLE, raising=False)
+    levels = {name: logging.getLogger(name).level for name in (*logs.NOISY, logs.OURS)}
     yield
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)
@@ -55,6 +56,19 @@ def test_console_names_the_process_unless_it_is_the_control_process(
 ) -> None:
     assert say("worker 1", capsys)[0].endswith("Z WARNING worker 1: worker 3")
     assert say("control", capsys)[0].endswith("Z WARNING worker 3")
+
+
+@pytest.mark.parametrize(("level", "said"), [("info", []), ("debug", ["worker 1: ours"])])
+def test_debug_is_for_our_own_lines_only(
+    level: logs.Level, said: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(logs.VARIABLE, "console")
+    monkeypatch.setenv(logs.LEVEL_VARIABLE, "")
+    logs.choose("console", level)
+    logs.configure("worker 1")
+    logging.getLogger("strangler.states").debug("ours")
+    logging.getLogger("sqlalchemy").debug("theirs")
+    assert [line.partition(" DEBUG ")[2] for line in capsys.readouterr().err.splitlines()] == said
 
 
 class Said(io.StringIO):

@@ -34,10 +34,10 @@ from proxy.core.routing.keys import JwtClaim
 from proxy.core.routing.paths import split
 from proxy.core.settings import Limits
 from proxy.core.traffic.ledger import shape
-from proxy.edge.access_log import masked
-from proxy.edge.downstream import ClientConnection
+from proxy.edge.client.http1 import ClientConnection
+from proxy.edge.observe.access_log import masked
 from proxy.edge.services import Services
-from proxy.edge.upstream import UpstreamConnection
+from proxy.edge.upstream.connection import UpstreamConnection
 from tests.linear import superlinear
 
 WIDE: Final = Limits(header_bytes=10**9, headers=10**9, target_bytes=10**9)

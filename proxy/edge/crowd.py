@@ -13,12 +13,10 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from proxy.edge.deadlines import NEVER
-
-if TYPE_CHECKING:
-    from proxy.edge.downstream import ClientConnection
+from proxy.edge.ports import ClientPort
 
 GRACE = 1.0  # seconds that everybody may be silent. Not Final: tests change it
 LOOKS: Final = 16  # at clients, for one newcomer
@@ -31,19 +29,19 @@ class Crowd:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._strangers: OrderedDict[ClientConnection, float] = OrderedDict()  # when they came
-        self._known: OrderedDict[ClientConnection, None] = OrderedDict()  # have asked something
+        self._strangers: OrderedDict[ClientPort, float] = OrderedDict()  # when they came
+        self._known: OrderedDict[ClientPort, None] = OrderedDict()  # have asked something
         self.full_at = -NEVER
 
-    def entered(self, client: ClientConnection) -> None:
+    def entered(self, client: ClientPort) -> None:
         self._strangers[client] = self._loop.time()
 
-    def spoke(self, client: ClientConnection) -> None:
+    def spoke(self, client: ClientPort) -> None:
         """Its first whole head is there."""
         if self._strangers.pop(client, None) is not None:
             self._known[client] = None
 
-    def left(self, client: ClientConnection) -> None:
+    def left(self, client: ClientPort) -> None:
         if self._strangers.pop(client, None) is None:
             self._known.pop(client, None)
 
@@ -54,13 +52,13 @@ class Crowd:
         client = self._longest_here(now - GRACE) or self._longest_idle(now - GRACE)
         return None if client is None else client.make_room
 
-    def _longest_here(self, before: float) -> ClientConnection | None:
+    def _longest_here(self, before: float) -> ClientPort | None:
         for client, came in self._strangers.items():
             return client if came <= before else None
         return None
 
-    def _longest_idle(self, before: float) -> ClientConnection | None:
-        found: ClientConnection | None = None
+    def _longest_idle(self, before: float) -> ClientPort | None:
+        found: ClientPort | None = None
         for _ in range(min(LOOKS, len(self._known))):
             client = next(iter(self._known))
             self._known.move_to_end(client)

@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import math
-from typing import Final, Protocol
+from typing import Final
 
 NEVER: Final = math.inf
 LATE: Final = 1.0  # seconds
 
 
-class Timed(Protocol):
+class Timed:
+    """Has a deadline. A base class, not a protocol: the sweeper looks at thousands of them."""
+
+    __slots__ = ("deadline",)
+
     deadline: float  # loop time, or NEVER
 
     def on_deadline(self, now: float) -> None:
         """The deadline has passed; set a new one or close."""
+        raise NotImplementedError
 
 
 class Sweeper:

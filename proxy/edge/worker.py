@@ -15,11 +15,12 @@ from proxy import __version__
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.wire.messages import Applied, Apply, Drain, Drained, FromControl, Hello, Refused
 from proxy.core.wire.taps import SOCKET_NAME
-from proxy.edge import tracing
-from proxy.edge.accept import Acceptor
 from proxy.edge.applying import Applying
 from proxy.edge.channel import ControlChannel
-from proxy.edge.downstream import ClientConnection
+from proxy.edge.client.accept import Acceptor
+from proxy.edge.client.http1 import ClientConnection
+from proxy.edge.observe import tracing
+from proxy.edge.report import stats
 from proxy.edge.services import Services
 from proxy.store import exists
 
@@ -70,10 +71,10 @@ class Worker:
         channel.cancel()
         await asyncio.gather(channel, reports, self._applying.close(), return_exceptions=True)
         if self._services is not None:
-            self._services.close_access_log(wait=True)
+            self._services.observers.close_access_log(wait=True)
             await self._services.writes.close()
-            if self._services.tracer is not None:
-                self._services.tracer.close()
+            if self._services.observers.tracer is not None:
+                self._services.observers.tracer.close()
 
     def drain(self, timeout: float, patient: bool = False) -> None:
         """Stop accepting and finish what is in flight within `timeout` seconds.
@@ -99,7 +100,7 @@ class Worker:
             await asyncio.sleep(0.02)  # an Event would cost every request a check
         services.patient = False
         _close_idle(services)
-        self._channel.send(services.stats())
+        self._channel.send(stats(services))
         self._channel.send(Drained())
         await asyncio.sleep(0.05)  # lets the last messages leave
         self._stopped.set()
@@ -127,8 +128,8 @@ class Worker:
             self._applying.take(message)
         elif isinstance(message, Drain):
             self.drain(message.timeout, message.patient)
-        elif self._services is not None and self._services.access_log is not None:
-            self._services.access_log.reopen()
+        elif self._services is not None and self._services.observers.access_log is not None:
+            self._services.observers.access_log.reopen()
 
     def _apply(self, message: Apply, snapshot: Snapshot) -> Snapshot | None:
         """Returns what this replaces."""
@@ -170,8 +171,8 @@ class Worker:
         while True:
             await asyncio.sleep(REPORT)
             if self._services is not None:
-                stats = self._services.stats(partial=self._reported)
-                self._reported = self._channel.send(stats)
+                told = stats(self._services, partial=self._reported)
+                self._reported = self._channel.send(told)
                 self._end_if_forsaken(self._services)
 
     def _end_if_forsaken(self, services: Services) -> None:

@@ -8,17 +8,15 @@ import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from proxy.core.http1.request import RequestHead
 from proxy.core.resilience import identity
 from proxy.core.resilience.idempotency import ClaimRequest
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.settings import BACKENDS, BackendName, Endpoint
+from proxy.edge.ports import Claimant
 from proxy.store import Claims, StoreUnavailable, attend, load, open_claims
-
-if TYPE_CHECKING:
-    from proxy.edge.keyed import KeyedExchange
 
 
 class Writes:
@@ -28,7 +26,7 @@ class Writes:
         self, loop: asyncio.AbstractEventLoop, state: str, incarnation: str, *, ownership_off: bool
     ) -> None:
         self.ownership_off = ownership_off
-        self.under_way: set[KeyedExchange] = set()  # whether or not their clients are still there
+        self.under_way: set[Claimant] = set()  # whether or not their clients are still there
         self._loop = loop
         self._state = state  # only a restart changes it
         self._incarnation = incarnation
@@ -114,7 +112,7 @@ class Writes:
         )
 
     def _tokens(self) -> set[str]:
-        return {exchange.token for exchange in self.under_way}
+        return {each.token for each in self.under_way}
 
     async def close(self) -> None:
         if self._claims is not None:

@@ -16,8 +16,10 @@ import uvloop
 
 from proxy.config import load_text
 from proxy.core.routing.snapshot import Snapshot
-from proxy.edge.accept import Acceptor
-from proxy.edge.downstream import ClientConnection
+from proxy.core.wire.messages import Stats
+from proxy.edge.client.accept import Acceptor
+from proxy.edge.client.http1 import ClientConnection
+from proxy.edge.report import stats
 from proxy.edge.services import Services
 from tests.support.waiting import eventually as eventually
 
@@ -244,6 +246,10 @@ class Edge:
         future: Future[T] = Future()
         self._loop.call_soon_threadsafe(lambda: future.set_result(function()))
         return future.result(WAIT)
+
+    def stats(self) -> Stats:
+        """What the worker would tell the control process."""
+        return self.call(lambda: stats(self.services))
 
     def connect(self) -> Wire:
         return Wire(socket.create_connection(("127.0.0.1", self.port), timeout=WAIT))

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.edge.conftest import Stage
+from tests.edge.exchange.test_exchange import READ, errors
 from tests.edge.harness import WAIT, Edge, Wire, eventually, ok
-from tests.edge.test_exchange import READ, errors
 
 CAP = 3
 
@@ -78,7 +78,7 @@ def test_whoever_has_asked_nothing_makes_room_the_oldest_first(
     assert ask(known) == 200
     assert count(edge) == CAP
     assert errors(edge) == {("client", "made_room"): 1}
-    assert edge.call(edge.services.stats).full >= 0
+    assert edge.stats().full >= 0
 
 
 def test_a_crowd_of_silent_ones_does_not_keep_anybody_out(stage: Stage, guests: contextlib.ExitStack) -> None:

@@ -13,8 +13,8 @@ import pytest
 from proxy.core.traffic.intended import counts
 from proxy.core.wire.messages import AddressSeen
 from tests.edge.conftest import Stage
+from tests.edge.exchange.test_exchange import READ, Serve, outcomes, reading_then, retries, silent
 from tests.edge.harness import WAIT, Edge, Wire, answering, eventually, ok
-from tests.edge.test_exchange import READ, Serve, outcomes, reading_then, retries, silent
 from tests.support.ports import dead_port
 
 SLOW = READ.replace(b"/a", b"/slow")
@@ -137,7 +137,7 @@ def busy(stage: Stage, serve: Serve, more: str = "") -> Edge:
 
 
 def breakers(edge: Edge) -> list[str]:
-    return [line.name for line in edge.call(edge.services.stats).breakers]
+    return [line.name for line in edge.stats().breakers]
 
 
 def test_an_async_that_is_sending_an_answer_is_busy_and_does_not_hang(stage: Stage) -> None:
@@ -227,7 +227,7 @@ def test_a_pooled_connection_that_was_closed_before_it_read_the_request_says_not
     edge = site(stage, stage.upstream(serve).url, ", consecutive: 1")
     assert [edge.ask(READ).body for _ in range(2)] == [b"1", b"2"]
     assert retries(edge) == {"stale_connection": 1}
-    assert edge.call(edge.services.stats).breakers == []
+    assert edge.stats().breakers == []
 
 
 # async as a whole
@@ -268,7 +268,7 @@ def test_the_wait_for_async_is_not_booked_as_legacys_time(stage: Stage) -> None:
     edge = site(stage, async_.url)
     assert edge.ask(READ).body == b"legacy"
     assert outcomes(edge) == {("GET /a", "legacy", "fallback", 200): 1}
-    [latency] = edge.call(edge.services.stats).latencies
+    [latency] = edge.stats().latencies
     assert (latency.backend, sum(latency.counts)) == ("async", 1)
     assert latency.total >= 0.1
 
@@ -277,7 +277,7 @@ def test_what_each_address_did_is_reported(stage: Stage) -> None:
     edge = site(stage, dead_port())
     for _ in range(3):
         edge.ask(READ)
-    legacy, async_ = edge.call(edge.services.stats).addresses
+    legacy, async_ = edge.stats().addresses
     assert (legacy.backend, legacy.failures, legacy.failed) == ("legacy", 0, -1)
     assert (async_.backend, async_.failures, async_.answered) == ("async", 3, -1)
     assert legacy.answered >= 0
@@ -298,7 +298,7 @@ def test_requests_that_wait_long_for_an_answer_are_reported_until_it_comes(
     edge = stage.edge(stage.upstream().url, async_.url, endpoints="GET /a: {weight: 100}")
 
     def seen() -> AddressSeen:
-        return next(line for line in edge.call(edge.services.stats).addresses if line.backend == "async")
+        return next(line for line in edge.stats().addresses if line.backend == "async")
 
     assert (seen().waiting, seen().heard) == (0, -1)
     with contextlib.closing(edge.connect()) as first, contextlib.closing(edge.connect()) as second:
@@ -322,6 +322,6 @@ def test_answers_of_the_proxys_own_are_counted_apart(stage: Stage) -> None:
     assert edge.ask(READ).status == 502
     chunked = b"POST /w HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n123456789\r\n0\r\n\r\n"
     assert edge.ask(chunked).status == 413
-    stats = edge.call(edge.services.stats)
+    stats = edge.stats()
     assert [(line.endpoint, line.status, line.count) for line in stats.own] == [("POST /w", 413, 1)]
     assert counts(stats) == {("GET /a", "async", "error"): 1}

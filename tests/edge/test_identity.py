@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.edge.conftest import Stage
+from tests.edge.exchange.test_ownership import Bench, closing, problem
 from tests.edge.harness import Wire, eventually, ok
-from tests.edge.test_keyed import Bench, closing, problem
 
 ALICE = b"HTTP/1.1 201 Created\r\nContent-Length: 5\r\nSet-Cookie: session=alice\r\n\r\nalice"
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from proxy.edge.keyed import KeyedExchange
+from proxy.edge.exchange.ownership import Ownership
 from proxy.store import claims_file
 from tests.edge.conftest import Stage
+from tests.edge.exchange.test_ownership import Bench, closing, request
 from tests.edge.harness import WAIT, Wire, eventually
-from tests.edge.test_keyed import Bench, closing, request
 
 HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: Text/Event-Stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -135,7 +135,7 @@ def test_events_that_give_way_while_the_store_is_told_end_once(bench: Bench) -> 
         with contextlib.closing(sqlite3.connect(claims_file(bench.state), isolation_level=None)) as locker:
             locker.execute("BEGIN IMMEDIATE")
             events.go_on.set()
-            eventually(lambda: bench.edge.call(lambda: under_way(bench)._held.too_large))
+            eventually(lambda: bench.edge.call(lambda: under_way(bench)._answer.held.too_large))
             give_way(bench)
             client.close()
             locker.execute("ROLLBACK")
@@ -145,11 +145,11 @@ def test_events_that_give_way_while_the_store_is_told_end_once(bench: Bench) -> 
     assert bench.post().status == 409
 
 
-def under_way(bench: Bench) -> KeyedExchange:
-    [exchange] = bench.edge.services.writes.under_way
-    return exchange
+def under_way(bench: Bench) -> Ownership:
+    [ownership] = bench.edge.services.writes.under_way
+    return ownership
 
 
 def give_way(bench: Bench) -> None:
     """As the pool has it when others wait for the connection that the client holds up."""
-    bench.edge.call(lambda: under_way(bench).give_way())
+    bench.edge.call(lambda: under_way(bench).exchange.give_way())

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from proxy.edge.deadlines import NEVER, Sweeper
-from proxy.edge.downstream import ClientConnection
-from proxy.edge.exchange import Exchange
+from proxy.edge.client.http1 import ClientConnection
+from proxy.edge.deadlines import NEVER, Sweeper, Timed
+from proxy.edge.exchange.exchange import Exchange
 from tests.edge.conftest import Stage
 from tests.edge.harness import WAIT, Edge, Script, Wire, answering, eventually, ok, snapshot
 
@@ -74,7 +74,7 @@ def exchanges(edge: Edge) -> list[Exchange]:
     return [client.exchange for client in clients if client.exchange is not None]
 
 
-class Item:
+class Item(Timed):
     """Something timed that, when its time is over, gives all others a new deadline."""
 
     def __init__(self, items: MutableSet[Any] | list[Any]) -> None:
@@ -102,6 +102,7 @@ def sweeper() -> Iterator[Sweeper]:
         yield Sweeper(loop, WAIT)
 
 
+@pytest.mark.interpreted
 def test_a_deadline_that_was_set_anew_in_the_same_sweep_has_not_passed(sweeper: Sweeper) -> None:
     items: list[Item] = []
     items += [Item(items) for _ in range(20)]
@@ -110,6 +111,7 @@ def test_a_deadline_that_was_set_anew_in_the_same_sweep_has_not_passed(sweeper: 
     assert sum(item.called for item in items) == 1
 
 
+@pytest.mark.interpreted
 def test_a_sweep_that_comes_late_lets_what_has_arrived_be_read_first() -> None:
     """After a stop of the process timers run before sockets are read."""
     with contextlib.closing(asyncio.new_event_loop()) as loop:
@@ -123,6 +125,7 @@ def test_a_sweep_that_comes_late_lets_what_has_arrived_be_read_first() -> None:
         sweeper.stop()
 
 
+@pytest.mark.interpreted
 def test_what_left_in_the_same_sweep_is_not_called(sweeper: Sweeper) -> None:
     items = [Leaver(sweeper.items) for _ in range(20)]
     sweeper.items.update(items)

@@ -48,11 +48,11 @@ def test_a_breaker_opens_sends_reads_to_legacy_and_ramps_back(stage: Stage) -> N
         assert edge.ask(READ).body == b"legacy"
     assert len(async_.requests) == 5
     assert outcomes(edge) == {("GET /a", "async", "weight", 500): 5, ("GET /a", "legacy", "breaker", 200): 3}
-    (row,) = edge.call(edge.services.stats).breakers
+    (row,) = edge.stats().breakers
     assert (row.name, row.state) == ("GET /a", "open")
     switch.failing = False
     eventually(lambda: edge.ask(READ).body == b"async", "some traffic back")
-    eventually(lambda: edge.ask(READ).status and not edge.call(edge.services.stats).breakers, "closed")
+    eventually(lambda: edge.ask(READ).status and not edge.stats().breakers, "closed")
     assert [edge.ask(READ).body for _ in range(5)] == [b"async"] * 5
 
 
@@ -64,7 +64,7 @@ def test_a_breaker_that_finds_no_better_while_ramping_opens_again(stage: Stage) 
 
     def asked_until(state: str) -> bool:
         edge.ask(READ)
-        return [row.state for row in edge.call(edge.services.stats).breakers] == [state]
+        return [row.state for row in edge.stats().breakers] == [state]
 
     for state in ("open", "ramping", "open"):
         eventually(lambda state=state: asked_until(state), state)  # type: ignore[misc]
@@ -243,7 +243,7 @@ def test_figures_are_totals_with_bounded_labels(stage: Stage) -> None:
         edge.ask(b"GET /x/%d HTTP/1.1\r\nHost: h\r\n\r\n" % number)
         edge.ask(b"GET /other/%d HTTP/1.1\r\nHost: h\r\n\r\n" % number)
     edge.ask(b"garbage\r\n")
-    stats = edge.call(edge.services.stats)
+    stats = edge.stats()
     assert {(row.endpoint, row.backend, row.reason, row.status): row.count for row in stats.requests} == {
         ("GET /x/{id}", "legacy", "weight", 200): 10,
         ("unlisted", "legacy", "unlisted", 200): 10,

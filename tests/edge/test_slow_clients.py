@@ -22,8 +22,8 @@ SMALL = "server: {buffers: {request: 1KiB, response: 4KiB}"
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.edge.stalled.PATIENCE", 0.2)
-    monkeypatch.setattr("proxy.edge.connection.RATE_WINDOW", 0.4)
+    monkeypatch.setattr("proxy.edge.upstream.stalled.PATIENCE", 0.2)
+    monkeypatch.setattr("proxy.edge.client.transport.RATE_WINDOW", 0.4)
 
 
 def serve(wire: Wire, number: int) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from proxy.compare.replay import recording
 from proxy.compare.replay.recording import BadInput, Recorded, Survey, format_of, requests, survey
-from proxy.edge.access_log import Entry, line
+from proxy.edge.observe.access_log import Entry, line
 
 
 def entry(url: str = "http://api.example/a?b=1", **request: object) -> dict[str, object]:

@@ -12,13 +12,15 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 from unittest.mock import patch
 
-from proxy.edge.attempts import ANSWERED, ENDED, SENT, SETTLING, WAITING, Attempts
+from proxy.edge.client.http1 import ClientConnection
 from proxy.edge.deadlines import Sweeper
-from proxy.edge.downstream import ClientConnection
-from proxy.edge.exchange import Exchange
-from proxy.edge.keyed import KeyedExchange
-from proxy.edge.pool import Address, Pool
-from proxy.edge.upstream import UpstreamConnection
+from proxy.edge.exchange.attempts import Attempts
+from proxy.edge.exchange.exchange import Exchange
+from proxy.edge.exchange.ownership import Ownership
+from proxy.edge.exchange.states import ANSWERED, ENDED, SENT, SETTLING, WAITING
+from proxy.edge.upstream.address import Address
+from proxy.edge.upstream.connection import UpstreamConnection
+from proxy.edge.upstream.pool import Pool
 
 
 def _sweep(self: Sweeper) -> None:
@@ -31,20 +33,21 @@ def _sweep(self: Sweeper) -> None:
 
 def _wants_connection(self: Attempts, pool: Pool) -> bool:
     """Only the end counts, which a write with a key reaches when the store has answered."""
-    return self._state != ENDED
+    return self.state != ENDED
 
 
-def _give_up(self: KeyedExchange, *given: Any, **named: Any) -> None:
+def _settles(self: Ownership, *given: Any) -> bool:
     """Who waits goes on waiting until the store has answered."""
-    _real_give_up(self, *given, **named)
-    if self._state == SETTLING:
-        self._state = WAITING
+    settles = _real_settles(self, *given)
+    if self.exchange.state == SETTLING:
+        self.exchange.state = WAITING
+    return settles
 
 
-_real_give_up = KeyedExchange._give_up
+_real_settles = Ownership.settles
 
 
-def _is_over(self: KeyedExchange) -> bool:
+def _is_over(self: Ownership) -> bool:
     """What has waited for the store goes on, whatever has happened meanwhile."""
     return False
 
@@ -54,7 +57,7 @@ def _in_state(state: int, method: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(method)
     def unguarded(self: Attempts, *given: Any) -> None:
-        self._state = state
+        self.state = state
         method(self, *given)
 
     return unguarded
@@ -62,10 +65,12 @@ def _in_state(state: int, method: Callable[..., None]) -> Callable[..., None]:
 
 def _end(self: Exchange) -> None:
     """As often as you like, and the client stays within reach."""
-    self._leave_pool()
-    self._state = ENDED
-    self.services.observe(self)
-    self._body = []
+    if self.owner is not None:
+        self.owner.on_end()
+    self.leave_pool()
+    self.state = ENDED
+    self.services.observers.observe(self.outcome())
+    self.body = []
     if self.client is not None:
         self.client.on_exchange_end(self)
 
@@ -96,16 +101,14 @@ FAULTS: Final[dict[str, tuple[Replaced, ...]]] = {
     "made-is-counted-twice": ((Pool, "_protocol", _protocol),),
     "sweep-does-not-look-again": ((Sweeper, "_sweep", _sweep),),
     "settling-wants-connection": ((Attempts, "wants_connection", _wants_connection),),
-    "waited-unguarded": ((KeyedExchange, "_is_over", _is_over),),
-    "settling-late": ((KeyedExchange, "_give_up", _give_up),),
-    "connection-unguarded": ((Exchange, "on_connection", _in_state(WAITING, Exchange.on_connection)),),
+    "waited-unguarded": ((Ownership, "_is_over", _is_over),),
+    "settling-late": ((Ownership, "settles", _settles),),
+    "connection-unguarded": ((Exchange, "send_on", _in_state(WAITING, Exchange.send_on)),),
     "answer-unguarded": (
         (Exchange, "on_response", _in_state(SENT, Exchange.on_response)),
         (Exchange, "on_data", _in_state(ANSWERED, Exchange.on_data)),
-        (KeyedExchange, "on_response", _in_state(SENT, KeyedExchange.on_response)),
-        (KeyedExchange, "on_data", _in_state(ANSWERED, KeyedExchange.on_data)),
     ),
-    "end-unguarded": ((Exchange, "_end", _end),),
+    "end-unguarded": ((Exchange, "end", _end),),
     "client-unguarded": (
         (ClientConnection, "send", _as_current(ClientConnection.send)),
         (ClientConnection, "reply", _as_current(ClientConnection.reply)),

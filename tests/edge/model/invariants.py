@@ -5,8 +5,9 @@
 2. What a client's connection receives are the answers to its requests: one for each, in order, each its own.
 
 3. What these two rest on: a write with a key is on a wire only while the store calls that key sent; no
-   exchange ends twice; no deadline is called early; whose outcome is being stored wants no connection; and
-   none of the proxy's own tripwires (`strangler_invariant_violations_total`) is touched.
+   exchange ends twice; no deadline is called early; whose outcome is being stored wants no connection; every
+   change of state stands in its table; and none of the proxy's own tripwires
+   (`strangler_invariant_violations_total`) is touched.
 4. Everything ends: no request waits for ever, no key stays open, no pool counts what is not there.
 
 Every request carries a nonce, which the backend puts into each part of its answer. The proxy's own answers
@@ -28,7 +29,7 @@ KINDS: Final = frozenset(
     {
         *("sent twice", "foreign answer", "mixed answer", "never asked", "two at once"),
         *("unclaimed", "ended twice", "early deadline", "unsettled", "caught", "raised"),
-        *("still waiting", "miscounted"),
+        *("still waiting", "miscounted", "no transition"),
     }
 )
 """Of what can be wrong."""

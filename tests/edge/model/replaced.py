@@ -8,10 +8,13 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from proxy.edge import claimed, keyed
-from proxy.edge.attempts import Attempts
+from proxy.edge import turns
 from proxy.edge.deadlines import Timed
-from proxy.edge.upstream import UpstreamConnection
+from proxy.edge.exchange import confirmation, ownership
+from proxy.edge.exchange.attempts import Attempts
+from proxy.edge.upstream.connection import UpstreamConnection
+
+turned: list[str] = []  # wrongly; whoever looks empties it
 
 
 class Ordered(set[Timed]):
@@ -53,9 +56,11 @@ def prepared() -> Iterator[None]:
     """While it lasts, connections do not ask the kernel, and deadlines that are called early are noticed."""
     with (
         patch.object(UpstreamConnection, "is_quiet", is_quiet),
-        patch.object(claimed, "elapsed", _elapsed),
-        patch.object(keyed, "elapsed", _elapsed),
+        patch.object(confirmation, "elapsed", _elapsed),
+        patch.object(ownership, "elapsed", _elapsed),
         patch.object(UpstreamConnection, "on_deadline", _timely(UpstreamConnection.on_deadline)),
+        patch.object(turns, "wanted", lambda: True),
+        patch.object(turns, "tell", _tell),
         patch.object(Attempts, "on_deadline", _timely(Attempts.on_deadline)),
     ):
         yield
@@ -63,6 +68,12 @@ def prepared() -> Iterator[None]:
 
 def _elapsed() -> float:
     return asyncio.get_running_loop().time()
+
+
+def _tell(who: object, names: tuple[str, ...], table: turns.Table, before: int, after: int) -> None:
+    """Collects the changes of state that the tables do not have."""
+    if after not in table[before]:
+        turned.append(f"{who!r} -> {names[after]}")
 
 
 def _timely(on_deadline: Callable[[Any, float], None]) -> Callable[[Any, float], None]:

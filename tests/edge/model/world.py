@@ -6,18 +6,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final, Literal
 
+from proxy.core.http1.request import RequestHead
 from proxy.core.resilience.idempotency import Record
-from proxy.edge.attempts import ANSWERED
+from proxy.edge.client.http1 import ClientConnection
 from proxy.edge.deadlines import Timed
-from proxy.edge.downstream import ClientConnection
-from proxy.edge.exchange import Exchange
+from proxy.edge.exchange.states import ANSWERED
+from proxy.edge.outcome import Outcome
 from proxy.edge.services import Services
 from proxy.edge.worker import _close_idle
 from tests.edge.model.backends import Shape, Upstream
 from tests.edge.model.clients import Client
 from tests.edge.model.invariants import KINDS, Invariants, Request
 from tests.edge.model.loop import Dial, FakeLoop, Running
-from tests.edge.model.replaced import Ordered
+from tests.edge.model.replaced import Ordered, turned
 from tests.edge.model.settings import Settings, snapshot
 from tests.edge.model.store import Call, FakeClaims
 from tests.edge.model.transports import FakeTransport
@@ -45,6 +46,7 @@ class World:
         self.upstreams: list[Upstream] = []
         self._keys: list[tuple[str, str]] = []  # method, key
         self._number = 0
+        turned.clear()
         with self.running:
             self.services = Services(self.loop, snapshot(settings), "this worker")
             self.services.upstreams.items = Ordered(backwards, self._early)
@@ -54,9 +56,9 @@ class World:
             self.store.held = self.services.writes._tokens
             self.loop.run()
         self.store.on_outcome = self._outcome
-        self._observed: set[Exchange] = set()
-        self._observe = self.services.observe
-        self.services.observe = self._observe_once  # type: ignore[method-assign]
+        self._observed: set[RequestHead] = set()
+        self._observe = self.services.observers.observe
+        self.services.observers.observe = self._observe_once  # type: ignore[method-assign]
         self._pools = list(self.services.pools.values())
 
     def happen(self, event: Callable[..., None], arguments: tuple[Any, ...]) -> None:
@@ -184,6 +186,9 @@ class World:
         for error in self.loop.errors:
             self.invariants.wrong("raised", error)
         self.loop.errors.clear()
+        for change in turned:
+            self.invariants.wrong("no transition", change)
+        turned.clear()
         assert not self.invariants.violations, "\n".join(self.invariants.violations)
 
     def settle(self) -> None:
@@ -237,21 +242,21 @@ class World:
             if pool.waiting:
                 wrong("still waiting", "for a connection that nobody will give")
 
-    def _observe_once(self, exchange: Exchange) -> None:
-        if exchange in self._observed:
-            self.invariants.wrong("ended twice", repr(exchange))
-        self._observed.add(exchange)
-        self._observe(exchange)
+    def _observe_once(self, outcome: Outcome) -> None:
+        if outcome.head in self._observed:
+            self.invariants.wrong("ended twice", repr(outcome))
+        self._observed.add(outcome.head)
+        self._observe(outcome)
 
     def _early(self, item: Timed) -> None:
         self.invariants.wrong("early deadline", f"of {item!r}")
 
     def _outcome(self, record: Record) -> None:
         """The store is told of an outcome."""
-        for exchange in self.services.writes.under_way:
-            held = exchange._record
-            if held is not None and held.token == record.token and exchange._state < ANSWERED:
-                self.invariants.wrong("unsettled", f"{exchange!r} is stored as {record.state}")
+        for owner in self.services.writes.under_way:
+            held = owner.record
+            if held is not None and held.token == record.token and owner.exchange.state < ANSWERED:
+                self.invariants.wrong("unsettled", f"{owner!r} is stored as {record.state}")
 
     def close(self) -> None:
         with self.running:

@@ -1,0 +1,129 @@
+"""One address of a backend: what a worker knows about it, and its connections as their pool sees them."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from typing import Final
+
+from proxy.core.http1.response import ResponseHead
+from proxy.core.settings import Upstream
+from proxy.edge.deadlines import NEVER
+from proxy.edge.ports import UpstreamPort
+
+log = logging.getLogger("strangler.worker")
+
+FAILURES: Final = 5
+NEVER_YET: Final = float("-inf")
+SIT_OUT = 30.0  # not Final: tests shorten it, also where this is compiled
+
+
+class Pooled(UpstreamPort):
+    """A connection, with what its pool keeps about it."""
+
+    __slots__ = (
+        "address",
+        "began",
+        "expires",
+        "host",
+        "hosts",
+        "idle_since",
+        "pooled",
+        "request_sent",
+        "response",
+        "tunnel",
+        "turned",
+        "waited",
+    )
+
+    def __init__(self, address: Address) -> None:
+        super().__init__()
+        self.address = address
+        self.idle_since = 0.0
+        self.expires = NEVER  # from then on it serves nobody any more
+        self.host = ""  # the numeric address that it is connected to; "" for a unix socket
+        self.hosts: tuple[str, ...] = address.hosts  # those that its upstream had when last compared
+        self.waited = 0.0  # seconds longer for its client than it was at work, up to `turned`
+        self.turned = 0.0  # when it last began to wait for its client, or went on
+        self.tunnel = False
+        self.request_sent = False  # the last byte of the request was written
+        self.response: ResponseHead | None = None  # under way: its head came, its end has not
+        self.began = 0.0  # when that head came
+        self.pooled = False  # its pool has it, and hears of its end
+
+    @property
+    def url(self) -> str:
+        return self.address.upstream.url
+
+
+class Address:
+    """One upstream and what this worker knows about it. Times are the loop's; NEVER_YET before the first."""
+
+    __slots__ = (
+        "answered_at",
+        "bad_probes",
+        "failed_at",
+        "failures",
+        "gave_up",
+        "gave_up_at",
+        "healthy",
+        "heard_at",
+        "hosts",
+        "idle",
+        "out_until",
+        "outstanding",
+        "probing",
+        "tls",
+        "trouble",
+        "upstream",
+    )
+
+    def __init__(self, upstream: Upstream) -> None:
+        self.upstream = upstream
+        self.hosts: tuple[str, ...] = ()  # its numeric addresses, as of the last lookup
+        self.idle: list[Pooled] = []
+        self.outstanding = 0
+        self.failures = 0  # since the last whole answer
+        self.failed_at = NEVER_YET
+        self.answered_at = NEVER_YET  # the last whole answer
+        self.heard_at = NEVER_YET  # the last piece of an answer that showed that work goes on
+        self.gave_up = 0  # requests whose clients left after a long wait in which nothing came
+        self.gave_up_at = NEVER_YET  # the last of them
+        self.out_until = 0.0
+        self.healthy = True  # as far as health checks know
+        self.bad_probes = 0  # in a row
+        self.probing = False
+        self.trouble = ""  # why the last connection could not be made
+        self.tls = ssl.create_default_context() if upstream.scheme == "https" else None
+
+    def reached(self, backend: str, trouble: str) -> None:
+        """A connection was made, or could not be for `trouble`. Only what is new is logged."""
+        if trouble != self.trouble:
+            self.trouble = trouble
+            what = f"cannot be reached: {trouble}" if trouble else "can be reached again"
+            log.warning("%s upstream %s %s", backend, self.upstream.url, what)
+
+    def answered(self, now: float) -> None:
+        """A whole answer came."""
+        self.failures = 0
+        self.answered_at = now
+
+    def last_heard(self) -> float:
+        """When something came that showed that it goes on with its work."""
+        return max(self.answered_at, self.heard_at)
+
+    def given_up(self, now: float) -> None:
+        """A client has left after a long wait in which nothing came from here."""
+        if self.last_heard() > self.gave_up_at:
+            self.gave_up = 0
+        self.gave_up += 1
+        self.gave_up_at = now
+        if self.gave_up % FAILURES == 0:
+            self.out_until = now + SIT_OUT
+
+    def failed(self, now: float) -> None:
+        """It could not be reached, or broke an exchange, or its answer made no sense."""
+        self.failed_at = now
+        self.failures += 1
+        if self.failures % FAILURES == 0:
+            self.out_until = now + SIT_OUT

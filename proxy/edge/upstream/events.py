@@ -1,0 +1,10 @@
+"""Answers that are streams of events: they may be silent for hours, and are worth something at once."""
+
+from __future__ import annotations
+
+from proxy.core.http1.response import ResponseHead
+
+
+def is_event_stream(response: ResponseHead) -> bool:
+    kind = (response.get(b"content-type") or b"").partition(b";")[0]
+    return kind.strip(b" \t").lower() == b"text/event-stream"

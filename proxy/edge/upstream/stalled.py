@@ -1,0 +1,58 @@
+"""Backend connections that wait for their clients, and which of them gives way when others wait for one.
+
+A connection waits for its client while that has bytes of its body to send, or bytes of the answer to take. It
+does not while the backend works, sends, or does not read. No rate is slow by itself: what counts is how much
+longer a connection has waited for its client than it has been at work. So whoever goes at less than half of
+the backend's pace is slow, whatever that is. Nobody minds as long as there is room. When requests wait, those
+over their share of all connections end, the one that has waited longest first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from proxy.edge.upstream.address import Pooled
+
+# Seconds that a connection has waited for its client, and twice those that a request has waited for one,
+# together, before the connection gives way: so nobody waits for slow clients much longer than half of this.
+PATIENCE = 1.0  # not Final: tests change it
+FIRST_LOOK: Final = 0.25  # at what is stalled, in parts of PATIENCE after a request began to wait
+NEXT_LOOK: Final = 0.1
+# Seconds after requests had to wait for slow clients in which no upload begins beyond the share.
+CAUTION = 5.0  # not Final: tests shorten it
+
+
+class Stalled:
+    """Those that wait for their clients at the moment."""
+
+    __slots__ = ("_connections", "_loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._connections: dict[Pooled, None] = {}  # in the order in which they began to
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    def add(self, connection: Pooled) -> None:
+        now = self._loop.time()
+        connection.waited = max(0.0, connection.waited - (now - connection.turned))
+        connection.turned = now
+        self._connections[connection] = None
+
+    def remove(self, connection: Pooled) -> None:
+        now = self._loop.time()
+        connection.waited += now - connection.turned
+        connection.turned = now
+        del self._connections[connection]
+
+    def longest(self, least: float, now: float) -> Pooled | None:
+        """The one that has waited longest, if that is `least` seconds."""
+        found: Pooled | None = None
+        most = least
+        for connection in self._connections:
+            waited = connection.waited + now - connection.turned
+            if waited > most or (found is None and waited == most):
+                most, found = waited, connection
+        return found

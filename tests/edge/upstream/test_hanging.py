@@ -1,0 +1,252 @@
+"""An async that hangs while its clients are less patient than the proxy, or in the middle of its answers."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from proxy.core.wire.messages import AddressSeen
+from tests.edge.conftest import Stage
+from tests.edge.exchange.test_exchange import READ, Serve, outcomes, reading_then, silent
+from tests.edge.harness import WAIT, Edge, Wire, answering, eventually, ok
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
+EVENTS = CHUNKED + b"Content-Type: text/event-stream\r\n\r\n"
+RUN = 5  # failures in a row that open a breaker
+
+# What a backend that hangs may have sent before.
+HANGS: dict[str, bytes] = {
+    "nothing": b"",
+    "half a head": HEAD[:20],
+    "a head": HEAD,
+    "a head and a piece": HEAD + b"abc",
+    "the head of chunks": CHUNKED + b"\r\n",
+    "a chunk": CHUNKED + b"\r\n3\r\nabc\r\n",
+}
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.edge.upstream.hanging.LONG", 0.05)
+
+
+def site(stage: Stage, serve: Serve, endpoints: str = "GET /a: {weight: 100}", more: str = "") -> Edge:
+    legacy = stage.upstream(answering(ok(b"legacy")))
+    return stage.edge(
+        legacy.url, stage.upstream(serve).url, endpoints=endpoints, rest="breaker: {open_for: 60s}" + more
+    )
+
+
+def saying(data: bytes) -> Serve:
+    return reading_then(lambda wire: (data and wire.send(data), silent(wire))[1])
+
+
+def give_up(edge: Edge, path: bytes = b"/a", after: float = 0.1) -> None:
+    """A read whose client leaves without an answer when that has not come for `after` seconds."""
+    ended = requests(edge)
+    with contextlib.closing(edge.connect()) as wire:
+        wire.send(READ.replace(b"/a", path))
+        wire.sock.settimeout(after)
+        with contextlib.suppress(TimeoutError):
+            wire.read_until(b"\0never")
+    eventually(lambda: requests(edge) > ended, "the proxy hears of it")
+
+
+def requests(edge: Edge) -> int:
+    return edge.call(lambda: sum(edge.services.counters.requests.values()))
+
+
+def breakers(edge: Edge) -> list[str]:
+    return [line.name for line in edge.stats().breakers]
+
+
+def seen(edge: Edge) -> AddressSeen:
+    return next(line for line in edge.stats().addresses if line.backend == "async")
+
+
+@pytest.mark.parametrize("sent", HANGS.values(), ids=HANGS)
+def test_reads_whose_clients_gave_up_waiting_open_the_breaker(stage: Stage, sent: bytes) -> None:
+    edge = site(stage, saying(sent))
+    for _ in range(RUN):
+        assert breakers(edge) == []
+        give_up(edge)
+    assert breakers(edge) == ["async"]
+    assert outcomes(edge) == {("GET /a", "async", "weight", 0): RUN}
+    assert edge.ask(READ).body == b"legacy"
+
+
+@pytest.mark.parametrize("sent", HANGS.values(), ids=HANGS)
+def test_what_waits_or_waited_until_its_client_left_is_reported(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    monkeypatch.setattr("proxy.core.forwarding.addresses.SILENCE", 0.0)
+    edge = site(stage, saying(sent))
+    give_up(edge)
+    with contextlib.closing(edge.connect()) as one:
+        one.send(READ)
+        eventually(lambda: seen(edge).waiting == 2, "one waits and one gave up")
+        assert seen(edge).heard == -1
+
+
+def test_quick_cancels_say_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.edge.upstream.hanging.LONG", 60.0)
+    edge = site(stage, saying(b""))
+    for _ in range(2 * RUN):
+        give_up(edge)
+    assert breakers(edge) == []
+    assert seen(edge).waiting == 0
+
+
+def test_long_polls_that_are_given_up_say_nothing_while_async_answers_others(stage: Stage) -> None:
+    def serve(wire: Wire, number: int) -> None:
+        with contextlib.suppress(EOFError):
+            while b"/poll" not in wire.request():
+                wire.send(ok(b"async"))
+            silent(wire)
+
+    edge = site(stage, serve, "GET /a: {weight: 100}\nGET /poll: {weight: 100}")
+    for _ in range(2 * RUN):
+        with contextlib.closing(edge.connect()) as poll:
+            poll.send(READ.replace(b"/a", b"/poll"))
+            eventually(lambda: edge.call(lambda: edge.services.pools["async"].connections), "it polls")
+            poll.sock.settimeout(0.1)
+            with contextlib.suppress(TimeoutError):
+                poll.read_until(b"\0never")
+            assert edge.ask(READ).body == b"async"
+    assert breakers(edge) == []
+    assert seen(edge).waiting == 0
+
+
+def test_an_answer_forgets_those_that_gave_up_before(stage: Stage) -> None:
+    hang = threading.Event()
+
+    def serve(wire: Wire, number: int) -> None:
+        wire.request()
+        if hang.is_set():
+            silent(wire)
+        wire.send(ok(b"async"))
+
+    edge = site(stage, serve)
+    for _ in range(2):
+        hang.set()
+        for _ in range(RUN - 1):
+            give_up(edge)
+        assert seen(edge).waiting == RUN - 1
+        hang.clear()
+        assert edge.ask(READ).body == b"async"
+        assert seen(edge).waiting == 0
+    assert breakers(edge) == []
+
+
+def test_quiet_event_streams_are_no_hang(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.core.forwarding.addresses.SILENCE", 0.0)
+    edge = site(stage, saying(EVENTS))
+    with contextlib.closing(edge.connect()) as stream:
+        stream.send(READ)
+        stream.read_until(b"\r\n\r\n")
+        for _ in range(2 * RUN):
+            give_up(edge)
+        assert breakers(edge) == []
+        assert seen(edge).waiting == 0
+
+
+def test_of_two_addresses_the_one_that_hangs_sits_out(stage: Stage) -> None:
+    hanging, well = stage.upstream(saying(b"")), stage.upstream(answering(ok(b"well")))
+    edge = stage.edge(
+        stage.upstream().url, [hanging.url, well.url], endpoints="GET /a: {weight: 100, fallback: none}"
+    )
+    for _ in range(200):
+        if len(hanging.requests) == RUN:
+            break
+        give_up(edge)
+    assert len(hanging.requests) == RUN
+    assert {edge.ask(READ).body for _ in range(20)} == {b"well"}
+
+
+# one verdict for each answer
+
+
+BREAKS: dict[str, Callable[[Wire], None]] = {
+    "a length": lambda wire: wire.send(HEAD + b"abc"),
+    "chunks": lambda wire: wire.send(CHUNKED + b"\r\n3\r\nabc\r\n"),
+    "a stall": lambda wire: (wire.send(HEAD + b"abc"), silent(wire))[1],
+}
+
+
+@pytest.mark.parametrize("act", BREAKS.values(), ids=BREAKS)
+def test_answers_that_break_off_are_failures_in_a_row(stage: Stage, act: Callable[[Wire], None]) -> None:
+    legacy, async_ = stage.upstream(answering(ok(b"legacy"))), stage.upstream(reading_then(act))
+    edge = stage.edge(
+        legacy.url,
+        async_.url,
+        endpoints="GET /a: {weight: 100}",
+        async_backend="timeouts: {idle: 200ms}",
+    )
+    for _ in range(RUN):
+        assert breakers(edge) == []
+        with contextlib.closing(edge.connect()) as wire:
+            wire.send(READ)
+            with contextlib.suppress(OSError):
+                wire.read_all()
+    assert breakers(edge) == ["async", "GET /a"]
+    assert edge.ask(READ).body == b"legacy"
+
+
+def whole(parts: tuple[bytes, ...]) -> Serve:
+    def serve(wire: Wire, number: int) -> None:
+        wire.request()
+        if number > 1:
+            for part in parts:
+                wire.send(part)
+
+    return serve
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [(HEAD, b"a" * 50, b"b" * 50), (CHUNKED + b"\r\n3\r\nabc\r\n", b"0\r\n\r\n")],
+    ids=["a length", "chunks"],
+)
+def test_an_answer_in_pieces_is_a_success_once_it_is_whole(stage: Stage, parts: tuple[bytes, ...]) -> None:
+    edge = site(stage, whole(parts))
+    assert edge.ask(READ).body == b"legacy"  # the first connection is closed without an answer
+    assert edge.call(lambda: edge.services.breakers._whole._run) == 1
+    assert edge.ask(READ).status == 200
+    assert edge.call(lambda: edge.services.breakers._whole._run) == 0
+
+
+@pytest.mark.parametrize(("head", "credited"), [(EVENTS, True), (HEAD, False)], ids=["events", "a length"])
+def test_an_answer_without_an_end_is_a_success_after_it_has_flowed_for_a_while(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, head: bytes, credited: bool
+) -> None:
+    monkeypatch.setattr("proxy.edge.upstream.hanging.STEADY", 0.05)
+    go, end = threading.Event(), threading.Event()
+
+    def serve(wire: Wire, number: int) -> None:
+        wire.request()
+        if number == 1:
+            return
+        wire.send(head)
+        go.wait(WAIT)
+        wire.send(b"3\r\nabc\r\n")
+        end.wait(WAIT)
+
+    edge = site(stage, serve)
+    assert edge.ask(READ).body == b"legacy"
+    with contextlib.closing(edge.connect()) as wire:
+        wire.send(READ)
+        pool = edge.services.pools["async"]
+        began = edge.call(lambda: pool.loop.time())
+        eventually(lambda: edge.call(lambda: pool.loop.time() - began > 0.2), "a while has passed")
+        assert edge.call(lambda: edge.services.breakers._whole._run) == 1
+        go.set()
+        wire.read_until(b"abc")
+        assert edge.call(lambda: edge.services.breakers._whole._run) == (0 if credited else 1)
+        end.set()
+        with contextlib.suppress(OSError):
+            wire.read_all()
+    assert edge.call(lambda: edge.services.breakers._whole._run) == (0 if credited else 2)
