@@ -26,7 +26,15 @@ from proxy.control.main import run
     envvar=logs.VARIABLE,
     help="Lines for people, or one JSON object per line.",
 )
-def serve(file: Path, log_format: logs.Format) -> None:
+@click.option(
+    "--log-level",
+    type=click.Choice(logs.LEVELS),
+    default="info",
+    show_default=True,
+    envvar=logs.LEVEL_VARIABLE,
+    help="debug adds a line for each change of state of a connection, a request or an idempotency key.",
+)
+def serve(file: Path, log_format: logs.Format, log_level: logs.Level) -> None:
     """Run the proxy and its admin port in the foreground; the log goes to standard error.
 
     Saving the file is enough for a change to take effect; so is SIGHUP. A wrong file changes nothing and is
@@ -37,7 +45,7 @@ def serve(file: Path, log_format: logs.Format) -> None:
     strangler serve --config routing.yaml
     strangler serve --config routing.yaml --log-format json
     """
-    logs.choose(log_format)
+    logs.choose(log_format, log_level)
     try:
         run(file, one_off=one_off)
     except ConfigErrors as errors:

@@ -40,6 +40,7 @@ class RealSite(Site):
 
     def __init__(self, directory: Path, legacy: int, asynchronous: int) -> None:
         self.ports = (legacy, asynchronous)
+        self.options: tuple[str, ...] = ()  # of `strangler serve`
         super().__init__(directory)
 
     def text(self, weight: object, workers: int = 2) -> str:
@@ -49,7 +50,7 @@ class RealSite(Site):
     def start(self, environ: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
         with (self.directory / "control.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "proxy", "serve", "--config", str(self.config)],
+                [sys.executable, "-m", "proxy", "serve", "--config", str(self.config), *self.options],
                 stderr=log,
                 stdin=subprocess.DEVNULL,
                 preexec_fn=self.limit,

@@ -90,6 +90,14 @@ def test_the_other_workers_serve_while_a_killed_one_is_replaced(site: RealSite) 
     assert second in site.pids(site.state())
 
 
+def test_changes_of_state_are_in_the_log_if_it_is_asked_for_them(site: RealSite) -> None:
+    site.options = ("--log-level", "debug")
+    site.up()
+    assert plain.get(f"http://127.0.0.1:{site.data}/a").text == "legacy"
+    eventually(lambda: "<Exchange GET /a to legacy: waiting> -> sent" in site.log(), "a request is sent")
+    eventually(lambda: "-> ended" in site.log(), "a request ends")
+
+
 def test_sigterm_ends_every_process(site: RealSite) -> None:
     control = site.up()
     pids = site.pids(site.state())
