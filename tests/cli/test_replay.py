@@ -237,7 +237,14 @@ def test_ctrl_c_stops_and_the_same_command_goes_on(tmp_path: Path) -> None:
     with backend(replies) as ours, backend(replies) as theirs:
         path = config(tmp_path, ours.url, theirs.url)
         command = [sys.executable, "-m", "proxy", "replay", str(file), "--config", str(path), "--json"]
-        process = subprocess.Popen([*command, "--rate", "40"], stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [*command, "--rate", "40"],
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(
+                signal.SIGINT, signal.default_int_handler
+            ),  # a shell's job ignores it
+        )
         deadline = time.monotonic() + 30
         while len(theirs.requests) < 5 and time.monotonic() < deadline:
             time.sleep(0.01)
