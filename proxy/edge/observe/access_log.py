@@ -12,12 +12,12 @@ import os
 import threading
 import time
 from collections import deque
-from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 import msgspec
 
 from proxy.core.privacy.sensitive import hide_parameters, hide_shapes, is_secret_parameter
+from proxy.core.timestamps import timestamp
 from proxy.edge.outcome import Outcome
 
 log = logging.getLogger("strangler.worker")
@@ -147,10 +147,9 @@ class AccessLog:
 
 def line(entry: Entry) -> bytes:
     """The entry as JSON with a line end."""
-    when = datetime.fromtimestamp(entry.time, UTC).isoformat(timespec="milliseconds")
     target = masked(entry.target[:MAX_TARGET]).decode("latin-1")
     fields = {
-        "time": when.replace("+00:00", "Z"),
+        "time": timestamp(entry.time),
         "client": entry.client or None,
         "method": entry.method,
         "target": target or None,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from proxy.core.evidence.stats import BOUNDS, bucket
-from proxy.core.routing.unlisted import Unlisted
+from proxy.core.routing.unlisted import UNLISTED, Unlisted
 from proxy.core.settings import ASYNC, Endpoint
 from proxy.core.traffic.ledger import shape
 from proxy.core.wire.messages import Labelled, Latency, Requests
@@ -16,7 +16,6 @@ from proxy.edge.outcome import Outcome
 
 log = logging.getLogger("strangler.worker")
 
-UNLISTED: Final = "unlisted"
 LOUD: Final = 10  # violations of a kind that get a line each; then every thousandth
 
 

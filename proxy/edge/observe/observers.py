@@ -6,9 +6,10 @@ import asyncio
 
 from proxy.core.http1.grammar import Malformed
 from proxy.core.routing.snapshot import Snapshot
+from proxy.core.routing.unlisted import UNLISTED
 from proxy.edge.observe import tee
 from proxy.edge.observe.access_log import AccessLog
-from proxy.edge.observe.counters import UNLISTED, Counters
+from proxy.edge.observe.counters import Counters
 from proxy.edge.observe.tee import Tee
 from proxy.edge.observe.tracing import Tracer
 from proxy.edge.outcome import Outcome
