@@ -12,7 +12,7 @@ EMPTY :=
 CHOSEN = $(if $(LEFT_OUT),-m 'not ($(subst $(EMPTY) $(EMPTY), or ,$(LEFT_OUT)))')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check faults compiled test-compiled bench bench-all bench-headline bench-100k bench-conformance bench-hotread soak clean
+.PHONY: help setup demo test check faults compiled test-compiled test-again test-compiled-again bench bench-all bench-headline bench-100k bench-conformance bench-hotread soak clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -55,11 +55,23 @@ $(COMPILED)/.built: $(STAMP) hatch_build.py $(shell find proxy -name '*.py')
 
 compiled: $(COMPILED)/.built  ## a wheel with the data path as machine code, in build/wheel; needs a C compiler, takes about a minute
 
+COMPILED_TESTS := tests/core/http1 tests/edge/test_smuggling.py tests/edge/exchange/test_exchange.py tests/edge/client/test_http1.py \
+	tests/edge/upstream/test_connection.py tests/edge/exchange/test_ownership.py tests/edge/test_identity.py tests/edge/test_one_answer.py \
+	tests/edge/test_slow_clients.py tests/edge/upstream/test_stalled.py tests/edge/test_fallback.py tests/edge/client/test_tunnel.py \
+	tests/edge/test_fuzz.py tests/edge/exchange/test_expectation.py
+COMPILED_PYTEST := PYTHONPATH=$(COMPILED) $(BIN)/pytest --import-mode=append -m 'not interpreted' -p tests.compiled $(COMPILED_TESTS)
+
 test-compiled: $(COMPILED)/.built  ## the parser's and the edge's black-box tests against the compiled data path
-	PYTHONPATH=$(COMPILED) $(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadfile --import-mode=append -m 'not interpreted' -p tests.compiled \
-		tests/core/http1 tests/edge/test_smuggling.py tests/edge/exchange/test_exchange.py tests/edge/client/test_http1.py \
-		tests/edge/upstream/test_connection.py tests/edge/exchange/test_ownership.py tests/edge/test_identity.py tests/edge/test_one_answer.py tests/edge/test_slow_clients.py tests/edge/upstream/test_stalled.py \
-		tests/edge/test_fallback.py tests/edge/client/test_tunnel.py tests/edge/test_fuzz.py tests/edge/exchange/test_expectation.py
+	$(COMPILED_PYTEST) -n $(PYTEST_WORKERS) --dist loadfile
+
+# Tests of real processes can fail on a machine that stalls: one more try for what failed, alone, and named.
+AGAIN := --last-failed --last-failed-no-failures none -rfEp
+
+test-again: $(STAMP)
+	$(BIN)/pytest $(AGAIN)
+
+test-compiled-again: $(COMPILED)/.built
+	$(COMPILED_PYTEST) $(AGAIN)
 
 bench: $(STAMP) $(if $(shell command -v $(or $(CC),cc)),$(COMPILED)/.built)  ## cost of the data path beside nginx, HAProxy and Starlette + httpx
 	$(BIN)/python -m bench
