@@ -17,7 +17,7 @@ from proxy.cli.demo.routing import QUOTES, WRITE
 from proxy.cli.demo.tally import Seen, Tally
 
 USERS = 1_000
-RATE = 150.0
+RATE = 100.0
 QUIET = 50.0
 """Requests per second; fewer while one waits for comparisons, which give way to whatever clients need."""
 CLIENTS = 16
