@@ -259,7 +259,7 @@ class ClientConnection(Connection):
             if len(self._buffer) > PIPELINE:
                 self._pause()
             if body.trailers:
-                exchange.request_trailers = unprotected(body.trailers, exchange.snapshot.protected)
+                exchange.on_request_trailers(unprotected(body.trailers, exchange.snapshot.protected))
             if self._writable:
                 self.deadline = NEVER
         else:

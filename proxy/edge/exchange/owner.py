@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from proxy.core.http1.grammar import Pairs
 from proxy.core.resilience.retry import Again, FailureKind
+from proxy.edge.exchange.body import RequestBody
 from proxy.edge.ports import Claimant, UpstreamPort
 
 
@@ -20,8 +21,8 @@ class Owner(Claimant):
         """The head is in."""
         raise NotImplementedError
 
-    def on_request_body(self, data: bytes, complete: bool) -> None:
-        """The next piece of the body."""
+    def on_request_body(self, body: RequestBody) -> None:
+        """There is more of the body."""
         raise NotImplementedError
 
     def confirms(self, connection: UpstreamPort) -> bool:

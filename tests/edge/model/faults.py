@@ -14,9 +14,9 @@ from unittest.mock import patch
 
 from proxy.edge.client.http1 import ClientConnection
 from proxy.edge.deadlines import Sweeper
-from proxy.edge.exchange.attempts import Attempts
 from proxy.edge.exchange.exchange import Exchange
 from proxy.edge.exchange.ownership import Ownership
+from proxy.edge.exchange.sending import Sending
 from proxy.edge.exchange.states import ANSWERED, ENDED, SENT, SETTLING, WAITING
 from proxy.edge.upstream.address import Address
 from proxy.edge.upstream.connection import UpstreamConnection
@@ -31,7 +31,7 @@ def _sweep(self: Sweeper) -> None:
         item.on_deadline(now)
 
 
-def _wants_connection(self: Attempts, pool: Pool) -> bool:
+def _wants_connection(self: Sending, pool: Pool) -> bool:
     """Only the end counts, which a write with a key reaches when the store has answered."""
     return self.state != ENDED
 
@@ -56,7 +56,7 @@ def _in_state(state: int, method: Callable[..., None]) -> Callable[..., None]:
     """As if the exchange were in the state that the event belongs to."""
 
     @functools.wraps(method)
-    def unguarded(self: Attempts, *given: Any) -> None:
+    def unguarded(self: Sending, *given: Any) -> None:
         self.state = state
         method(self, *given)
 
@@ -70,7 +70,8 @@ def _end(self: Exchange) -> None:
     self.leave_pool()
     self.state = ENDED
     self.services.observers.observe(self.outcome())
-    self.body = []
+    if self.body is not None:
+        self.body.pieces = []
     if self.client is not None:
         self.client.on_exchange_end(self)
 
@@ -100,7 +101,7 @@ Replaced = tuple[Any, str, Callable[..., Any]]
 FAULTS: Final[dict[str, tuple[Replaced, ...]]] = {
     "made-is-counted-twice": ((Pool, "_protocol", _protocol),),
     "sweep-does-not-look-again": ((Sweeper, "_sweep", _sweep),),
-    "settling-wants-connection": ((Attempts, "wants_connection", _wants_connection),),
+    "settling-wants-connection": ((Sending, "wants_connection", _wants_connection),),
     "waited-unguarded": ((Ownership, "_is_over", _is_over),),
     "settling-late": ((Ownership, "settles", _settles),),
     "connection-unguarded": ((Exchange, "send_on", _in_state(WAITING, Exchange.send_on)),),
