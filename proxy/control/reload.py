@@ -170,8 +170,8 @@ class Reloader:
         self.warnings = loaded.warnings + tuple(f"out of order: {each}" for each in loaded.violations)
         if self.started is not loaded.snapshot:
             self.warnings += _waiting(self.started, loaded.snapshot)
-        self.record = record
-        self.unlisted = unlisted
+        self._record = record
+        self._unlisted = unlisted
         self._announced: OrderedDict[str, Author] = OrderedDict()  # by hash
         self._publish = publish
         self._judged = digest(content)
@@ -231,7 +231,7 @@ class Reloader:
         """What `unlisted: 404` would take away from clients, if it is new; "" for nothing."""
         if loaded.snapshot.unlisted != "404" or self.running.snapshot.unlisted == "404":
             return ""
-        count = self.unlisted()
+        count = self._unlisted()
         if not count:
             return ""
         return (
@@ -245,7 +245,7 @@ class Reloader:
         if author == NOBODY:
             author = self._announced.pop(accepted or "", NOBODY)
         lines = verdict.changes if verdict.loaded else tuple(map(str, verdict.errors))
-        self.record(Change(time.time(), trigger, author.name, accepted, lines, text, author.claimed))
+        self._record(Change(time.time(), trigger, author.name, accepted, lines, text, author.claimed))
 
     def _refuse(self, verdict: Verdict, content: bytes | OSError, trigger: str) -> None:
         self.failures += 1

@@ -51,11 +51,9 @@ class World:
             self.services = Services(self.loop, snapshot(settings), "this worker")
             self.services.upstreams.items = Ordered(backwards, self._early)
             self.services.clients.items = Ordered(backwards, self._early)
-            self.store = FakeClaims()
+            self.store = FakeClaims(self.services.writes._tokens, self._outcome)
             self.services.writes._claims = self.store
-            self.store.held = self.services.writes._tokens
             self.loop.run()
-        self.store.on_outcome = self._outcome
         self._observed: set[RequestHead] = set()
         self._observe = self.services.observers.observe
         self.services.observers.observe = self._observe_once  # type: ignore[method-assign]
