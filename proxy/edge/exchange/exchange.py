@@ -40,7 +40,7 @@ class Exchange(Sending):
     def on_client_gone(self) -> None:
         """The client disconnected. Safe work is cancelled; a write that may have begun is finished."""
         self.client = None
-        if self.owner is not None and self.owner.outlives_client():
+        if self.key is not None and self.key.outlives_client():
             if self.upstream is not None:
                 self.upstream.resume()
             return
@@ -67,7 +67,7 @@ class Exchange(Sending):
         """The client's connection is full beyond `buffers.response`, or has room again."""
         if self.upstream is None or self.answer is None:
             return
-        if self.owner is not None and self.owner.ignores_client():
+        if self.key is not None and self.key.ignores_client():
             return
         if writable:
             self.upstream.resume()
@@ -121,7 +121,7 @@ class Exchange(Sending):
             self._capture(data)
         if complete:
             self.upstream = None  # it is in the pool again
-        if self.owner is not None and self.owner.holds(data, complete, []):
+        if self.key is not None and self.key.holds(data, complete, []):
             return
         if complete and self.backend == ASYNC:
             self.services.breakers.answered(self.endpoint, response.status)
@@ -141,7 +141,7 @@ class Exchange(Sending):
         upstream = self.upstream
         if complete:
             self.upstream = None
-        if self.owner is not None and self.owner.holds(data, complete, trailers):
+        if self.key is not None and self.key.holds(data, complete, trailers):
             return
         if self.backend == ASYNC and not self.credited:
             self._credit(upstream, complete)
@@ -220,7 +220,7 @@ class Exchange(Sending):
             self._give_up(verdict.status, kind, detail, unknown=verdict.unknown, abort=verdict.abort)
         elif self.client is None or not self._may_retry(verdict):
             self._give_up(STATUS[kind], kind, detail, unknown=False, abort=False)
-        elif self.owner is None or not self.owner.moves(verdict):
+        elif self.key is None or not self.key.moves(verdict):
             self.try_again(verdict)
 
     def _failed(self, kind: FailureKind) -> Attempt:
@@ -242,7 +242,7 @@ class Exchange(Sending):
             attempts=attempts.here,
             upstreams=len(self.snapshot.backend(self.backend).upstreams),
             fallback=attempts.may_fall_back(self.backend, self.endpoint)
-            and (self.owner is None or self.owner.may_fall_back()),
+            and (self.key is None or self.key.may_fall_back()),
             retried=attempts.retries > 0,
             stuck=kind == "no_connection" and self._pool is not None and self._pool.is_stuck(),
         )
@@ -280,7 +280,7 @@ class Exchange(Sending):
 
     def _give_up(self, status: int, kind: FailureKind, detail: str, *, unknown: bool, abort: bool) -> None:
         """No attempt is left."""
-        if self.owner is None or not self.owner.settles(status, kind, detail, unknown, abort):
+        if self.key is None or not self.key.settles(status, kind, detail, unknown, abort):
             self.fail(status, kind, detail, unknown=unknown, abort=abort)
 
     def fail(self, status: int, kind: FailureKind, detail: str, *, unknown: bool, abort: bool) -> None:
@@ -302,8 +302,8 @@ class Exchange(Sending):
 
     def refuse(self, status: int, kind: str, detail: str) -> None:
         """Many clients send a request again by themselves after a 408: not if a part of a write has left."""
-        if self.owner is not None:
-            self.owner.on_refusal()
+        if self.key is not None:
+            self.key.on_refusal()
         self.services.counters.count_error("client", kind)
         unknown = not self.safe and self.is_open()
         if unknown:
@@ -353,9 +353,9 @@ class Exchange(Sending):
 
     def end(self) -> None:
         """From here on nothing can be sent, and nothing be written to the client."""
-        owner, self.owner = self.owner, None
-        if owner is not None:
-            owner.on_end()
+        key, self.key = self.key, None
+        if key is not None:
+            key.on_end()
         if self.state == ENDED:
             self.violated("ended_twice")
             return

@@ -22,8 +22,8 @@ from proxy.edge.exchange import compression, upgrade
 from proxy.edge.exchange.attempts import Attempts
 from proxy.edge.exchange.body import RequestBody
 from proxy.edge.exchange.expectation import LINE, Expectation
+from proxy.edge.exchange.key_port import KeyPort
 from proxy.edge.exchange.outbound import Outbound
-from proxy.edge.exchange.owner import Owner
 from proxy.edge.exchange.states import ANSWERED, IDLE, SENT, STATES, TRANSITIONS, WAITING
 from proxy.edge.observe.tracing import Trace
 from proxy.edge.ports import ClientPort, Receiver, UpstreamPort
@@ -36,7 +36,7 @@ class Sending(Receiver):
 
     The one constructor of an exchange is here. This is a base class, not a part of the exchange, because both
     work on one state: a part would be one more object for each request, and every call would go through it.
-    What only some requests need is a part, and made when it is needed: `body`, `attempts`, `owner`, `trace`.
+    What only some requests need is a part, and made when it is needed: `body`, `attempts`, `key`, `trace`.
     """
 
     __slots__ = (
@@ -56,8 +56,8 @@ class Sending(Receiver):
         "expectation",
         "head",
         "keep_alive",
+        "key",
         "outbound",
-        "owner",
         "reason",
         "refused_itself",
         "relayed",
@@ -96,7 +96,7 @@ class Sending(Receiver):
         self.upgrade = head.fields.upgrade
         self.body: RequestBody | None = None
         self.expectation: Expectation | None = None
-        self.owner: Owner | None = None  # of the key, if this is a write with one
+        self.key: KeyPort | None = None  # of the key, if this is a write with one
         self._pool: Pool | None = None
         self.upstream: UpstreamPort | None = None
         self.asked = False  # whether any backend was
@@ -162,8 +162,8 @@ class Sending(Receiver):
         """The head is in. With a body, the first attempt waits until enough of it is buffered."""
         if has_body:
             self.body = RequestBody()
-        if self.owner is not None:
-            self.owner.begin(has_body)
+        if self.key is not None:
+            self.key.begin(has_body)
         elif self.upgrade is not None and not self.services.pools[self.backend].has_tunnel():
             self.no_tunnel()
         elif not has_body:
@@ -171,7 +171,7 @@ class Sending(Receiver):
 
     def expect(self) -> bool:
         """In place of `begin` for a client that waits: whether the backend is asked if it wants the body."""
-        if self.owner is not None or self.buffers.request or self.upgrade is not None:
+        if self.key is not None or self.buffers.request or self.upgrade is not None:
             return False
         self.expectation = Expectation(self.services.loop, self._on_expectation_met)
         self.body = RequestBody()
@@ -189,9 +189,9 @@ class Sending(Receiver):
         body = self.body
         assert body is not None
         body.complete = complete
-        if self.owner is not None:
+        if self.key is not None:
             body.hold(data)
-            self.owner.on_request_body(body)
+            self.key.on_request_body(body)
         elif self.upstream is not None:
             self._stream(body, data)
         else:
@@ -274,8 +274,8 @@ class Sending(Receiver):
                 self._pool.stop_waiting(self)
 
     def on_connection(self, connection: UpstreamPort) -> None:
-        owner = self.owner
-        if owner is not None and owner.confirms(connection):
+        key = self.key
+        if key is not None and key.confirms(connection):
             self.upstream = connection  # nothing is sent on it yet, and no other one is wanted
             self.turn(IDLE)
         else:

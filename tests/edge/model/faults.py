@@ -15,7 +15,7 @@ from unittest.mock import patch
 from proxy.edge.client.http1 import ClientConnection
 from proxy.edge.deadlines import Sweeper
 from proxy.edge.exchange.exchange import Exchange
-from proxy.edge.exchange.ownership import Ownership
+from proxy.edge.exchange.keyed_write import KeyedWrite
 from proxy.edge.exchange.sending import Sending
 from proxy.edge.exchange.states import ANSWERED, ENDED, SENT, SETTLING, WAITING
 from proxy.edge.upstream.address import Address
@@ -36,7 +36,7 @@ def _wants_connection(self: Sending, pool: Pool) -> bool:
     return self.state != ENDED
 
 
-def _settles(self: Ownership, *given: Any) -> bool:
+def _settles(self: KeyedWrite, *given: Any) -> bool:
     """Who waits goes on waiting until the store has answered."""
     settles = _real_settles(self, *given)
     if self.exchange.state == SETTLING:
@@ -44,10 +44,10 @@ def _settles(self: Ownership, *given: Any) -> bool:
     return settles
 
 
-_real_settles = Ownership.settles
+_real_settles = KeyedWrite.settles
 
 
-def _is_over(self: Ownership) -> bool:
+def _is_over(self: KeyedWrite) -> bool:
     """What has waited for the store goes on, whatever has happened meanwhile."""
     return False
 
@@ -65,8 +65,8 @@ def _in_state(state: int, method: Callable[..., None]) -> Callable[..., None]:
 
 def _end(self: Exchange) -> None:
     """As often as you like, and the client stays within reach."""
-    if self.owner is not None:
-        self.owner.on_end()
+    if self.key is not None:
+        self.key.on_end()
     self.leave_pool()
     self.state = ENDED
     self.services.observers.observe(self.outcome())
@@ -102,8 +102,8 @@ FAULTS: Final[dict[str, tuple[Replaced, ...]]] = {
     "made-is-counted-twice": ((Pool, "_protocol", _protocol),),
     "sweep-does-not-look-again": ((Sweeper, "_sweep", _sweep),),
     "settling-wants-connection": ((Sending, "wants_connection", _wants_connection),),
-    "waited-unguarded": ((Ownership, "_is_over", _is_over),),
-    "settling-late": ((Ownership, "settles", _settles),),
+    "waited-unguarded": ((KeyedWrite, "_is_over", _is_over),),
+    "settling-late": ((KeyedWrite, "settles", _settles),),
     "connection-unguarded": ((Exchange, "send_on", _in_state(WAITING, Exchange.send_on)),),
     "answer-unguarded": (
         (Exchange, "on_response", _in_state(SENT, Exchange.on_response)),

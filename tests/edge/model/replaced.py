@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 from proxy.edge import turns
 from proxy.edge.deadlines import Timed
-from proxy.edge.exchange import confirmation, ownership
+from proxy.edge.exchange import confirmation, keyed_write
 from proxy.edge.exchange.sending import Sending
 from proxy.edge.upstream.connection import UpstreamConnection
 
@@ -57,7 +57,7 @@ def prepared() -> Iterator[None]:
     with (
         patch.object(UpstreamConnection, "is_quiet", is_quiet),
         patch.object(confirmation, "elapsed", _elapsed),
-        patch.object(ownership, "elapsed", _elapsed),
+        patch.object(keyed_write, "elapsed", _elapsed),
         patch.object(UpstreamConnection, "on_deadline", _timely(UpstreamConnection.on_deadline)),
         patch.object(turns, "wanted", lambda: True),
         patch.object(turns, "tell", _tell),

@@ -251,10 +251,10 @@ class World:
 
     def _outcome(self, record: Record) -> None:
         """The store is told of an outcome."""
-        for owner in self.services.writes.under_way:
-            held = owner.record
-            if held is not None and held.token == record.token and owner.exchange.state < ANSWERED:
-                self.invariants.wrong("unsettled", f"{owner!r} is stored as {record.state}")
+        for write in self.services.writes.under_way:
+            held = write.record
+            if held is not None and held.token == record.token and write.exchange.state < ANSWERED:
+                self.invariants.wrong("unsettled", f"{write!r} is stored as {record.state}")
 
     def close(self) -> None:
         with self.running:

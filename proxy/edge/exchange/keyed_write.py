@@ -24,7 +24,7 @@ from proxy.edge.exchange.body import RequestBody
 from proxy.edge.exchange.confirmation import ask_whether_held, is_old
 from proxy.edge.exchange.exchange import RETRY_AFTER, Exchange
 from proxy.edge.exchange.held import replay
-from proxy.edge.exchange.owner import Owner
+from proxy.edge.exchange.key_port import KeyPort
 from proxy.edge.exchange.relaying import Relaying
 from proxy.edge.ports import UpstreamPort
 from proxy.store import StoreUnavailable
@@ -33,7 +33,7 @@ from proxy.store.clock import elapsed
 _OUTCOMES: Final = frozenset({"completed", "too_large", "released", "unknown", "unavailable", "unstored"})
 
 
-class Ownership(Owner):
+class KeyedWrite(KeyPort):
     """`record` is the claim, from the store's yes until the outcome is stored.
 
     `_asked` is when the store was asked last, to claim or to confirm.
@@ -69,7 +69,7 @@ class Ownership(Owner):
 
     def __repr__(self) -> str:
         state = states.KEY_STATES[self.state]
-        return f"<Ownership {self.token or 'without a name'}: {state}, of {self.exchange!r}>"
+        return f"<KeyedWrite {self.token or 'without a name'}: {state}, of {self.exchange!r}>"
 
     def turn(self, state: int) -> None:
         """The one place where the state changes."""
@@ -107,7 +107,7 @@ class Ownership(Owner):
         exchange = self.exchange
         self.turn(states.RELEASED)
         self._writes.under_way.discard(self)
-        exchange.owner = None
+        exchange.key = None
         if self._existing:
             exchange.made().fallback_used = True
         exchange.send_when_ready()
