@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config import Loaded
-from proxy.control.reload import Change, InForce, Reloader, Verdict, digest, judge, load, read
+from proxy.control.reload import Change, InForce, Reloader, ReloadResult, digest, judge, load, read
 from proxy.core.traffic.authors import Author
 from tests.control.conftest import MakeState
 
@@ -21,7 +21,7 @@ endpoints:
 """.encode()
 
 
-def verdict(old: bytes, new: bytes) -> Verdict:
+def verdict(old: bytes, new: bytes) -> ReloadResult:
     running = load(old, "routing.yaml").snapshot
     return judge(new, "routing.yaml", running, running)
 

@@ -105,7 +105,7 @@ class Sending(Receiver):
         self.credited = False  # this answer has counted as one, though its end has not come
         self.relayed = False  # a byte of an answer went to the client
         self.encode_response = False
-        self.coding: compression.Body | None = None
+        self.coding: compression.EncodedBody | None = None
         self.captured: bytearray | None = None  # the answer's body, for a comparison with a dry run
         self.keep_alive = head.fields.keep_alive
         self.status = 0  # what the client got; 0 while and if it got nothing whole
