@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -115,9 +116,10 @@ async def newest_author(url: str) -> str:
 
 
 @pytest.fixture
-def recorded(state: State) -> State:
-    recorder = Recorder(state.reloader.started.server.state)
-    state.reloader.record = recorder.record
+def recorded(make_state: MakeState, tmp_path: Path) -> State:
+    recorder = Recorder(f"sqlite:///{tmp_path}/state.db")
+    state = make_state(write="true", token="admin-token", record=recorder.record)
+    with_users(state, USERS)
     return replace(state, recorder=recorder)
 
 

@@ -181,8 +181,8 @@ def test_what_is_under_way_is_named_to_the_store(bench: Bench) -> None:
     claims = bench.edge.services.writes.claims()
 
     def held() -> set[str]:
-        assert claims.held is not None
-        return set(claims.held())
+        assert claims._held is not None
+        return set(claims._held())
 
     assert bench.edge.call(held) == {bench.claim()["token"]}
     gate.set()
