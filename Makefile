@@ -59,7 +59,7 @@ $(COMPILED)/.built: $(STAMP) hatch_build.py $(shell find proxy -name '*.py')
 compiled: $(COMPILED)/.built  ## a wheel with the data path as machine code, in build/wheel; needs a C compiler, takes about a minute
 
 COMPILED_TESTS := tests/core/http1 tests/edge/test_smuggling.py tests/edge/exchange/test_exchange.py tests/edge/client/test_http1.py \
-	tests/edge/upstream/test_connection.py tests/edge/exchange/test_ownership.py tests/edge/test_identity.py tests/edge/test_one_answer.py \
+	tests/edge/upstream/test_connection.py tests/edge/exchange/test_keyed_write.py tests/edge/test_identity.py tests/edge/test_one_answer.py \
 	tests/edge/test_slow_clients.py tests/edge/upstream/test_stalled.py tests/edge/test_fallback.py tests/edge/client/test_tunnel.py \
 	tests/edge/test_fuzz.py tests/edge/exchange/test_expectation.py
 COMPILED_PYTEST := PYTHONPATH=$(COMPILED) $(BIN)/pytest --import-mode=append -m 'not interpreted' -p tests.compiled $(COMPILED_TESTS)

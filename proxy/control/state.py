@@ -30,7 +30,7 @@ from proxy.control.supervisor.supervisor import Supervisor
 from proxy.control.verdicts import Verdicts
 from proxy.core.routing.unlisted import UNLISTED
 from proxy.core.settings import AdminUser
-from proxy.store.audit import Entry
+from proxy.store.audit import AuditEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +122,6 @@ class State:
         found = ((name, last_hour(name, past)) for name in names)
         return {name: hour for name, hour in found if any(hour.values())}
 
-    def audit(self) -> list[Entry]:
+    def audit(self) -> list[AuditEntry]:
         """Who changed what, newest first; as fresh as the last look, seconds ago."""
         return self.recorder.recent if self.recorder else []

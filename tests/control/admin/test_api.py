@@ -6,13 +6,14 @@ import msgspec
 import pytest
 from starlette.testclient import TestClient
 
+from proxy.control.admin.app import build
 from proxy.control.alarms import FULL, Alarms
 from proxy.control.reload import read
 from proxy.control.state import State
 from proxy.core.evidence.stats import BOUNDS
 from proxy.core.traffic.totals import EMPTY
 from proxy.core.wire.messages import Latency, Requests
-from tests.control.conftest import traffic
+from tests.control.conftest import LOCAL, MakeState, traffic
 
 
 def test_healthz_answers_without_a_worker_and_readyz_does_not(client: TestClient) -> None:
@@ -88,8 +89,9 @@ def test_reload_answers_hash_and_difference(client: TestClient, state: State) ->
     }
 
 
-def test_404_for_unlisted_paths_that_are_asked_for_has_to_be_forced(client: TestClient, state: State) -> None:
-    state.reloader.unlisted = lambda: 3
+def test_404_for_unlisted_paths_that_are_asked_for_has_to_be_forced(make_state: MakeState) -> None:
+    state = make_state(unlisted=lambda: 3)
+    client = TestClient(build(state), base_url=LOCAL)
     state.reloader.path.write_text(state.reloader.path.read_text() + "unlisted: 404\n")
     refused = client.post("/api/v1/reload")
     assert refused.status_code == 422
