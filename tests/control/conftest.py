@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -110,3 +111,8 @@ def traffic(state: State) -> None:
             breakers=[OpenBreaker("GET /a/{id}", "open", 8)],
         ),
     )
+
+
+def a_minute_later(state: State) -> None:
+    """The minute in which `traffic` came is over, whatever the clock says."""
+    state.collector.history.add(time.monotonic() + 60, state.collector.totals())

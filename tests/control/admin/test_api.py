@@ -13,7 +13,7 @@ from proxy.control.state import State
 from proxy.core.evidence.stats import BOUNDS
 from proxy.core.traffic.totals import EMPTY
 from proxy.core.wire.messages import Latency, Requests
-from tests.control.conftest import LOCAL, MakeState, traffic
+from tests.control.conftest import LOCAL, MakeState, a_minute_later, traffic
 
 
 def test_healthz_answers_without_a_worker_and_readyz_does_not(client: TestClient) -> None:
@@ -188,7 +188,7 @@ def test_a_real_difference_has_an_interval_without_zero(client: TestClient, stat
 def test_history_lists_the_minutes_of_endpoints_that_had_traffic(client: TestClient, state: State) -> None:
     assert client.get("/api/v1/history").json() == {"endpoints": {}}
     traffic(state)
-    state.collector.history.add(10**9, state.collector.totals())
+    a_minute_later(state)
     hour = client.get("/api/v1/history").json()["endpoints"]
     assert set(hour) == {"GET /a/{id}", "unlisted"}
     assert set(hour["GET /a/{id}"]["async"][0]) == {"requests", "errors", "p95_ms"}

@@ -75,11 +75,11 @@ def test_an_old_claim_that_cannot_be_confirmed_is_not_sent(
     bench: Bench, old: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.start()
-    monkeypatch.setattr("proxy.store.claims.CLAIM_TIMEOUT", 0.3)
     confirm = KeyedWrite._confirm
     locks: list[sqlite3.Connection] = []
 
     async def locked(self: KeyedWrite, *given: object) -> None:
+        monkeypatch.setattr("proxy.store.claims.CLAIM_TIMEOUT", 0.3)  # the claim itself may take its time
         monkeypatch.setattr(KeyedWrite, "_confirm", confirm)
         locker = sqlite3.connect(claims_file(bench.state), isolation_level=None, check_same_thread=False)
         locker.execute("BEGIN IMMEDIATE")
