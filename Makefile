@@ -66,10 +66,10 @@ compiled: $(COMPILED)/.built  ## a wheel with the data path as machine code, in 
 COMPILED_TESTS := tests/core/http1 tests/edge/test_smuggling.py tests/edge/exchange/test_exchange.py tests/edge/client/test_http1.py \
 	tests/edge/upstream/test_connection.py tests/edge/exchange/test_ownership.py tests/edge/test_identity.py tests/edge/test_one_answer.py \
 	tests/edge/test_slow_clients.py tests/edge/upstream/test_stalled.py tests/edge/test_fallback.py tests/edge/client/test_tunnel.py \
-	tests/edge/test_fuzz.py tests/edge/exchange/test_expectation.py
+	tests/edge/test_fuzz.py tests/edge/exchange/test_expectation.py tests/built_wheel.py
 COMPILED_PYTEST := PYTHONPATH=$(COMPILED) $(BIN)/pytest --import-mode=append -m 'not interpreted' -p tests.compiled $(COMPILED_TESTS)
 
-test-compiled: $(COMPILED)/.built  ## the parser's and the edge's black-box tests against the compiled data path
+test-compiled: $(COMPILED)/.built  ## the parser's and the edge's black-box tests against the compiled data path, and the wheel in an empty environment
 	$(COMPILED_PYTEST) -n $(PYTEST_WORKERS) --dist loadfile
 
 # Tests of real processes can fail on a machine that stalls: one more try for what failed, alone, and named.
