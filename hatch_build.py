@@ -136,7 +136,9 @@ def _decision(*, editable: bool = False, packages: bool = True) -> Decision:
     return decide(choice, editable=editable, lack=lack)
 
 
-def get_requires_for_build_wheel(config_settings: dict[str, Any] | None = None) -> list[str]:
+def get_requires_for_build_wheel(  # type: ignore[no-redef]
+    config_settings: dict[str, Any] | None = None,
+) -> list[str]:
     """PEP 517. An editable install is asked about by another function, hatchling's: it needs none of this."""
     requires = hatchling.get_requires_for_build_wheel(config_settings)
     return [*requires, *REQUIRES] if _decision(packages=False).compiled else requires
