@@ -71,8 +71,8 @@ class Instance:
     async def serve(self, admin_socket: socket.socket) -> None:
         """From the first worker to the end of the drain."""
         admin = AdminServer(self._parts.state, admin_socket, admin_connections(self._count))
-        self._start()
         log.info("%s", this_build())
+        self._start()
         log.info("serving on %s, admin on http://%s/", display(self._port.current), display(admin_socket))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(admin.run())
