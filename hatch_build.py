@@ -69,7 +69,7 @@ class Lack(NamedTuple):
 
 class Decision(NamedTuple):
     compiled: bool
-    why_not: str = ""  # one line
+    why_not: str = ""  # one line, and what to do
 
 
 def decide(choice: str, *, editable: bool, lack: Lack | None) -> Decision:
@@ -77,14 +77,14 @@ def decide(choice: str, *, editable: bool, lack: Lack | None) -> Decision:
     if choice not in ("auto", "always", "never"):
         raise SystemExit(f"{CHOICE}={choice}: must be auto, always or never")
     if editable:
-        return Decision(False, f"an editable install runs the sources; {_AGAIN} without -e")
+        return Decision(False, "an editable install runs the sources; leave out -e")
     if choice == "never":
-        return Decision(False, f"built with {CHOICE}=never; {_AGAIN} without it")
+        return Decision(False, f"{CHOICE}=never; unset it")
     if lack is None:
         return Decision(True)
     if choice == "always":
         raise SystemExit(f"{CHOICE}=always: {lack.what}; {lack.remedy}")
-    return Decision(False, f"{lack.what} when it was built; {lack.remedy}, and {_AGAIN}")
+    return Decision(False, f"{lack.what}; {lack.remedy}")
 
 
 def c_compiler(environ: Mapping[str, str]) -> list[str]:
@@ -114,7 +114,8 @@ def lack_of_tools(compiler: list[str], include: Path) -> Lack | None:
         return None
     first = next((line for line in tried.stderr.splitlines() if "error" in line), tried.stderr.strip())
     return Lack(
-        f"{shlex.join(compiler)} cannot compile ({first[:200]})", "apt-get install libc6-dev may help"
+        f"{shlex.join(compiler)} cannot compile ({first[:200]})",
+        "mend it (Debian: apt-get install libc6-dev)",
     )
 
 
@@ -156,7 +157,7 @@ class CompiledDataPath(BuildHookInterface):  # type: ignore[type-arg]
             decision = self._compile(Path(self._directory.name), build_data)
         if not decision.compiled and version != "editable":
             note = Path(self._directory.name, "note.txt")
-            note.write_text(f"{decision.why_not}\n")
+            note.write_text(f"{decision.why_not}, and {_AGAIN}\n")
             build_data["force_include"][str(note)] = NOTE
             print(f"strangler: data path interpreted: {decision.why_not}", file=sys.stderr)
 
@@ -180,7 +181,7 @@ class CompiledDataPath(BuildHookInterface):  # type: ignore[type-arg]
             if os.environ.get(CHOICE) == "always":
                 raise RuntimeError(said)
             print(said, file=sys.stderr)
-            return Decision(False, f"compiling failed when it was built; {CHOICE}=always shows why")
+            return Decision(False, f"compiling failed; find out why with {CHOICE}=always")
         for built in work.rglob("*.so"):
             if "build" not in built.relative_to(work).parts:
                 build_data["force_include"][str(built)] = str(built.relative_to(work))

@@ -53,12 +53,11 @@ def test_it_compiles_where_it_can_and_says_in_one_line_why_not(
     assert decision.compiled is compiled
     assert bool(decision.why_not) is not compiled
     assert "\n" not in decision.why_not
-    assert compiled or "pip install ." in decision.why_not
 
 
 def test_what_is_lacking_is_in_the_line_with_its_remedy() -> None:
     why = decide("auto", editable=False, lack=LACK).why_not
-    assert why.startswith("no C compiler (cc) when it was built; install one, and ")
+    assert why == "no C compiler (cc); install one"
 
 
 def test_where_it_must_compile_and_cannot_the_error_has_the_remedy() -> None:
@@ -157,8 +156,8 @@ def test_an_interpreted_wheel_is_for_every_platform_and_says_why(tmp_path: Path)
     with zipfile.ZipFile(tmp_path / name) as wheel:
         assert not [each for each in wheel.namelist() if each.endswith(".so")]
         why = wheel.read(NOTE).decode()
-    assert why.startswith("built with STRANGLER_COMPILE=never; ")
-    assert done.stderr == f"strangler: data path interpreted: {why}"
+    assert why == "STRANGLER_COMPILE=never; unset it, and run `pip install .` in the sources again\n"
+    assert done.stderr == "strangler: data path interpreted: STRANGLER_COMPILE=never; unset it\n"
 
 
 def hook(root: Path) -> CompiledDataPath:
@@ -186,7 +185,7 @@ def test_where_compiling_fails_the_wheel_is_interpreted_and_the_reason_shown(
     building.initialize("standard", built)
     [(note, place)] = built["force_include"].items()
     assert place == NOTE
-    assert Path(note).read_text().startswith("compiling failed when it was built")
+    assert Path(note).read_text().startswith("compiling failed; ")
     assert built["pure_python"]
     assert "proxy/none.py" in capfd.readouterr().err
     building.finalize("standard", built, "")
