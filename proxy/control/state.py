@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from proxy import __version__
 from proxy.control.alarms import Alarm, Alarms
 from proxy.control.collect import Collector
 from proxy.control.comparer import ComparerProcess
@@ -30,6 +31,7 @@ from proxy.control.supervisor.supervisor import Supervisor
 from proxy.control.verdicts import Verdicts
 from proxy.core.routing.unlisted import UNLISTED
 from proxy.core.settings import AdminUser
+from proxy.datapath import data_path
 from proxy.store.audit import AuditEntry
 
 
@@ -78,6 +80,8 @@ class State:
             for each in self.supervisor.workers()
         )
         return ConfigFigures(
+            __version__,
+            data_path(),
             reloader.running.snapshot.hash,
             str(reloader.path),
             reloader.loaded_at,

@@ -21,6 +21,7 @@ from proxy.cli.demo.screen import Screen
 from proxy.cli.demo.services import DemoError, Site
 from proxy.cli.demo.story import Story
 from proxy.cli.demo.traffic import LoadGenerator
+from proxy.datapath import this_build
 
 
 @click.command()
@@ -50,6 +51,7 @@ def demo(once: bool, port: int, pause: float, directory: Path) -> None:
         services.require_backends()
         with _alone(directory):
             screen.say(f"Starting PostgreSQL, legacy, async and the proxy; logs in {directory / 'logs'}")
+            screen.say(f"The proxy is {this_build()}")
             with services.running(directory, port) as site:
                 held = asyncio.run(_play(site, screen, pause, once))
     except DemoError as error:

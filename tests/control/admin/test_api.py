@@ -6,11 +6,13 @@ import msgspec
 import pytest
 from starlette.testclient import TestClient
 
+from proxy import __version__
 from proxy.control.admin.app import build
 from proxy.control.alarms import FULL, Alarms
 from proxy.control.reload import read
 from proxy.control.state import State
 from proxy.core.evidence.stats import BOUNDS
+from proxy.core.http1 import scan
 from proxy.core.traffic.totals import EMPTY
 from proxy.core.wire.messages import Latency, Requests
 from tests.control.conftest import LOCAL, MakeState, a_minute_later, traffic
@@ -42,6 +44,8 @@ def test_config_has_the_documented_keys(client: TestClient, state: State) -> Non
     assert answer["source"] == str(state.reloader.path)
     assert answer["loaded_at"].endswith("Z")
     assert {key: answer[key] for key in answer if key not in ("hash", "source", "loaded_at")} == {
+        "version": __version__,
+        "data_path": "compiled" if scan.COMPILED else "interpreted",
         "generation": 1,
         "workers": [],
         "last_error": None,
