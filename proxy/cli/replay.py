@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -85,7 +85,7 @@ def replay(
 
     FILE is an access log of the proxy (server.access_log) or a HAR file. The backends are asked directly,
     whatever the weights say. Only endpoints that change nothing are asked, unless --sandbox names the
-    addresses of both backends one by one: then writes are executed, on legacy even twice.
+    addresses of both backends one by one: then each write is executed once on either.
 
     Ctrl-C stops; the same command goes on from there. An access log has no credentials: give them with -H.
 
@@ -157,7 +157,7 @@ def _run(
     about: Survey,
     options: Options,
     found: ReplayResults,
-    save: Callable[[], None],
+    save: _Saver,
 ) -> None:
     """Raises Gone, BadInput, OSError or KeyboardInterrupt; `found` has what was done until then."""
     recorded = islice(requests(file, about.format), about.requests)
@@ -168,7 +168,7 @@ def _run(
             progress.update(task, completed=found.count)
             save()
 
-        asyncio.run(ReplayRun(snapshot, options, found, checkpoint).run(recorded))
+        asyncio.run(ReplayRun(snapshot, options, found, checkpoint, save.now).run(recorded))
 
 
 class _Saver:
@@ -181,8 +181,12 @@ class _Saver:
     def __call__(self) -> None:
         if time.monotonic() >= self._due:
             with suppress(OSError):
-                self._found.save(self._path, self._of)
-            self._due = time.monotonic() + SAVE_EVERY
+                self.now()
+
+    def now(self) -> None:
+        """Raises OSError."""
+        self._found.save(self._path, self._of)
+        self._due = time.monotonic() + SAVE_EVERY
 
 
 def _tell(finished: Finished, output: Output, seconds: float) -> None:

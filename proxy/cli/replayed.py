@@ -23,7 +23,7 @@ def prose(finished: Finished) -> Text:
     for (endpoint, reason), count in finished.found.skipped.most_common():
         where = f" ({printable(endpoint)})" if endpoint else ""
         text.append(f"skipped: {count} {printable(reason)}{where}\n", "dim")
-    for endpoint, count in finished.found.missing.items():
+    for endpoint, count in (+finished.found.missing).items():
         text.append(f"not answered: {count} of {printable(endpoint)}\n", "red")
     if finished.stopped:
         text.append(f"stopped: {printable(finished.stopped)}\n", "bold red")
@@ -36,7 +36,7 @@ def _endpoint(report: Report, found: ReplayResults) -> Text:
     text = Text().append(printable(scope.endpoint), "bold").append("  ")
     text.append(str(seen), _STYLES[seen.verdict])
     text.append(f"  legacy {printable(scope.legacy) or '?'}, async {printable(scope.async_) or '?'}\n", "dim")
-    text.append(f"  {sentence(report)}\n")
+    text.append(f"  {sentence(report, found.once[scope.endpoint])}\n")
     wrong = differing(report)
     for each in wrong[:MAX_PATHS]:
         text.append("  ").append(printable(each.path), "bold")

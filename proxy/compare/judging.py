@@ -15,6 +15,7 @@ from proxy.compare.samples import document_of, redacted, redactor_for, sample
 from proxy.core.comparison.comparisons import Sample, Scope, fields_of, label, settings_hash
 from proxy.core.comparison.differences import Difference
 from proxy.core.comparison.judge import Judged, judge
+from proxy.core.comparison.made import Made
 from proxy.core.http1.names import VERSION
 from proxy.core.http1.request import RequestHead
 from proxy.core.privacy.redact import Redactor
@@ -102,17 +103,26 @@ class Judging(NamedTuple):
         )
         return Scope(self.name, legacy, async_, settings_hash(self.settings, self.day))
 
-    def finding(self, answers: Answers, baseline: BackendName = LEGACY) -> Finding:
-        """`baseline` is the side that was asked AGAIN, if any was."""
+    def finding(
+        self, answers: Answers, baseline: BackendName = LEGACY, made: Made | None = None, body: bytes = b""
+    ) -> Finding:
+        """`baseline` is the side that was asked AGAIN, if any was.
+
+        With `made` it was not, since asking changes something: noise is what differs by nature in the answers
+        to one such request with this `body`.
+        """
         legacy, async_ = answers[LEGACY], answers[ASYNC]
         found = judged(self.settings, legacy, async_, self.day)
+        again = self.differences(answers[baseline], answers[AGAIN]) if AGAIN in answers else None
+        if made is not None:
+            again = redacted(made.among(found.differences, self.head.target + b"\n" + body), self.redactor)
         hidden: dict[str, int] = {}
         for rule, number in found.hidden:
             hidden[str(rule)] = hidden.get(str(rule), 0) + number
         return Finding(
             scope=self.scope(answers),
             differences=redacted(found.differences, self.redactor),
-            again=self.differences(answers[baseline], answers[AGAIN]) if AGAIN in answers else None,
+            again=again,
             gone=(),
             status=legacy.answer.status,
             fields=self._values(legacy),

@@ -49,10 +49,14 @@ def differing(report: Report) -> list[PathEvidence]:
     return [each for each in report.parity.paths if each.verdict != "noise"]
 
 
-def sentence(report: Report) -> str:
-    """What the figures say, for people."""
+def sentence(report: Report, once: int = 0) -> str:
+    """What the figures say, for people; `once` requests were put to each backend only once."""
     seen = report.parity
-    counts = f"{seen.n} compared, {seen.m} with legacy asked twice"
+    counts = f"{seen.n} compared, {max(0, seen.m - once)} with legacy asked twice"
+    if once:
+        counts = (
+            f"{counts}, {once} executed once" if once < seen.n else f"{seen.n} compared, each executed once"
+        )
     if seen.verdict == "no evidence":
         return f"{counts}; too few to tell (at least {MIN_COMPARED})"
     return (
@@ -98,6 +102,7 @@ def _endpoint(report: Report, finished: Finished) -> dict[str, Any]:
         "skipped": _reasons(found, name),
         "missing": found.missing[name],
         "moved": found.moved[name],
+        "executed_once": found.once[name],
         "other_status_than_recorded": found.unlike[name],
         "suggestions": finished.suggestions.get(name),
         "latency": {"legacy": _latency(report.legacy), "async": _latency(report.async_)},
@@ -178,15 +183,16 @@ def _case_of(suite: ElementTree.Element, report: Report, found: ReplayResults) -
     scope, wrong = report.scope, differing(report)
     versions = f" (legacy {scope.legacy or '?'}, async {scope.async_ or '?'})"
     examples = found.examples.get(scope.endpoint, [])
-    lines = [sentence(report)]
+    told = sentence(report, found.once[scope.endpoint])
+    lines = [told]
     for each in wrong:
         lines.append(f"{each.path}: {each.differed} differ{' in shape' * each.shape}")
         lines += [example_text(example) for example in examples if example.path == each.path]
     paths = ", ".join(each.path for each in wrong[:5])
     case = _case(suite, scope.endpoint + versions, f"differs: {paths}", lines if wrong else [])
     if not wrong and report.parity.verdict == "no evidence":
-        ElementTree.SubElement(case, "skipped", message=_xml(f"no evidence: {sentence(report)}"))
-    ElementTree.SubElement(case, "system-out").text = _xml(sentence(report))
+        ElementTree.SubElement(case, "skipped", message=_xml(f"no evidence: {told}"))
+    ElementTree.SubElement(case, "system-out").text = _xml(told)
 
 
 def _case(suite: ElementTree.Element, name: str, message: str, lines: Sequence[str]) -> ElementTree.Element:
