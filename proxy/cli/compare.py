@@ -92,7 +92,7 @@ def _compare(
         click.echo(json.dumps(answer))
     else:
         Console(highlight=False).print(prose(f"{method} {target}", result), soft_wrap=True)
-    raise SystemExit(DIFFERENT if result.judged.differences else 0)
+    raise SystemExit(DIFFERENT if result.judged.differences or result.judged.unreadable else 0)
 
 
 def as_data(result: Result) -> dict[str, Any]:
@@ -100,7 +100,8 @@ def as_data(result: Result) -> dict[str, Any]:
     judged = result.judged
     return {
         "endpoint": result.endpoint.name if result.endpoint else None,
-        "equal": not judged.differences,
+        "equal": not judged.differences and not judged.unreadable,
+        "not_comparable": judged.unreadable or None,
         "legacy": _side(result.legacy),
         "async": _side(result.async_),
         "differences": [
@@ -136,8 +137,10 @@ def prose(request: str, result: Result) -> Text:
     for rule in judged.expired:
         text.append(f"  expired, hides nothing: {printable(str(rule))}\n", "yellow")
     total = len(judged.differences) + judged.left_out
-    text.append(f"{total} difference{'s' if total != 1 else ''}" if total else "equal", "bold")
-    return text
+    if judged.unreadable:
+        text.append(f"  not comparable: {printable(judged.unreadable)}\n", "red")
+    equal = "the rest is equal" if judged.unreadable else "equal"
+    return text.append(f"{total} difference{'s' if total != 1 else ''}" if total else equal, "bold")
 
 
 def _shown(each: Difference) -> Text:

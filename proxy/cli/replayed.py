@@ -25,6 +25,8 @@ def prose(finished: Finished) -> Text:
         text.append(f"skipped: {count} {printable(reason)}{where}\n", "dim")
     for endpoint, count in (+finished.found.missing).items():
         text.append(f"not answered: {count} of {printable(endpoint)}\n", "red")
+    for (endpoint, why), count in finished.found.unreadable.items():
+        text.append(f"not comparable: {count} of {printable(endpoint)}: {printable(why)}\n", "red")
     if finished.stopped:
         text.append(f"stopped: {printable(finished.stopped)}\n", "bold red")
     total = f"{finished.found.compared} of {finished.requests} requests compared"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import itertools
 import json
 import signal
@@ -224,11 +225,38 @@ def test_backends_that_are_gone_end_it_and_the_next_run_goes_on(tmp_path: Path) 
 
 def test_a_single_request_without_an_answer_exits_1_and_names_its_endpoint(tmp_path: Path) -> None:
     replies = {"/a": Reply(b"1"), "/b": Reply(b"1")}
-    broken = Reply(b"not packed at all", headers={"content-encoding": "gzip"})
+    broken = Reply(b"3\r\n", headers={"transfer-encoding": "chunked"})
     file = log(tmp_path, ["/a", "/b", "/a"])
     result, *_ = replayed(tmp_path, file, replies, {**replies, "/b": broken})
     assert result.exit_code == 1
     assert "not answered: 1 of GET /b" in result.stdout
+
+
+def test_a_body_that_is_not_whole_is_not_comparable_counted_and_named(tmp_path: Path) -> None:
+    replies = {"/a": Reply(b"1"), "/b": Reply(b"1")}
+    headers = {"content-type": "application/json", "content-encoding": "gzip"}
+    broken = Reply(gzip.compress(b"1") + b"junk!", headers=headers)
+    file, report = log(tmp_path, ["/a"] * 40 + ["/b"] * 3), tmp_path / "report.xml"
+    told = ("--junit", str(report))
+    result, *_ = replayed(tmp_path, file, replies, {**replies, "/b": broken}, *told)
+    why = "async's body: there is more behind the end of gzip"
+    assert result.exit_code == 1
+    assert f"not comparable: 3 of GET /b: {why}" in result.stdout
+    failed = ElementTree.parse(report).getroot().find(".//failure")
+    assert failed is not None
+    assert failed.text == f"GET /b: 3 not comparable: {why}"
+    result, *_ = replayed(tmp_path, file, replies, {**replies, "/b": broken}, "--json")
+    found = json.loads(result.stdout)
+    assert (found["equal"], found["not_comparable"], found["compared"]) == (False, 3, 40)
+
+
+def test_of_a_body_that_is_not_comparable_the_status_still_differs(tmp_path: Path) -> None:
+    broken = Reply(b"?", 500, {"content-encoding": "x-own", "content-type": "application/json"})
+    replies = {"/a": Reply(b"1")}, {"/a": broken}
+    result, *_ = replayed(tmp_path, log(tmp_path, ["/a"] * 12), *replies, "--json")
+    (found,) = json.loads(result.stdout)["endpoints"]
+    assert [each["path"] for each in found["fields"]] == [":status"]
+    assert found["not_comparable"] == {"async's body: it has a coding that is not known": 12}
 
 
 def test_ctrl_c_stops_and_the_same_command_goes_on(tmp_path: Path) -> None:
@@ -267,7 +295,7 @@ def test_secrets_are_neither_told_nor_kept(tmp_path: Path) -> None:
     async_ = {"/a?sig=s3cret-sig": Reply(b'{"iban":"s3cret-two","v":2,"e":"-"}')}
     file, report = log(tmp_path, ["/a?sig=s3cret-sig"] * 3 + ["/b"] * 50), tmp_path / "report.xml"
     more = "compare: {redact: [iban]}\n" + ENDPOINTS
-    gone = {"/b": Reply(b"not packed at all", headers={"content-encoding": "gzip"})}
+    gone = {"/b": Reply(b"3\r\n", headers={"transfer-encoding": "chunked"})}
     arguments = ("--json", "--junit", str(report), "-H", "Authorization: Bearer s3cret-key")
     result, *_ = replayed(tmp_path, file, legacy | gone, async_, *arguments, more=more)
     told = [result.stdout, report.read_text(), (tmp_path / "access.log.replay").read_text()]

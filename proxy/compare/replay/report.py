@@ -29,8 +29,8 @@ class Finished(NamedTuple):
 
     @property
     def equal(self) -> bool:
-        """Whether something was compared, nothing differs but noise, and every request had both answers."""
-        lost = self.found.missing.total()
+        """Whether something was compared, nothing differs but noise, and all had both answers, in full."""
+        lost = self.found.missing.total() + self.found.unreadable.total()
         return self.found.compared > 0 and not any(map(differing, self.reports)) and not lost
 
     @property
@@ -75,6 +75,7 @@ def as_data(finished: Finished) -> dict[str, Any]:
         "done": found.count,
         "compared": found.compared,
         "missing": found.missing.total(),
+        "not_comparable": found.unreadable.total(),
         "stopped": finished.stopped or None,
         "equal": finished.equal,
         "skipped": _reasons(found, ""),
@@ -101,6 +102,7 @@ def _endpoint(report: Report, finished: Finished) -> dict[str, Any]:
         "hidden": [{"rule": rule, "count": count} for rule, count in report.hidden.items()],
         "skipped": _reasons(found, name),
         "missing": found.missing[name],
+        "not_comparable": {why: count for (of, why), count in found.unreadable.items() if of == name},
         "moved": found.moved[name],
         "executed_once": found.once[name],
         "other_status_than_recorded": found.unlike[name],
@@ -160,7 +162,9 @@ def junit(finished: Finished, seconds: float) -> bytes:
     nothing = [] if found.compared else [f"{reason}: {count}" for (_, reason), count in found.skipped.items()]
     _case(suite, "requests are compared", "nothing was compared", nothing or [""] * (not found.compared))
     lost = [f"{name}: {count}" for name, count in found.missing.items() if count]
-    _case(suite, "every request has both answers", f"{found.missing.total()} have not", lost)
+    lost += [f"{name}: {count} not comparable: {why}" for (name, why), count in found.unreadable.items()]
+    have_not = found.missing.total() + found.unreadable.total()
+    _case(suite, "every request has both answers", f"{have_not} have not", lost)
     _case(
         suite,
         "the file is replayed to its end",
