@@ -148,3 +148,47 @@ def test_a_write_that_was_begun_is_not_executed_by_the_run_that_goes_on(
     assert (len(ours.requests), len(theirs.requests)) == (3, 2)
     found = json.loads(result.stdout)
     assert (result.exit_code, found["missing"], found["compared"]) == (1, 1, 2)
+
+
+def test_backends_get_what_was_recorded_byte_for_byte(tmp_path: Path) -> None:
+    headers = [
+        {"name": name, "value": value}
+        for name, value in (
+            *((":authority", "api"), ("cookie", "a=1"), ("cookie", "b=2"), ("cookie", "c=3")),
+            *(("x-name", "J\u00fcrgen"), ("x-a", "1"), ("x-a", "2"), ("content-type", "image/png")),
+        )
+    ]
+    data = {"text": "AP/+ew==", "encoding": "base64", "mimeType": "image/png"}
+    request = {"method": "POST", "url": "http://api/api/users", "headers": headers}
+    bad = request | {"headers": [{"name": "x-a", "value": "1\r\nx-admin: 1"}]}
+    entries = [
+        {"request": each} for each in (request | {"postData": data}, bad, request | {"postData": data})
+    ]
+    file = tmp_path / "session.har"
+    file.write_text("\ufeff" + json.dumps({"log": {"entries": entries}}, indent=1))
+    replies = {"/api/users": Reply(b"{}", 201)}
+    result, *sides = replayed(tmp_path, file, replies, replies, "--json")
+    found = json.loads(result.stdout)
+    assert (found["requests"], found["compared"], found["skipped"]) == (3, 2, {"no entry of a HAR file": 1})
+    (bad_entry,) = found["bad"]
+    assert "there is a line break in its header x-a" in bad_entry
+    assert f"skipped: {bad_entry}\n" in result.stderr
+    for side in sides:
+        assert side.bodies == [b"\x00\xff\xfe{"] * 2
+        for lines in side.lines:
+            assert ("cookie", "a=1; b=2; c=3") in lines
+            assert ("x-name", "J\u00fcrgen".encode().decode("latin-1")) in lines
+            assert [value for name, value in lines if name == "x-a"] == ["1", "2"]
+            assert "x-admin" not in dict(lines)
+            assert [value for name, value in lines if name == "content-length"] == ["4"]
+
+
+def test_reads_of_another_proxys_log_are_replayed(tmp_path: Path) -> None:
+    file = tmp_path / "access.log"
+    line = '10.0.0.7 - - [28/Nov/2026:13:55:36 +0000] "{} /mark?x=%22 HTTP/1.1" 200 1 "-" "-"\n'
+    file.write_text(line.format("GET") * 31 + line.format("DELETE") + "cut off\n")
+    replies = {"/mark?x=%22": Reply(b"1")}
+    result, ours, _ = replayed(tmp_path, file, replies, replies, "--json")
+    found = json.loads(result.stdout)
+    assert (result.exit_code, found["compared"], len(ours.requests)) == (0, 31, 31)
+    assert found["skipped"] == {"its body is not in the log": 1, "not a line of an access log": 1}

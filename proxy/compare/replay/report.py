@@ -26,6 +26,7 @@ class Finished(NamedTuple):
     reports: Sequence[Report]
     suggestions: Mapping[str, dict[str, Any]] = {}  # by endpoint, as JSON has them
     stopped: str = ""
+    bad: Sequence[str] = ()  # what in the file is no request, with its place
 
     @property
     def equal(self) -> bool:
@@ -79,6 +80,7 @@ def as_data(finished: Finished) -> dict[str, Any]:
         "stopped": finished.stopped or None,
         "equal": finished.equal,
         "skipped": _reasons(found, ""),
+        "bad": list(finished.bad),
         "endpoints": [_endpoint(each, finished) for each in finished.reports],
     }
 

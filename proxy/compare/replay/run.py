@@ -19,16 +19,17 @@ from typing import Final, NamedTuple
 
 from proxy.compare.client import Asked, BackendRequest, Connections, Unanswered, ask
 from proxy.compare.judging import AGAIN, Finding, Judging, NotJudged, endpoint_of, today
-from proxy.compare.replay.recording import BadInput, Recorded
+from proxy.compare.replay.recorded import BadInput, Recorded
 from proxy.compare.replay.repeats import Repeats
 from proxy.compare.replay.results import Replayed, ReplayResults
 from proxy.compare.shadow import MARK
 from proxy.core.http1.grammar import Malformed
-from proxy.core.http1.request import RequestHead
+from proxy.core.http1.request import RequestHead, parse_request
 from proxy.core.routing.snapshot import Snapshot
-from proxy.core.settings import ASYNC, LEGACY, Backend, Endpoint
+from proxy.core.settings import ASYNC, LEGACY, Backend, Endpoint, Limits
 
 GIVE_UP: Final = 20  # requests in a row without an answer
+_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 _BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "DELETE"})
 
 
@@ -68,14 +69,8 @@ def plan(snapshot: Snapshot, options: Options, recorded: Recorded) -> Planned | 
         return Skip("", f"of another host than {', '.join(sorted(options.hosts))}")
     if recorded.skip is not None:
         return Skip("", recorded.skip)
-    headers = {"host": recorded.host} if recorded.host else {}
-    once = snapshot.idempotency.header.decode("latin-1").lower()  # a key is not used up by a copy
-    headers |= {name: value for name, value in recorded.headers.items() if name != once}
-    headers |= options.headers
-    if recorded.body:
-        headers["content-length"] = str(len(recorded.body))
     try:
-        head = RequestHead.of(recorded.method, recorded.target, headers)
+        head = _head(snapshot, options, recorded)
     except (Malformed, UnicodeEncodeError):
         return Skip("", "not a request that the proxy takes")
     endpoint = endpoint_of(snapshot, head)
@@ -89,6 +84,22 @@ def plan(snapshot: Snapshot, options: Options, recorded: Recorded) -> Planned | 
         return Skip(endpoint.name, "its body is not in the log")
     request = BackendRequest(head, recorded.body, extra=(MARK,), protected=snapshot.protected)
     return Planned(endpoint, request, recorded.status)
+
+
+def _head(snapshot: Snapshot, options: Options, recorded: Recorded) -> RequestHead:
+    """With every recorded line, in their order. Raises Malformed or UnicodeEncodeError."""
+    once = snapshot.idempotency.header.decode("latin-1").lower()  # a key is not used up by a copy
+    given = {name: value.encode("latin-1") for name, value in options.headers.items()}
+    given.setdefault("host", (recorded.host or "localhost").encode("latin-1"))
+    if recorded.body or (recorded.host is not None and recorded.method in _WITH_BODY):
+        given["content-length"] = b"%d" % len(recorded.body)
+    kept = ((name, value) for name, value in recorded.headers if name != once and name not in given)
+    lines = [(name.title().encode("latin-1"), value) for name, value in (*given.items(), *kept)]
+    if any(b"\r" in value or b"\n" in value for _, value in lines):
+        raise Malformed(400, "bad_header", "a line break in a value would begin another header")
+    block = b"".join(name + b": " + value + b"\r\n" for name, value in lines)
+    line = f"{recorded.method} {recorded.target} HTTP/1.1\r\n".encode("latin-1")
+    return parse_request(line + block + b"\r\n", Limits())
 
 
 class ReplayRun:
