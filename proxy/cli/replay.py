@@ -16,10 +16,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from proxy.cli.check import load_or_exit
-from proxy.cli.compare import printable
 from proxy.cli.errors import fail
 from proxy.cli.heads import header, request_head
 from proxy.cli.numbers import Count
+from proxy.cli.printable import printable
 from proxy.cli.replayed import prose
 from proxy.cli.suggested import for_endpoint
 from proxy.compare.judging import today

@@ -6,7 +6,7 @@ from typing import Final
 
 from rich.text import Text
 
-from proxy.cli.compare import printable
+from proxy.cli.printable import printable
 from proxy.compare.replay.report import Finished, differing, example_text, sentence
 from proxy.compare.replay.results import ReplayResults
 from proxy.core.comparison.comparisons import FEW, Report

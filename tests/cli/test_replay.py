@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from proxy.cli import main
+from proxy.config import load_text
 from proxy.core.comparison.comparisons import label
 from proxy.core.privacy.redact import MAX_SECRETS
 from tests.compare.backends import Backend, Reply, backend
@@ -305,22 +306,64 @@ def test_secrets_are_neither_told_nor_kept(tmp_path: Path) -> None:
         assert "s3cret" not in text
 
 
-def test_rules_are_proposed_from_a_replay_and_hide_what_they_claim(tmp_path: Path) -> None:
-    legacy = {"/a": counting(lambda n: {"at": f"2026-01-01T00:00:{n % 2:02}Z", "v": [1, 2], "c": 1})}
-    async_ = {"/a": counting(lambda n: {"at": f"2026-01-01T00:00:{n % 2:02}Z", "v": [2, 1], "c": 2})}
-    file = log(tmp_path, ["/a"] * 40)
-    result, *_ = replayed(tmp_path, file, legacy, async_, "--json")
+def suggested(tmp_path: Path, result: Result, *arguments: str) -> Result:
     report = tmp_path / "result.json"
     report.write_text(result.stdout)
     told = ["compare", "--suggest", "--replay", str(report), "--config", str(tmp_path / "routing.yaml")]
-    suggested = CliRunner().invoke(main, told)
-    assert suggested.exit_code == 0, suggested.output
-    (found,) = json.loads(CliRunner().invoke(main, [*told, "--json"]).stdout)["suggestions"]
+    return CliRunner().invoke(main, [*told, *arguments])
+
+
+def test_rules_for_form_are_proposed_from_a_replay_and_hide_what_they_claim(tmp_path: Path) -> None:
+    ours = Reply(b'{"at": "2026-01-01T00:00:00Z", "v": [1, 2], "bio": null, "n": "1.50"}')
+    theirs = Reply(b'{"at": "2026-01-01T01:00:00+01:00", "v": [2, 1], "bio": "", "n": 1.5, "new": true}')
+    file = log(tmp_path, ["/a"] * 40)
+    result, *_ = replayed(tmp_path, file, {"/a": ours}, {"/a": theirs}, "--json")
+    proposed = suggested(tmp_path, result)
+    assert proposed.exit_code == 0, proposed.output
+    (found,) = json.loads(suggested(tmp_path, result, "--json").stdout)["suggestions"]
     assert (found["rules"][0]["rule"]["unordered"], found["rules"][0]["verdict"]) == ("v", "fault")
     assert found["left"] == 0 < found["differences"] == sum(each["hides"] for each in found["rules"])
-    again, *_ = replayed(tmp_path, file, legacy, async_, "--json", more=suggested.stdout)
+    assert found["faults"] == []
+    again, *_ = replayed(tmp_path, file, {"/a": ours}, {"/a": theirs}, "--json", more=proposed.stdout)
     (after,) = json.loads(again.stdout)["endpoints"]
-    assert (again.exit_code, after["k"], len(after["hidden"])) == (0, 0, 3)
+    assert (again.exit_code, after["k"], len(after["hidden"])) == (0, 0, 5)
+
+
+def test_what_is_no_form_is_listed_to_be_looked_at_and_noise_apart_from_it(tmp_path: Path) -> None:
+    legacy = {"/a": counting(lambda n: {"at": n, "on": True, "total": 5}), "/b": Reply(b'{"x":1}')}
+    async_ = {"/a": counting(lambda n: {"at": -n - 1, "on": False, "total": 6}), "/b": Reply(b'{"e":2}', 404)}
+    result, *_ = replayed(tmp_path, log(tmp_path, ["/a", "/b"] * 30), legacy, async_, "--json")
+    lines = suggested(tmp_path, result).stdout.splitlines()
+    assert [line for line in lines if not line.startswith("#   ")] == [
+        "# GET /a: faults to look at",
+        "# GET /a: noise, which is set aside without a rule",
+        "# GET /b: faults to look at",
+    ]
+    assert [line.partition(" (")[0] for line in lines if line.startswith("#   ")] == [
+        "#   on: true against false",
+        "#   total: another number",
+        "#   at: another number",
+        "#   status 200 against 404",
+    ]
+    assert lines[-1].endswith(" at :status, e, x; :status: legacy 200, async 404")
+    backends = "backends: {legacy: {url: 'http://a'}, async: {url: 'http://b'}}\n"
+    load_text(backends + "\n".join(lines), source="x", environ={})
+
+
+def test_one_rule_for_all_endpoints_where_two_have_the_same_form_at_a_name(tmp_path: Path) -> None:
+    legacy = {"/a": Reply(b'{"user":{"bio":null,"n":"1"}}'), "/b": Reply(b'{"bio":null,"n":"2"}')}
+    async_ = {"/a": Reply(b'{"user":{"bio":"","n":1,"x":1}}'), "/b": Reply(b'{"bio":"","n":3,"x":1}')}
+    file = log(tmp_path, ["/a", "/b"] * 35)
+    result, *_ = replayed(tmp_path, file, legacy, async_, "--json")
+    proposed = json.loads(suggested(tmp_path, result, "--json").stdout)
+    (general,) = proposed["general"]
+    assert (general["rule"]["equal"], general["endpoints"]) == ("**.bio", ["GET /a", "GET /b"])
+    yaml = suggested(tmp_path, result).stdout
+    assert yaml.count("bio") == 1
+    assert '"GET /a"' in yaml
+    again, *_ = replayed(tmp_path, file, legacy, async_, "--json", more=yaml + "  GET /c: {}\n")
+    left = {each["path"] for one in json.loads(again.stdout)["endpoints"] for each in one["fields"]}
+    assert left == {"n"}
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"endpoints": [{}]}', "[]"])
