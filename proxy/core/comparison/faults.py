@@ -73,8 +73,27 @@ def _by_cause(places: dict[str, list[Found]]) -> list[tuple[str, list[Found]]]:
         else:
             continue
         made.append((cause, [one for path in paths for one in places.pop(path)]))
+    made += _other_fields(places)
     for path, found in places.items():
         made += [(f"{_name(path)}: {what}", among) for what, among in _by_kind(found)]
+    return made
+
+
+def _other_fields(places: dict[str, list[Found]]) -> list[tuple[str, list[Found]]]:
+    """Objects of which each side has fields that the other has not: renamed, or other objects altogether."""
+    kinds: dict[str, set[str]] = {}
+    among: dict[str, list[str]] = {}
+    for path, found in places.items():
+        for _, each in found:
+            if each.steps and each.kind in ("only legacy", "only async"):
+                parent = path_text(each.steps[:-1])
+                kinds.setdefault(parent, set()).add(each.kind)
+                among.setdefault(parent, []).append(path)
+    made = []
+    for parent, both in kinds.items():
+        if len(both) > 1:
+            paths = dict.fromkeys(among[parent])
+            made.append((f"{parent}: other fields", [one for path in paths for one in places.pop(path)]))
     return made
 
 
@@ -123,7 +142,7 @@ def _kind(each: Difference) -> str:
     if each.kind == "only legacy":
         return "missing"
     if each.kind == "only async":
-        return "added, and legacy has it elsewhere or something else in its place"
+        return "added"
     ours, theirs = each.legacy, each.async_
     if kind_of(ours) != kind_of(theirs):
         return f"{kind_of(ours)} against {kind_of(theirs)}"
