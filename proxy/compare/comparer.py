@@ -234,6 +234,11 @@ class Comparer:
         """Judges and adds up; `baseline` is the side that was asked AGAIN, if any was."""
         finding = judging.finding(answers, baseline)
         scope, aggregate = finding.scope, self._aggregate
+        if finding.unreadable:
+            reason = f"not comparable: {finding.unreadable}"
+            if not finding.differences:
+                raise Skipped(reason)
+            aggregate.skip(scope.endpoint, reason)
         if not aggregate.knows(scope):
             aggregate.learn(scope, await self._lookup(scope))
         suspects = aggregate.suspects(scope, finding.differences)

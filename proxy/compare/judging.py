@@ -13,8 +13,9 @@ from typing import Final, NamedTuple
 from proxy.compare.client import Asked
 from proxy.compare.samples import document_of, redacted, redactor_for, sample
 from proxy.core.comparison.comparisons import Sample, Scope, fields_of, label, settings_hash
-from proxy.core.comparison.differences import Difference
+from proxy.core.comparison.differences import Difference, not_comparable
 from proxy.core.comparison.judge import Judged, judge
+from proxy.core.comparison.made import Made
 from proxy.core.http1.names import VERSION
 from proxy.core.http1.request import RequestHead
 from proxy.core.privacy.redact import Redactor
@@ -49,6 +50,7 @@ class Finding(NamedTuple):
     legacy: float | None
     async_: float | None
     left_out: int = 0  # differences beyond those that are told apart
+    unreadable: str = ""  # why the bodies could not be compared
 
     @property
     def paths(self) -> set[str]:
@@ -102,17 +104,28 @@ class Judging(NamedTuple):
         )
         return Scope(self.name, legacy, async_, settings_hash(self.settings, self.day))
 
-    def finding(self, answers: Answers, baseline: BackendName = LEGACY) -> Finding:
-        """`baseline` is the side that was asked AGAIN, if any was."""
+    def finding(
+        self, answers: Answers, baseline: BackendName = LEGACY, made: Made | None = None, body: bytes = b""
+    ) -> Finding:
+        """`baseline` is the side that was asked AGAIN, if any was.
+
+        With `made` it was not, since asking changes something: noise is what differs by nature in the answers
+        to one such request with this `body`.
+        """
         legacy, async_ = answers[LEGACY], answers[ASYNC]
         found = judged(self.settings, legacy, async_, self.day)
+        again = None
+        if AGAIN in answers and not not_comparable(answers[baseline].answer, answers[AGAIN].answer):
+            again = self.differences(answers[baseline], answers[AGAIN])
+        if made is not None:
+            again = redacted(made.among(found.differences, self.head.target + b"\n" + body), self.redactor)
         hidden: dict[str, int] = {}
         for rule, number in found.hidden:
             hidden[str(rule)] = hidden.get(str(rule), 0) + number
         return Finding(
             scope=self.scope(answers),
             differences=redacted(found.differences, self.redactor),
-            again=self.differences(answers[baseline], answers[AGAIN]) if AGAIN in answers else None,
+            again=again,
             gone=(),
             status=legacy.answer.status,
             fields=self._values(legacy),
@@ -120,6 +133,7 @@ class Judging(NamedTuple):
             legacy=_seconds(legacy),
             async_=_seconds(async_),
             left_out=found.left_out,
+            unreadable=found.unreadable,
         )
 
     def differences(self, one: Asked, other: Asked) -> list[Difference]:
@@ -128,6 +142,8 @@ class Judging(NamedTuple):
 
     def passing(self, suspects: set[str], answers: Answers, later: Answers) -> set[str]:
         """The suspects on which a backend later says something else, or both the same: nothing that lasts."""
+        if not_comparable(later[LEGACY].answer, later[ASYNC].answer):
+            return set()  # nobody knows
         still = self._paths(later[LEGACY], later[ASYNC])
         moved = self._paths(answers[LEGACY], later[LEGACY]) | self._paths(answers[ASYNC], later[ASYNC])
         return suspects - (still - moved)
