@@ -78,21 +78,21 @@ bench: $(STAMP) $(if $(shell command -v $(or $(CC),cc)),$(COMPILED)/.built)  ## 
 	$(BIN)/python -m bench.writes
 	$(BIN)/python -m bench.access_log
 
-bench-all: $(STAMP) $(if $(shell command -v $(or $(CC),cc)),$(COMPILED)/.built)  ## every scenario and probe; about 40 minutes; writes docs/performance.md
-	$(BIN)/python -m bench --scenario all --rounds 5 --seconds 2 --document docs/performance.md
+bench-all: $(STAMP) $(if $(shell command -v $(or $(CC),cc)),$(COMPILED)/.built)  ## every scenario and probe; about 40 minutes; writes docs/results/performance.md
+	$(BIN)/python -m bench --scenario all --rounds 5 --seconds 2 --document docs/results/performance.md
 	-$(BIN)/python -m bench.instructions
 
-bench-headline: $(STAMP) $(if $(shell command -v $(or $(CC),cc)),$(COMPILED)/.built)  ## users that Flask and FastAPI bear, for I/O waits of 20 to 200 ms; about 20 minutes; writes docs/scale.md
-	$(BIN)/python -m bench.headline --document docs/scale.md
+bench-headline: $(STAMP) $(if $(shell command -v $(or $(CC),cc)),$(COMPILED)/.built)  ## users that Flask and FastAPI bear, for I/O waits of 20 to 200 ms; about 20 minutes; writes docs/results/scale.md
+	$(BIN)/python -m bench.headline --document docs/results/scale.md
 
-bench-100k: $(STAMP) $(if $(shell command -v $(or $(CC),cc)),$(COMPILED)/.built)  ## 100,000 connections open at once through the proxy; about 7 minutes; writes docs/scale.md
-	$(BIN)/python -m bench.hundredk --document docs/scale.md
+bench-100k: $(STAMP) $(if $(shell command -v $(or $(CC),cc)),$(COMPILED)/.built)  ## 100,000 connections open at once through the proxy; about 7 minutes; writes docs/results/scale.md
+	$(BIN)/python -m bench.hundredk --document docs/results/scale.md
 
-bench-conformance: $(STAMP)  ## odd and hostile bytes to this proxy, nginx and HAProxy; writes docs/conformance.md
-	$(BIN)/python -m bench.conformance docs/conformance.md
+bench-conformance: $(STAMP)  ## odd and hostile bytes to this proxy, nginx and HAProxy; writes docs/results/conformance.md
+	$(BIN)/python -m bench.conformance docs/results/conformance.md
 
-bench-hotread: $(STAMP)  ## what collapsing and Redis bring where many ask for the same; one minute, into docs/caching.md
-	$(BIN)/python -m bench.hotread --into docs/caching.md
+bench-hotread: $(STAMP)  ## what collapsing and Redis bring where many ask for the same; one minute, into docs/results/caching.md
+	$(BIN)/python -m bench.hotread --into docs/results/caching.md
 
 soak: $(STAMP)  ## mixed traffic while weights flip and processes are killed; MINUTES=10 SEED=1
 	$(BIN)/python -m bench.soak --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1)

@@ -1,4 +1,4 @@
-"""Puts the figures of one run into a document: `python -m bench.markdown RESULTS.json docs/performance.md`.
+"""Puts the figures of one run into a document: `python -m bench.markdown RESULTS.json docs/results/performance.md`.
 
 What stands between the markers is replaced; the text around it is kept.
 """

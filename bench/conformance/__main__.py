@@ -1,7 +1,7 @@
 """Puts every case to our proxy, to nginx and to HAProxy, and writes where they differ into a document.
 
   python -m bench.conformance                          print, and compare with what the cases say of us
-  python -m bench.conformance docs/conformance.md      write the table between the document's markers
+  python -m bench.conformance docs/results/conformance.md      write the table between the document's markers
 
 Exit 1 if our proxy does not do what a case says, or differs from a peer without a reason; 2 if something
 is missing.
