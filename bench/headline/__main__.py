@@ -102,7 +102,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--output", type=Path, default=Path("bench/results/headline.json"), help="(%(default)s)"
     )
-    parser.add_argument("--document", type=Path, help="Markdown whose figures are replaced: docs/results/scale.md")
+    parser.add_argument(
+        "--document", type=Path, help="replace the figures in this file: docs/results/scale.md"
+    )
     return parser.parse_args(argv)
 
 

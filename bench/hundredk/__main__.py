@@ -170,7 +170,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "--output", type=Path, default=Path("bench/results/hundredk.json"), help="(%(default)s)"
     )
     parser.add_argument(
-        "--document", type=Path, help="Markdown file whose figures are replaced: docs/results/scale.md"
+        "--document", type=Path, help="replace the figures in this file: docs/results/scale.md"
     )
     return parser.parse_args(argv)
 
