@@ -113,7 +113,7 @@ class _Bounded(logging.StreamHandler[TextIO]):
         last = kind.last
         if last is not None:
             text = last.getMessage().partition("\n")[0]
-            more = "left out %d more lines like: %s"
+            more = "suppressed %d more lines like: %s"
             args = (kind.left_out, text)
             super().emit(logging.LogRecord(last.name, last.levelno, "", 0, more, args, None))
 

@@ -13,7 +13,9 @@ from proxy.cli.errors import NO, fail
 DEFAULT = "http://127.0.0.1:9000"
 TOKEN = "STRANGLER_ADMIN_TOKEN"
 
-option = click.option("--admin", default=DEFAULT, show_default=True, metavar="URL", help="The admin port.")
+option = click.option(
+    "--admin", default=DEFAULT, show_default=True, metavar="URL", help="Address of the admin port."
+)
 
 
 def get(admin: str, path: str) -> Any:
@@ -42,7 +44,7 @@ def _ask(admin: str, method: str, path: str, timeout: float, **more: Any) -> tup
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         fail(f"{admin}: {error}", NO)
     except ValueError:
-        fail(f"{admin} does not answer like an admin port", NO)
+        fail(f"{admin} is not the admin port of a proxy; check --admin", NO)
 
 
 def peek(admin: str, path: str) -> Any:

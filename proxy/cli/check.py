@@ -15,9 +15,9 @@ from proxy.control.running import running_state
 @click.command()
 @click.argument("file", type=click.Path())
 def check(file: str) -> None:
-    """Validate a routing.yaml: every error with its line, and the order of phases.
+    """Validate a routing.yaml: report every error with its line, and endpoints that are ahead of their phase.
 
-    Exits 0 if it is fine, 2 if not. Variables as in ${NAME} come from the environment.
+    Exits 0 if the file is valid, 2 if not. Variables such as ${NAME} are taken from the environment.
 
     \b
     strangler check routing.yaml

@@ -19,11 +19,20 @@ from proxy.store.places import is_sqlite, state_file
 
 
 @click.command()
-@click.option("--config", "file", default="routing.yaml", show_default=True, help="Says where the store is.")
-@click.option("-n", "limit", default=20, show_default=True, type=Count(1, configs.KEPT), help="How many.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option(
+    "--config", "file", default="routing.yaml", show_default=True, help="routing.yaml that names the store."
+)
+@click.option(
+    "-n",
+    "limit",
+    default=20,
+    show_default=True,
+    type=Count(1, configs.KEPT),
+    help="Maximum number of entries.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def history(file: str, limit: int, as_json: bool) -> None:
-    """List the configurations that a running proxy accepted, newest first, with what each changed.
+    """List the configurations that a running proxy accepted, newest first, with the changes in each.
 
     \b
     strangler history --config routing.yaml

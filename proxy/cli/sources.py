@@ -63,7 +63,7 @@ def _read(location: str) -> bytes:
         with Path(location).open("rb") as file:
             return file.read(MAX_DOCUMENT + 1)
     except OSError as error:
-        raise SourceError(f"{location} can not be read: {error.strerror}") from None
+        raise SourceError(f"{location} cannot be read: {error.strerror}") from None
 
 
 def _fetch(location: str) -> bytes:
@@ -79,7 +79,7 @@ def _fetch(location: str) -> bytes:
                     break
             return data
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        raise SourceError(f"{location} can not be fetched: {error}") from None
+        raise SourceError(f"{location} cannot be fetched: {error}") from None
 
 
 def _parse(data: bytes) -> Any:

@@ -24,7 +24,7 @@ from proxy.store import comparisons
 _NOTES: Final = {
     "fault": "differs beyond noise: is it a fault?",
     "noise": "noise: legacy differs from itself as well",
-    "untested": "not told from noise yet",
+    "untested": "cannot be told from noise yet",
 }
 
 
@@ -91,7 +91,7 @@ def from_replay(file: Path) -> list[dict[str, Any]]:
     except json.JSONDecodeError as error:
         fail(f"{file}:{error.lineno}: not JSON: {error.msg}")
     except (KeyError, TypeError, UnicodeDecodeError, RecursionError):
-        fail(f"{file}: not what `strangler replay --json` prints")
+        fail(f"{file}: is not the output of `strangler replay --json`")
 
 
 def yaml_of(made: Sequence[Mapping[str, Any]]) -> str:
@@ -103,10 +103,12 @@ def yaml_of(made: Sequence[Mapping[str, Any]]) -> str:
     ]
     offered = [each for each in made if each["rules"]]
     if not offered:
-        return "\n".join(lines or ["# nothing differs in the samples that are kept"])
+        return "\n".join(lines or ["# nothing differs in the stored samples"])
     lines.append("endpoints:")
     for each in offered:
-        lines.append(f"  {json.dumps(each['endpoint'])}:  # {_counted(each)}, {each['left']} left with these")
+        lines.append(
+            f"  {json.dumps(each['endpoint'])}:  # {_counted(each)}, {each['left']} left with these rules"
+        )
         lines += ["    compare:", "      rules:"]
         for rule in each["rules"]:
             note = _NOTES.get(rule["verdict"], "")

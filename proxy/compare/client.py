@@ -158,7 +158,7 @@ async def _body(response: httpx2.Response, keep: int) -> Body:
     async for piece in response.aiter_bytes():
         size += len(piece)
         if size > MAX_READ:
-            raise httpx2.ReadError(f"the body is over {MAX_READ} bytes")
+            raise httpx2.ReadError(f"the body is larger than {MAX_READ} bytes")
         digest.update(piece)
         if size <= keep:
             kept += piece

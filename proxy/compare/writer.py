@@ -30,7 +30,7 @@ LOOKUP: Final = 2.0  # seconds for one reading
 
 
 class AggregateWriter:
-    """`url` is `server.state`. What can not be written is kept, as one batch, and tried again (`failing`)."""
+    """`url` is `server.state`. What cannot be written is kept, as one batch, and tried again (`failing`)."""
 
     def __init__(self, url: str, aggregate: Aggregate, ttl: Callable[[], float]) -> None:
         self._url = url
@@ -114,7 +114,7 @@ class AggregateWriter:
             async with asyncio.timeout(TIMEOUT), engine.begin() as connection:
                 await comparisons.add(connection, *batch)
         except (DataError, IntegrityError) as error:  # it would be refused for ever
-            log.error("the evidence of a second is lost, the store refuses it: %s", error)
+            log.error("one second of evidence is lost, because the store refuses it: %s", error)
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

@@ -45,7 +45,7 @@ class ConfigErrors(Exception):
 
 
 def printable(text: str) -> str:
-    """For a terminal or a log line: what can not be shown is a question mark."""
+    """For a terminal or a log line: what cannot be shown is a question mark."""
     return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
 
 

@@ -57,7 +57,7 @@ class Variables:
 
     def _content(self, path: str, *, closed: bool) -> str:
         if not closed or not path or "${" in path:
-            raise ValueError(f"{_SYNTAX}; the path is written out, and ends at the brace")
+            raise ValueError(f"{_SYNTAX}; the path is literal and ends at the closing brace")
         if path not in self._files:
             self._files[path] = read_secret(self._folder / path)
         return self._files[path]

@@ -25,7 +25,7 @@ Kind = Literal["backend", "breaker", "connections", "writes", "store"]
 CROWDED: Final = 5.0  # seconds after the last client that found no room
 CROWD: Final = "clients"
 FULL: Final = (
-    "there are as many client connections as there may be: whoever comes waits for an idle one to be closed "
+    "the limit of client connections is reached: new clients wait until an idle connection is closed "
     "(server.limits.connections, or the limit of open files)"
 )
 
@@ -74,7 +74,7 @@ class Alarms:
         for name in _changed(self._crowded, crowded, now):
             _say(
                 name in crowded,
-                FULL if name in crowded else "there is room for more client connections again",
+                FULL if name in crowded else "client connections are below the limit again",
             )
         return [
             *(
@@ -116,8 +116,8 @@ def _backend(seen: list[AddressSeen]) -> str:
 
 def _silent(seen: list[AddressSeen]) -> str:
     count = sum(line.waiting for line in seen)
-    waited = f"{count} requests wait, or their clients have given up waiting"
-    silence = f"nothing has come from it for over {addresses.SILENCE:g} s"
+    waited = f"{count} requests are waiting, or their clients gave up"
+    silence = f"it has sent nothing for more than {addresses.SILENCE:g} s"
     return f"the {seen[0].backend} backend does not answer: {waited}, and {silence}"
 
 
@@ -126,12 +126,12 @@ def _whose(name: str) -> str:
 
 
 def _breaker(breaker: OpenBreaker) -> str:
-    what = "open: legacy answers" if breaker.state == "open" else "ramping: async gets a share again"
+    what = "open: legacy answers" if breaker.state == "open" else "ramping: async receives a growing share"
     return f"the breaker {_whose(breaker.name)} is {what}"
 
 
 def _breaker_began(name: str) -> str:
-    return f"the breaker {_whose(name)} has opened: async fails, legacy answers reads in its place"
+    return f"the breaker {_whose(name)} has opened: async fails, and legacy answers reads instead"
 
 
 def _breaker_ended(name: str) -> str:

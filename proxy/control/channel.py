@@ -80,7 +80,9 @@ class Link(asyncio.Protocol):
             self._hang_up(error)
 
     def _hang_up(self, error: Exception) -> None:
-        log.error("hanging up on worker %d (pid %d): %s", self.hello.worker, self.hello.pid, error)
+        log.error(
+            "closing the connection to worker %d (pid %d): %s", self.hello.worker, self.hello.pid, error
+        )
         self.abort()
 
 
@@ -167,7 +169,7 @@ class ChannelServer:
                 hello, listener, rest = await receive_hello(connection, frames, peer)
         except (OSError, ValueError, msgspec.DecodeError) as error:
             connection.close()
-            log.warning("refused a connection to %s: %s", self.path, str(error) or "it said nothing")
+            log.warning("refused a connection to %s: %s", self.path, str(error) or "it sent nothing")
             return
         except asyncio.CancelledError:
             connection.close()
@@ -194,13 +196,13 @@ async def receive_hello(
             data, fds, _, _ = socket.recv_fds(connection, 64 * 1024, 4, _CLOEXEC)
             received += fds
             if not data:
-                raise ConnectionResetError("it hung up before its first message")
+                raise ConnectionResetError("it closed the connection before its first message")
             bodies = frames.feed(data)
         hello = decode_from_worker(bodies[0])
         if not isinstance(hello, Hello) or len(received) != 1:
             raise ValueError("the first message was not Hello with one socket")
         if peer is not None and hello.pid != peer.pid:  # whoever is named may be signalled and waited for
-            raise ValueError(f"process {peer.pid} said that it is process {hello.pid}")
+            raise ValueError(f"process {peer.pid} claims to be process {hello.pid}")
         return hello, _listening(received), bodies[1:]
     finally:
         for fd in received:

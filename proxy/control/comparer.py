@@ -129,7 +129,9 @@ class ComparerProcess:
         silence = self._pulse.now() - self._heard
         if life(silence, PATIENCE * self._pulse.bound) != "hung":
             return False
-        log.error("the comparer (pid %s) hangs: nothing for %.0f s; replacing it", self.pid, silence)
+        log.error(
+            "the comparer (pid %s) hangs: it has sent nothing for %.0f s; replacing it", self.pid, silence
+        )
         return True
 
     async def _end(self, child: processes.Child, waiting: asyncio.Task[str]) -> None:
@@ -151,7 +153,7 @@ class ComparerProcess:
                     for body in frames.feed(data):
                         self._hear(decode_from_comparer(body))
                 except (FrameTooLarge, msgspec.DecodeError) as error:
-                    log.error("the comparer reports garbage: %s", error)
+                    log.error("the comparer sent an invalid report: %s", error)
                     return
 
     def _hear(self, message: ComparerTotals | Forgot) -> None:

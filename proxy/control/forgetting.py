@@ -58,19 +58,17 @@ async def forget(state: State, request: Request, author: Author) -> Outcome:
         found = await erase(url, wanted, dry_run=False)
     except (StoreUnavailable, TimeoutError) as error:
         reason = str(error) or "it took too long"
-        raise Refusal(
-            503, f"the store does not answer: {reason}; run this again, it erases the rest"
-        ) from None
+        raise Refusal(503, f"the store does not answer: {reason}; run this again to erase the rest") from None
     log.info("erased by %s: %d stored answers, %d samples", author.name or "?", found.keys, found.samples)
     left = list(_left(request, found))
     if waiting is None:
-        left.append("the comparer does not answer, and may store samples yet: run this again in a minute")
+        left.append("the comparer does not answer and may still store samples: run this again in a minute")
     return Outcome(found, waiting or 0, tuple(left))
 
 
 def _wanted(state: State, request: Request) -> ErasureRequest:
     if bool(request.principal) == bool(request.path):
-        raise Refusal(422, "give one of principal and path")
+        raise Refusal(422, "give either principal or path")
     if request.path:
         try:
             pattern = PathPattern.parse(request.path)
@@ -120,17 +118,17 @@ async def _record(url: str, request: Request, found: Erased, author: Author) -> 
 def _left(request: Request, found: Erased) -> Iterator[str]:
     if found.under_way:
         yield (
-            f"{found.under_way} writes have no outcome yet, and an answer that still comes is stored: "
-            "run this again once `strangler writes --state sent` has none of them"
+            f"{found.under_way} writes have no outcome yet, and their answers will be stored: "
+            "run this again when `strangler writes --state sent` lists none of them"
         )
     if found.unsure:
         yield (
-            f"{found.unsure} stored answers of endpoints with parameters may be of this path, "
+            f"{found.unsure} stored answers of endpoints with parameters may belong to this path, "
             "but paths of writes are not stored: use --principal"
         )
     if found.unreadable:
         yield f"{found.unreadable} samples were written by another version and cannot be read"
     if is_principal(request.principal):
-        yield "samples do not show the hash of a principal: run this with its value, or with --path"
+        yield "samples do not contain the hash of a principal: use its value instead, or --path"
     for file in found.unclean:
-        yield f"{file} is in use and may hold what was erased until its next checkpoint: run this again"
+        yield f"{file} is in use and may contain erased data until its next checkpoint: run this again"

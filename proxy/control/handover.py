@@ -102,7 +102,7 @@ def _keep(text: bytes) -> int:
         with os.fdopen(os.dup(fd), "wb") as file:
             file.write(text)
     except OSError as error:
-        log.error("cannot hand the configuration over: %s; the next process reads the file", error.strerror)
+        log.error("cannot hand over the configuration: %s; the next process reads the file", error.strerror)
         return -1
     os.lseek(fd, 0, os.SEEK_SET)
     return fd

@@ -24,7 +24,7 @@ def in_use(port: int) -> str:
     found = holders(port)
     if not found:
         return (
-            "in use by another process, which this user may not see "
+            "in use by another process, which this user is not allowed to see "
             f"(as root, `ss -ltnp 'sport = :{port}'` names it)"
         )
     named = ", ".join(f"pid {each.pid}, {each.command}" for each in found)

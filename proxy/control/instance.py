@@ -102,7 +102,7 @@ class Instance:
                 self._parts.ledger.forget_keys()
             self._supervisor.start(self._port.current, self._count)
         else:
-            log.info("the next control process is up after %s", took(restart))
+            log.info("the next control process is ready after %s", took(restart))
             self._supervisor.take_over(self._port.current, self._port.previous, restart.workers)
 
     def _background(self) -> Iterator[tuple[str, Callable[[], Awaitable[None]]]]:
@@ -138,12 +138,12 @@ class Instance:
                 self._supervisor.reopen_logs()
                 tasks.create_task(harmless("the reload", self._parts.reloader.reload("SIGHUP")))
             elif event == signal.SIGUSR1:
-                log.info("SIGUSR1: opening the access log anew")
+                log.info("SIGUSR1: reopening the access log")
                 self._supervisor.reopen_logs()
             elif event == signal.SIGUSR2:
                 trials.append(tasks.create_task(harmless("the restart", self._restart())))
             else:
-                log.info("%s: finishing what is in flight; once more to stop at once", event.name)
+                log.info("%s: finishing requests in flight; send it again to stop at once", event.name)
                 for trial in trials:
                     trial.cancel()
                 return None

@@ -23,6 +23,6 @@ def notify(message: str, environ: Mapping[str, str] = os.environ) -> bool:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock:
             sock.sendto(message.encode(), "\0" + address[1:] if address[0] == "@" else address)
     except OSError as error:
-        log.warning("the service manager cannot be told %s: %s", message, error.strerror)
+        log.warning("cannot notify the service manager of %s: %s", message, error.strerror)
         return False
     return True

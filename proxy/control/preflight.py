@@ -61,7 +61,7 @@ async def preflight(command: Sequence[str], bound: Bound, timeout: float = TIMEO
         with contextlib.suppress(ProcessLookupError):
             process.kill()
     await asyncio.wait((talk,), timeout=LAST_WORDS)
-    spent = f"it used {_used_by_children() - used:.1f} s of processor time, and was here:"
+    spent = f"it used {_used_by_children() - used:.1f} s of processor time, and this is where it was:"
     return "\n".join((f"the new code did not load within {timeout:g} s; {spent}", *_lines(talk)[:LINES]))
 
 
@@ -93,12 +93,12 @@ def check(server: Server, bound: Bound) -> None:
     if (owned.find_private(folder) or folder) != Path(bound.runtime_dir):
         raise StartupError(
             f"server.runtime_dir: is {bound.runtime_dir} in the running process, through which workers are "
-            "handed over; stop and start to change it"
+            "handed over; stop and start the proxy to change it"
         )
     if bound.state and server.state != bound.state:
         raise StartupError(
-            "server.state: is another one than in the running process, and old and new workers would not "
-            "know each other's idempotency keys; change it back, or stop the proxy entirely and start it"
+            "server.state: differs from the running process, so old and new workers would not know each "
+            "other's idempotency keys; change it back, or stop and start the whole proxy"
         )
     for setting, address, held in (
         ("server.listen", server.listen, bound.listen),

@@ -67,12 +67,13 @@ class Pulse:
             return
         if not worker.silent:
             worker.silent = True
-            log.error("worker %d (pid %d) has said nothing for %.0f s", worker.slot, worker.pid, silence)
+            log.error("worker %d (pid %d) has reported nothing for %.0f s", worker.slot, worker.pid, silence)
         if state == "hung" and not worker.killed:
             worker.killed = True
             self.hung += 1
             log.error(
-                "worker %d (pid %d) hangs: nothing for %.0f s, see server.timeouts.worker; killing it",
+                "worker %d (pid %d) hangs: it has reported nothing for %.0f s (server.timeouts.worker); "
+                "killing it",
                 worker.slot,
                 worker.pid,
                 silence,

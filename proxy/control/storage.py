@@ -86,8 +86,8 @@ class Storage:
         stored, limit = self.stored or 0, self._limit()
         kept = f"stored answers take {readable(stored)} of the {readable(limit)} of idempotency.max_store"
         if stored >= limit:
-            return f"{kept}: those that come now are not stored, and a retry does not get them"
-        return f"{kept}; beyond that answers are not stored"
+            return f"{kept}: new answers are not stored, and a retry does not get them"
+        return f"{kept}; beyond the limit, answers are not stored"
 
 
 def told(found: Stored) -> str:

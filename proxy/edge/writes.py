@@ -124,5 +124,7 @@ class Writes:
     def _on_task_done(self, failed: Callable[[], None], task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._loop.call_exception_handler({"message": "a keyed write failed", "exception": error})
+            self._loop.call_exception_handler(
+                {"message": "a write with an idempotency key failed", "exception": error}
+            )
             failed()

@@ -125,7 +125,7 @@ class Claims(abc.ABC):
             self._overflowing = self._overflowing and len(self._owed) > OWED // 2
         elif not self._overflowing:  # said once, until there is room again
             self._overflowing = True
-            log.error("more than %d outcomes cannot be stored; the keys of others become unknown", OWED)
+            log.error("more than %d outcomes cannot be stored; further keys become unknown", OWED)
 
     def stored(self) -> int:
         """Bytes of all answers in the store. What other workers have added is known within a second."""
@@ -228,7 +228,7 @@ class Claims(abc.ABC):
 
     async def _live(self) -> None:
         if lost := await self._for_house(self._keep_alive):
-            log.warning("%d writes of a worker that is gone have an unknown outcome", lost)
+            log.warning("%d writes of a dead worker have an unknown outcome", lost)
 
     async def _tidy(self) -> None:
         await self._compare()
@@ -258,7 +258,10 @@ class Claims(abc.ABC):
         held |= {record.token for record in late}
         unheld = [sent.token for sent in page if sent.token not in held]
         if unheld and (lost := await self._for_house(lambda: self._lose(unheld))):
-            log.warning("%d writes stored as sent, which nothing here holds, have an unknown outcome", lost)
+            log.warning(
+                "%d writes are stored as sent, but no worker is processing them: their outcome is unknown",
+                lost,
+            )
 
     async def _prune_some(self, until: float) -> bool:
         """Whether nothing is left that has expired. The last batch begins before `until`."""

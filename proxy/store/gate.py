@@ -58,7 +58,7 @@ class Gate:
             return
         turn = self._loop.create_future()
         if len(self._waiting[kind]) >= self._queue:
-            raise Overloaded("too many calls are under way")
+            raise Overloaded("too many calls are in progress")
         self._waiting[kind].append((self._loop.time(), turn))
         if kind is Kind.CLAIM and self._sweep is None:
             self._sweep = self._loop.call_later(self._patience, self._refuse_the_late)
@@ -106,7 +106,7 @@ class Gate:
     def _refuse_what_is_too_much(self) -> None:
         waiting = self._waiting[Kind.CLAIM]
         if self._claims + len(waiting) >= self._queue:
-            raise Overloaded("too many calls are under way")
+            raise Overloaded("too many calls are in progress")
         if self._claims >= PROBES and self._is_stalled():
             raise Overloaded(f"the store has answered nothing for {STALL:g} s")
 

@@ -87,8 +87,8 @@ class OpenFile:
     def _loss(self) -> StoreUnavailable:
         name = next((p for p, it in zip(self._paths, self._opened, strict=False) if _identity(p) != it), "")
         return StoreUnavailable(
-            f"{name or self._paths[0]} was deleted or replaced while it was in use; what it knew of keys is"
-            " gone: put back what was there, or stop all workers and start without it"
+            f"{name or self._paths[0]} was deleted or replaced while it was in use, and its keys are missing:"
+            " restore the original file, or stop all workers and start without it"
         )
 
 
@@ -129,13 +129,13 @@ class Life:
             for path in self._directory.iterdir():
                 if path not in (self._own, self._directory / MARKER) and _is_other(path, found):
                     raise StoreUnavailable(
-                        f"a worker ({path.name}) still has another claims file open: that was deleted or"
-                        " replaced; put it back, or stop all workers and start without it"
+                        f"a worker ({path.name}) still has another claims file open, which was deleted or"
+                        " replaced: restore it, or stop all workers and start without it"
                     )
         if _remembered(self._directory)[0] not in ("", found[0]):
             raise StoreUnavailable(
-                "the claims file of the workers before was deleted or replaced; what it knew of keys is"
-                " gone: put it back, or stop the whole proxy and start it without"
+                "the claims file of the previous workers was deleted or replaced, and its keys are missing:"
+                " restore it, or stop the whole proxy and start it without the file"
             )
 
     def recognise(self, connection: sa.Connection) -> None:
@@ -143,8 +143,8 @@ class Life:
         rounds = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
         if rounds < max(self._rounds, _remembered(self._directory)[1]):
             raise StoreUnavailable(
-                "the claims file is an older copy of the one that workers had; what that knew of keys since"
-                " is gone: put it back, or stop the whole proxy and start it with the copy"
+                "the claims file is an older copy of the one that workers had, and newer keys are missing:"
+                " restore the newer file, or stop the whole proxy and start it with the copy"
             )
         self._rounds = rounds
 

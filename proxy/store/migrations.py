@@ -33,8 +33,8 @@ def migrate(connection: sa.Connection, part: str) -> None:
     found = _read(connection, part)
     if found is not None and found > version:
         raise TooNew(
-            f"the {part} in the database have version {found}, and this program knows {version}: a later"
-            " program has changed them; run that one, or restore the database from before it"
+            f"the {part} in the database have version {found}, and this program supports {version}: a"
+            " later version has changed them; run that version, or restore an earlier backup of the database"
         )
     counted = _read(connection, part + "+")
     taken = counted or found or 0

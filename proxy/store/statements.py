@@ -63,7 +63,7 @@ def claim(connection: sa.Connection, wanted: ClaimRequest) -> Verdict:
         changed = None if isinstance(verdict, Replay) else verdict.record
         if changed is None or replace(connection, record, changed):
             return verdict
-    raise StoreUnavailable("others keep changing this claim")
+    raise StoreUnavailable("other workers keep changing this claim")
 
 
 def find(connection: sa.Connection, id: str) -> tuple[Record, float] | None:
@@ -95,7 +95,7 @@ def _known_to_0_1(connection: sa.Connection, wanted: ClaimRequest) -> Verdict | 
         changed = None if isinstance(verdict, Replay) else verdict.record
         if changed is None or replace(connection, record, changed):
             return verdict
-    raise StoreUnavailable("others keep changing this claim")
+    raise StoreUnavailable("other workers keep changing this claim")
 
 
 def replace(connection: sa.Connection, old: Record, new: Record) -> bool:

@@ -121,7 +121,7 @@ async def settle(url: str, id: str, *, done: bool, reason: str, author: str, cla
             await audit.append(connection, time.time(), author, "settle", details)
         async with engine.begin() as connection:
             if not await connection.run_sync(statements.replace, record, settled):
-                raise NotSettled(f"write {id} changed meanwhile; look again")
+                raise NotSettled(f"write {id} was changed in the meantime; check it again")
     return settled
 
 

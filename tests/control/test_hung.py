@@ -64,7 +64,7 @@ def test_the_only_worker_is_told_of_and_replaced(quick: Site) -> None:
         eventually(lambda: silent(site) == [pid], "it is said to be silent")
         answer = site.get("/readyz")
         assert answer.status_code == 503
-        assert "every worker hangs: none has said anything for" in answer.text
+        assert "every worker hangs: none has reported anything for" in answer.text
         assert figure(site, 'strangler_worker_last_seen_seconds{worker="0"}') >= 2
         page = site.get("/").text
         assert 'role="alert"' in page
@@ -123,7 +123,7 @@ def test_one_that_drains_is_killed_long_before_the_drain_is_over(quick: Site) ->
     control.wait()
     patient(quick, workers=1)
     quick.start({"FAKE_STUCK": "1"})
-    eventually(lambda: "draining a worker without a place" in quick.log(), "the surplus one drains")
+    eventually(lambda: "draining a surplus worker" in quick.log(), "the surplus one drains")
     eventually(lambda: len(quick.pids(quick.state())) == 2, "it goes on draining")
     with stopped(pids[1]):
         eventually(lambda: quick.pids(quick.state()) == pids[:1], "it is gone, and not replaced")

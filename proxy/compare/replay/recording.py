@@ -109,7 +109,7 @@ def _lines(path: Path) -> Iterator[Recorded | str]:
             if not line:
                 return
             if len(line) > MAX_LINE:
-                raise BadInput(f"{path}:{number}: a line is over {MAX_LINE} bytes: this is no access log")
+                raise BadInput(f"{path}:{number}: a line is over {MAX_LINE} bytes: this is not an access log")
             if not line.strip():
                 continue
             try:
@@ -122,7 +122,7 @@ def _logged(line: _Line) -> Recorded:
     method, target = line.method or "", line.target or ""
     skip = None
     if not method or not target:
-        skip = "refused before it was a request"
+        skip = "refused before it was a complete request"
     elif "***" in target:
         skip = "a value in its query is masked"
     elif len(target) >= MAX_TARGET:

@@ -29,7 +29,7 @@ class Finished(NamedTuple):
 
     @property
     def equal(self) -> bool:
-        """Whether something was compared, nothing differs but noise, and every request had both answers."""
+        """Whether something was compared, only noise differs, and every request had both answers."""
         lost = self.found.missing.total()
         return self.found.compared > 0 and not any(map(differing, self.reports)) and not lost
 
@@ -41,7 +41,7 @@ class Finished(NamedTuple):
     def conclusion(self) -> str:
         if not self.found.compared:
             return "nothing was compared"
-        return "nothing differs but noise" if self.equal else "something differs"
+        return "nothing differs except noise" if self.equal else "something differs"
 
 
 def differing(report: Report) -> list[PathEvidence]:

@@ -74,7 +74,7 @@ def plan(snapshot: Snapshot, options: Options, recorded: Recorded) -> Planned | 
     try:
         head = RequestHead.of(recorded.method, recorded.target, headers)
     except (Malformed, UnicodeEncodeError):
-        return Skip("", "not a request that the proxy takes")
+        return Skip("", "not a request that the proxy accepts")
     endpoint = endpoint_of(snapshot, head)
     if endpoint is None:
         return Skip("", "not listed in routing.yaml")

@@ -25,7 +25,7 @@ class Busy:
             await self._app(scope, receive, send)
             return
         if self._working >= self._most:
-            refusal = problem(503, "too many requests at the same time", {"retry-after": "1"})
+            refusal = problem(503, "too many concurrent requests; try again", {"retry-after": "1"})
             await refusal(scope, receive, send)
             return
 

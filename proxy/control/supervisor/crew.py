@@ -65,7 +65,7 @@ class Crew:
         silent = [self.pulse.silence(each) or 0.0 for each in serving if self.pulse.life(each) != "fresh"]
         if len(silent) < len(serving):
             return ""
-        return f"every worker hangs: none has said anything for {min(silent):.0f} s"
+        return f"every worker hangs: none has reported anything for {min(silent):.0f} s"
 
     def publish(self, newest: Apply, timeouts: ServerTimeouts) -> None:
         """Sends the snapshot to every worker; those that connect later get it then."""

@@ -71,7 +71,7 @@ class Roll:
         if not crew.up(worker) or crew.draining:
             worker.process.send_signal(signal.SIGKILL)
             self._sockets.go_back()
-            return f"did not come up: {self._why_not(worker)}"
+            return f"did not start: {self._why_not(worker)}"
         for other in crew.kept(slot):
             self._leaving.retire(other)
         worker.kept = True
@@ -88,7 +88,7 @@ class Roll:
         for slot in range(count):
             problem = await self.replace(slot)
             if problem:
-                detail = f"the new worker {slot} {problem}; workers that were not replaced yet go on serving"
+                detail = f"the new worker {slot} {problem}; workers that were not replaced yet keep serving"
                 log.error("rolling restart stopped: %s", detail)
                 self._restore(count)
                 return replace(restart, state="failed", detail=detail)
@@ -108,4 +108,4 @@ class Roll:
             return f"it refused the configuration: {worker.refused}"
         if self._crew.draining:
             return "the proxy is shutting down"
-        return worker.ended or f"it does not serve after {START_TIMEOUT:g} s"
+        return worker.ended or f"it was not ready after {START_TIMEOUT:g} s"

@@ -27,7 +27,7 @@ def parse(data: bytes) -> Json:
             object_pairs_hook=_object,
         )
     except RecursionError:
-        raise ValueError("nested too deep") from None
+        raise ValueError("nested too deeply") from None
     _check_depth(value)
     return value
 

@@ -31,13 +31,13 @@ class PathPattern(NamedTuple):
         if not text.startswith("/") or len(text) > MAX_NAME:
             raise ValueError("is not a path that begins with /")
         if "?" in text or "#" in text:
-            raise ValueError("has a query: leave it out, all queries of the path are meant")
+            raise ValueError("has a query; remove it: the path includes all its queries")
         segments = ["*" if _is_parameter(each) else unquote(each) for each in _split(text)]
         is_open = segments[-1:] == ["**"]
         if is_open:
             segments.pop()
         if any("*" in each and each != "*" for each in segments):
-            raise ValueError("is no pattern: * is one whole segment, and ** stands at the end")
+            raise ValueError("is not a pattern: * is one whole segment, and ** is allowed only at the end")
         return cls(tuple(segments), is_open)
 
     def matches(self, target: str) -> bool:

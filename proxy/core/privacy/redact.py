@@ -32,10 +32,10 @@ def parse_redact(text: str) -> str:
     """
     if text.startswith(QUERY):
         if not text.removeprefix(QUERY):
-            raise ValueError("names no query parameter")
+            raise ValueError("is not a query parameter")
         return text
     if text == STATUS:
-        raise ValueError("is what is compared, and no secret")
+        raise ValueError("is always compared and cannot be redacted")
     try:
         return parse_pattern(text).text
     except ValueError as error:

@@ -168,7 +168,9 @@ def resolve(record: Record | None, wanted: ClaimRequest) -> Verdict:
 
 
 def _refuse_unknown(record: Record, wanted: ClaimRequest) -> Refuse:
-    detail = "whether the first request with this idempotency key was executed is not known; ask the operator"
+    detail = (
+        "it is not known whether the first request with this idempotency key was executed; ask the operator"
+    )
     lost = lose(record, wanted.now) if record.state == "released" and not wanted.records_only else None
     return Refuse(record.owner, 409, "outcome_unknown", detail, unknown=True, record=lost)
 
@@ -202,7 +204,7 @@ def _repeat(record: Record) -> Replay | Refuse:
     if record.answer is not None:
         return Replay(record.owner, record.answer)
     if record.note == "settled":
-        detail = "this was executed, as an operator found out; its response is lost"
+        detail = "this was executed, as an operator has confirmed; its response is lost"
         return Refuse(record.owner, 409, "idempotency_settled", detail)
     why = "was erased" if record.note == "erased" else "was too large to be stored"
     detail = f"this was executed; its response {why}"

@@ -16,7 +16,7 @@ FailureKind = Literal[
     "no_connection",  # the pool stayed full for the whole wait: nothing was sent
     "reset",  # closed or reset before a whole response
     "timeout",  # no response head, or a gap in the body
-    "bad_response",  # an answer that can not be relayed
+    "bad_response",  # an answer that cannot be relayed
 ]
 
 UNSENT: Final = frozenset({"connect_failed", "connect_timeout", "no_connection"})

@@ -153,7 +153,7 @@ class Acceptor:
             try:
                 next(adoption, None)
             except Exception:
-                log.exception("a connection was accepted and lost")
+                log.exception("an accepted connection was lost")
 
     def _pause(self, why: str) -> None:
         self._unwatch()

@@ -95,7 +95,7 @@ class Ownership(Owner):
                 self._count("invalid")
                 self._let_go()
             else:
-                detail = f"with an idempotency key a body may have {limit} bytes"
+                detail = f"with an idempotency key, a body may have at most {limit} bytes"
                 exchange.refuse(413, "body_too_large", detail)
         elif complete:
             self._claim()
@@ -122,7 +122,7 @@ class Ownership(Owner):
         exchange = self.exchange
         if not self._keys:
             missing = exchange.snapshot.idempotency.missing
-            self._refuse_key(missing, "idempotency_key_missing", "this needs an idempotency key")
+            self._refuse_key(missing, "idempotency_key_missing", "this request needs an idempotency key")
             return
         try:
             wanted = self._writes.wanted(
@@ -256,7 +256,7 @@ class Ownership(Owner):
             self._on_no_store()
             return
         self._count("claim_lost")
-        detail = "this waited so long that others took its key for lost; nothing was sent, so try again"
+        detail = "this request waited so long that its key was given up; nothing was sent, so try again"
         self.exchange.answer_here(503, "proxy", "claim_lost", detail, retry_after=RETRY_AFTER)
 
     # the answer
@@ -354,7 +354,7 @@ class Ownership(Owner):
         if exchange.relayed:
             exchange.abort_relay()
         else:
-            exchange.answer_here(500, "proxy", "internal_error", "the proxy failed at this; see its log")
+            exchange.answer_here(500, "proxy", "internal_error", "internal proxy error; see the proxy log")
 
     # the store
 

@@ -157,7 +157,7 @@ class Sending(Attempts):
 
     def give_way(self) -> None:
         if self.client is not None:
-            self.refuse(408, "slow_client", "it was too slow while others waited for a connection")
+            self.refuse(408, "slow_client", "this client was too slow while others waited for a connection")
 
     def look_who_waits(self, upstream: UpstreamPort) -> None:
         """For the client: bytes of the request that it has to send, or of the answer that it has to take."""

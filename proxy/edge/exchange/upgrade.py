@@ -23,4 +23,4 @@ def switching(response: ResponseHead, served_by: BackendName | None) -> bytes:
 
 def no_room(backend: BackendName) -> str:
     """Why there is no tunnel."""
-    return f"the {backend} backend has as many tunnels as it may have"
+    return f"the limit of tunnels to the {backend} backend is reached"

@@ -137,5 +137,5 @@ class _Probe(Receiver):
         healthy = address.bad_probes < FAILURES
         if healthy != address.healthy:
             address.healthy = healthy
-            what = "is healthy again" if healthy else f"is unhealthy and gets no new requests ({why})"
+            what = "is healthy again" if healthy else f"is unhealthy and receives no new requests ({why})"
             log.warning("%s upstream %s %s", self._pool.backend.name, address.upstream.url, what)

@@ -71,7 +71,10 @@ class Pool(Home):
         `fresh`: a pooled one has just been found dead. `upload`: its body has not come whole.
         """
         if upload and not self._relief.admits():
-            self._refuse(waiter, "others wait for this backend, and slow clients hold their share of it")
+            self._refuse(
+                waiter,
+                "other requests wait for this backend, and slow clients hold their share of its connections",
+            )
             return None
         addresses = self.addresses
         address = addresses[0] if len(addresses) == 1 else self._choose(waiter.tried)
@@ -91,7 +94,7 @@ class Pool(Home):
         if not self.waiting:
             self._busy_since = now
         if not self.waiting.add(waiter, upload, WAITING * self.backend.connections):
-            self._refuse(waiter, "too many requests already wait for this backend")
+            self._refuse(waiter, "too many requests are already waiting for this backend")
             return
         waiter.deadline = now + self.backend.timeouts.connect
         self._sweeper.items.add(waiter)
@@ -256,7 +259,7 @@ class Pool(Home):
             self._not_connected(address, waiter, kind)
             return
         if connection.closed:
-            address.reached(self.backend.name, "it hung up, or spoke before it was asked")
+            address.reached(self.backend.name, "it closed the connection, or sent data before a request")
             self._not_connected(address, waiter, "connect_failed")
             return
         if address.trouble:
@@ -276,7 +279,7 @@ class Pool(Home):
         address.failed(self.loop.time())
         waiter.tried += (address,)
         if waiter.wants_connection(self):
-            waiter.on_failure(kind, f"the {self.backend.name} backend can not be reached")
+            waiter.on_failure(kind, f"the {self.backend.name} backend cannot be reached")
         self._serve_waiting()
 
     def _protocol(self, address: Address) -> asyncio.Protocol:

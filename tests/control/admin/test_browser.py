@@ -126,5 +126,5 @@ def test_what_would_be_refused_cannot_be_confirmed(browser: webdriver.Chrome, wr
     writable.config.write_text(writable.config.read_text().replace("weight: 25", "weight: 30"))
     eventually(lambda: writable.state()["generation"] == 2, "somebody else's change is in force")
     browser.find_element(By.ID, "editor-preview").click()
-    until(browser, lambda: "has changed since you looked" in text_of(browser, "editor-output"))
+    until(browser, lambda: "has changed since you loaded it" in text_of(browser, "editor-output"))
     assert not browser.find_element(By.ID, "editor-confirm").is_enabled()
