@@ -1,4 +1,4 @@
-"""How what is wrong with a routing.yaml is shown: the place, the reason, the line with a caret."""
+"""Shows errors of a routing.yaml: the place, the reason, and the line with a caret."""
 
 from __future__ import annotations
 

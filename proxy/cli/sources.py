@@ -1,4 +1,4 @@
-"""Where `strangler init` learns of endpoints: an OpenAPI document, or a Flask application."""
+"""Where `strangler init` finds endpoints: in an OpenAPI document, or in a Flask application."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`strangler compare --suggest`: rules for what was seen to differ, as YAML for routing.yaml."""
+"""`strangler compare --suggest`: proposes rules for the differences found, as YAML for routing.yaml."""
 
 from __future__ import annotations
 

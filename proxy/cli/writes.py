@@ -1,4 +1,4 @@
-"""`strangler writes`: keyed writes as the store has them, and settling unknown outcomes."""
+"""`strangler writes`: list the stored writes with an idempotency key, and settle unknown outcomes."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Compares what the workers sample, within `compare.in_flight` and `compare.rate`.
+"""Compares the requests that workers sample, within `compare.in_flight` and `compare.rate`.
 
-Nothing waits here: a sample that finds no place is counted by its reason.
+Nothing is queued here: a sample for which there is no capacity is counted by its reason.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""How the answers of both backends to one request are judged: of live traffic, of one request, of a file.
+"""How the answers of both backends are compared: for live traffic, for one request, and for a file.
 
-Whoever asked, answers are compared by the same rules on the same day, count for the same versions, and lose
-their secrets before anything of them is kept.
+All three use the same rules on the same day, count for the same versions, and remove secrets before
+anything is kept.
 """
 
 from __future__ import annotations

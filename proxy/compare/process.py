@@ -1,6 +1,7 @@
-"""The comparer process: snapshots from the control process, taps from the workers, evidence to the store.
+"""The comparer process: takes snapshots from the control process and taps from the workers, and stores
+evidence.
 
-It ends when the control process does: the next one starts another.
+It ends with its control process; the next control process starts another comparer.
 """
 
 from __future__ import annotations

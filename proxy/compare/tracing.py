@@ -1,4 +1,4 @@
-"""Each shadow request is a span of its own, below the client's; the backend's work hangs from it."""
+"""Each shadow request is a separate span below the client's span, and the parent of the backend's spans."""
 
 from __future__ import annotations
 

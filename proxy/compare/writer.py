@@ -1,4 +1,4 @@
-"""Brings what was gathered into the store, about once a second, and deletes what is too old."""
+"""Writes the collected evidence to the store about once per second, and deletes what is too old."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What no single value can tell: rules between keys."""
+"""Rules between several keys, which no single value can check."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The validated model to the snapshot that decisions are made from."""
+"""Turns the validated model into the snapshot that decisions are based on."""
 
 from __future__ import annotations
 

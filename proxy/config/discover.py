@@ -1,4 +1,4 @@
-"""Endpoints that an OpenAPI document or a URL map of Werkzeug describes, in the words of routing.yaml."""
+"""Finds the endpoints in an OpenAPI document or in a URL map of Werkzeug, in the syntax of routing.yaml."""
 
 from __future__ import annotations
 

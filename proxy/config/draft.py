@@ -1,4 +1,5 @@
-"""Writes a first routing.yaml: every endpoint at 0, so that nothing moves before somebody says so."""
+"""Writes a first routing.yaml with every endpoint at 0, so that nothing moves until somebody raises a
+weight."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with a routing.yaml, and where."""
+"""Errors of a routing.yaml, with their places."""
 
 from __future__ import annotations
 

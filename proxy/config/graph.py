@@ -1,7 +1,8 @@
-"""YAML text to a graph of nodes that know where they stand in the text.
+"""Parses YAML text into a graph of nodes that know their place in the text.
 
-Only what a routing table needs: mappings, lists and scalars. Anchors, aliases, merge keys, tags and several
-documents are refused, so one value stands in one place and the text's size bounds the graph's.
+Only what a routing table needs is allowed: mappings, lists and scalars. Anchors, aliases, merge keys, tags
+and several documents are refused, so each value has one place, and the size of the text limits the size of
+the graph.
 """
 
 from __future__ import annotations

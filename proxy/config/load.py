@@ -1,4 +1,4 @@
-"""routing.yaml to a snapshot."""
+"""Loads a routing.yaml into a snapshot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Brings the endpoints of a routing.yaml up to date, in place: adds what appeared, marks what is gone."""
+"""Updates the endpoints of a routing.yaml in place: adds new ones, and marks removed ones."""
 
 from __future__ import annotations
 

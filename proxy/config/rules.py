@@ -1,4 +1,4 @@
-"""The entries of `compare.rules`: what belongs together in one, and what they compile to."""
+"""The entries of `compare.rules`: which keys belong together, and what they compile to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kinds of values in routing.yaml. Each refuses with a phrase that follows the value: "x is not ..."."""
+"""The kinds of values in routing.yaml. Each error is a phrase that follows the value: "x is not ..."."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Addresses in routing.yaml: of backends, of our own ports, of the state database."""
+"""Addresses in routing.yaml: of backends, of the proxy's own ports, of the state database."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The node graph to plain values: types of scalars, variables, duplicate keys.
+"""Turns the node graph into plain values: types of scalars, variables, duplicate keys.
 
-Scalars follow the YAML 1.2 core schema, so that `off` stays a word and only true and false are booleans.
+Scalars follow the YAML 1.2 core schema, so `off` stays a word, and only true and false are booleans.
 """
 
 from __future__ import annotations

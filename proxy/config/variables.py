@@ -1,7 +1,7 @@
-"""What stands in the place of ${NAME}, ${NAME:-default} and ${file:PATH}: the environment's, or a file's.
+"""Replaces ${NAME}, ${NAME:-default} and ${file:PATH} by environment variables and the contents of files.
 
-A file holds one secret, as orchestrators and systemd hand them out. What is read is kept for one load only:
-the next one reads it anew.
+A file contains one secret, as orchestrators and systemd provide them. Contents are kept only for one load;
+the next load reads the files again.
 """
 
 from __future__ import annotations

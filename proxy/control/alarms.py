@@ -1,8 +1,8 @@
-"""What somebody must know at once: a backend that does not answer, a breaker that is open,
-clients that find no room.
+"""What somebody must know at once: a backend that does not answer, a breaker that is open, clients that find
+no room.
 
-Looked at each second. Each is one line of the log when it begins and one when it ends, however many workers
-see it, and is shown by the page, `status`, the API and the metrics meanwhile.
+Alarms are evaluated every second. Each is one log line when it begins and one when it ends, however many
+workers see it. In between it is shown on the page, in `status`, in the API and in the metrics.
 """
 
 from __future__ import annotations

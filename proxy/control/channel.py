@@ -1,7 +1,7 @@
-"""The control process's end of the channel: a named unix socket that workers connect to.
+"""The control process's end of the channel: a named unix socket to which workers connect.
 
 The first message of a connection is the worker's `Hello`, with its listening socket as ancillary data
-(SCM_RIGHTS). Whoever sends anything else, or nothing, is hung up on.
+(SCM_RIGHTS). A connection that sends anything else, or nothing, is closed.
 """
 
 from __future__ import annotations

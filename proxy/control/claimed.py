@@ -1,6 +1,6 @@
-"""Since when the keys of each endpoint are claimed: one TTL later, every key still in use is known.
+"""Since when the keys of each endpoint have been claimed. One TTL later, every key still in use is known.
 
-Before that, a client may repeat a write whose key was first used when nobody remembered it.
+Before that, a client may repeat a write whose key was first used when the proxy did not remember keys.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Adds up the workers' statistics. A counter never goes down, whoever dies."""
+"""Adds up the workers' statistics. A counter never decreases, even if a worker dies."""
 
 from __future__ import annotations
 

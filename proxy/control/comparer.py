@@ -1,4 +1,4 @@
-"""Keeps the comparer process alive while anything is sampled, and adds up what it reports."""
+"""Keeps the comparer process running while anything is sampled, and adds up its reports."""
 
 from __future__ import annotations
 

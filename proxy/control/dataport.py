@@ -1,4 +1,4 @@
-"""The data port's socket at the start: a new one, or that of workers that went on serving."""
+"""The data port's socket at the start: a new one, or that of workers that kept serving."""
 
 from __future__ import annotations
 

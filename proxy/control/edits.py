@@ -1,4 +1,4 @@
-"""Changes the running configuration's file in place: what an edit would do, and doing it."""
+"""Edits the file of the running configuration in place: previews an edit, or applies it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why `strangler serve` does not start, and why what was asked of it is not done."""
+"""Why `strangler serve` does not start, and why a requested change is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the admin port shows of the running instance, as values; what they look like is said in `admin/`."""
+"""The figures of the running instance as values; `admin/` formats them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Erases one person's, or one path's, stored answers and samples, in memory and in the store.
+"""Erases the stored answers and samples of a person or a path, in memory and in the store.
 
-First the comparer is told, so that nothing that it holds comes into the store afterwards. Then it is written
-to the audit log, without the person's data, and erased.
+The comparer is told first, so that nothing it holds reaches the store afterwards. Then the audit log
+records the erasure, without the person's data, and the data is erased.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What a control process hands to the one that takes its place by exec.
+"""What a control process passes to its successor through exec.
 
-The restart itself stands in the environment; descriptors that it names stay open. The listening socket, so
-that no client is refused though all workers died in that moment. The configuration in force, because the file
-may have become another one since it was judged: that is for the next process to judge, as a change.
+The restart itself is in the environment; the descriptors that it names stay open. They are the listening
+socket, so that no client is refused even if all workers die at that moment, and the configuration in use,
+because the file may have changed since it was validated. The next process validates that change as usual.
 """
 
 from __future__ import annotations

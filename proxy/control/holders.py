@@ -1,4 +1,4 @@
-"""Who has an address that we want: the processes, as far as this user may see them."""
+"""Which processes use an address that the proxy needs, as far as this user can see them."""
 
 from __future__ import annotations
 

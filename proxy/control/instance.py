@@ -1,4 +1,4 @@
-"""One control process from its start to the end of the drain, and what signals do to it meanwhile."""
+"""One control process from its start to the end of the drain, including how it reacts to signals."""
 
 from __future__ import annotations
 

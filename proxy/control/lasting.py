@@ -1,7 +1,7 @@
-"""Keeps what the control process does in the background going, whatever happens to it.
+"""Keeps the background tasks of the control process running, whatever happens to them.
 
-A background task that fails would take the whole process with it. Out of descriptors, threads or memory, it
-is better to try again in a moment than to leave the workers alone.
+A background task that fails would end the whole process. If descriptors, threads or memory run out, it is
+better to try again in a moment than to abandon the workers.
 """
 
 from __future__ import annotations

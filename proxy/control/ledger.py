@@ -1,4 +1,4 @@
-"""Keeps the migration ledger: what the workers counted, added up over restarts in the store."""
+"""Keeps the migration ledger: what the workers counted, added up in the store across restarts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The listening sockets and the runtime directory with its lock: what only one instance may own."""
+"""The listening sockets, and the runtime directory with its lock, which only one instance may own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Prometheus metrics of the whole instance, made from the workers' totals when they are asked for."""
+"""The Prometheus metrics of the whole instance, computed from the workers' totals at each scrape."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tells systemd when the proxy is ready, and when it stops: sd_notify(3), of units with Type=notify."""
+"""Tells systemd when the proxy is ready and when it stops: sd_notify(3), for units with Type=notify."""
 
 from __future__ import annotations
 

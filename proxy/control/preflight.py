@@ -1,8 +1,8 @@
-"""Before a rolling restart gives up the running process: would the next one come up?
+"""Checks that the next process would start, before a rolling restart gives up the running one.
 
-The same command is started once more, with a variable that makes it look, tell and end. So the code that is
-tried is the code that would run, and the file is judged by it. One that takes too long is asked where it is
-(by SIGABRT, at which Python's fault handler prints the stack), and then killed.
+The same command is started once more, with a variable that makes it check, report and exit. So the code
+that is tried is the code that would run, and it validates the file. A trial that takes too long is asked
+for its stack (with SIGABRT, for which Python's fault handler prints it), and then killed.
 """
 
 from __future__ import annotations

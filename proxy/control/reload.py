@@ -1,7 +1,7 @@
-"""The one place where a new configuration is judged, and what is known about the one that runs.
+"""The only place where a new configuration is validated, and what is known about the one in use.
 
-A file is judged whole: load, the order of phases, difference. It either replaces the running configuration
-on every worker or changes nothing.
+A file is validated as a whole: loading, the order of phases, the difference. It either replaces the
+configuration in use on every worker, or changes nothing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Who may begin a rolling restart: the file is judged and the new code tried before anything is given up."""
+"""Decides whether a rolling restart may begin: validates the file and tries the new code before giving
+anything up."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""How full the store of answers is, and the disk that it is on. Looked at every few seconds.
+"""How full the store of answers is, and the disk that contains it. Checked every few seconds.
 
-The alarm comes before the limit: once it is reached, retries get no answers.
+The alarm is raised before the limit, because at the limit retries no longer get answers.
 """
 
 from __future__ import annotations

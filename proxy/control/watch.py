@@ -1,8 +1,8 @@
-"""Notices that the configuration file changed.
+"""Notices changes of the configuration file.
 
-Two ways at once: inotify on the *directory*, which sees editors that replace the file and a ConfigMap's
-symlink swap; and a look at the content each second, which sees everything else (a single-file bind mount, a
-network file system, a symlink whose target is elsewhere).
+It does so in two ways: inotify on the *directory* detects editors that replace the file, and a ConfigMap's
+symlink swap. Reading the content every second detects everything else (a single-file bind mount, a network
+file system, a symlink with a target elsewhere).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the demo says is true, each with the figures that show it. Pure."""
+"""What the demo claims, with the figures that prove each claim. Pure."""
 
 from __future__ import annotations
 

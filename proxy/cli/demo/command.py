@@ -1,4 +1,4 @@
-"""`strangler demo`: set up, tell the story, stay up."""
+"""`strangler demo`: set up, run the migration, keep running."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demo's processes: started in order, each in a process group of its own, and never left behind."""
+"""The demo's processes: started in order, each in its own process group, and never left behind."""
 
 from __future__ import annotations
 

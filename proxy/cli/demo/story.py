@@ -1,4 +1,4 @@
-"""The migration, told step by step; each step checks what it claims."""
+"""The migration, step by step; each step checks what it claims."""
 
 from __future__ import annotations
 

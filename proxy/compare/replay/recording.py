@@ -1,7 +1,8 @@
-"""Requests of a file: an access log of the proxy (docs/access-log.md) or a HAR file (HTTP Archive 1.2).
+"""Reads requests from a file: an access log of the proxy (docs/access-log.md) or a HAR file (HTTP Archive
+1.2).
 
-Read one by one, so that memory does not grow with the file. A file is read twice: `survey` finds every error
-before anything is sent, and counts what there is.
+Requests are read one by one, so memory does not grow with the file. A file is read twice: `survey` first
+finds every error, before anything is sent, and counts the requests.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a replay has found so far, of bounded size, and the file that lets it go on after a stop."""
+"""What a replay has found so far, in bounded size, and the file from which a stopped replay resumes."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Asks both backends what is recorded in a file, and gathers how their answers differ.
+"""Sends the recorded requests of a file to both backends, and collects how their answers differ.
 
-Each request goes to legacy, then to async, and on a share of them to legacy once more, so that what changes
-by itself is told from what differs. A write that comes in between then shows as legacy's own difference.
-Where only one answer of legacy was planned and async's differs, a second one confirms it.
+Each request goes to legacy, then to async, and for a share of them to legacy again, to tell changes over
+time from differences between the backends. A write that happens in between shows as legacy's own
+difference. If only one answer of legacy was planned and async's differs, a second one confirms it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Bounds how many requests the admin port works on at the same time; health is never refused."""
+"""Limits how many requests the admin port processes at the same time; health checks are never refused."""
 
 from __future__ import annotations
 

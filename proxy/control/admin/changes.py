@@ -1,4 +1,4 @@
-"""Changes of routing.yaml that the admin API is asked for: made or only previewed, and how that went."""
+"""Changes of routing.yaml requested through the admin API, applied or only previewed, and their results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stands before every route of the admin port: Host, Origin and token, and security headers."""
+"""Checks every request to the admin port (Host, Origin and token), and adds security headers."""
 
 from __future__ import annotations
 

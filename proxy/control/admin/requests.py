@@ -1,4 +1,4 @@
-"""What the admin app reads of a request."""
+"""Reads bodies and parameters of requests to the admin app."""
 
 from __future__ import annotations
 

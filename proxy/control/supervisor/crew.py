@@ -1,4 +1,4 @@
-"""The living workers: who they are, what they are to serve, and whether they do."""
+"""The living workers: who they are, which configuration they should serve, and whether they do."""
 
 from __future__ import annotations
 

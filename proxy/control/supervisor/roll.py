@@ -1,8 +1,8 @@
-"""Rolling restart: new code and settings, worker by worker, without a failed request.
+"""Rolling restart: activates new code and settings, worker by worker, without a failed request.
 
-The control process replaces itself by exec and finds its workers again as orphans that went on serving. Then,
-slot by slot, a new worker is started beside the old one; once it serves, the old one drains patiently. A new
-worker that does not come up ends the roll: it is killed, and those that were not replaced yet stay.
+The control process replaces itself with exec and finds its workers again as orphans that kept serving.
+Then, slot by slot, a new worker is started beside the old one; when it serves, the old one drains. If a
+new worker does not become ready, it is killed and the restart ends; workers that were not replaced stay.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Which samples and stored answers are one person's, or of one path. Pure.
+"""Which samples and stored answers belong to a person or a path. Pure.
 
-Stored answers are known by principal, which is a hash, and by endpoint; their paths are not stored. Samples
-are known by what they show: a name in them, as text or as the hash that redaction has put in its place.
+Stored answers are identified by principal, which is a hash, and by endpoint; their paths are not stored.
+Samples are identified by their content: a name in them, as text or as the hash that redaction put in its
+place.
 """
 
 from __future__ import annotations

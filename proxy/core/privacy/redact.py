@@ -1,6 +1,6 @@
-"""Takes secrets out of what is kept of a comparison, before it is kept.
+"""Removes secrets from a comparison before it is kept.
 
-In place of a value stands a keyed hash of it, so that one still sees whether two were equal.
+A value is replaced by a keyed hash of it, so that one can still see whether two values were equal.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whether a process still does something, judged by when it last said so.
+"""Whether a process is still working, judged by the time of its last report.
 
 Pure: times are passed in, in seconds of any monotonic clock.
 """

@@ -1,4 +1,4 @@
-"""What to do when an upstream failed: one exhaustive function over what is known.
+"""What to do when an upstream failed: one exhaustive function of what is known.
 
 The rule behind all of it: a write whose bytes may have reached a backend is never sent again, anywhere.
 """
