@@ -1,7 +1,8 @@
-"""Files, directories and sockets that are surely our own: of this user, no links, closed to others.
+"""Uses files, directories and sockets only if they belong to this user, are not links, and are closed to
+others.
 
-`server.runtime_dir` may be a directory that others can write to: a volume that containers share, /tmp. What
-somebody else has put there in time must not be followed, believed, or told anything.
+`server.runtime_dir` may be a directory to which others can write: a volume that containers share, or /tmp.
+What somebody else has put there must not be followed, trusted, or given any information.
 """
 
 from __future__ import annotations

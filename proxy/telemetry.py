@@ -1,4 +1,5 @@
-"""Where spans of the proxy's processes go: OpenTelemetry, by its standard environment variables."""
+"""Exports the spans of the proxy's processes: OpenTelemetry, configured by its standard environment
+variables."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The worker's end of the channel to the control process.
 
-A worker does not need its control process in order to serve: when the connection breaks it keeps its last
-snapshot and tries again for ever. Each connection starts with `Hello` and the listening socket, so whichever
-control process is there now can take the worker over.
+A worker can serve without its control process: if the connection breaks, it keeps its last snapshot and
+reconnects until it succeeds. Each connection starts with `Hello` and the listening socket, so any new
+control process can take the worker over.
 """
 
 from __future__ import annotations

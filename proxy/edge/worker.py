@@ -1,4 +1,4 @@
-"""An edge worker: takes snapshots from the control process, serves, reports, drains."""
+"""An edge worker: takes snapshots from the control process, serves clients, reports, drains."""
 
 from __future__ import annotations
 

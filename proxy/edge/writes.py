@@ -1,4 +1,4 @@
-"""What all keyed writes of one worker share: the store, their tasks, and who is under way."""
+"""What all keyed writes of one worker share: the store, their tasks, and which writes are in progress."""
 
 from __future__ import annotations
 

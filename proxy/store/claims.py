@@ -1,12 +1,14 @@
 """Claims on idempotency keys: one interface, and what its two implementations have in common.
 
-Every call is bounded in time, and so is the number of calls under way (`gate`); beyond that there is
-StoreUnavailable. What could not be written is *owed*: tried again until it is, or until this worker ends and
-others find that it left the key in `sent`, which makes it unknown. The same becomes of what is `sent` in the
-name of a worker in which nothing holds it: a claim that came late into the store, or one for which too much
-was owed. Nothing is owed for a claim that never reached the store: debts would keep a slow store slow.
+Every call is limited in time, and so is the number of calls in progress (`gate`); beyond that,
+StoreUnavailable is raised. What could not be written is *owed*: it is tried again until it succeeds, or
+until this worker ends and others find that it left the key in `sent`, which makes the key unknown. The
+same happens to a key that is `sent` in the name of a worker that no longer holds it: a claim that reached
+the store late, or one for which too much was owed. Nothing is owed for a claim that never reached the
+store, because such debts would keep a slow store slow.
 
-Three tasks keep house, so none waits for another: the lease is renewed, debts are paid, the rest is tidied.
+Three tasks do the housekeeping, so that none waits for another: one renews the lease, one pays debts, and
+one tidies up.
 """
 
 from __future__ import annotations

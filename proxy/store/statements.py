@@ -1,10 +1,11 @@
 """The statements on claims, the same for SQLite and PostgreSQL. Each function is one step of a transaction.
 
-A first use is one statement: the row is inserted, or, if there is one, locked and left as it is. A change
-names the attempt (`token`) and the states that it may start from, so of two that race one finds nothing.
-All times are the database's (`now`); those of a record that a worker holds are not looked at.
+A first use is one statement: the row is inserted or, if there is one, locked and left unchanged. A change
+names the attempt (`token`) and the states from which it may start, so of two that race one finds nothing.
+All times are the database's (`now`); those of a record that a worker holds are ignored.
 
-The two that each write needs are compiled once: to build and look up a statement costs more than to run it.
+The two statements that each write needs are compiled once, because building and looking up a statement
+costs more than running it.
 """
 
 from __future__ import annotations

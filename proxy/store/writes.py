@@ -1,4 +1,4 @@
-"""The operators' view of keyed writes: what is stored, and settling what nobody knows the outcome of."""
+"""The operators' view of keyed writes: lists what is stored, and settles unknown outcomes."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The attempts to have a request answered: finds an upstream, and says what comes after a failure.
+"""The attempts to get a request answered: finds an upstream, and decides what follows a failure.
 
-What to do is decided by `core.resilience.retry`; how a request is sent and relayed is the exchange's part.
+`core.resilience.retry` makes the decision; sending and relaying is done by the exchange.
 """
 
 from __future__ import annotations

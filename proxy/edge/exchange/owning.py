@@ -1,4 +1,4 @@
-"""Which requests have an ownership: those whose endpoint minds idempotency keys, if they have or need one."""
+"""Which requests have an ownership: those of endpoints with idempotency keys, if they have or need a key."""
 
 from __future__ import annotations
 

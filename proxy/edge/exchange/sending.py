@@ -1,6 +1,7 @@
-"""The request's way: buffers the body, sends it on the connection of each attempt, minds who waits for whom.
+"""The sending side of an exchange: buffers the body, sends it on the connection of each attempt, and records
+who waits for whom.
 
-What comes back is relayed by `exchange.py`.
+`exchange.py` relays what comes back.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Requests that ask to switch protocols (RFC 9110 section 7.8), and the answers to them.
 
-Tunnels do not count as connections of a backend, as they may last for hours: they have a limit of their own.
+Tunnels do not count as connections of a backend, because they may last for hours; they have their own
+limit.
 """
 
 from __future__ import annotations

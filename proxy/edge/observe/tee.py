@@ -1,7 +1,7 @@
-"""Tells the comparer of sampled requests, after they have ended: the client never waits for it.
+"""Sends sampled requests to the comparer after they have ended, so that the client never waits for it.
 
-What does not fit into the socket's buffer, or is too large, is dropped and counted. The comparer may come and
-go; while it is away nothing is kept for it.
+What does not fit into the socket's buffer, or is too large, is dropped and counted. The comparer may come
+and go; while it is away, nothing is kept for it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One connection to an upstream: writes requests, parses what comes back, knows nothing of clients."""
+"""One connection to an upstream: writes requests and parses the answers. It knows nothing about clients."""
 
 from __future__ import annotations
 

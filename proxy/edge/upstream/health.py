@@ -1,8 +1,8 @@
-"""Active health checks: each upstream of a backend is asked for `health.path` every `health.interval`.
+"""Active health checks: requests `health.path` from each upstream of a backend every `health.interval`.
 
-Two failures in a row take an upstream out of the choice, one good answer (2xx or 3xx, or one of
-`health.status`) puts it back. The last usable one is never taken out: an answer that may fail is better than
-none.
+After two failures in a row an upstream is no longer used; one good answer (2xx or 3xx, or one of
+`health.status`) restores it. The last usable upstream is always used, because an answer that may fail is
+better than none.
 """
 
 from __future__ import annotations

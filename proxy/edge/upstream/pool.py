@@ -1,8 +1,8 @@
-"""The connections of one worker to one backend: which upstream, which connection, and who waits.
+"""The connections of one worker to one backend: which upstream, which connection, and which requests wait.
 
-Idle connections are a stack, so that the warmest is reused and the coldest expire. With several upstreams
-the one with fewer outstanding requests of two random choices is taken; one that fails FAILURES times in a
-row sits out for SIT_OUT seconds, unless all would.
+Idle connections form a stack, so that the most recently used one is reused and the others expire. With
+several upstreams, two are drawn at random and the one with fewer outstanding requests is used. An upstream
+that fails FAILURES times in a row is not used for SIT_OUT seconds, unless this applies to all of them.
 """
 
 from __future__ import annotations
