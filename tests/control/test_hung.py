@@ -68,7 +68,7 @@ def test_the_only_worker_is_told_of_and_replaced(quick: Site) -> None:
         assert figure(site, 'strangler_worker_last_seen_seconds{worker="0"}') >= 2
         page = site.get("/").text
         assert 'role="alert"' in page
-        assert f"Worker 0 (pid {pid}) has said nothing for" in page
+        assert f"Worker 0 (pid {pid}) has reported nothing for" in page
         assert f"After {BOUND} s it is killed and replaced" in page
         assert "Ready." not in page
         eventually(lambda: pid not in site.pids(site.state()), "it is gone")
@@ -77,7 +77,7 @@ def test_the_only_worker_is_told_of_and_replaced(quick: Site) -> None:
     assert figure(site, "strangler_workers_hung_total") == 1
     assert site.ask()
     log = site.log()
-    assert log.count(f"worker 0 (pid {pid}) has said nothing for") == 1
+    assert log.count(f"worker 0 (pid {pid}) has reported nothing for") == 1
     assert log.count(f"worker 0 (pid {pid}) hangs: nothing for") == 1
     assert f"worker 0 (pid {pid}) died" in log
 
@@ -98,7 +98,7 @@ def test_one_that_goes_on_in_time_is_left_alone(quick: Site) -> None:
     quick.up()
     pids = quick.pids(quick.state())
     with stopped(pids[0]):
-        eventually(lambda: "has said nothing" in quick.log(), "it is said to be silent")
+        eventually(lambda: "has reported nothing" in quick.log(), "it is said to be silent")
     eventually(lambda: not silent(quick), "it is heard again")
     assert quick.pids(quick.state()) == pids
     assert f"worker 0 (pid {pids[0]}) answers again" in quick.log()

@@ -87,7 +87,7 @@ def test_a_worker_that_hangs_turns_the_page_red(browser: webdriver.Chrome, writa
         until(browser, lambda: "Not ready: every worker hangs" in text_of(browser, "figures"))
         notice = browser.find_element(By.CSS_SELECTOR, "[role=alert]")
         assert "2 of 2 workers hang" in notice.text
-        assert f"Worker 0 (pid {pids[0]}) has said nothing for" in notice.text
+        assert f"Worker 0 (pid {pids[0]}) has reported nothing for" in notice.text
         word = browser.find_element(By.CSS_SELECTOR, "section[aria-label=Configuration] strong")
         assert colour(browser, word) == colour(browser, browser.find_element(By.CSS_SELECTOR, "td .bad"))
         assert browser.title == "(!) strangler"
