@@ -1,4 +1,4 @@
-"""What collapsing and Redis bring where many ask for the same: `python -m bench.hotread [--seconds 5]`.
+"""What collapsing and Redis gain when many clients want the same: `python -m bench.hotread [--seconds 5]`.
 
 Clients on kept connections request one thing from one process of async_api, as fast as it answers. Needs
 nothing but the development environment; prints the table of docs/results/caching.md. CPU time comes from

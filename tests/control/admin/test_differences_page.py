@@ -46,7 +46,7 @@ def test_an_endpoint_says_how_sure_one_may_be_and_what_was_not_seen(state: State
         "Any other difference in more than 0.069 % (1 in 1,443) of such requests would have been found",
         "Clients received 410; compared fewer than 30 times",
         "Fields in fewer than 30 compared answers: nickname (4).",
-        "Sampled and not compared: rate (12).",
+        "Sampled but not compared: rate (12).",
         "balance.amount 37 of 4,321 (0.86 %)",
         "updated_at 3,100 of 4,321 (72 %)",
         "legacy 1.4.0, async 1.9",
