@@ -45,7 +45,7 @@ class Skipped(Exception):
 
 
 class Comparer:
-    """`key` is for the hashes in place of secrets. Everything happens in the event loop's thread."""
+    """`key` is for the hashes that replace secrets. Everything happens in the event loop's thread."""
 
     def __init__(self, aggregate: Aggregate, lookup: Lookup, key: bytes) -> None:
         self._aggregate = aggregate

@@ -88,7 +88,7 @@ class Judging(NamedTuple):
     def of(
         cls, snapshot: Snapshot, name: str, settings: Compare, head: RequestHead, key: bytes, day: date
     ) -> Judging:
-        """`key` is for the hashes in place of secrets. Raises NotJudged."""
+        """`key` is for the hashes that replace secrets. Raises NotJudged."""
         redactor = redactor_for(key, settings, head)
         if redactor.overwhelmed:
             raise NotJudged("too many credentials")

@@ -31,7 +31,7 @@ def close() -> None:
 
 @contextmanager
 def shadow(head: RequestHead, backend: str, lines: Lines) -> Iterator[Lines]:
-    """The header lines to send: with the span's context in place of the client's, if requests are traced."""
+    """The header lines to send: with the span's context instead of the client's, if requests are traced."""
     if _provider is None:
         yield lines
         return

@@ -243,7 +243,7 @@ def _endpoint(index: int, name: str, endpoint: model.Endpoint, general: _General
 
 
 def _compare(general: Compare, special: model.ComparisonSection) -> Compare:
-    """Values in place of the general ones; rules and what is redacted in addition to them."""
+    """Values replace the general ones; rules and redactions are added to them."""
     if not special.model_fields_set:
         return general  # the very same: with thousands of endpoints it is most of them
     given = special.model_dump(exclude={"headers", "rules", "redact"}, exclude_unset=True)

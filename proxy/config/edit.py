@@ -13,7 +13,7 @@ BOM: Final = "\ufeff"
 
 
 class Splice(NamedTuple):
-    """`text` in place of what stands from `start` to `end`, offsets in characters."""
+    """Replaces the characters from offset `start` to offset `end` with `text`."""
 
     start: int
     end: int

@@ -37,7 +37,7 @@ class Claimed:
         self.gone: set[str] = set()
 
     def look(self, snapshot: Snapshot, totals: Stats, now: float) -> None:
-        """Endpoints that only record go on without their store: then what is known begins anew."""
+        """Endpoints that only record go on without their store: then what is known begins again."""
         claiming = {each.name: each for each in snapshot.endpoints if each.idempotency != "off"}
         for name in self._since.keys() - claiming.keys():
             del self._since[name]

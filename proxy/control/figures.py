@@ -68,7 +68,7 @@ class Contrast(NamedTuple):
 
 
 class EndpointFigures(NamedTuple):
-    """`fallbacks`: requests that legacy answered in place of async. `keys` is None if none are claimed."""
+    """`fallbacks`: requests that legacy answered instead of async. `keys` is None if none are claimed."""
 
     endpoint: Endpoint
     breaker: BreakerState

@@ -36,7 +36,7 @@ def command() -> tuple[str, ...]:
 def replace_process(
     restart: Restart, workers: Collection[int], listener: socket.socket, text: bytes
 ) -> NoReturn:
-    """The same command anew, in this process: its pid, its place under a service manager, stay.
+    """Start the same command again in this process: its pid and its place under a service manager stay.
 
     Signals are held back until the next one listens to them. `workers` are the pids of all that live now.
     Other descriptors close, but for the standard ones.

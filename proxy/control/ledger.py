@@ -112,7 +112,7 @@ class Ledger:
             self._restarts, self._seen = self._collector.restarts, counted
         for key, count in counted.items():
             new = count - self._seen.get(key, 0)
-            if new > 0:  # a path that a worker had to forget begins anew
+            if new > 0:  # a path that a worker had to forget begins again
                 self._hits[key] = Hits(self._hits.get(key, Hits(0, now)).requests + new, now)
                 self._changed.add(key)
         self._seen = counted

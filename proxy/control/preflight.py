@@ -83,7 +83,7 @@ def _used_by_children() -> float:
 
 
 def requested() -> Bound | None:
-    """What a trial is to be held against, if this process is one."""
+    """What a trial is compared with, if this process is one."""
     return taken(VARIABLE, Bound)
 
 

@@ -184,7 +184,7 @@ async def _reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 
 
 async def _leave_no_trace(connection: AsyncConnection) -> None:
-    """SQLite overwrites what is erased in place of only forgetting where it is."""
+    """SQLite overwrites what is erased instead of only forgetting its place."""
     if connection.dialect.name == "sqlite":
         await connection.exec_driver_sql("PRAGMA secure_delete = ON")
 

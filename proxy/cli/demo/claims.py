@@ -105,7 +105,7 @@ def fault_found(verdicts: Verdicts, weight: float, example: str) -> Claim:
 
 
 def fault_gone(verdicts: Verdicts) -> Claim:
-    """With the repaired version every verdict starts anew, and says how sure one may be."""
+    """With the repaired version every verdict starts again, with its confidence."""
     quotes = verdicts[QUOTES]
     version = (quotes["evidence"] or {"versions": {"async": "?"}})["versions"]["async"]
     evidence = f"{QUOTES} of async {version}: {quotes['text']} after {quotes['n']} comparisons"

@@ -76,7 +76,7 @@ class Crew:
             self._update(worker)
 
     def reopen_logs(self) -> None:
-        """Tells every worker to open its access log anew."""
+        """Tells every worker to reopen its access log."""
         for worker in self.by_pid.values():
             if worker.link is not None:
                 worker.link.send(Reopen())

@@ -46,7 +46,7 @@ class Slots:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self, count: int) -> None:
-        """Fills slots 0 to count - 1: with orphans on our socket where there are any, else anew."""
+        """Fills slots 0 to count - 1: with orphans on our socket where there are any, otherwise new ones."""
         for slot in range(count):
             self.fill(slot, self._adopt(slot))
         self.dismiss_all()

@@ -101,7 +101,7 @@ class ClaimRequest:
     backend: BackendName
     incarnation: str
     token: str
-    now: float  # the store puts its own clock's in place of it
+    now: float  # the store replaces it with its own clock's
     ttl: float
     idempotent: frozenset[BackendName]  # backends that dedupe keys themselves
     in_flight: int = 409
