@@ -236,5 +236,5 @@ async def test_claims_of_a_later_version_are_refused_with_a_reason(url: str) -> 
         await proceed(claims, wanted("k"))
     await execute(url, "UPDATE strangler_versions SET version = 7 WHERE part = 'claims'")
     async with opened(url) as claims:
-        with pytest.raises(StoreUnavailable, match=r"claims in the database have version 7.*a later program"):
+        with pytest.raises(StoreUnavailable, match=r"claims in the database have version 7.*a later version"):
             await claims.claim(wanted("k2"))

@@ -92,7 +92,7 @@ def test_other_versions_are_shown_as_what_they_are(state: State) -> None:
     client = plant(state)
     older = planted.scope_of(state.reloader.running.snapshot, NAME, "1.9").id
     text = text_of(show(client, endpoint=NAME, scope=older))
-    assert "evidence of other versions or rules than those in force" in text
+    assert "evidence is for other versions or rules than those in use" in text
     assert "= likely equal" in text
 
 
