@@ -61,7 +61,7 @@ def peek(admin: str, path: str) -> Any:
 
 
 def announce(admin: str, hash: str) -> None:
-    """Tells the proxy who is about to save this configuration. Without the token it will not know."""
+    """Tells the proxy who is about to save this configuration; it ignores this without the token."""
     import httpx2
 
     with (
@@ -72,7 +72,7 @@ def announce(admin: str, hash: str) -> None:
 
 
 def author() -> str:
-    """Who runs this command, as far as the environment says."""
+    """Who runs this command, according to the environment."""
     name = os.environ.get("SUDO_USER") or os.environ.get("USER") or os.environ.get("LOGNAME") or ""
     return "".join(char for char in name if " " <= char <= "~")[:100]
 

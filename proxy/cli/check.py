@@ -35,7 +35,7 @@ def check(file: str) -> None:
 
 
 def load_or_exit(file: str) -> Loaded:
-    """The accepted file; for any other, prints what is wrong and exits 2."""
+    """The valid file; for an invalid one, prints its errors and exits 2."""
     try:
         return load_file(file)
     except ConfigErrors as errors:
@@ -43,6 +43,6 @@ def load_or_exit(file: str) -> Loaded:
 
 
 def state_of(file: str) -> str:
-    """The state database of the instance that runs with this file, else the one that the file names."""
+    """The state database of the instance that runs with this file; otherwise the one named in the file."""
     server = load_or_exit(file).snapshot.server
     return running_state(Path(server.runtime_dir)) or server.state

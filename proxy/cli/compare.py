@@ -172,7 +172,7 @@ def _side(asked: Asked) -> dict[str, Any]:
 
 
 def printable(text: str, keep: str = "") -> str:
-    """Backends choose these characters: none of them may steer the terminal."""
+    """Backends choose these characters, so control characters for the terminal are removed."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() or char in keep else f"\\u{ord(char):04x}" for char in text)

@@ -54,7 +54,7 @@ def explain(
 
 
 def explanation(snapshot: Snapshot, head: RequestHead, decision: Decision, peer: str) -> dict[str, Any]:
-    """The answer as --json prints it. `backend` is null where the proxy answers by itself."""
+    """The answer as --json prints it. `backend` is null if the proxy itself answers."""
     endpoint = decision.endpoint
     has_key = endpoint is not None and decision.reason != "preflight"
     key = sticky_key(snapshot, endpoint, head, peer) if endpoint is not None and has_key else None
@@ -87,7 +87,7 @@ def _answers(snapshot: Snapshot, endpoint: Endpoint) -> str:
 
 
 def _now(snapshot: Snapshot, endpoint: Endpoint | None, file: str) -> str:
-    """What the proxy that runs with this file sees of async; nothing if there is none."""
+    """The state of async as seen by the proxy that runs with this file; empty if there is none."""
     admin = f"http://{snapshot.server.admin}"
     running = None if endpoint is None else admin_port.peek(admin, "/api/v1/config")
     if endpoint is None or not running or running.get("source") != os.path.abspath(file):

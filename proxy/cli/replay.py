@@ -36,7 +36,7 @@ File = click.Path(path_type=Path, dir_okay=False)
 
 
 class Output(NamedTuple):
-    """The options of the command that are not the replay's own: where it is told, and where it goes on."""
+    """Options of the command itself: where results are written, and where progress is kept."""
 
     as_json: bool
     junit: Path | None
@@ -155,7 +155,7 @@ def _replay(snapshot: Snapshot, file: Path, about: Survey, options: Options, out
 def _suggestions(
     snapshot: Snapshot, found: ReplayResults, reports: Sequence[Report]
 ) -> dict[str, dict[str, Any]]:
-    """Rules for what was seen to differ, by endpoint."""
+    """Proposed rules for the differences found, by endpoint."""
     endpoints = {each.name: each for each in snapshot.endpoints}
     made = {}
     for report in reports:
@@ -173,7 +173,7 @@ def _run(
     found: ReplayResults,
     save: Callable[[], None],
 ) -> None:
-    """Raises Gone, BadInput, OSError or KeyboardInterrupt; `found` has what was done until then."""
+    """Raises Gone, BadInput, OSError or KeyboardInterrupt; `found` contains the results until then."""
     recorded = islice(requests(file, about.format), about.requests)
     with _progress() as progress:
         task = progress.add_task("replay", total=about.requests, completed=found.count)
@@ -186,7 +186,7 @@ def _run(
 
 
 class _Saver:
-    """Saves now and then; a disk that has become full ends no replay."""
+    """Saves the progress now and then; a full disk does not end a replay."""
 
     def __init__(self, found: ReplayResults, path: Path, of: str) -> None:
         self._found, self._path, self._of = found, path, of
@@ -254,7 +254,7 @@ def _check(
 
 
 def _given(headers: tuple[str, ...]) -> dict[str, str]:
-    """Of -H, by lower-case name; exits 2 for what is no header."""
+    """The headers of -H, by lower-case name; exits 2 if one is not a header."""
     request_head("GET", "/", headers)
     return {name.lower(): value for name, value in map(header, headers)}
 

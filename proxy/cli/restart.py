@@ -68,7 +68,7 @@ def _follow(client: httpx2.Client, admin: str, number: str) -> dict[str, Any]:
 
 
 def _begin(admin: str) -> dict[str, Any]:
-    """What the admin port says of the restart that it begins; exits 1 if it refuses."""
+    """Starts the restart, and returns the answer of the admin port; exits 1 if it refuses."""
     content: dict[str, Any]
     status, content = admin_port.post(admin, "/api/v1/restart", TRIAL)
     if status != 202:

@@ -76,7 +76,7 @@ def _weight_in(loaded: Loaded, name: str) -> str:
 
 
 def wait(admin: str, wanted: str, timeout: float) -> None:
-    """Until every worker reports the wanted hash; exits 1 if that does not happen in time."""
+    """Waits until every worker reports the wanted hash; exits 1 if that does not happen in time."""
     import httpx2  # only this needs it
 
     deadline = time.monotonic() + timeout

@@ -22,7 +22,7 @@ class SourceError(Exception):
 
 
 def openapi(location: str) -> Discovery:
-    """From a file or an http(s) URL, JSON or YAML. Raises SourceError."""
+    """Reads a file or an http(s) URL, JSON or YAML. Raises SourceError."""
     data = _fetch(location) if location.startswith(("http://", "https://")) else _read(location)
     if len(data) > MAX_DOCUMENT:
         raise SourceError(f"{location} is over {MAX_DOCUMENT} bytes")
@@ -33,7 +33,7 @@ def openapi(location: str) -> Discovery:
 
 
 def flask(target: str) -> Discovery:
-    """From `module:attribute`: an application, or a function that makes one (Flask's own convention).
+    """Imports `module:attribute`: an application, or a function that creates one (Flask's own convention).
 
     Imports the module, with the current directory on the path. Raises SourceError.
     """

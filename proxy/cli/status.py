@@ -67,13 +67,13 @@ def status(admin: str, watch: bool, as_json: bool) -> None:
 
 
 def healthy(config: dict[str, Any]) -> bool:
-    """Whether the file in force is the newest and every worker serves it."""
+    """Whether the configuration in use is the newest, and every worker serves it."""
     workers = config["workers"]
     return not config["last_error"] and bool(workers) and not behind(config) and not silent(config)
 
 
 def silent(config: dict[str, Any]) -> list[str]:
-    """What is wrong with workers that live and do not report any more."""
+    """Problems of workers that are alive but no longer report."""
     return [
         f"worker {worker['id']} (pid {worker['pid']}) hangs: nothing for {worker['last_seen_seconds']:.0f} s"
         for worker in config["workers"]
@@ -82,7 +82,7 @@ def silent(config: dict[str, Any]) -> list[str]:
 
 
 def serious(figures: dict[str, Any]) -> list[str]:
-    """What is wrong with the backends and needs somebody now."""
+    """Problems of the backends that need attention now."""
     return [alarm["text"] for alarm in _alarms(figures) if alarm["serious"]]
 
 
@@ -145,7 +145,7 @@ def _cells(backends: dict[str, Any]) -> list[str]:
 
 
 def _first(row: dict[str, Any]) -> str:
-    """The endpoint's name, and beneath it what is known: below each other, so that 80 columns are enough."""
+    """The endpoint's name, with its results below each other, so that 80 columns are enough."""
     breaker = "" if row["breaker"] == "closed" else f" [red]{row['breaker']}[/red]"
     notes = (_verdicts(row["difference"]), _answers(row), _keys(row))
     return "\n  ".join([escape(row["endpoint"]) + breaker, *filter(None, notes)])
@@ -173,7 +173,7 @@ def _answers(row: dict[str, Any]) -> str:
 
 
 def _keys(row: dict[str, Any]) -> str:
-    """When every idempotency key in use is known: before that, a write had better not move."""
+    """The time until every idempotency key in use is known; a write should not move before."""
     keys = row.get("keys")  # a proxy of an earlier version has none
     if keys is None or (row["weight"] and not keys["seconds_left"]):
         return ""

@@ -51,7 +51,7 @@ async def _from_state(snapshot: Snapshot, state: str) -> list[dict[str, Any]]:
 
 
 def for_endpoint(endpoint: Endpoint, found: Report, samples: Sequence[Sample], day: date) -> dict[str, Any]:
-    """One endpoint's proposals as JSON has them; `found` says which places are faults."""
+    """One endpoint's proposals, as in the JSON; `found` tells which paths are faults."""
     settings = endpoint.compare
     return as_data(endpoint.name, suggest(samples, settings.headers, settings.rules, day), found)
 
@@ -75,7 +75,7 @@ def as_data(endpoint: str, made: Suggestions, found: Report) -> dict[str, Any]:
 
 
 def _verdict(path: str, paths: Iterable[PathEvidence]) -> str | None:
-    """Of what a rule at this path hides: the gravest."""
+    """The gravest verdict among what a rule at this path hides."""
     below = (f"{path}[", f"{path}.")
     there = [each.verdict for each in paths if each.path == path or each.path.startswith(below)]
     return next((grave for grave in ("fault", "untested", "noise") if grave in there), None)
