@@ -55,7 +55,7 @@ def history(file: str, limit: int, as_json: bool) -> None:
 
 
 def accepted(state: str) -> list[Accepted]:
-    """The configurations in the store at `state` (server.state), newest first; exits 1 if it does not answer."""
+    """Configurations in the store at `state` (server.state), newest first; exits 1 if it does not answer."""
     if is_sqlite(state) and not state_file(state).exists():
         return []
     try:

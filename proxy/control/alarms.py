@@ -44,7 +44,7 @@ class Alarm(NamedTuple):
 
 
 class Alarms:
-    """Since when each lasts. `signals` tells what the workers see, `clock` the Unix time."""
+    """The alarms, each with its beginning. `signals` returns what the workers see, `clock` the Unix time."""
 
     def __init__(self, signals: Callable[[], Stats], clock: Callable[[], float] = time.time) -> None:
         self._signals = signals
@@ -54,13 +54,13 @@ class Alarms:
         self._open: dict[str, float] = {}  # endpoint, or backend for the breaker of all of it
 
     async def run(self) -> None:
-        """Looks for ever; cancel it."""
+        """Checks forever; cancel it."""
         while True:
             self.look()
             await asyncio.sleep(INTERVAL)
 
     def look(self) -> list[Alarm]:
-        """Logs what has changed; returns what there is."""
+        """Logs changes; returns the current alarms."""
         now, signals = self._clock(), self._signals()
         down = addresses.down(signals.addresses)
         bad = {name: _silent(seen) for name, seen in addresses.silent(signals.addresses).items()}
@@ -95,7 +95,7 @@ class Alarms:
 
 
 def _changed(since: dict[str, float], current: dict[str, Any], now: float) -> list[str]:
-    """Names that came or went; `since` is brought up to date."""
+    """Names that appeared or disappeared; updates `since`."""
     came = [name for name in current if name not in since]
     gone = [name for name in since if name not in current]
     since.update(dict.fromkeys(came, now))

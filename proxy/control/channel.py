@@ -60,7 +60,7 @@ class Link(asyncio.Protocol):
         self._owner.on_lost(self)
 
     def send(self, message: FromControl) -> None:
-        """Queues the message. A worker that leaves too much unread is hung up on: it connects again."""
+        """Queues the message. A worker that leaves too much unread is disconnected, and reconnects."""
         if self._transport is None or self._transport.is_closing():
             return
         if self._transport.get_write_buffer_size() > MAX_MESSAGE:
@@ -87,7 +87,7 @@ class Link(asyncio.Protocol):
 
 
 class Links(Protocol):
-    """Who is told about connections: the supervisor."""
+    """Receives notice of connections: implemented by the supervisor."""
 
     def on_hello(self, link: Link) -> None:
         """A worker introduced itself; `link` can be sent to from now on."""
@@ -99,7 +99,7 @@ class Links(Protocol):
 
 
 class ChannelServer:
-    """Accepts workers on `path` and hands each to `owner` once it has said Hello."""
+    """Accepts workers on `path`, and passes each to `owner` after its Hello."""
 
     def __init__(self, path: Path, owner: Links, hearing: Hearing) -> None:
         self._hearing = hearing

@@ -49,7 +49,7 @@ class ComparerProcess:
         self.pid: int | None = None
 
     def publish(self, newest: Apply, snapshot: Snapshot) -> None:
-        """Sends the snapshot, and starts or ends the process as the snapshot wants it."""
+        """Sends the snapshot, and starts or stops the process accordingly."""
         self._newest = newest
         self._wanted = any(endpoint.compare.sample > 0 for endpoint in snapshot.endpoints)
         if self._wanted:
@@ -57,9 +57,9 @@ class ComparerProcess:
         self._changed.set()
 
     async def forget(self, principal: str, path: str) -> int | None:
-        """Has it keep no sample of this person or path; returns how many it had not stored yet.
+        """Makes it drop the samples of this person or path; returns how many it had not stored yet.
 
-        None: there is no answer, so it may still store some.
+        None: it did not answer, so it may still store some.
         """
         if self._writer is None:
             return 0
@@ -76,7 +76,7 @@ class ComparerProcess:
             self._asked = {number: each for number, each in self._asked.items() if each is not answer}
 
     def results(self) -> list[Labelled]:
-        """Totals by endpoint and result; they never go down."""
+        """Totals by endpoint and result; they never decrease."""
         return [Labelled(*key, number) for key, number in (self._before + self._now).items()]
 
     async def run(self) -> None:

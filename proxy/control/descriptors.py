@@ -25,7 +25,7 @@ def admin_connections(workers: int) -> int:
 
 
 def share(limit: int, workers: int) -> int:
-    """`limit` is that of open files."""
+    """The admin port's share of `limit`, the limit of open files."""
     if limit == resource.RLIM_INFINITY:
         return MOST
     return max(LEAST, min(MOST, (limit - OWN - PER_WORKER * workers) // PER_CONNECTION))

@@ -18,7 +18,7 @@ Edit = Callable[[str, str], str]
 
 
 class Proposal(NamedTuple):
-    """The file before and after, and what the reloader would say to it."""
+    """The file before and after an edit, and the reloader's verdict on it."""
 
     before: bytes
     after: bytes

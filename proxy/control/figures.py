@@ -26,7 +26,7 @@ Hour = Mapping[BackendName, Sequence[Minute]]
 
 
 class WorkerFigures(NamedTuple):
-    """`silence`: seconds since its last report, None if it has no reason to report; `silent`: too many."""
+    """`silence`: seconds since its last report, None while it starts; `silent`: too long."""
 
     slot: int
     pid: int
@@ -38,7 +38,7 @@ class WorkerFigures(NamedTuple):
 
 
 class ConfigFigures(NamedTuple):
-    """The configuration in force, who serves it, and what became of the newest file."""
+    """The configuration in use, which workers serve it, and the result of loading the newest file."""
 
     hash: str
     source: str
@@ -85,7 +85,7 @@ class UnlistedFigures(NamedTuple):
 
 
 class BackendFigures(NamedTuple):
-    """Whether a backend answers, the breaker of all of it, and its addresses."""
+    """Whether a backend answers, its overall breaker, and its addresses."""
 
     failing: bool
     breaker: BreakerState
@@ -104,7 +104,7 @@ class Overview(NamedTuple):
 
 
 class Counted:
-    """The workers' totals by series: who was to answer, and in whose place legacy did."""
+    """The workers' totals by series: which backend should have answered, and for which legacy did."""
 
     def __init__(
         self, totals: Stats, minute: Mapping[Series, Figures], recent: Mapping[Series, SeriesCounts]

@@ -45,7 +45,7 @@ class Outcome(NamedTuple):
 
 
 async def forget(state: State, request: Request, author: Author) -> Outcome:
-    """Raises Refusal: 422 for what cannot be looked for, 503 if the store does not answer."""
+    """Raises Refusal: 422 if the request is invalid, 503 if the store does not answer."""
     wanted = _wanted(state, request)
     url = state.reloader.started.server.state
     try:
@@ -87,7 +87,7 @@ def _wanted(state: State, request: Request) -> ErasureRequest:
 
 
 def _redaction_key(folder: Path) -> bytes | None:
-    """Of the comparer; None if it has never run, or somebody else has put it there."""
+    """The comparer's key; None if it has never run, or if the file belongs to somebody else."""
     try:
         with os.fdopen(owned.open_own(folder / KEY_NAME, os.O_RDONLY), "rb") as file:
             key = file.read(KEY_BYTES + 1)
@@ -103,7 +103,7 @@ async def _tell_comparer(state: State, request: Request) -> int | None:
 
 
 async def _record(url: str, request: Request, found: Erased, author: Author) -> None:
-    """Raises StoreUnavailable: what is erased is always in the audit log, and its data never."""
+    """Raises StoreUnavailable. The audit log records every erasure, but never the erased data."""
     by = "principal" if request.principal else "path"
     details: dict[str, Any] = {"by": by, "keys": found.keys, "samples": found.samples}
     if author.claimed:

@@ -29,7 +29,7 @@ SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR
 
 
 def command() -> tuple[str, ...]:
-    """What this process was started as."""
+    """The command with which this process was started."""
     return (sys.executable, *sys.orig_argv[1:])
 
 
@@ -62,7 +62,7 @@ def announced() -> Restart | None:
 
 
 def taken(variable: str, kind: type[T]) -> T | None:
-    """What a control process put into the environment of this one; taken out of it, so none inherits it."""
+    """Takes what the previous control process put into the environment, so that no child inherits it."""
     text = os.environ.pop(variable, "")
     try:
         return msgspec.json.decode(text, type=kind) if text else None
@@ -71,7 +71,7 @@ def taken(variable: str, kind: type[T]) -> T | None:
 
 
 def handed_text(restart: Restart | None) -> bytes | None:
-    """The configuration that was in force, once; None if it was not handed over."""
+    """The configuration that was in use, the first time; None if it was not handed over."""
     if restart is None or restart.text < 0:
         return None
     with os.fdopen(restart.text, "rb") as file:
@@ -79,7 +79,7 @@ def handed_text(restart: Restart | None) -> bytes | None:
 
 
 def handed_socket(restart: Restart | None) -> socket.socket | None:
-    """The socket that the workers were started with, once; None if it was not handed over."""
+    """The socket with which the workers were started, the first time; None if it was not handed over."""
     if restart is None or restart.socket < 0:
         return None
     sock = socket.socket(fileno=restart.socket)
@@ -88,7 +88,7 @@ def handed_socket(restart: Restart | None) -> socket.socket | None:
 
 
 def took(restart: Restart) -> str:
-    """How long the exchange took, for the log: much time with little work is a busy machine, not a fault."""
+    """How long the exchange took, for the log: long with little work means a busy machine, not a fault."""
     elapsed, used = time.monotonic() - restart.begun, time.process_time() - restart.used
     return f"{elapsed:.1f} s, {used:.1f} s of them on a processor"
 

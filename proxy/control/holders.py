@@ -55,7 +55,7 @@ def _inodes(port: int) -> Iterator[str]:
 
 
 def _has(process: Path, inodes: set[str]) -> bool:
-    """Whether it has one of these sockets open; no, if we may not look or it has ended."""
+    """Whether it has one of these sockets open; False if this user is not allowed to see, or it has ended."""
     try:
         return any(_link(each) in inodes for each in (process / "fd").iterdir())
     except OSError:

@@ -35,7 +35,7 @@ Events = asyncio.Queue[signal.Signals | Restart]
 
 
 async def serve(given: Given, admin_socket: socket.socket) -> None:
-    """Until a signal ends it. Raises StartupError."""
+    """Runs until a signal ends it. Raises StartupError."""
     loop, events = asyncio.get_running_loop(), Events()
     for number in SIGNALS:
         loop.add_signal_handler(number, events.put_nowait, number)
@@ -55,7 +55,7 @@ async def serve(given: Given, admin_socket: socket.socket) -> None:
 
 
 class Instance:
-    """The parts at work."""
+    """A running control process."""
 
     def __init__(
         self, given: Given, parts: Parts, supervisor: Supervisor, port: DataPort, events: Events
@@ -68,7 +68,7 @@ class Instance:
         self._count = parts.reloader.started.server.workers or cores()
 
     async def serve(self, admin_socket: socket.socket) -> None:
-        """From the first worker to the end of the drain."""
+        """Runs from the first worker to the end of the drain."""
         admin = AdminServer(self._parts.state, admin_socket, admin_connections(self._count))
         self._start()
         log.info("serving on %s, admin on http://%s/", display(self._port.current), display(admin_socket))
@@ -106,7 +106,7 @@ class Instance:
             self._supervisor.take_over(self._port.current, self._port.previous, restart.workers)
 
     def _background(self) -> Iterator[tuple[str, Callable[[], Awaitable[None]]]]:
-        """What goes on beside the admin port until the process stops."""
+        """The background tasks that run until the process stops."""
         parts = self._parts
         yield "watching the workers", self._supervisor.watch
         yield "watching the backends", parts.alarms.run
@@ -127,7 +127,7 @@ class Instance:
         notify(READY)
 
     async def _until_stopped(self, tasks: asyncio.TaskGroup) -> Restart | None:
-        """Until a signal ends the process, or a restart is ready to replace it."""
+        """Waits until a signal ends the process, or a restart is ready to replace it."""
         trials: list[asyncio.Task[None]] = []
         while True:
             trials = [trial for trial in trials if not trial.done()]
@@ -155,7 +155,7 @@ class Instance:
             log.error("SIGUSR2: %s", refusal)
 
     async def _replace(self, restart: Restart) -> None:
-        """Gives the process up for the next one, unless it was told to stop meanwhile."""
+        """Replaces the process with the next one, unless it was told to stop in the meantime."""
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # from now on they are for the next one
         await asyncio.sleep(SIGNALS_READ)
         came = [self._events.get_nowait() for _ in range(self._events.qsize())]

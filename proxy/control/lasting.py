@@ -15,7 +15,7 @@ AGAIN = 1.0  # seconds after a failure
 
 
 async def lasting(name: str, work: Callable[[], Awaitable[None]]) -> None:
-    """Does `work` until it returns or is cancelled; after an exception, once more."""
+    """Runs `work` until it returns or is cancelled, and runs it again after an exception."""
     while True:
         try:
             return await work()
@@ -25,7 +25,7 @@ async def lasting(name: str, work: Callable[[], Awaitable[None]]) -> None:
 
 
 async def harmless(name: str, work: Awaitable[object]) -> None:
-    """Does `work` once; an exception is logged, and nothing else suffers from it."""
+    """Runs `work` once; an exception is logged and has no other effect."""
     try:
         await work
     except Exception:

@@ -100,7 +100,7 @@ class _Metrics(PrometheusCollector):
         yield from self._config()
 
     def _breakers(self, totals: Stats) -> Metric:
-        """Of every endpoint, so that a series does not end where a breaker closes."""
+        """Includes every endpoint, so that a series does not end when a breaker closes."""
         family = GaugeMetricFamily(
             "strangler_breaker_open", "1 unless it is closed; async: of all of it", labels=("endpoint",)
         )
@@ -133,7 +133,7 @@ class _Metrics(PrometheusCollector):
 
 
 def _storage(storage: Storage | None) -> Iterator[Metric]:
-    """Without a value where it is not known, or not of this machine."""
+    """A series has no value if it is unknown, or if the store is not on this machine."""
     found = None if storage is None else storage.figures()
     for name, text, value_of in STORAGE:
         family = GaugeMetricFamily(name, text)
@@ -144,7 +144,7 @@ def _storage(storage: Storage | None) -> Iterator[Metric]:
 
 
 def _silence(supervisor: Supervisor) -> Iterator[Metric]:
-    """During a roll two workers have one number: the one that is worse off is shown."""
+    """During a rolling restart two workers share a number; the worse value is shown."""
     longest: dict[int, float] = {}
     for worker in supervisor.workers():
         silence = supervisor.pulse.silence(worker)

@@ -15,7 +15,7 @@ STOPPING: Final = "STOPPING=1"
 
 
 def notify(message: str, environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether there is a service manager and it was told. Never waits, and never raises."""
+    """Whether a service manager was notified. Never waits, and never raises."""
     address = environ.get(VARIABLE, "")
     if not address.startswith(("/", "@")):
         return False

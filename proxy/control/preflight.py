@@ -72,7 +72,7 @@ def _judged(code: int, lines: list[str]) -> str:
 
 
 def _lines(talk: asyncio.Task[tuple[bytes, bytes]]) -> list[str]:
-    """What it has said; nothing while something that it started holds its standard error open."""
+    """Its output; nothing while something that it started keeps its standard error open."""
     return talk.result()[1].decode("utf-8", "replace").strip().splitlines() if talk.done() else []
 
 

@@ -50,7 +50,7 @@ class Storage:
         self.disk: Disk | None = None
 
     async def run(self) -> None:
-        """Looks for ever; cancel it."""
+        """Checks forever; cancel it."""
         while True:
             await self.look()
             await asyncio.sleep(INTERVAL)

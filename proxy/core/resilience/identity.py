@@ -205,7 +205,7 @@ def _credential(value: bytes) -> bytes:
 
 
 def _cookie(fields: FieldBlock, name: str) -> bytes | None:
-    """One that is there twice with two values is ambiguous: the backend may take the other one."""
+    """A cookie with two values is ambiguous: the backend may use the other one."""
     values = set()
     for pair in b";".join(fields.values(b"cookie")).split(b";"):
         given, equals, value = pair.partition(b"=")

@@ -44,7 +44,7 @@ def violations(snapshot: Snapshot) -> tuple[Violation, ...]:
 
 
 def forced(snapshot: Snapshot) -> tuple[Violation, ...]:
-    """What would be violations but for `force`."""
+    """What would be violations without `force`."""
     return tuple(_all(snapshot, forced=True))
 
 
