@@ -11,8 +11,10 @@ LEFT_OUT := $(strip $(call missing,chromium,chromedriver,browser) $(call missing
 EMPTY :=
 CHOSEN = $(if $(LEFT_OUT),-m 'not ($(subst $(EMPTY) $(EMPTY), or ,$(LEFT_OUT)))')
 
+COMPILED := build/compiled
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check faults compiled test-compiled test-again test-compiled-again bench bench-all bench-headline bench-100k bench-conformance bench-hotread soak clean
+.PHONY: help setup demo test unit check faults compiled test-compiled test-again test-compiled-again bench bench-all bench-headline bench-100k bench-conformance bench-hotread soak clean
 
 help:  ## show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -24,8 +26,13 @@ $(STAMP): pyproject.toml constraints.txt
 
 setup: $(STAMP)  ## create the virtual environment with all dependencies
 
-demo: $(STAMP)  ## run a complete migration on real backends; ONCE=1 exits at the end
-	$(BIN)/strangler demo $(if $(ONCE),--once)
+# The data path is compiled if possible; if not, hatch_build.py exits with 3 and says why.
+demo: $(STAMP)  ## run a complete migration on real backends; ONCE=1 exits at the end; STRANGLER_COMPILE=never starts at once
+	@path=; $(BIN)/python hatch_build.py; case $$? in \
+		0) $(MAKE) -s compiled && path=$(COMPILED) || [ "$$STRANGLER_COMPILE" != always ] || exit 2 ;; \
+		3) ;; \
+		*) exit 2 ;; \
+	esac; PYTHONPATH=$$path exec $(BIN)/strangler demo $(if $(ONCE),--once)
 
 # Tests start hundreds of Python processes: without bytecode on disk each would compile what it imports.
 test: export PYTHONDONTWRITEBYTECODE =
@@ -36,6 +43,9 @@ test: check  ## run the linter, the type checker and all tests
 	@$(if $(filter prometheus,$(LEFT_OUT)),echo "left out: alert rules and a scrape by Prometheus (Debian: apt-get install prometheus)",:)
 	@$(if $(filter faketime,$(LEFT_OUT)),echo "left out: workers whose clock is off (Debian: apt-get install faketime)",:)
 
+unit: $(STAMP)  ## run the tests of core, config and store: half a minute
+	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadfile tests/core tests/config tests/store
+
 check: $(STAMP)  ## run only the linter and the type checker
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -45,23 +55,24 @@ faults: $(STAMP)  ## send 20,000 writes under 200 faults and check the databases
 	$(BIN)/python -m tests.faults $(FAULTS)
 
 # The proxy with its data path compiled by mypyc. Its sources stay as they are; `python -m proxy` runs those.
-COMPILED := build/compiled
-$(COMPILED)/.built: $(STAMP) hatch_build.py $(shell find proxy -name '*.py')
-	@command -v $(or $(CC),cc) >/dev/null || { echo "a C compiler is required (Debian: apt-get install gcc python3-dev)"; exit 1; }
+$(COMPILED)/.built: $(STAMP) hatch_build.py $(shell find proxy -type f ! -name '*.pyc')
+	@STRANGLER_COMPILE=always $(BIN)/python hatch_build.py
+	@echo "Compiling the data path; this takes a minute or two, once for these sources"
 	rm -rf build/wheel $(COMPILED)
-	HATCH_BUILD_HOOK_ENABLE_CUSTOM=true $(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation -w build/wheel .
+	STRANGLER_COMPILE=always $(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation -w build/wheel .
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-index --target $(COMPILED) build/wheel/*.whl
+	rm -rf $(addprefix $(COMPILED)/,legacy_flask async_api fx_provider)  # of them the sources run
 	@touch $@
 
 compiled: $(COMPILED)/.built  ## build a wheel with a compiled data path in build/wheel; needs a C compiler, takes about a minute
 
 COMPILED_TESTS := tests/core/http1 tests/edge/test_smuggling.py tests/edge/exchange/test_exchange.py tests/edge/client/test_http1.py \
-	tests/edge/upstream/test_connection.py tests/edge/exchange/test_ownership.py tests/edge/test_identity.py tests/edge/test_one_answer.py \
+	tests/edge/upstream/test_connection.py tests/edge/exchange/test_keyed_write.py tests/edge/test_identity.py tests/edge/test_one_answer.py \
 	tests/edge/test_slow_clients.py tests/edge/upstream/test_stalled.py tests/edge/test_fallback.py tests/edge/client/test_tunnel.py \
-	tests/edge/test_fuzz.py tests/edge/exchange/test_expectation.py
+	tests/edge/test_fuzz.py tests/edge/exchange/test_expectation.py tests/built_wheel.py
 COMPILED_PYTEST := PYTHONPATH=$(COMPILED) $(BIN)/pytest --import-mode=append -m 'not interpreted' -p tests.compiled $(COMPILED_TESTS)
 
-test-compiled: $(COMPILED)/.built  ## run the black-box tests of the parser and the edge on the compiled data path
+test-compiled: $(COMPILED)/.built  ## run the black-box tests of the parser and the edge on the compiled data path, and the wheel in an empty environment
 	$(COMPILED_PYTEST) -n $(PYTEST_WORKERS) --dist loadfile
 
 # Tests of real processes can fail on a machine that stalls: one more try for what failed, alone, and named.

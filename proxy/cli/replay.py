@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from proxy.cli.check import load_or_exit
 from proxy.cli.errors import fail
 from proxy.cli.heads import header, request_head
-from proxy.cli.numbers import Count
+from proxy.cli.numbers import WholeNumber
 from proxy.cli.replayed import prose
 from proxy.cli.suggested import for_endpoint
 from proxy.compare.judging import today
@@ -57,7 +57,7 @@ class Output(NamedTuple):
 )
 @click.option("--rate", default=20.0, show_default=True, help="Maximum requests per second.")
 @click.option("--concurrency", default=4, show_default=True, help="Maximum concurrent requests.")
-@click.option("--limit", type=Count(1), help="Replay only this many requests of the file.")
+@click.option("--limit", type=WholeNumber(1), help="Replay only this many requests of the file.")
 @click.option(
     "--endpoint",
     "endpoints",

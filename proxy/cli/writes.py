@@ -9,7 +9,7 @@ import click
 
 from proxy.cli.check import state_of
 from proxy.cli.errors import NO, fail
-from proxy.cli.numbers import Count
+from proxy.cli.numbers import WholeNumber
 from proxy.control.admin.json.records import writes_json
 from proxy.core.resilience.idempotency import Record, State
 from proxy.core.timestamps import timestamp
@@ -25,7 +25,7 @@ from proxy.store.writes import settle as settle_write
     "--config", "file", default="routing.yaml", show_default=True, help="routing.yaml that names the store."
 )
 @click.option(
-    "--limit", default=100, show_default=True, type=Count(1, 10_000), help="Maximum number of entries."
+    "--limit", default=100, show_default=True, type=WholeNumber(1, 10_000), help="Maximum number of entries."
 )
 @click.option("--json", "machine", is_flag=True, help="Print JSON.")
 @click.pass_context

@@ -6,7 +6,6 @@ state database the instance uses. Everything else is built on that.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -29,8 +28,9 @@ from proxy.control.storage import Storage
 from proxy.control.supervisor.roll import Restart
 from proxy.control.supervisor.supervisor import Supervisor, supervise
 from proxy.control.verdicts import Verdicts
+from proxy.interpreter import module_command
 
-COMPARER: Final = (sys.executable, "-m", "proxy.compare")
+COMPARER: Final = module_command("proxy.compare")
 
 
 class Given(NamedTuple):
