@@ -1,4 +1,4 @@
-# Every target sets up what it needs. Needs python3 (3.11+) with venv, and a package index.
+# Every target sets up what it needs. Requires python3 (3.11+) with venv, and a package index.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,18 +17,18 @@ COMPILED := build/compiled
 .DEFAULT_GOAL := help
 .PHONY: help setup httpbin demo test unit check faults compiled test-compiled test-again test-compiled-again bench bench-all bench-headline bench-100k bench-conformance bench-hotread soak clean
 
-help:  ## this list
+help:  ## show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
 
 $(STAMP): pyproject.toml constraints.txt
-	@test -d $(VENV) || $(PYTHON) -m venv $(VENV) || { echo "python3 with venv is needed (Debian: apt-get install python3-venv)"; exit 1; }
+	@test -d $(VENV) || $(PYTHON) -m venv $(VENV) || { echo "python3 with venv is required (Debian: apt-get install python3-venv)"; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-setup: $(STAMP)  ## virtual environment with everything in it
+setup: $(STAMP)  ## create the virtual environment with all dependencies
 
-# With the data path compiled where that can be done: hatch_build.py exits with 3, and says why, where it cannot.
-demo: $(STAMP)  ## the whole migration on real backends; ONCE=1 exits instead of staying up; STRANGLER_COMPILE=never starts at once
+# The data path is compiled if possible; if not, hatch_build.py exits with 3 and says why.
+demo: $(STAMP)  ## run a complete migration on real backends; ONCE=1 exits at the end; STRANGLER_COMPILE=never starts at once
 	@path=; $(BIN)/python hatch_build.py; case $$? in \
 		0) $(MAKE) -s compiled && path=$(COMPILED) || [ "$$STRANGLER_COMPILE" != always ] || exit 2 ;; \
 		3) ;; \
@@ -37,7 +37,7 @@ demo: $(STAMP)  ## the whole migration on real backends; ONCE=1 exits instead of
 
 # Tests start hundreds of Python processes: without bytecode on disk each would compile what it imports.
 test: export PYTHONDONTWRITEBYTECODE =
-test: check  ## lint, types, all tests
+test: check  ## run the linter, the type checker and all tests
 	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder --durations 25 $(CHOSEN)
 	@$(if $(filter browser,$(LEFT_OUT)),echo "left out: the status page in a browser (Debian: apt-get install chromium chromium-driver)",:)
 	@$(if $(filter pgbouncer,$(LEFT_OUT)),echo "left out: async_api behind PgBouncer (Debian: apt-get install pgbouncer)",:)
@@ -53,15 +53,15 @@ httpbin: .httpbin/.installed  ## the two services of docs/examples/httpbin, for 
 		&& .httpbin/$$side/bin/pip install --quiet --disable-pip-version-check -r docs/examples/httpbin/$$side.txt || exit 1; done
 	@touch $@
 
-unit: $(STAMP)  ## the pure parts, the parsers, the configuration and the store: half a minute
+unit: $(STAMP)  ## run the tests of core, config and store: half a minute
 	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadfile tests/core tests/config tests/store
 
-check: $(STAMP)  ## lint and types only
+check: $(STAMP)  ## run only the linter and the type checker
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-faults: $(STAMP)  ## 20,000 writes and 200 faults, then the databases; FAULTS="--seed 2 --writes 1000", or with full pools: FAULTS="--saturate --store postgresql"
+faults: $(STAMP)  ## send 20,000 writes under 200 faults and check the databases; FAULTS="--seed 2 --writes 1000", or with full pools: FAULTS="--saturate --store postgresql"
 	$(BIN)/python -m tests.faults $(FAULTS)
 
 # The proxy with its data path compiled by mypyc. Its sources stay as they are; `python -m proxy` runs those.
@@ -74,7 +74,7 @@ $(COMPILED)/.built: $(STAMP) hatch_build.py $(shell find proxy -type f ! -name '
 	rm -rf $(addprefix $(COMPILED)/,legacy_flask async_api fx_provider)  # of them the sources run
 	@touch $@
 
-compiled: $(COMPILED)/.built  ## a wheel with the data path as machine code, in build/wheel; needs a C compiler, takes about a minute
+compiled: $(COMPILED)/.built  ## build a wheel with a compiled data path in build/wheel; needs a C compiler, takes about a minute
 
 COMPILED_TESTS := tests/core/http1 tests/edge/test_smuggling.py tests/edge/exchange/test_exchange.py tests/edge/client/test_http1.py \
 	tests/edge/upstream/test_connection.py tests/edge/exchange/test_keyed_write.py tests/edge/test_identity.py tests/edge/test_one_answer.py \
@@ -82,7 +82,7 @@ COMPILED_TESTS := tests/core/http1 tests/edge/test_smuggling.py tests/edge/excha
 	tests/edge/test_fuzz.py tests/edge/exchange/test_expectation.py tests/built_wheel.py
 COMPILED_PYTEST := PYTHONPATH=$(COMPILED) $(BIN)/pytest --import-mode=append -m 'not interpreted' -p tests.compiled $(COMPILED_TESTS)
 
-test-compiled: $(COMPILED)/.built  ## the parser's and the edge's black-box tests against the compiled data path, and the wheel in an empty environment
+test-compiled: $(COMPILED)/.built  ## run the black-box tests of the parser and the edge on the compiled data path, and the wheel in an empty environment
 	$(COMPILED_PYTEST) -n $(PYTEST_WORKERS) --dist loadfile
 
 # Tests of real processes can fail on a machine that stalls: one more try for what failed, alone, and named.
@@ -94,28 +94,28 @@ test-again: $(STAMP)
 test-compiled-again: $(COMPILED)/.built
 	$(COMPILED_PYTEST) $(AGAIN)
 
-bench: $(STAMP) $(if $(shell command -v $(or $(CC),cc)),$(COMPILED)/.built)  ## cost of the data path beside nginx, HAProxy and Starlette + httpx
+bench: $(STAMP) $(if $(shell command -v $(or $(CC),cc)),$(COMPILED)/.built)  ## measure the cost of the data path, next to nginx, HAProxy and Starlette + httpx
 	$(BIN)/python -m bench
 	$(BIN)/python -m bench.writes
 	$(BIN)/python -m bench.access_log
 
-bench-all: $(STAMP) $(if $(shell command -v $(or $(CC),cc)),$(COMPILED)/.built)  ## every scenario and probe; about 40 minutes; writes docs/performance.md
-	$(BIN)/python -m bench --scenario all --rounds 5 --seconds 2 --document docs/performance.md
+bench-all: $(STAMP) $(if $(shell command -v $(or $(CC),cc)),$(COMPILED)/.built)  ## measure every scenario and probe; about 40 minutes; writes docs/results/performance.md
+	$(BIN)/python -m bench --scenario all --rounds 5 --seconds 2 --document docs/results/performance.md
 	-$(BIN)/python -m bench.instructions
 
-bench-headline: $(STAMP) $(if $(shell command -v $(or $(CC),cc)),$(COMPILED)/.built)  ## users that Flask and FastAPI bear, for I/O waits of 20 to 200 ms; about 20 minutes; writes docs/scale.md
-	$(BIN)/python -m bench.headline --document docs/scale.md
+bench-headline: $(STAMP) $(if $(shell command -v $(or $(CC),cc)),$(COMPILED)/.built)  ## measure how many users Flask and FastAPI serve, for I/O waits of 20 to 200 ms; about 20 minutes; writes docs/results/scale.md
+	$(BIN)/python -m bench.headline --document docs/results/scale.md
 
-bench-100k: $(STAMP) $(if $(shell command -v $(or $(CC),cc)),$(COMPILED)/.built)  ## 100,000 connections open at once through the proxy; about 7 minutes; writes docs/scale.md
-	$(BIN)/python -m bench.hundredk --document docs/scale.md
+bench-100k: $(STAMP) $(if $(shell command -v $(or $(CC),cc)),$(COMPILED)/.built)  ## open 100,000 connections through the proxy at once; about 7 minutes; writes docs/results/scale.md
+	$(BIN)/python -m bench.hundredk --document docs/results/scale.md
 
-bench-conformance: $(STAMP)  ## odd and hostile bytes to this proxy, nginx and HAProxy; writes docs/conformance.md
-	$(BIN)/python -m bench.conformance docs/conformance.md
+bench-conformance: $(STAMP)  ## send odd and hostile bytes to this proxy, nginx and HAProxy; writes docs/results/conformance.md
+	$(BIN)/python -m bench.conformance docs/results/conformance.md
 
-bench-hotread: $(STAMP)  ## what collapsing and Redis bring where many ask for the same; one minute, into docs/caching.md
-	$(BIN)/python -m bench.hotread --into docs/caching.md
+bench-hotread: $(STAMP)  ## measure what collapsing and Redis gain for a hot read; one minute; writes docs/results/caching.md
+	$(BIN)/python -m bench.hotread --into docs/results/caching.md
 
-soak: $(STAMP)  ## mixed traffic while weights flip and processes are killed; MINUTES=10 SEED=1
+soak: $(STAMP)  ## send mixed traffic while weights change and processes are killed; MINUTES=10 SEED=1
 	$(BIN)/python -m bench.soak --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1)
 
 clean:  ## remove everything that was built or left behind

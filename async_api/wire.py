@@ -61,5 +61,5 @@ def _objection_to_headers(headers: Sequence[tuple[bytes, bytes]], version: str) 
         elif name == b"expect" and value.lower() != b"100-continue":
             return Problem("expectation-failed", "Only Expect: 100-continue can be met.")
         elif name == b"transfer-encoding" and version == "1.0":
-            return Problem("malformed-request", "HTTP/1.0 has no Transfer-Encoding.")
+            return Problem("malformed-request", "Transfer-Encoding is not allowed in HTTP/1.0.")
     return None

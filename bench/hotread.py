@@ -1,8 +1,8 @@
-"""What collapsing and Redis bring where many ask for the same: `python -m bench.hotread [--seconds 5]`.
+"""What collapsing and Redis gain when many clients want the same: `python -m bench.hotread [--seconds 5]`.
 
-Clients on kept connections ask one process of async_api for one thing, as fast as it answers. Needs nothing
-but the development environment; prints a table for docs/caching.md. CPU is from /proc, so it holds up better
-on a busy machine than requests per second do.
+Clients on kept connections request one thing from one process of async_api, as fast as it answers. Needs
+nothing but the development environment; prints the table of docs/results/caching.md. CPU time comes from
+/proc, so it is more reliable on a busy machine than requests per second.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="bench.hotread", description=__doc__)
     parser.add_argument("--clients", type=int, default=64, help="at a time (default %(default)s)")
     parser.add_argument("--seconds", type=float, default=5.0, help="for each row (default %(default)s)")
-    parser.add_argument("--into", type=Path, help="a document to put the table into, such as docs/caching.md")
+    parser.add_argument("--into", type=Path, help="put the table into this file: docs/results/caching.md")
     options = parser.parse_args(arguments)
     figures = table(run(options))
     print(figures)

@@ -1,4 +1,6 @@
-"""Puts the figures of one run into a document: `python -m bench.markdown RESULTS.json docs/performance.md`.
+"""Writes the figures of one run into a document.
+
+  python -m bench.markdown bench/results/RUN.json docs/results/performance.md
 
 What stands between the markers is replaced; the text around it is kept.
 """

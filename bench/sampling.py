@@ -1,9 +1,9 @@
-"""What comparing costs clients: `python -m bench.sampling`.
+"""Measure what sampling costs clients: `python -m bench.sampling`.
 
-Two proxies before the same backends: one samples every request, the other none. The same low, fixed rate of
-requests goes to them in turn; what matters is the ratio of latencies within each pair of rounds. `--other`
-takes the backend that no client uses away (dead) or lets it take requests and never answer (slow).
-Needs nginx, and a machine that does nothing else.
+Two proxies are in front of the same backends: one samples every request, the other none. Both receive
+requests at the same low, fixed rate in turn; the result is the ratio of latencies within each pair of rounds.
+`--other` stops the backend that no client uses (dead), or lets it accept requests without answering (slow).
+Needs nginx and an otherwise idle machine.
 """
 
 from __future__ import annotations

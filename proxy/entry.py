@@ -1,4 +1,4 @@
-"""Where the `strangler` command begins."""
+"""The entry point of the `strangler` command."""
 
 from __future__ import annotations
 

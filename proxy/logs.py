@@ -1,8 +1,9 @@
-"""The log of the proxy's processes: standard error, one line per event that an operator may have to act on.
+"""The log of the proxy's processes: standard error, one line for each event that may need an operator's
+action.
 
-For people (`console`) or for machines (`json`: an object per line). Chosen by `strangler serve --log-format`;
-children find it in their environment. So they do the level: `debug` adds a line for each change of state of a
-connection, a request or an idempotency key.
+The format is `console` for people, or `json` (one object per line), chosen by `strangler serve
+--log-format`. Child processes find it in their environment, as they do the level: `debug` adds a line for
+each state change of a connection, a request or an idempotency key.
 """
 
 from __future__ import annotations
@@ -113,7 +114,7 @@ class _Bounded(logging.StreamHandler[TextIO]):
         last = kind.last
         if last is not None:
             text = last.getMessage().partition("\n")[0]
-            more = "left out %d more lines like: %s"
+            more = "suppressed %d more lines like: %s"
             args = (kind.left_out, text)
             super().emit(logging.LogRecord(last.name, last.levelno, "", 0, more, args, None))
 

@@ -1,7 +1,8 @@
-"""Files, directories and sockets that are surely our own: of this user, no links, closed to others.
+"""Uses files, directories and sockets only if they belong to this user, are not links, and are closed to
+others.
 
-`server.runtime_dir` may be a directory that others can write to: a volume that containers share, /tmp. What
-somebody else has put there in time must not be followed, believed, or told anything.
+`server.runtime_dir` may be a directory to which others can write: a volume that containers share, or /tmp.
+What somebody else has put there must not be followed, trusted, or given any information.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def make_private(path: Path) -> Path:
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     link = path.lstat()
     if stat.S_ISLNK(link.st_mode) and link.st_uid not in (ROOT, os.geteuid()):
-        raise NotOurs(path, f"it is a link that another user ({link.st_uid}) has made; remove it")
+        raise NotOurs(path, f"it is a link created by another user ({link.st_uid}); remove it")
     if is_private(path):
         return path
     own = subdirectory(path)
@@ -115,7 +116,7 @@ def _foreign(found: os.stat_result, owner: int) -> str:
     if found.st_uid != owner:
         return f"it belongs to another user ({found.st_uid})"
     if found.st_nlink != 1:
-        return "it has a second name elsewhere"
+        return "it has a second hard link"
     return ""
 
 

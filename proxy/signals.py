@@ -1,7 +1,7 @@
-"""Signals that must not end a process that cannot act on them yet, or never does.
+"""Holds back signals that would end a process which cannot handle them yet, or never does.
 
-Service managers, logrotate scripts and habit send them to whatever has the name, also in the first second,
-and what the system does by default is to end the process.
+Service managers, logrotate scripts and users send them to any process with the right name, even in its
+first second, and the system's default is to end the process.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Where spans of the proxy's processes go: OpenTelemetry, by its standard environment variables."""
+"""Exports the spans of the proxy's processes: OpenTelemetry, configured by its standard environment
+variables."""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ def provider(service: str) -> TracerProvider | None:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError as error:
-        log.error("requests are not traced: %s; install the extra: pip install 'strangler[otel]'", error)
+        log.error("requests are not traced: %s; run: pip install 'strangler[otel]'", error)
         return None
     name = os.environ.get("OTEL_SERVICE_NAME") or service
     found = TracerProvider(resource=Resource.create({"service.name": name}), shutdown_on_exit=False)

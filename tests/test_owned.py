@@ -91,7 +91,7 @@ def test_a_link_to_the_directory_is_followed_only_if_it_is_ours(
     assert owned.make_private(link) == link
     become_another()
     monkeypatch.setattr(owned, "ROOT", -1)  # or it would be root's, which may be relied on, if we are root
-    with pytest.raises(NotOurs, match="a link that another user"):
+    with pytest.raises(NotOurs, match="a link created by another user"):
         owned.make_private(link)
 
 

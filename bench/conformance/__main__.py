@@ -1,10 +1,10 @@
-"""Puts every case to our proxy, to nginx and to HAProxy, and writes where they differ into a document.
+"""Send every case to this proxy, nginx and HAProxy, and write their differences into a document.
 
-  python -m bench.conformance                          print, and compare with what the cases say of us
-  python -m bench.conformance docs/conformance.md      write the table between the document's markers
+  python -m bench.conformance                                  print the results, and check them
+  python -m bench.conformance docs/results/conformance.md      also write the table between the markers
 
-Exit 1 if our proxy does not do what a case says, or differs from a peer without a reason; 2 if something
-is missing.
+Exits with 1 if this proxy does not do what a case says, or differs from a peer without a written reason;
+with 2 if a program is missing.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ def main() -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("document", type=Path, nargs="?", help="where the table goes, between its markers")
+    parser.add_argument(
+        "document", type=Path, nargs="?", help="write the table into this file, between its markers"
+    )
     options = parser.parse_args()
     try:
         require("nginx", "haproxy")

@@ -22,7 +22,7 @@ FORWARDED: Final[dict[str, Cases]] = {
 }
 ANSWERED: Final[dict[str, Cases]] = {
     "Answers": answers.GOOD,
-    "Answers that can not be relayed": answers.BAD,
+    "Answers that cannot be relayed": answers.BAD,
     "Answers with broken chunks": answers.BROKEN_CHUNKS,
     "Upstreams that go away": answers.ENDS,
 }

@@ -50,7 +50,7 @@ FRAMED: Final[Cases] = {
         line=b"GET /g HTTP/1.1",
         body=b"ab",
     ),
-    "framing fields can not be named away": Case(
+    "framing fields cannot be named away": Case(
         post(b"Content-Length: 2\r\nConnection: close, content-length, host\r\n", b"ab"),
         "200",
         line=b"POST /p HTTP/1.1",

@@ -1,7 +1,7 @@
-"""`python -m bench.headline`: the most users that legacy and async bear, for several I/O waits.
+"""`python -m bench.headline`: find the most users that legacy and async can serve, for several I/O waits.
 
-Users ask, read, think and ask again, through the proxy; the database and the FX provider answer with a stated
-wait. Ends by itself, in about 20 minutes. Exit 1 if a goal was missed.
+Users send a request, read the answer, think, and repeat, through the proxy. The database and the FX provider
+answer after a given wait. Ends by itself, in about 20 minutes. Exit 1 if a goal was missed.
 """
 
 from __future__ import annotations
@@ -93,16 +93,27 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="example: python -m bench.headline --quick --waits 50 --no-measures",
     )
-    waits_help = "milliseconds, separated by commas (20,50,75,100,200)"
+    waits_help = "waits in milliseconds, separated by commas (20,50,75,100,200)"
     parser.add_argument("--waits", type=_numbers, default=[20.0, 50.0, 75.0, 100.0, 200.0], help=waits_help)
-    parser.add_argument("--processes", type=int, default=4, help="of each backend; async also with half (4)")
-    parser.add_argument("--quick", action="store_true", help="coarse: about a minute")
-    parser.add_argument("--no-measures", dest="measures", action="store_false", help="leave out their table")
-    parser.add_argument("--measures-wait", type=float, default=50.0, help="milliseconds, for that table (50)")
+    parser.add_argument(
+        "--processes", type=int, default=4, help="processes of each backend; async also runs with half (4)"
+    )
+    parser.add_argument("--quick", action="store_true", help="measure coarsely, in about a minute")
+    parser.add_argument(
+        "--no-measures", dest="measures", action="store_false", help="skip the table of measures"
+    )
+    parser.add_argument(
+        "--measures-wait",
+        type=float,
+        default=50.0,
+        help="wait in milliseconds for the table of measures (50)",
+    )
     parser.add_argument(
         "--output", type=Path, default=Path("bench/results/headline.json"), help="(%(default)s)"
     )
-    parser.add_argument("--document", type=Path, help="Markdown whose figures are replaced: docs/scale.md")
+    parser.add_argument(
+        "--document", type=Path, help="replace the figures in this file: docs/results/scale.md"
+    )
     return parser.parse_args(argv)
 
 

@@ -1,6 +1,6 @@
-"""`python -m bench.hundredk`: many kept-alive connections through the proxy, each asking now and then.
+"""`python -m bench.hundredk`: open many connections through the proxy, each with an occasional request.
 
-First everything goes to a light stub; then the same connections move to async_api, by a change of weights.
+First all requests go to a light stub; then the same connections are moved to async_api by changing weights.
 Ends by itself. Exit 1 if a goal was missed: no errors, P99 at most 150 ms, 16 KiB of memory per connection.
 """
 
@@ -170,7 +170,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "--output", type=Path, default=Path("bench/results/hundredk.json"), help="(%(default)s)"
     )
     parser.add_argument(
-        "--document", type=Path, help="Markdown file whose figures are replaced: docs/scale.md"
+        "--document", type=Path, help="replace the figures in this file: docs/results/scale.md"
     )
     return parser.parse_args(argv)
 

@@ -27,26 +27,26 @@ COMMANDS: Final = {
     "demo": "proxy.cli.demo.command:demo",
 }
 """Name -> module:attribute. A command's module is imported only when it is asked for, so that what one
-command needs costs the others nothing."""
+command needs does not slow down the others."""
 
 SUMMARIES: Final = {
     "serve": "Run the proxy and its admin port.",
-    "init": "Write a first routing.yaml from OpenAPI or Flask.",
+    "init": "Generate a routing.yaml from OpenAPI or Flask.",
     "check": "Validate a routing.yaml.",
-    "explain": "Say where one request would go, and why.",
+    "explain": "Show where a request would go, and why.",
     "set": "Change the weight of one endpoint.",
-    "compare": "Ask both backends the same, and show what differs.",
-    "replay": "Ask both backends what a log or HAR file has recorded, and judge.",
-    "status": "Show every endpoint and both backends, once or live.",
-    "reload": "Have the proxy judge its file now; --force for unlisted: 404.",
-    "restart": "Replace the running proxy, worker by worker, without a failed request.",
-    "diff": "Say what two routing.yaml do differently.",
-    "writes": "List writes with an idempotency key; settle unknown ones.",
-    "forget": "Erase the stored answers and samples of one person or path.",
-    "history": "List the configurations that were accepted.",
-    "rollback": "Go back to the configuration before.",
-    "ledger": "How far each endpoint is, and what clients use besides.",
-    "demo": "A whole migration on this machine, with traffic.",
+    "compare": "Send the same request to both backends and show what differs.",
+    "replay": "Replay an access log or HAR file and compare both backends.",
+    "status": "Show all endpoints and both backends, once or live.",
+    "reload": "Validate and apply the configuration now.",
+    "restart": "Restart the proxy without a failed request.",
+    "diff": "Show what changes between two routing.yaml files.",
+    "writes": "List writes with an idempotency key; settle unknown outcomes.",
+    "forget": "Erase the stored answers and samples of a person or path.",
+    "history": "List the accepted configurations.",
+    "rollback": "Restore the previous accepted configuration.",
+    "ledger": "Show the progress of each endpoint, and unlisted paths.",
+    "demo": "Run a complete migration on this machine, with traffic.",
 }
 
 

@@ -13,7 +13,9 @@ from proxy.cli.errors import NO, fail
 DEFAULT = "http://127.0.0.1:9000"
 TOKEN = "STRANGLER_ADMIN_TOKEN"
 
-option = click.option("--admin", default=DEFAULT, show_default=True, metavar="URL", help="The admin port.")
+option = click.option(
+    "--admin", default=DEFAULT, show_default=True, metavar="URL", help="Address of the admin port."
+)
 
 
 def get(admin: str, path: str) -> Any:
@@ -42,7 +44,7 @@ def _ask(admin: str, method: str, path: str, timeout: float, **more: Any) -> tup
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         fail(f"{admin}: {error}", NO)
     except ValueError:
-        fail(f"{admin} does not answer like an admin port", NO)
+        fail(f"{admin} is not the admin port of a proxy; check --admin", NO)
 
 
 def peek(admin: str, path: str) -> Any:
@@ -59,7 +61,7 @@ def peek(admin: str, path: str) -> Any:
 
 
 def announce(admin: str, hash: str) -> None:
-    """Tells the proxy who is about to save this configuration. Without the token it will not know."""
+    """Tells the proxy who is about to save this configuration; it ignores this without the token."""
     import httpx2
 
     with (
@@ -70,7 +72,7 @@ def announce(admin: str, hash: str) -> None:
 
 
 def author() -> str:
-    """Who runs this command, as far as the environment says."""
+    """Who runs this command, according to the environment."""
     name = os.environ.get("SUDO_USER") or os.environ.get("USER") or os.environ.get("LOGNAME") or ""
     return "".join(char for char in name if " " <= char <= "~")[:100]
 

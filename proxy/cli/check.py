@@ -15,9 +15,9 @@ from proxy.control.running import running_state
 @click.command()
 @click.argument("file", type=click.Path())
 def check(file: str) -> None:
-    """Validate a routing.yaml: every error with its line, and the order of phases.
+    """Validate a routing.yaml: report every error with its line, and endpoints that are ahead of their phase.
 
-    Exits 0 if it is fine, 2 if not. Variables as in ${NAME} come from the environment.
+    Exits 0 if the file is valid, 2 if not. Variables such as ${NAME} are taken from the environment.
 
     \b
     strangler check routing.yaml
@@ -35,7 +35,7 @@ def check(file: str) -> None:
 
 
 def load_or_exit(file: str) -> Loaded:
-    """The accepted file; for any other, prints what is wrong and exits 2."""
+    """The valid file; for an invalid one, prints its errors and exits 2."""
     try:
         return load_file(file)
     except ConfigErrors as errors:
@@ -43,6 +43,6 @@ def load_or_exit(file: str) -> Loaded:
 
 
 def state_of(file: str) -> str:
-    """The state database of the instance that runs with this file, else the one that the file names."""
+    """The state database of the instance that runs with this file; otherwise the one named in the file."""
     server = load_or_exit(file).snapshot.server
     return running_state(Path(server.runtime_dir)) or server.state

@@ -33,14 +33,12 @@ _SIDES: Final = {"-": "red", "+": "green", "@": "dim"}
 @click.command("compare")
 @click.argument("method", required=False)
 @click.argument("target", required=False)
+@click.option("--config", "file", required=True, type=click.Path(), help="routing.yaml with both backends.")
+@click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="Send this header.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--suggest", is_flag=True, help="Propose rules for the differences found by sampling.")
 @click.option(
-    "--config", "file", required=True, type=click.Path(), help="The routing.yaml with both backends."
-)
-@click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A request header.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-@click.option("--suggest", is_flag=True, help="Propose rules for what sampling has found, as YAML.")
-@click.option(
-    "--replay", type=click.Path(path_type=Path), help="With --suggest: from what `replay --json` printed."
+    "--replay", type=click.Path(path_type=Path), help="With --suggest: use the output of `replay --json`."
 )
 def compare_command(
     method: str | None,
@@ -51,13 +49,15 @@ def compare_command(
     suggest: bool,
     replay: Path | None,
 ) -> None:
-    """Ask both backends the same, and show how their answers differ.
+    """Send the same request to both backends, and show how their answers differ.
 
-    Asks the backends directly, whatever the weights say, with the headers a proxied request has; only safe
-    methods. Exits 0 if the answers are equal, 1 if they differ or one is missing, 2 on bad input.
+    The request goes directly to both backends, regardless of weights, with the headers of a proxied request.
+    Only safe methods are allowed.
 
-    With --suggest nothing is asked: rules are proposed for the differences that sampling has stored (or that
-    a replay has found), each with how much of them it would hide. Look at each before you take it over.
+    With --suggest no request is sent. Instead, rules are proposed for the differences that sampling (or a
+    replay) has found, each with the number of differences that it would hide. Check each before you use it.
+
+    Exits 0 if the answers are equal, 1 if they differ or a backend did not answer, 2 on bad input.
 
     \b
     strangler compare GET /accounts/acc_1 --config routing.yaml -H 'Authorization: Bearer ...'
@@ -68,13 +68,13 @@ def compare_command(
     snapshot = load_or_exit(file).snapshot
     if suggest or replay is not None:
         if method is not None or headers or not suggest:
-            fail("--suggest [--replay FILE] takes no METHOD, TARGET or -H: it asks nothing")
+            fail("--suggest takes no METHOD, TARGET or -H, because it sends no request")
         made = from_state(snapshot, state_of(file)) if replay is None else from_replay(replay)
         told = {"general": generalised(made)[0], "suggestions": made}
         click.echo(json.dumps(told) if as_json else yaml_of(made))
         return
     if method is None or target is None:
-        fail("METHOD and TARGET are missing: what is to be asked? (or --suggest)")
+        fail("METHOD and TARGET are missing; give both, or use --suggest")
     _compare(snapshot, method, target, headers, as_json)
 
 

@@ -15,9 +15,9 @@ from proxy.config.difference import takes_effect
 @click.argument("old", metavar="A", type=click.Path())
 @click.argument("new", metavar="B", type=click.Path())
 def diff(old: str, new: str) -> None:
-    """Say what a running proxy would do differently with B in place of A, whatever the text.
+    """Show what a running proxy would do differently with B instead of A.
 
-    Exits 0 if they mean the same, 1 if not, 2 if one of them is not valid.
+    Formatting and comments do not matter. Exits 0 if both files mean the same, 1 if not, 2 if one is invalid.
 
     \b
     strangler diff routing.yaml routing-new.yaml

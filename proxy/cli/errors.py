@@ -1,4 +1,4 @@
-"""How what is wrong with a routing.yaml is shown: the place, the reason, the line with a caret."""
+"""Shows errors of a routing.yaml: the place, the reason, and the line with a caret."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def render(errors: ConfigErrors, text: str) -> str:
 
 
 def text_of(file: str | Path) -> str:
-    """The file to show errors in; "" if it cannot be read, which is then what the errors say."""
+    """The text in which errors are shown; "" if the file cannot be read (which the errors then report)."""
     try:
         return read_text(file)
     except ConfigErrors:
@@ -40,6 +40,6 @@ def fail(message: str, code: int = BAD_INPUT) -> NoReturn:
 
 
 def warn(file: object, message: str) -> None:
-    """Of something that was done all the same; nothing if the message is empty."""
+    """Prints a warning about something that was done anyway; nothing if the message is empty."""
     if message:
         click.echo(f"warning: {file}: {message}", err=True)

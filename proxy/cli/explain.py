@@ -21,18 +21,20 @@ from proxy.core.settings import ASYNC, Endpoint
 @click.command()
 @click.argument("method")
 @click.argument("target")
-@click.option("--config", "file", required=True, type=click.Path(), help="The routing.yaml to ask.")
-@click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A request header.")
-@click.option("--client-ip", default="", help="Address of the client, for the sticky key client-ip.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--config", "file", required=True, type=click.Path(), help="routing.yaml to evaluate.")
+@click.option(
+    "-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="Add this request header."
+)
+@click.option("--client-ip", default="", help="Client address, for the sticky key client-ip.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def explain(
     method: str, target: str, file: str, headers: tuple[str, ...], client_ip: str, as_json: bool
 ) -> None:
-    """Say where one request would go, and why. Sends nothing.
+    """Show where a request would go, and why. Nothing is sent.
 
-    Without --json it also says how far both backends' answers agree, if the state database of this
-    configuration can be read, and how async does now, if a proxy with this file runs. A request without a
-    sticky key, where chance decides, is shown at its likelier backend.
+    Without --json, the output also includes whether the answers of both backends agree (if the state database
+    of this configuration can be read) and the current error rate of async (if a proxy runs with this file).
+    For a request without a sticky key, which is assigned at random, the more likely backend is shown.
 
     \b
     strangler explain GET /accounts/acc_1 --config routing.yaml -H 'x-user-id: 42'
@@ -52,7 +54,7 @@ def explain(
 
 
 def explanation(snapshot: Snapshot, head: RequestHead, decision: Decision, peer: str) -> dict[str, Any]:
-    """The answer as --json prints it. `backend` is null where the proxy answers by itself."""
+    """The answer as --json prints it. `backend` is null if the proxy itself answers."""
     endpoint = decision.endpoint
     has_key = endpoint is not None and decision.reason != "preflight"
     key = sticky_key(snapshot, endpoint, head, peer) if endpoint is not None and has_key else None
@@ -80,12 +82,12 @@ def _answers(snapshot: Snapshot, endpoint: Endpoint) -> str:
 
     found = comparison(snapshot, endpoint)
     if found is None:
-        return "not known: the state database does not answer"
+        return "unknown: the state database does not answer"
     return f"{found['text']}, {found['n']} compared" if found["n"] else "no evidence, nothing compared"
 
 
 def _now(snapshot: Snapshot, endpoint: Endpoint | None, file: str) -> str:
-    """What the proxy that runs with this file sees of async; nothing if there is none."""
+    """The state of async as seen by the proxy that runs with this file; empty if there is none."""
     admin = f"http://{snapshot.server.admin}"
     running = None if endpoint is None else admin_port.peek(admin, "/api/v1/config")
     if endpoint is None or not running or running.get("source") != os.path.abspath(file):
@@ -94,14 +96,14 @@ def _now(snapshot: Snapshot, endpoint: Endpoint | None, file: str) -> str:
     for row in figures["endpoints"]:
         if row["endpoint"] == endpoint.name:
             rate = row["backends"][ASYNC]["error_rate"]
-            failed = "nothing asked of it" if rate is None else f"fails {rate:.2%}"
+            failed = "had no requests" if rate is None else f"fails {rate:.2%}"
             return f"async {failed} in the last minute, breaker {row['breaker']}"
     return ""
 
 
 def _prose(answer: dict[str, Any], answers: str, now: str) -> str:
     rows = [f"{answer['method']} {answer['target']}"]
-    rows.append(f"  backend   {answer['backend'] or 'none: the proxy answers by itself'}")
+    rows.append(f"  backend   {answer['backend'] or 'none: the proxy itself answers'}")
     rows.append(f"  reason    {answer['reason']}")
     if answer["endpoint"] is not None:
         rows.append(f"  endpoint  {answer['endpoint']}")

@@ -8,7 +8,7 @@ from proxy.core.http1.request import RequestHead
 
 
 def request_head(method: str, target: str, headers: tuple[str, ...]) -> RequestHead:
-    """From METHOD, TARGET and the values of -H; exits 2 with the reason for what is no request."""
+    """Builds a head from METHOD, TARGET and the values of -H; exits 2 with the reason if it is not valid."""
     if not (method + target).isprintable():
         fail(f"{method!r} {target!r} is not a request line")
     if not (method + target).isascii():
@@ -25,7 +25,7 @@ def request_head(method: str, target: str, headers: tuple[str, ...]) -> RequestH
 def header(line: str) -> tuple[str, str]:
     """Name and value of one -H. The value has a character for each byte of the argument, as on the wire.
 
-    So what the terminal gave as UTF-8 is the UTF-8 that curl would send. Exits 2 for what is no header.
+    So what the terminal gave as UTF-8 is the UTF-8 that curl would send. Exits 2 if it is not a header.
     """
     name, colon, value = line.partition(":")
     if (

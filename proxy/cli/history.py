@@ -19,13 +19,20 @@ from proxy.store.places import is_sqlite, state_file
 
 
 @click.command()
-@click.option("--config", "file", default="routing.yaml", show_default=True, help="Says where the store is.")
 @click.option(
-    "-n", "limit", default=20, show_default=True, type=WholeNumber(1, configs.KEPT), help="How many."
+    "--config", "file", default="routing.yaml", show_default=True, help="routing.yaml that names the store."
 )
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option(
+    "-n",
+    "limit",
+    default=20,
+    show_default=True,
+    type=WholeNumber(1, configs.KEPT),
+    help="Maximum number of entries.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def history(file: str, limit: int, as_json: bool) -> None:
-    """List the configurations that a running proxy accepted, newest first, with what each changed.
+    """List the configurations that a running proxy accepted, newest first, with the changes in each.
 
     \b
     strangler history --config routing.yaml
@@ -48,7 +55,7 @@ def history(file: str, limit: int, as_json: bool) -> None:
 
 
 def accepted(state: str) -> list[AcceptedConfig]:
-    """What the store at `state` (server.state) has, newest first; exits 1 if it does not answer."""
+    """Configurations in the store at `state` (server.state), newest first; exits 1 if it does not answer."""
     if is_sqlite(state) and not state_file(state).exists():
         return []
     try:

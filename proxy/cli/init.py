@@ -17,20 +17,18 @@ from proxy.config.merge import merge
 
 
 @click.command()
-@click.option("--openapi", metavar="FILE|URL", help="An OpenAPI document, JSON or YAML.")
-@click.option("--flask", metavar="MODULE:APP", help="A Flask application; the module is imported.")
+@click.option("--openapi", metavar="FILE|URL", help="OpenAPI document, as JSON or YAML.")
+@click.option("--flask", metavar="MODULE:APP", help="Flask application; its module is imported.")
 @click.option("--config", "file", default="routing.yaml", show_default=True, type=click.Path(path_type=Path))
 @click.option(
-    "--merge", "merging", is_flag=True, help="Add what is new to an existing file, mark what is gone."
+    "--merge", "merging", is_flag=True, help="Add new endpoints to an existing file and mark removed ones."
 )
-@click.option("--legacy", default="http://127.0.0.1:5001", show_default=True, help="Where legacy listens.")
-@click.option(
-    "--async", "async_", default="http://127.0.0.1:5002", show_default=True, help="The same of async."
-)
+@click.option("--legacy", default="http://127.0.0.1:5001", show_default=True, help="URL of legacy.")
+@click.option("--async", "async_", default="http://127.0.0.1:5002", show_default=True, help="URL of async.")
 def init(openapi: str | None, flask: str | None, file: Path, merging: bool, legacy: str, async_: str) -> None:
-    """Write a routing.yaml with every endpoint of an API at weight 0, so that nothing moves yet.
+    """Generate a routing.yaml that lists every endpoint of an API at weight 0, so that nothing moves yet.
 
-    Exits 2 if the file exists (unless --merge), or the source cannot be read.
+    Exits 2 if the file exists (unless --merge is given), or if the source cannot be read.
 
     \b
     strangler init --openapi openapi.yaml --legacy http://127.0.0.1:8080 --async http://127.0.0.1:8081
@@ -38,7 +36,7 @@ def init(openapi: str | None, flask: str | None, file: Path, merging: bool, lega
     strangler init --openapi http://127.0.0.1:8081/openapi.json --merge
     """
     if (openapi is None) == (flask is None):
-        fail("give --openapi FILE|URL or --flask MODULE:APP, one of them")
+        fail("give either --openapi FILE|URL or --flask MODULE:APP")
     try:
         discovery = sources.openapi(openapi) if openapi is not None else sources.flask(flask or "")
     except sources.SourceError as error:
@@ -58,9 +56,9 @@ def _create(file: Path, text: str) -> None:
         with file.open("x", encoding="utf-8", newline="") as new:
             new.write(text)
     except FileExistsError:
-        fail(f"{file} exists; --merge brings it up to date, --config NAME writes another")
+        fail(f"{file} exists; use --merge to update it, or --config FILE to write another file")
     except OSError as error:
-        fail(f"{file} can not be written: {error.strerror}")
+        fail(f"{file} cannot be written: {error.strerror}")
 
 
 def _merge(file: Path, discovery: Discovery) -> None:
@@ -74,9 +72,9 @@ def _merge(file: Path, discovery: Discovery) -> None:
         try:
             warn(file, replace(file, before.encode(), merged.text.encode()))
         except Changed:
-            fail(f"{file} was changed by somebody else meanwhile; look at it and try again")
+            fail(f"{file} was changed by somebody else in the meantime; check it and try again")
         except OSError as error:
-            fail(f"{file} can not be written: {error.strerror}")
+            fail(f"{file} cannot be written: {error.strerror}")
     for what, endpoints in (("added", merged.added), ("gone", merged.gone), ("back", merged.back)):
         for endpoint in endpoints:
             click.echo(f"{what}: {endpoint}")

@@ -16,12 +16,13 @@ from proxy.core.timestamps import to_the_second
 
 @click.command()
 @admin_port.option
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def ledger(admin: str, as_json: bool) -> None:
-    """Say how far the migration of each endpoint is, and list the paths that clients use and no line names.
+    """Show the migration progress of each endpoint, and requested paths missing from routing.yaml.
 
-    not started, moving; at 100: legacy still hit (by whom), waiting, or done: safe to delete from legacy
-    after seven days without a request to it. Unlisted paths are printed as lines for routing.yaml.
+    An endpoint is "not started" or "moving"; at 100 it is "legacy still hit" (with the reasons), "waiting",
+    or, after seven days without a request to legacy, "done": safe to delete from legacy. Missing paths are
+    printed as lines that you can paste into routing.yaml.
 
     \b
     strangler ledger --admin http://127.0.0.1:9000
@@ -34,11 +35,11 @@ def ledger(admin: str, as_json: bool) -> None:
         click.echo(f"{row['endpoint']}: {_words(row)}")
     paths = [each["path"] for each in answer["unlisted"]]
     if paths:
-        click.echo("\n# asked for by clients, but not listed; lines for endpoints:")
+        click.echo("\n# requested paths missing from routing.yaml; lines for endpoints:")
         for line in entries(DiscoveredEndpoint(path, "") for path in paths if path != OTHER):
             click.echo(line)
         if OTHER in paths:
-            click.echo("  # and others that cannot be listed, or were too many")
+            click.echo("  # and others that cannot be listed, or that exceed the limit")
 
 
 def _words(row: dict[str, Any]) -> str:

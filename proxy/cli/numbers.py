@@ -12,7 +12,7 @@ _DIGITS: Final = frozenset("0123456789")
 
 
 class Percent(click.ParamType):  # type: ignore[type-arg]  # generic in later versions only
-    """A weight as routing.yaml has it; its range is judged there."""
+    """A weight, written as in routing.yaml; its range is checked there."""
 
     name = "percent"
 

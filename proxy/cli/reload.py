@@ -12,14 +12,15 @@ TIMEOUT = 30.0  # seconds; the proxy answers when every worker serves it, or aft
 
 @click.command()
 @admin_port.option
-@click.option("--force", is_flag=True, help="Take unlisted: 404 although clients use unlisted paths.")
+@click.option("--force", is_flag=True, help="Accept `unlisted: 404` although clients use unlisted paths.")
 def reload(admin: str, force: bool) -> None:
-    """Have a running proxy judge its file now, and say what that changes.
+    """Validate and apply the configuration now, and show what changes.
 
-    A saved file is noticed anyway; this waits for the verdict. --force takes one thing that is refused
-    otherwise: `unlisted: 404` while `strangler ledger` shows paths that clients used in the last day. It is
-    in the audit log. The token is taken from STRANGLER_ADMIN_TOKEN. Exits 1 if the proxy does not answer, 2
-    if the file was refused.
+    A running proxy notices a saved file by itself; this command also waits for the result. --force accepts
+    `unlisted: 404` even if `strangler ledger` shows unlisted paths that clients used in the last day; the
+    audit log records this. The token is taken from STRANGLER_ADMIN_TOKEN.
+
+    Exits 1 if the proxy does not answer, 2 if the file is refused.
 
     \b
     strangler reload
@@ -29,7 +30,7 @@ def reload(admin: str, force: bool) -> None:
     status, content = admin_port.post(admin, "/api/v1/reload", TIMEOUT, params=params)
     if status == 422:
         found = [f"{each['line']}:{each['column']}: {each['message']}" for each in content["errors"]]
-        fail("\n".join(["the file was refused; nothing changed", *found]), BAD_INPUT)
+        fail("\n".join(["the file was refused; nothing was changed", *found]), BAD_INPUT)
     if status != 200:
         fail(f"{admin}: {content.get('detail', content)}", NO)
     for line in content["difference"]:

@@ -38,7 +38,7 @@ File = click.Path(path_type=Path, dir_okay=False)
 
 
 class Output(NamedTuple):
-    """The options of the command that are not the replay's own: where it is told, and where it goes on."""
+    """Options of the command itself: where results are written, and where progress is kept."""
 
     as_json: bool
     junit: Path | None
@@ -48,26 +48,39 @@ class Output(NamedTuple):
 
 @click.command("replay")
 @click.argument("file", type=File)
-@click.option("--config", required=True, type=click.Path(), help="The routing.yaml with both backends.")
+@click.option("--config", required=True, type=click.Path(), help="routing.yaml with both backends.")
 @click.option(
-    "-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="Sent with each request."
+    "-H",
+    "--header",
+    "headers",
+    multiple=True,
+    metavar="'NAME: VALUE'",
+    help="Send this header with each request.",
 )
-@click.option("--rate", default=20.0, show_default=True, help="Requests per second, at most.")
-@click.option("--concurrency", default=4, show_default=True, help="Requests at the same time, at most.")
-@click.option("--limit", type=WholeNumber(1), help="Only the first so many requests of the file.")
+@click.option("--rate", default=20.0, show_default=True, help="Maximum requests per second.")
+@click.option("--concurrency", default=4, show_default=True, help="Maximum concurrent requests.")
+@click.option("--limit", type=WholeNumber(1), help="Replay only this many requests of the file.")
 @click.option(
-    "--endpoint", "endpoints", multiple=True, metavar="'METHOD /PATH'", help="Only this one; repeatable."
+    "--endpoint",
+    "endpoints",
+    multiple=True,
+    metavar="'METHOD /PATH'",
+    help="Replay only this endpoint; may be repeated.",
 )
 @click.option(
-    "--host", "hosts", multiple=True, help="Only requests to this host of a HAR file [the first's]."
+    "--host", "hosts", multiple=True, help="Replay only this host's requests of a HAR file [first entry's]."
 )
 @click.option(
-    "--sandbox", "sandboxes", multiple=True, metavar="URL", help="Send writes too; names every address."
+    "--sandbox",
+    "sandboxes",
+    multiple=True,
+    metavar="URL",
+    help="Send writes too; repeat for every backend address.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-@click.option("--junit", "junit_file", type=File, help="Write JUnit XML here as well.")
-@click.option("--state", type=File, help="Where a stopped replay goes on [FILE.replay].")
-@click.option("--restart", is_flag=True, help="Begin anew, whatever the state file says.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--junit", "junit_file", type=File, help="Also write JUnit XML to this file.")
+@click.option("--state", type=File, help="Keep the progress in this file [FILE.replay].")
+@click.option("--restart", is_flag=True, help="Ignore saved progress and begin again.")
 def replay(
     file: Path,
     config: str,
@@ -83,14 +96,15 @@ def replay(
     state: Path | None,
     restart: bool,
 ) -> None:
-    """Ask both backends what FILE has recorded, and say for each endpoint whether they answer the same.
+    """Send the recorded requests of FILE to both backends, and report for each endpoint whether they agree.
 
     FILE is an access log (of the proxy, of nginx, Apache, HAProxy or Envoy) or a HAR file of a browser or a
     debugging proxy; docs/comparing.md says how to record one. The backends are asked directly,
     whatever the weights say. Only endpoints that change nothing are asked, unless --sandbox names the
     addresses of both backends one by one: then each write is executed once on either.
 
-    Ctrl-C stops; the same command goes on from there. An access log has no credentials: give them with -H.
+    Press Ctrl-C to stop, and run the same command again to resume. An access log contains no credentials;
+    pass them with -H.
 
     \b
     strangler replay access.log --config routing.yaml -H 'Authorization: Bearer ...'
@@ -98,8 +112,8 @@ def replay(
     strangler replay access.log --config routing.yaml --rate 100 --junit report.xml
 
     \b
-    Exit codes: 0 nothing differs but noise, 1 something differs, was not answered,
-    or nothing was compared, 2 bad input (the line is named), 130 stopped.
+    Exit codes: 0 nothing differs except noise; 1 something differs, was not answered,
+    or nothing was compared; 2 bad input (reported with its line); 130 interrupted.
     """
     snapshot = load_or_exit(config).snapshot
     _check(snapshot, rate, concurrency, endpoints, sandboxes)
@@ -118,7 +132,7 @@ def _replay(snapshot: Snapshot, file: Path, about: Survey, options: Options, out
     try:
         found.save(output.state, of)
     except OSError as error:
-        fail(f"{output.state}: {error.strerror}; --state names another place for it")
+        fail(f"{output.state}: {error.strerror}; use --state to choose another file")
     started = time.monotonic()
     stopped = ""
     try:
@@ -126,7 +140,7 @@ def _replay(snapshot: Snapshot, file: Path, about: Survey, options: Options, out
     except KeyboardInterrupt:
         found.save(output.state, of)
         done = f"{found.count} of {about.requests} requests"
-        click.echo(f"\nstopped after {done}; the same command goes on ({output.state})", err=True)
+        click.echo(f"\nstopped after {done}; run the same command again to resume ({output.state})", err=True)
         return INTERRUPTED
     except (Gone, BadInput, OSError) as error:
         found.save(output.state, of)
@@ -144,7 +158,7 @@ def _replay(snapshot: Snapshot, file: Path, about: Survey, options: Options, out
 def _suggestions(
     snapshot: Snapshot, found: ReplayResults, reports: Sequence[Report]
 ) -> dict[str, dict[str, Any]]:
-    """Rules for what was seen to differ, by endpoint."""
+    """Proposed rules for the differences found, by endpoint."""
     endpoints = {each.name: each for each in snapshot.endpoints}
     made = {}
     for report in reports:
@@ -162,7 +176,7 @@ def _run(
     found: ReplayResults,
     save: _Saver,
 ) -> None:
-    """Raises Gone, BadInput, OSError or KeyboardInterrupt; `found` has what was done until then."""
+    """Raises Gone, BadInput, OSError or KeyboardInterrupt; `found` contains the results until then."""
     recorded = islice(requests(file, about.format), about.requests)
     with _progress() as progress:
         task = progress.add_task("replay", total=about.requests, completed=found.count)
@@ -175,7 +189,7 @@ def _run(
 
 
 class _Saver:
-    """Saves now and then; a disk that has become full ends no replay."""
+    """Saves the progress now and then; a full disk does not end a replay."""
 
     def __init__(self, found: ReplayResults, path: Path, of: str) -> None:
         self._found, self._path, self._of = found, path, of
@@ -210,7 +224,7 @@ def _found(output: Output, of: str) -> ReplayResults:
     try:
         return ReplayResults.load(output.state, of)
     except (ValueError, OSError) as error:
-        fail(f"{output.state}: {error}; --restart begins anew")
+        fail(f"{output.state}: {error}; use --restart to begin again")
 
 
 def _surveyed(file: Path) -> Survey:
@@ -237,7 +251,9 @@ def _check(
     known = [each.name for each in snapshot.endpoints]
     for name in endpoints:
         if name not in known:
-            fail(f"--endpoint {name!r} is not listed in routing.yaml; there are {', '.join(known) or 'none'}")
+            fail(
+                f"--endpoint {name!r} is not listed in routing.yaml; listed are {', '.join(known) or 'none'}"
+            )
     addresses = {each.url for each in (*snapshot.legacy.upstreams, *snapshot.async_.upstreams)}
     if sandboxes and set(sandboxes) != addresses:
         fail(
@@ -247,7 +263,7 @@ def _check(
 
 
 def _given(headers: tuple[str, ...]) -> dict[str, str]:
-    """Of -H, by lower-case name; exits 2 for what is no header."""
+    """The headers of -H, by lower-case name; exits 2 if one is not a header."""
     request_head("GET", "/", headers)
     return {name.lower(): value for name, value in map(header, headers)}
 

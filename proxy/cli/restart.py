@@ -19,15 +19,15 @@ SILENCE = 120.0  # seconds without news of the restart after which it is given u
 @click.command()
 @admin_port.option
 def restart(admin: str) -> None:
-    """Replace the running proxy, worker by worker, without a failed request.
+    """Restart the proxy, worker by worker, without a failed request.
 
-    For new code, and for settings that only a restart changes (server.listen, server.workers, ...). The
-    control process replaces itself, then starts each worker anew; an old worker goes on until the new one
-    serves, and answers every connection once more before it closes it. A wrong file or new code that does
-    not come up changes nothing. SIGUSR2 does the same.
+    Use this for new code, and for settings that only a restart changes (server.listen, server.workers, ...).
+    The control process replaces itself, then replaces each worker. An old worker keeps serving until the new
+    one is ready, and answers each connection once more before closing it. If the file is invalid or the new
+    code does not start, nothing changes. SIGUSR2 does the same.
 
-    Waits until all old workers have gone, for at most server.timeouts.drain after the last new one is up.
-    Exits 1 if the restart was refused or stopped half-way; everything goes on serving then.
+    Waits until all old workers have exited, at most server.timeouts.drain after the last new one is ready.
+    Exits 1 if the restart was refused or stopped half-way; the proxy keeps serving in both cases.
 
     \b
     strangler restart
@@ -58,13 +58,17 @@ def _follow(client: httpx2.Client, admin: str, number: str) -> dict[str, Any]:
             if state["state"] != "rolling":
                 return state
         elif (begun and config is not None) or time.monotonic() - heard > SILENCE:
-            who = "nobody answers" if config is None else "another process answers, which knows nothing of it"
-            fail(f"{admin}: the restart was cut short: {who}; workers go on serving, see the log", 1)
+            who = (
+                "nobody answers"
+                if config is None
+                else "another process answers and does not know of this restart"
+            )
+            fail(f"{admin}: the restart was interrupted: {who}; workers keep serving, see the log", 1)
         time.sleep(INTERVAL)
 
 
 def _begin(admin: str) -> dict[str, Any]:
-    """What the admin port says of the restart that it begins; exits 1 if it refuses."""
+    """Starts the restart, and returns the answer of the admin port; exits 1 if it refuses."""
     content: dict[str, Any]
     status, content = admin_port.post(admin, "/api/v1/restart", TRIAL)
     if status != 202:

@@ -20,16 +20,20 @@ from proxy.store.configs import AcceptedConfig
 
 
 @click.command()
-@click.option("--config", "file", required=True, type=click.Path(path_type=Path), help="The routing.yaml.")
-@click.option("--to", "wanted", metavar="HASH", help="Not the one before but this one, of `history`.")
-@click.option("--state", metavar="URL", help="server.state, if the file is too broken to say.")
-@click.option("--admin", metavar="URL", help="Wait until every worker of this proxy serves it.")
+@click.option(
+    "--config", "file", required=True, type=click.Path(path_type=Path), help="routing.yaml to restore."
+)
+@click.option(
+    "--to", "wanted", metavar="HASH", help="Restore this configuration of `strangler history` instead."
+)
+@click.option("--state", metavar="URL", help="server.state, if the file cannot be parsed.")
+@click.option("--admin", metavar="URL", help="Wait until every worker of this proxy uses it.")
 @click.option("--timeout", default=10.0, show_default=True, help="Seconds to wait for the workers.")
 def rollback(file: Path, wanted: str | None, state: str | None, admin: str | None, timeout: float) -> None:
-    """Put back the configuration that was accepted before what the file says now, text and all.
+    """Restore the previous accepted file, including its comments.
 
-    A broken file is replaced by the one that is being served. Done twice, it is where it was. Exits 1 if
-    there is nothing to go back to, or a worker does not serve it in time; 2 if it would be refused.
+    If the file is invalid, the configuration in use is restored. A second rollback undoes the first. Exits 1
+    if there is no earlier configuration or a worker does not use it in time, 2 if it would be refused.
 
     \b
     strangler rollback --config routing.yaml --admin http://127.0.0.1:9000
@@ -38,7 +42,7 @@ def rollback(file: Path, wanted: str | None, state: str | None, admin: str | Non
     try:
         content = file.read_bytes()
     except OSError as error:
-        fail(f"{file} can not be read: {error.strerror}")
+        fail(f"{file} cannot be read: {error.strerror}")
     now = _loaded(content.decode("utf-8", "replace"), str(file))
     server = now.snapshot.server if now else Server()
     store = state or running_state(Path(server.runtime_dir)) or server.state
@@ -46,7 +50,7 @@ def rollback(file: Path, wanted: str | None, state: str | None, admin: str | Non
     try:
         after = load_text(target.text, source=str(file), environ=os.environ)
     except ConfigErrors as errors:
-        fail(f"{render(errors, target.text)}\n{target.hash} is not valid any more; nothing was changed")
+        fail(f"{render(errors, target.text)}\n{target.hash} is no longer valid; nothing was changed")
     for violation in refused(now.snapshot if now else None, after.snapshot):
         fail(f"{violation}\nnothing was changed")
     if admin is not None:
@@ -74,7 +78,7 @@ def _target(known: list[AcceptedConfig], now: Loaded | None, wanted: str | None)
         return found[0]
     others = [each for each in known if now is None or each.hash != now.snapshot.hash]
     if not others:
-        fail("there is no configuration to go back to", NO)
+        fail("there is no earlier configuration to restore", NO)
     return others[0]
 
 
@@ -82,6 +86,6 @@ def _write(file: Path, before: bytes, after: bytes) -> None:
     try:
         warn(file, replace(file, before, after))
     except Changed:
-        fail(f"{file} was changed by somebody else meanwhile; look at it and try again")
+        fail(f"{file} was changed by somebody else in the meantime; check it and try again")
     except OSError as error:
-        fail(f"{file} can not be written: {error.strerror}")
+        fail(f"{file} cannot be written: {error.strerror}")

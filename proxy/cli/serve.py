@@ -16,7 +16,7 @@ from proxy.control.main import run
 
 @click.command()
 @click.option(
-    "--config", "file", required=True, type=click.Path(path_type=Path), help="The routing.yaml to serve."
+    "--config", "file", required=True, type=click.Path(path_type=Path), help="routing.yaml to serve."
 )
 @click.option(
     "--log-format",
@@ -24,7 +24,7 @@ from proxy.control.main import run
     default="console",
     show_default=True,
     envvar=logs.VARIABLE,
-    help="Lines for people, or one JSON object per line.",
+    help="Write lines for people, or one JSON object per line.",
 )
 @click.option(
     "--log-level",
@@ -32,14 +32,14 @@ from proxy.control.main import run
     default="info",
     show_default=True,
     envvar=logs.LEVEL_VARIABLE,
-    help="debug adds a line for each change of state of a connection, a request or an idempotency key.",
+    help="debug also logs each state change of a connection, a request or an idempotency key.",
 )
 def serve(file: Path, log_format: logs.Format, log_level: logs.Level) -> None:
     """Run the proxy and its admin port in the foreground; the log goes to standard error.
 
-    Saving the file is enough for a change to take effect; so is SIGHUP. A wrong file changes nothing and is
-    reported. SIGUSR2 replaces this process and every worker, one by one, as `strangler restart` does. SIGTERM
-    and Ctrl-C finish what is in flight; a second one stops at once. Exits 0 then, and 2 if it cannot start.
+    A saved file takes effect at once; SIGHUP also reloads it. An invalid file is rejected and reported.
+    SIGUSR2 replaces this process and all workers, one by one, as `strangler restart` does. SIGTERM and Ctrl-C
+    finish requests in flight; send a second one to stop at once. Exits 0 then, and 2 if it cannot start.
 
     \b
     strangler serve --config routing.yaml

@@ -22,14 +22,14 @@ POLL = 0.1  # seconds between two looks at the admin port
 @click.command("set")
 @click.argument("endpoint", metavar="'METHOD /path'")
 @click.argument("weight", type=Percent())
-@click.option("--config", "file", required=True, type=click.Path(), help="The routing.yaml to edit.")
-@click.option("--admin", metavar="URL", help="Wait until every worker of this proxy serves the new weight.")
+@click.option("--config", "file", required=True, type=click.Path(), help="routing.yaml to edit.")
+@click.option("--admin", metavar="URL", help="Wait until every worker of this proxy uses the new weight.")
 @click.option("--timeout", default=10.0, show_default=True, help="Seconds to wait for the workers.")
 def set_command(endpoint: str, weight: float, file: str, admin: str | None, timeout: float) -> None:
-    """Change the weight of one endpoint: percent of its clients that async answers, 0 to 100.
+    """Change the weight of one endpoint: the percentage of its clients that async answers, 0 to 100.
 
-    Changes the number in the file and nothing else in it, after validating the result; a running proxy picks
-    it up by itself. Exits 1 if a worker does not serve it in time, 2 if the file would not be accepted.
+    Validates the result, then changes only this number in the file; a running proxy notices the change by
+    itself. Exits 1 if a worker does not use it in time, 2 if the file would not be accepted.
 
     \b
     strangler set 'GET /accounts/{account_id}' 25 --config routing.yaml
@@ -66,9 +66,9 @@ def _write(file: str, text: str, edited: str) -> None:
     try:
         warn(file, replace(file, text.encode(), edited.encode()))
     except Changed:
-        fail(f"{file} was changed by somebody else meanwhile; look at it and try again")
+        fail(f"{file} was changed by somebody else in the meantime; check it and try again")
     except OSError as error:
-        fail(f"{file} can not be written: {error.strerror}")
+        fail(f"{file} cannot be written: {error.strerror}")
 
 
 def _weight_in(loaded: Loaded, name: str) -> str:
@@ -76,11 +76,11 @@ def _weight_in(loaded: Loaded, name: str) -> str:
 
 
 def wait(admin: str, wanted: str, timeout: float) -> None:
-    """Until every worker reports the wanted hash; exits 1 if that does not happen in time."""
+    """Waits until every worker reports the wanted hash; exits 1 if that does not happen in time."""
     import httpx2  # only this needs it
 
     deadline = time.monotonic() + timeout
-    state = "nothing was heard"
+    state = "the proxy did not answer"
     # Never through a proxy of the environment: the admin port is on this machine or network.
     with httpx2.Client(base_url=admin, timeout=2.0, trust_env=False) as client:
         while True:
@@ -90,7 +90,7 @@ def wait(admin: str, wanted: str, timeout: float) -> None:
             except (httpx2.HTTPError, httpx2.InvalidURL) as error:
                 state = f"{admin}: {error}"
             except (ValueError, TypeError, KeyError):
-                state = f"{admin} does not answer like an admin port"
+                state = f"{admin} is not the admin port of a proxy; check --admin"
             if not state:
                 click.echo(f"every worker serves {wanted}")
                 return

@@ -1,4 +1,4 @@
-"""Where `strangler init` learns of endpoints: an OpenAPI document, or a Flask application."""
+"""Where `strangler init` finds endpoints: in an OpenAPI document, or in a Flask application."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class SourceError(Exception):
 
 
 def openapi(location: str) -> Discovery:
-    """From a file or an http(s) URL, JSON or YAML. Raises SourceError."""
+    """Reads a file or an http(s) URL, JSON or YAML. Raises SourceError."""
     data = _fetch(location) if location.startswith(("http://", "https://")) else _read(location)
     if len(data) > MAX_DOCUMENT:
         raise SourceError(f"{location} is over {MAX_DOCUMENT} bytes")
@@ -33,7 +33,7 @@ def openapi(location: str) -> Discovery:
 
 
 def flask(target: str) -> Discovery:
-    """From `module:attribute`: an application, or a function that makes one (Flask's own convention).
+    """Imports `module:attribute`: an application, or a function that creates one (Flask's own convention).
 
     Imports the module, with the current directory on the path. Raises SourceError.
     """
@@ -63,7 +63,7 @@ def _read(location: str) -> bytes:
         with Path(location).open("rb") as file:
             return file.read(MAX_DOCUMENT + 1)
     except OSError as error:
-        raise SourceError(f"{location} can not be read: {error.strerror}") from None
+        raise SourceError(f"{location} cannot be read: {error.strerror}") from None
 
 
 def _fetch(location: str) -> bytes:
@@ -79,7 +79,7 @@ def _fetch(location: str) -> bytes:
                     break
             return data
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        raise SourceError(f"{location} can not be fetched: {error}") from None
+        raise SourceError(f"{location} cannot be fetched: {error}") from None
 
 
 def _parse(data: bytes) -> Any:

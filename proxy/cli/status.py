@@ -25,20 +25,26 @@ _SHORT = {"too little data": "?", "noise": "≈"}
 
 @click.command()
 @admin_port.option
-@click.option("--watch", is_flag=True, help="Go on until Ctrl-C.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--watch", is_flag=True, help="Refresh until Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def status(admin: str, watch: bool, as_json: bool) -> None:
-    """Show every endpoint with its weight and what both backends make of it over the last minute.
+    """Show every endpoint with its weight, and the figures of both backends over the last minute.
 
-    Beneath an endpoint: how async compares over the last minutes, better or worse if the difference is real
-    (99 %), ≈ if it is noise, ? if there is too little data; whether the answers differ, in how many of how
-    many comparisons, or are likely equal, with the rate of differences that would have shown (95 %); for
-    writes, in how many hours and minutes every idempotency key in use is known, for none should move before.
-    A request counts for the backend that was to answer it: one that legacy answered in place of async is an
-    error of async.
-    Exits 1 if the proxy does not answer, a worker does not serve the newest configuration or hangs, the file
-    was refused, every address of a backend fails, a breaker has been open for over 10 s, or writes have an
-    unknown outcome.
+    The lines below an endpoint show:
+
+    \b
+    - how async compares with legacy over the last minutes: better or worse if the difference
+      is real (99 % confidence), ≈ if it is noise, ? if there is too little data;
+    - whether the answers differ, and in how many comparisons, or are likely equal, with the rate
+      of differences that would have been found (95 % confidence);
+    - for writes, the time until every idempotency key in use is known; do not move them before.
+
+    A request counts for the backend that should have answered it: one that legacy answered instead of async
+    is an error of async.
+
+    Exits 1 if the proxy does not answer, a worker hangs or does not serve the newest configuration, the file
+    was refused, every address of a backend fails, a breaker has been open for more than 10 s, or writes have
+    an unknown outcome.
 
     \b
     strangler status
@@ -61,13 +67,13 @@ def status(admin: str, watch: bool, as_json: bool) -> None:
 
 
 def healthy(config: dict[str, Any]) -> bool:
-    """Whether the file in force is the newest and every worker serves it."""
+    """Whether the configuration in use is the newest, and every worker serves it."""
     workers = config["workers"]
     return not config["last_error"] and bool(workers) and not behind(config) and not silent(config)
 
 
 def silent(config: dict[str, Any]) -> list[str]:
-    """What is wrong with workers that live and do not report any more."""
+    """Problems of workers that are alive but no longer report."""
     return [
         f"worker {worker['id']} (pid {worker['pid']}) hangs: nothing for {worker['last_seen_seconds']:.0f} s"
         for worker in config["workers"]
@@ -76,7 +82,7 @@ def silent(config: dict[str, Any]) -> list[str]:
 
 
 def serious(figures: dict[str, Any]) -> list[str]:
-    """What is wrong with the backends and needs somebody now."""
+    """Problems of the backends that need attention now."""
     return [alarm["text"] for alarm in _alarms(figures) if alarm["serious"]]
 
 
@@ -139,7 +145,7 @@ def _cells(backends: dict[str, Any]) -> list[str]:
 
 
 def _first(row: dict[str, Any]) -> str:
-    """The endpoint's name, and beneath it what is known: below each other, so that 80 columns are enough."""
+    """The endpoint's name, with its results below each other, so that 80 columns are enough."""
     breaker = "" if row["breaker"] == "closed" else f" [red]{row['breaker']}[/red]"
     notes = (_verdicts(row["difference"]), _answers(row), _keys(row))
     return "\n  ".join([escape(row["endpoint"]) + breaker, *filter(None, notes)])
@@ -167,7 +173,7 @@ def _answers(row: dict[str, Any]) -> str:
 
 
 def _keys(row: dict[str, Any]) -> str:
-    """When every idempotency key in use is known: before that, a write had better not move."""
+    """The time until every idempotency key in use is known; a write should not move before."""
     keys = row.get("keys")  # a proxy of an earlier version has none
     if keys is None or (row["weight"] and not keys["seconds_left"]):
         return ""

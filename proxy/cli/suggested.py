@@ -1,4 +1,4 @@
-"""`strangler compare --suggest`: rules for what was seen to differ, as YAML for routing.yaml."""
+"""`strangler compare --suggest`: proposes rules for the differences found, as YAML for routing.yaml."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MAX_VALUE: Final = 100  # characters of a value that is shown
 _NOTES: Final = {
     "fault": "differs beyond noise",
     "noise": "noise: legacy differs from itself as well",
-    "untested": "not told from noise yet",
+    "untested": "cannot be told from noise yet",
 }
 
 
@@ -56,7 +56,7 @@ async def _from_state(snapshot: Snapshot, state: str) -> list[dict[str, Any]]:
 
 
 def for_endpoint(endpoint: Endpoint, found: Report, samples: Sequence[Sample], day: date) -> dict[str, Any]:
-    """One endpoint's proposals as JSON has them; `found` says which places are faults."""
+    """One endpoint's proposals, as in the JSON; `found` tells which paths are faults."""
     settings = endpoint.compare
     return as_data(endpoint.name, suggest(samples, settings.headers, settings.rules, day), found)
 
@@ -124,7 +124,7 @@ def from_replay(file: Path) -> list[dict[str, Any]]:
     except json.JSONDecodeError as error:
         fail(f"{file}:{error.lineno}: not JSON: {error.msg}")
     except (KeyError, TypeError, UnicodeDecodeError, RecursionError):
-        fail(f"{file}: not what `strangler replay --json` prints")
+        fail(f"{file}: is not the output of `strangler replay --json`")
 
 
 def generalised(made: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -182,7 +182,9 @@ def yaml_of(made: Sequence[Mapping[str, Any]]) -> str:
     if offered:
         lines.append("endpoints:")
     for each in offered:
-        lines.append(f"  {json.dumps(each['endpoint'])}:  # {_counted(each)}, {each['left']} left with these")
+        lines.append(
+            f"  {json.dumps(each['endpoint'])}:  # {_counted(each)}, {each['left']} left with these rules"
+        )
         lines += ["    compare:", "      rules:"]
         lines += [f"        - {_rule_line(rule)}" for rule in each["rules"]]
     return "\n".join(lines or ["# nothing differs in the samples that are kept"])

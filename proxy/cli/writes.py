@@ -1,4 +1,4 @@
-"""`strangler writes`: keyed writes as the store has them, and settling unknown outcomes."""
+"""`strangler writes`: list the stored writes with an idempotency key, and settle unknown outcomes."""
 
 from __future__ import annotations
 
@@ -19,18 +19,22 @@ from proxy.store.writes import settle as settle_write
 
 
 @click.group(invoke_without_command=True)
-@click.option("--unknown", is_flag=True, help="Only those that nobody knows the outcome of.")
-@click.option("--state", type=click.Choice(STATES), help="Only those in this state.")
-@click.option("--config", "file", default="routing.yaml", show_default=True, help="Says where the store is.")
-@click.option("--limit", default=100, show_default=True, type=WholeNumber(1, 10_000), help="How many.")
-@click.option("--json", "machine", is_flag=True, help="As JSON.")
+@click.option("--unknown", is_flag=True, help="List only writes with an unknown outcome.")
+@click.option("--state", type=click.Choice(STATES), help="List only writes in this state.")
+@click.option(
+    "--config", "file", default="routing.yaml", show_default=True, help="routing.yaml that names the store."
+)
+@click.option(
+    "--limit", default=100, show_default=True, type=WholeNumber(1, 10_000), help="Maximum number of entries."
+)
+@click.option("--json", "machine", is_flag=True, help="Print JSON.")
 @click.pass_context
 def writes(
     context: click.Context, unknown: bool, state: State | None, file: str, limit: int, machine: bool
 ) -> None:
-    """List writes with an idempotency key, those that changed last first; or settle one.
+    """List writes with an idempotency key, most recently changed first, or settle one.
 
-    Exits 1 with --unknown if there are any.
+    With --unknown, exits 1 if there are any.
 
     \b
     strangler writes --unknown
@@ -39,7 +43,7 @@ def writes(
     if context.invoked_subcommand is not None:
         return
     if unknown and state not in (None, "unknown"):
-        fail("--unknown and another --state exclude each other")
+        fail("--unknown and --state cannot be combined")
     try:
         found = asyncio.run(page(state_of(file), "unknown" if unknown else state, limit))
     except (StoreUnavailable, TimeoutError) as error:
@@ -55,17 +59,19 @@ def writes(
 @writes.command()
 @click.argument("id")
 @click.option(
-    "--as", "outcome", required=True, type=click.Choice(["done", "not-done"]), help="What you found."
+    "--as", "outcome", required=True, type=click.Choice(["done", "not-done"]), help="Whether it was executed."
 )
-@click.option("--reason", required=True, help="How you know; goes into the audit log.")
-@click.option("--config", "file", default="routing.yaml", show_default=True, help="Says where the store is.")
+@click.option("--reason", required=True, help="How you know; recorded in the audit log.")
+@click.option(
+    "--config", "file", default="routing.yaml", show_default=True, help="routing.yaml that names the store."
+)
 def settle(id: str, outcome: str, reason: str, file: str) -> None:
-    """Say what became of a write with an unknown outcome, after looking into its owner's data.
+    """Record the outcome of a write after looking for it in its owner's data.
 
-    done: a retry is told that it was executed. not-done: a retry is executed, by the same backend.
+    done: a retry is told that the write was executed. not-done: a retry is executed by the same backend.
     """
     if not reason.strip():
-        fail("--reason must say something")
+        fail("--reason must not be empty")
     state = state_of(file)
     work = settle_write(state, id, done=outcome == "done", reason=reason, author=audit.author())
     try:

@@ -1,6 +1,6 @@
-"""Asks one backend, with the header lines that a proxied request has.
+"""Sends a request to one backend, with the header lines that a proxied request has.
 
-No redirect is followed, no proxy of the environment used, nothing sent twice.
+It follows no redirects, uses no proxy from the environment, and sends nothing twice.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Compares what the workers sample, within `compare.in_flight` and `compare.rate`.
+"""Compares the requests that workers sample, within `compare.in_flight` and `compare.rate`.
 
-Nothing waits here: a sample that finds no place is counted by its reason.
+Nothing is queued here: a sample for which there is no capacity is counted by its reason.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Skipped(Exception):
 
 
 class Comparer:
-    """`key` is for the hashes in place of secrets. Everything happens in the event loop's thread."""
+    """`key` is for the hashes that replace secrets. Everything happens in the event loop's thread."""
 
     def __init__(self, aggregate: Aggregate, lookup: Lookup, key: bytes) -> None:
         self._aggregate = aggregate
@@ -180,7 +180,7 @@ class Comparer:
         other: BackendName = LEGACY if tap.backend == ASYNC else ASYNC
         backend = snapshot.backend(other)
         if not backend.dry_run or backend in self._unconfirmed:
-            raise Skipped(f"{other} offers no dry run")
+            raise Skipped(f"{other} does not support dry runs")
         live = answer_of(tap)
         if live is None:
             raise Skipped("the answer was not kept")
@@ -205,8 +205,8 @@ class Comparer:
             return
         self._unconfirmed.append(backend)
         log.critical(
-            "%s answered a dry run of %s with %d and without the header that says so: "
-            "IT MAY HAVE EXECUTED THE WRITE; it gets no more of them until its settings change",
+            "%s answered a dry run of %s with %d and without the dry-run header: "
+            "IT MAY HAVE EXECUTED THE WRITE; it receives no more dry runs until its settings change",
             backend.name,
             endpoint.name,
             answer.status,

@@ -1,7 +1,7 @@
-"""How the answers of both backends to one request are judged: of live traffic, of one request, of a file.
+"""How the answers of both backends are compared: for live traffic, for one request, and for a file.
 
-Whoever asked, answers are compared by the same rules on the same day, count for the same versions, and lose
-their secrets before anything of them is kept.
+All three use the same rules on the same day, count for the same versions, and remove secrets before
+anything is kept.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Judging(NamedTuple):
     def of(
         cls, snapshot: Snapshot, name: str, settings: Compare, head: RequestHead, key: bytes, day: date
     ) -> Judging:
-        """`key` is for the hashes in place of secrets. Raises NotJudged."""
+        """`key` is for the hashes that replace secrets. Raises NotJudged."""
         redactor = redactor_for(key, settings, head)
         if redactor.overwhelmed:
             raise NotJudged("too many credentials")

@@ -91,7 +91,7 @@ def _head(method: str, target: str, headers: Mapping[str, str]) -> RequestHead:
         raise NotCompared(422, f"{target!r} is not a path: it begins with /")
     for text in (method, target, *headers, *headers.values()):
         if not text.isprintable():
-            raise NotCompared(422, f"{text!r} does not belong into a request head")
+            raise NotCompared(422, f"{text!r} is not allowed in a request head")
     try:
         return RequestHead.of(method, target, headers)
     except Malformed as error:

@@ -1,6 +1,7 @@
-"""The comparer process: snapshots from the control process, taps from the workers, evidence to the store.
+"""The comparer process: takes snapshots from the control process and taps from the workers, and stores
+evidence.
 
-It ends when the control process does: the next one starts another.
+It ends with its control process; the next control process starts another comparer.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ class ComparerRuntime:
                     elif isinstance(message, Forget):
                         writer.write(encode(Forgot(message.number, await self._forget(message))))
         except (OSError, FrameTooLarge, msgspec.DecodeError) as error:
-            log.error("hanging up on the control process: %s", error)
+            log.error("closing the connection to the control process: %s", error)
         finally:
             self.stop()
 
@@ -144,7 +145,7 @@ class _Taps(asyncio.Protocol):
         try:
             owned.check_peer(transport.get_extra_info("socket"), SOCKET_NAME)
         except OSError as error:
-            log.error("hanging up on who is no worker of ours: %s", error.strerror)
+            log.error("refused a connection that is not from a worker of this proxy: %s", error.strerror)
             self._refused = True
             transport.close()
 
@@ -155,7 +156,7 @@ class _Taps(asyncio.Protocol):
             for body in self._frames.feed(data):
                 self._on_tap(body)
         except (FrameTooLarge, msgspec.DecodeError) as error:
-            log.error("hanging up on a worker that sent garbage: %s", error)
+            log.error("closing the connection to a worker that sent an invalid message: %s", error)
             if self._transport is not None:
                 self._transport.close()
 
@@ -174,7 +175,7 @@ def redaction_key(folder: Path) -> bytes:
     except FileNotFoundError:
         """The first start."""
     except OSError as error:
-        log.error("%s is not used and replaced: %s", path, error.strerror)
+        log.error("%s cannot be used and is replaced: %s", path, error.strerror)
     key = secrets.token_bytes(KEY_BYTES)
     try:
         path.unlink(missing_ok=True)

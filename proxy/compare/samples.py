@@ -1,4 +1,4 @@
-"""Makes of a comparison what may be kept of it: redacted, and bounded in size."""
+"""Reduces a comparison to what may be kept of it: redacted, and bounded in size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The requests that the comparer makes of a tap. Pure.
+"""The requests that the comparer derives from a tap. Pure.
 
 None carries the client's idempotency key: a key belongs to one backend, and a copy must not use it up.
 """

@@ -1,4 +1,4 @@
-"""Each shadow request is a span of its own, below the client's; the backend's work hangs from it."""
+"""Each shadow request is a separate span below the client's span, and the parent of the backend's spans."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def close() -> None:
 
 @contextmanager
 def shadow(head: RequestHead, backend: str, lines: Lines) -> Iterator[Lines]:
-    """The header lines to send: with the span's context in place of the client's, if requests are traced."""
+    """The header lines to send: with the span's context instead of the client's, if requests are traced."""
     if _provider is None:
         yield lines
         return

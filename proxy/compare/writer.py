@@ -1,4 +1,4 @@
-"""Brings what was gathered into the store, about once a second, and deletes what is too old."""
+"""Writes the collected evidence to the store about once per second, and deletes what is too old."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LOOKUP: Final = 2.0  # seconds for one reading
 
 
 class AggregateWriter:
-    """`url` is `server.state`. What can not be written is kept, as one batch, and tried again (`failing`)."""
+    """`url` is `server.state`. What cannot be written is kept, as one batch, and tried again (`failing`)."""
 
     def __init__(self, url: str, aggregate: Aggregate, ttl: Callable[[], float]) -> None:
         self._url = url
@@ -114,7 +114,7 @@ class AggregateWriter:
             async with asyncio.timeout(TIMEOUT), engine.begin() as connection:
                 await comparisons.add(connection, *batch)
         except (DataError, IntegrityError) as error:  # it would be refused for ever
-            log.error("the evidence of a second is lost, the store refuses it: %s", error)
+            log.error("one second of evidence is lost, because the store refuses it: %s", error)
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

@@ -1,4 +1,4 @@
-"""From the text of a routing.yaml to a compiled snapshot, or to everything that is wrong with it."""
+"""From the text of a routing.yaml to a compiled snapshot, or to all of its errors."""
 
 from proxy.config.compile import compile_in_slices
 from proxy.config.difference import ConfigDifference, difference

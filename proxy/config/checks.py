@@ -1,4 +1,4 @@
-"""What no single value can tell: rules between keys."""
+"""Rules between several keys, which no single value can check."""
 
 from __future__ import annotations
 
@@ -25,10 +25,13 @@ def checks(config: Config) -> Complaints:
         yield ("server", "admin"), f"is not a loopback address, so {required}"
     yield from _users(config.server)
     if config.server.admin == config.server.listen and not config.server.listen.endswith(":0"):
-        yield ("server", "admin"), "is server.listen too: each needs an address of its own"
+        yield ("server", "admin"), "is also server.listen: each needs its own address"
     limits = config.server.limits
     if "target_bytes" in limits.model_fields_set and limits.target_bytes > limits.header_bytes:
-        yield ("server", "limits", "target_bytes"), "is over server.limits.header_bytes, which it is part of"
+        yield (
+            ("server", "limits", "target_bytes"),
+            "is larger than server.limits.header_bytes, which includes it",
+        )
     yield from _backend(("backends", "legacy"), config.backends.legacy)
     yield from _backend(("backends", "async"), config.backends.async_)
     if not config.sticky.key:
@@ -50,25 +53,25 @@ def _users(server: ServerSection) -> Complaints:
     for position, user in enumerate(server.admin_users):
         path: Path = ("server", "admin_users", position)
         if not user.name:
-            yield (*path, "name"), "is required: the audit log has it"
+            yield (*path, "name"), "is required: the audit log records it"
         elif user.name.casefold() in names:
             also = f", or {ADMIN}, which is the name of server.admin_token" if server.admin_token else ""
-            yield (*path, "name"), f"is the name of another user{also}: each needs one of its own"
+            yield (*path, "name"), f"is the name of another user{also}: each user needs its own"
         if not user.token:
             yield (*path, "token"), "is required, such as ${file:/run/secrets/token}"
         elif user.token in tokens:
-            yield (*path, "token"), "is the token of another user too: each needs one of its own"
+            yield (*path, "token"), "is also the token of another user: each user needs its own"
         names.add(user.name.casefold())
         tokens.add(user.token)
 
 
 def _backend(path: Path, backend: BackendSection) -> Complaints:
     if backend.url is not None and backend.urls is not None:
-        yield (*path, "urls"), "is given beside url: use one of them"
+        yield (*path, "urls"), "cannot be combined with url: use one of them"
     elif not backend.addresses:
         yield (*path, "url"), "is required, such as http://127.0.0.1:5001"
     if len(set(backend.addresses)) != len(backend.addresses):
-        yield (*path, "urls"), "has the same address twice"
+        yield (*path, "urls"), "lists the same address twice"
 
 
 def _phases(config: Config) -> Complaints:
@@ -92,11 +95,11 @@ def _endpoint(path: Path, name: str, endpoint: EndpointSection, config: Config) 
     if endpoint.phase is not None and endpoint.phase not in config.phases:
         yield (*path, "phase"), f"is not a phase{_of(list(config.phases))}"
     if endpoint.force is not None and not endpoint.force.strip():
-        yield (*path, "force"), "is empty: say why the phase's order does not hold here"
+        yield (*path, "force"), "is empty: give the reason why this endpoint may move before its phase"
     for position, source in enumerate(endpoint.sticky or ()):
         kind, _, param = source.partition(":")
         if kind == "path" and param not in parameters(template):
-            yield (*path, "sticky", position), f"names no parameter of {template}"
+            yield (*path, "sticky", position), f"is not a parameter of {template}"
     yield from _compare((*path, "compare"), name, endpoint, config)
     if endpoint.sticky == ():
         yield (*path, "sticky"), "is empty: name at least one source or leave it out"
@@ -109,15 +112,15 @@ def _compare(path: Path, name: str, endpoint: EndpointSection, config: Config) -
     shown = settings.read_back
     safe = _is_safe(name, endpoint)
     if safe and shown is not None:
-        yield (*path, "read_back"), "is for endpoints that change something"
+        yield (*path, "read_back"), "is only for endpoints that change something"
     elif shown is not None and not (shown in config.endpoints and _is_safe(shown, config.endpoints[shown])):
-        yield (*path, "read_back"), "is not a listed endpoint that only reads"
+        yield (*path, "read_back"), "is not a listed endpoint with a safe method"
     if safe and settings.dry_run:
-        yield (*path, "dry_run"), "is for endpoints that change something"
+        yield (*path, "dry_run"), "is only for endpoints that change something"
     elif settings.dry_run and not (
         config.backends.legacy.dry_run.header or config.backends.async_.dry_run.header
     ):
-        yield (*path, "dry_run"), "needs a backend that offers it: backends.async.dry_run.header"
+        yield (*path, "dry_run"), "needs a backend that supports it: set backends.async.dry_run.header"
 
 
 def _is_safe(name: str, endpoint: EndpointSection) -> bool:

@@ -1,4 +1,4 @@
-"""The validated model to the snapshot that decisions are made from."""
+"""Turns the validated model into the snapshot that decisions are based on."""
 
 from __future__ import annotations
 
@@ -243,7 +243,7 @@ def _endpoint(index: int, name: str, endpoint: model.EndpointSection, general: _
 
 
 def _compare(general: Compare, special: model.CommonCompareSection) -> Compare:
-    """Values in place of the general ones; rules and what is redacted in addition to them."""
+    """Values replace the general ones; rules and redactions are added to them."""
     if not special.model_fields_set:
         return general  # the very same: with thousands of endpoints it is most of them
     given = special.model_dump(exclude={"headers", "rules", "redact"}, exclude_unset=True)

@@ -1,4 +1,4 @@
-"""What changes between two snapshots, in words."""
+"""Describes in words what changes between two snapshots."""
 
 from __future__ import annotations
 

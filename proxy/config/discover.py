@@ -1,4 +1,4 @@
-"""Endpoints that an OpenAPI document or a URL map of Werkzeug describes, in the words of routing.yaml."""
+"""Finds the endpoints in an OpenAPI document or in a URL map of Werkzeug, in the syntax of routing.yaml."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def from_openapi(document: Any) -> Discovery:
         raise ValueError("is not an OpenAPI document: it has neither openapi nor swagger at its top")
     paths = document.get("paths")
     if not isinstance(paths, Mapping) or not paths:
-        raise ValueError("is an OpenAPI document without paths")
+        raise ValueError("is an OpenAPI document without paths: nothing can be listed")
     base = _base_path(document)
     return _collect(
         (method.upper(), base + _openapi_template(str(path)), _name(operation))

@@ -1,4 +1,5 @@
-"""Writes a first routing.yaml: every endpoint at 0, so that nothing moves before somebody says so."""
+"""Writes a first routing.yaml with every endpoint at 0, so that nothing moves until somebody raises a
+weight."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ _PLAIN_KEY: Final = re.compile(r"[A-Z]+ [A-Za-z0-9/{}._~-]+").fullmatch  # what 
 
 _HEAD: Final = """\
 # Where each endpoint goes. Every weight is 0: all traffic goes to legacy, as before.
-# Raise a weight and save: a running proxy obeys at once. `strangler check` validates this file.
+# Raise a weight and save: a running proxy applies it at once. `strangler check` validates this file.
 server:
   listen: 127.0.0.1:8000   # clients
   admin: 127.0.0.1:9000    # engineers: status page, metrics, API
@@ -29,16 +30,16 @@ backends:
   legacy: {{url: "{legacy}"}}  # the service that you have
   async: {{url: "{async_}"}}  # the service that you are moving to
 
-# What makes a client: the first that a request has. A client stays on one backend while weights only rise.
-# Session cookies: put cookie:NAME first, with a cookie whose value stays the same for a session.
+# What identifies a client; the first source that a request has is used. A client stays on one backend while
+# weights only rise. For session cookies, put cookie:NAME first; its value must not change during a session.
 sticky: {{key: [header:x-user-id, bearer]}}
 
 phases:  # in this order; a write may move when every read is at 100
   reads: {{methods: [GET, HEAD, OPTIONS]}}
   writes: {{methods: [POST, PUT, PATCH, DELETE], after: reads}}
 
-# weight: percent of the clients (of the requests, where they have no key) that async answers.
-# Whatever is not listed goes to legacy.
+# weight: percentage of clients (or of requests, if they have no key) that async answers.
+# Requests that match no endpoint go to legacy.
 endpoints:
 """
 

@@ -13,7 +13,7 @@ BOM: Final = "\ufeff"
 
 
 class Splice(NamedTuple):
-    """`text` in place of what stands from `start` to `end`, offsets in characters."""
+    """Replaces the characters from offset `start` to offset `end` with `text`."""
 
     start: int
     end: int
@@ -27,7 +27,7 @@ def set_weight(text: str, endpoint: str, weight: float, *, source: str = "routin
     """The text with the endpoint's weight (percent, as written there) replaced, or added if it had none.
 
     Takes block and flow style, and `{}` or nothing as the endpoint's value. Raises ConfigErrors if the
-    endpoint is not listed, or its weight can not be changed in one place.
+    endpoint is not listed, or its weight cannot be changed in one place.
     """
     if text.startswith(BOM):  # libyaml does not count it
         return BOM + set_weight(text[1:], endpoint, weight, source=source)
@@ -43,7 +43,7 @@ def set_weight(text: str, endpoint: str, weight: float, *, source: str = "routin
         edited = splice.into(text)
         if not _took(edited, endpoint, number):
             place = find_endpoint(root, endpoint)[1].start
-            raise Problem(place, "the weight can not be set here: write the endpoint in one line")
+            raise Problem(place, "the weight cannot be set here: write the endpoint on one line")
     except Problem as problem:
         mark = problem.mark
         error = ConfigError(mark.line + 1, mark.column + 1, key_text(path), "", problem.message)
@@ -91,7 +91,7 @@ def find_endpoint(root: Node | None, endpoint: str) -> tuple[Node, Node]:
     found = entry(endpoints[1], endpoint)
     if found is None:
         listed = ", ".join(key.text for key, _ in endpoints[1].entries[:20]) or "none"
-        raise Problem(endpoints[0].start, f"is not listed; listed are: {listed}")
+        raise Problem(endpoints[0].start, f"is not listed in routing.yaml; listed are: {listed}")
     return found
 
 

@@ -41,7 +41,7 @@ def add_rule(text: str, endpoint: str, rule: NewRule, *, source: str = "routing.
         edited = _splice(text, root, endpoint, line).into(text)
         if not _took(text, edited, endpoint, line):
             place = find_endpoint(root, endpoint)[1].start
-            raise Problem(place, "a rule can not be added here: write the endpoint in one line")
+            raise Problem(place, "a rule cannot be added here: write the endpoint on one line")
     except ValueError as error:
         raise ConfigErrors(source, [ConfigError(0, 0, key_text(path), "", str(error))]) from None
     except Problem as problem:
@@ -54,9 +54,9 @@ def add_rule(text: str, endpoint: str, rule: NewRule, *, source: str = "routing.
 def _value_text(value: Value) -> str:
     if isinstance(value, str):
         if "${" in value:
-            raise ValueError(f"{value!r}: ${{ would be taken for an environment variable or a file")
+            raise ValueError(f"{value!r}: ${{ would be read as an environment variable or a file")
         if not value.isprintable():
-            raise ValueError(f"{value!r} has characters that do not belong into one line of text")
+            raise ValueError(f"{value!r} contains characters that are not allowed in a line of text")
         plain = _PLAIN(value) and value.lower() not in _WORDS
         return value if plain else json.dumps(value, ensure_ascii=False)
     if isinstance(value, Sequence):

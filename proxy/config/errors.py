@@ -1,4 +1,4 @@
-"""What is wrong with a routing.yaml, and where."""
+"""Errors of a routing.yaml, with their places."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ConfigErrors(Exception):
 
 
 def printable(text: str) -> str:
-    """For a terminal or a log line: what can not be shown is a question mark."""
+    """For a terminal or a log line: what cannot be shown is a question mark."""
     return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
 
 

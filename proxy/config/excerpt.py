@@ -1,7 +1,7 @@
 """The line of a file that an error is about, with a caret below the column, and without its secrets.
 
-What is a secret is told by the parsed text: a value may hold quotes, commas and braces, or stand on a line of
-its own. Text that cannot be parsed is not shown at all; the error has its line number.
+Secrets are located in the parsed text, because a value may contain quotes, commas and braces, or stand on
+its own line. Text that cannot be parsed is not shown at all; the error has its line number.
 """
 
 from __future__ import annotations

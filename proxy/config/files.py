@@ -14,8 +14,8 @@ _BUSY: Final = frozenset({errno.EBUSY, errno.EXDEV})  # the file is a mount poin
 _NO_FOLDER: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})  # only the file itself may be written
 
 IN_PLACE: Final = (
-    "it could not be replaced in one step ({reason}), so it was written in place: who reads it in just that "
-    "moment sees a part. Mount the folder and not the file to avoid that"
+    "it could not be replaced in one step ({reason}), so it was written in place: a reader at that moment "
+    "may see a part of it. Mount the directory instead of the file to avoid this"
 )
 
 

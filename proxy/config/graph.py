@@ -1,7 +1,8 @@
-"""YAML text to a graph of nodes that know where they stand in the text.
+"""Parses YAML text into a graph of nodes that know their place in the text.
 
-Only what a routing table needs: mappings, lists and scalars. Anchors, aliases, merge keys, tags and several
-documents are refused, so one value stands in one place and the text's size bounds the graph's.
+Only what a routing table needs is allowed: mappings, lists and scalars. Anchors, aliases, merge keys, tags
+and several documents are refused, so each value has one place, and the size of the text limits the size of
+the graph.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Node:
         self.text = ""
         self.plain = False
         self.flow = False
-        self.refused = ""  # why this value can not be used: it is an alias, or has a tag or an anchor
+        self.refused = ""  # why this value cannot be used: it is an alias, or has a tag or an anchor
         self.entries: list[tuple[Node, Node]] = []
         self.items: list[Node] = []
 
@@ -62,7 +63,7 @@ class Node:
 def compose(text: str) -> Node | None:
     """The root node; None for a text without content. Raises Problem for what is not YAML."""
     if len(text) > MAX_CHARACTERS:
-        raise Problem(Position(0, 0, 0), f"the file is over {MAX_CHARACTERS} characters")
+        raise Problem(Position(0, 0, 0), f"the file is longer than {MAX_CHARACTERS} characters")
     there, back = _stand_ins(text)
     builder = _Builder(back)
     try:
@@ -75,7 +76,7 @@ def compose(text: str) -> Node | None:
     except yaml.YAMLError as error:
         raise Problem(*_unreadable(text, str(error))) from None
     except UnicodeEncodeError as error:
-        raise Problem(_mark_at(text, error.start), "this is not text: a lone surrogate") from None
+        raise Problem(_mark_at(text, error.start), "this is not text: it contains a lone surrogate") from None
     return builder.root
 
 
@@ -105,7 +106,10 @@ class _Builder:
             self._open.pop().end = _mark(event.end_mark)
         elif isinstance(event, yaml.NodeEvent):
             if self.root is not None and not self._open:
-                raise Problem(_mark(event.start_mark), "a second document: routing.yaml is one document")
+                raise Problem(
+                    _mark(event.start_mark),
+                    "a second document begins here: routing.yaml must be one document",
+                )
             node = _node(event)
             if self._back:
                 node.text = node.text.translate(self._back)
@@ -125,7 +129,7 @@ class _Builder:
             self._open.append(node)
             self._keys.append(None)
             if len(self._open) > MAX_DEPTH:
-                raise Problem(node.start, f"nested deeper than {MAX_DEPTH} levels")
+                raise Problem(node.start, f"is nested more than {MAX_DEPTH} levels deep")
 
 
 def _node(event: yaml.NodeEvent) -> Node:

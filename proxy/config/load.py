@@ -1,4 +1,4 @@
-"""routing.yaml to a snapshot."""
+"""Loads a routing.yaml into a snapshot."""
 
 from __future__ import annotations
 
@@ -56,23 +56,25 @@ def load_text(text: str, *, source: str, environ: Mapping[str, str]) -> Loaded:
 
 
 def load_file(path: str | os.PathLike[str], *, environ: Mapping[str, str] | None = None) -> Loaded:
-    """Raises ConfigErrors, also for a file that can not be read; `environ` is this process's by default."""
+    """Raises ConfigErrors, also for a file that cannot be read; `environ` is this process's by default."""
     return load_text(
         read_text(path), source=os.fspath(path), environ=os.environ if environ is None else environ
     )
 
 
 def read_text(path: str | os.PathLike[str]) -> str:
-    """The text of a file, line ends kept. Raises ConfigErrors if it can not be read or is not UTF-8."""
+    """The text of a file, line ends kept. Raises ConfigErrors if it cannot be read or is not UTF-8."""
     source = os.fspath(path)
     try:
         with Path(path).open("rb") as file:
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
-            raise ConfigErrors(source, [ConfigError(0, 0, "", "", f"the file is over {MAX_BYTES} bytes")])
+            raise ConfigErrors(
+                source, [ConfigError(0, 0, "", "", f"the file is larger than {MAX_BYTES} bytes")]
+            )
         return data.decode("utf-8")
     except OSError as error:
-        reason = f"can not be read: {error.strerror}"
+        reason = f"cannot be read: {error.strerror}"
         raise ConfigErrors(source, [ConfigError(0, 0, "", "", reason)]) from None
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1

@@ -1,4 +1,4 @@
-"""Brings the endpoints of a routing.yaml up to date, in place: adds what appeared, marks what is gone."""
+"""Updates the endpoints of a routing.yaml in place: adds new ones, and marks removed ones."""
 
 from __future__ import annotations
 
@@ -100,5 +100,5 @@ def _section(root: Node | None) -> Node | None:
     if section.kind == "scalar" and section.text not in ("", "~", "null"):
         raise Problem(section.start, f"{section.text} is not a mapping of endpoints")
     if section.flow and section.entries:
-        raise Problem(section.start, "is written in braces: put each endpoint on a line of its own first")
+        raise Problem(section.start, "is written in braces: put each endpoint on its own line first")
     return section

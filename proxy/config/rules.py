@@ -1,4 +1,4 @@
-"""The entries of `compare.rules`: what belongs together in one, and what they compile to."""
+"""The entries of `compare.rules`: which keys belong together, and what they compile to."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def compile_rule(rule: CompareRuleSection) -> ComparisonRule:
 def _check(path: Path, rule: CompareRuleSection) -> Iterator[tuple[Path, str]]:
     named = _named(rule)
     if len(named) != 1:
-        yield path, f"does not say exactly one of {', '.join(KINDS)}"
+        yield path, f"must contain exactly one of {', '.join(KINDS)}"
         return
     kind, place = named[0]
     for detail, kinds in _DETAILS.items():
@@ -65,7 +65,7 @@ def _check(path: Path, rule: CompareRuleSection) -> Iterator[tuple[Path, str]]:
         elif rule.within.endswith("s") != (kind == "time"):
             yield (*path, "within"), f"is not {wanted}"
     if kind == "equal" and len(rule.values or ()) < 2:
-        yield (*path, "values"), "is not a list of two or more values that mean the same"
+        yield (*path, "values"), "is not a list of two or more equivalent values"
 
 
 def _named(rule: CompareRuleSection) -> list[Named]:

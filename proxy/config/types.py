@@ -1,4 +1,4 @@
-"""The kinds of values in routing.yaml. Each refuses with a phrase that follows the value: "x is not ..."."""
+"""The kinds of values in routing.yaml. Each error is a phrase that follows the value: "x is not ..."."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def parse_weight(value: Any) -> int:
         raise ValueError("is not between 0 and 100")
     hundredths = Decimal(str(value)) * 100
     if hundredths != int(hundredths):
-        raise ValueError("is finer than the steps of 0.01 that a weight has")
+        raise ValueError("has more than two decimal places")
     return int(hundredths)
 
 
@@ -229,7 +229,7 @@ def parse_media_range(value: Any) -> str:
 
 def parse_secret(value: Any) -> str:
     if not isinstance(value, str) or not all(" " < char <= "~" for char in value):
-        raise ValueError("is not a text of visible ASCII characters")
+        raise ValueError("is not text of visible ASCII characters")
     return value
 
 
@@ -253,9 +253,9 @@ def parse_key_source(value: Any) -> str:
     if kind not in ("header", "cookie", "path", "jwt") or not name:
         raise ValueError("is not header:NAME, bearer, cookie:NAME, path:PARAM, jwt:CLAIM or client-ip")
     if kind in ("header", "cookie") and not _TOKEN(name):
-        raise ValueError(f"names no valid {kind}")
+        raise ValueError(f"is not a valid {kind} name")
     if not name.isprintable():
-        raise ValueError(f"names no valid {kind}")
+        raise ValueError(f"is not a valid {kind} name")
     return f"header:{name.lower()}" if kind == "header" else str(value)
 
 
@@ -267,12 +267,14 @@ def parse_principal(value: Any) -> str:
     if kind in ("header", "cookie") and _TOKEN(name):
         return f"header:{name.lower()}" if kind == "header" else str(value)
     if value == "client-ip":
-        reason = "an address may change between two tries, and many clients may share it"
+        reason = "an address may change between two attempts, and many clients may share it"
     elif kind == "path":
-        reason = "it says what is asked for, not who asks, and all who ask for it would share their keys"
+        reason = "it identifies what is requested, not the caller, so all callers would share their keys"
     else:
         raise ValueError("is not credential, jwt:CLAIM, header:NAME or cookie:NAME")
-    raise ValueError(f"is no principal: {reason}; use credential, jwt:CLAIM, header:NAME or cookie:NAME")
+    raise ValueError(
+        f"cannot identify a caller: {reason}; use credential, jwt:CLAIM, header:NAME or cookie:NAME"
+    )
 
 
 def parse_method(value: Any) -> str:
@@ -296,7 +298,7 @@ def parse_health_host(value: Any) -> str:
 def parse_health_header(value: Any) -> str:
     line = parse_header_line(value)
     if line.partition(":")[0] in _WRITTEN:
-        raise ValueError("is a field that the check writes itself (health.host sets Host)")
+        raise ValueError("is set by the health check itself (use health.host for Host)")
     return line
 
 
@@ -315,13 +317,13 @@ def parse_within(value: Any) -> str:
     if isinstance(value, str):
         return f"{parse_duration(value):g}s"
     if type(value) not in (int, float) or not 0 <= value <= 10**15:
-        raise ValueError("is not a number from 0 on or a duration such as 2s")
+        raise ValueError("is not a number of 0 or more, or a duration such as 2s")
     return str(Decimal(str(value)))
 
 
 def parse_scalar(value: Any) -> Any:
     if isinstance(value, dict | list):
-        raise ValueError("is not a text, a number, true, false or null")
+        raise ValueError("is not text, a number, true, false or null")
     return value
 
 

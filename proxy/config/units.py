@@ -1,4 +1,4 @@
-"""What the number of each setting counts, read from its type in the schema."""
+"""The unit of each setting, taken from its type in the schema."""
 
 from __future__ import annotations
 

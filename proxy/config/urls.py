@@ -1,4 +1,4 @@
-"""Addresses in routing.yaml: of backends, of our own ports, of the state database."""
+"""Addresses in routing.yaml: of backends, of the proxy's own ports, of the state database."""
 
 from __future__ import annotations
 
@@ -35,11 +35,13 @@ def upstream(value: Any) -> Upstream:
     if scheme not in ("http", "https") or not host:
         raise ValueError(_ALLOWED)
     if "@" in parts.netloc:
-        raise ValueError("has credentials: the client's own Authorization is what backends get")
+        raise ValueError("contains credentials; remove them: backends receive the client's own Authorization")
     if parts.path not in ("", "/"):
-        raise ValueError("has a path: targets are forwarded byte for byte, so a backend has no base path")
+        raise ValueError(
+            "has a path; remove it: targets are forwarded unchanged, so a backend has no base path"
+        )
     if "?" in value or "#" in value:
-        raise ValueError("has a query or fragment: targets are forwarded byte for byte")
+        raise ValueError("has a query or fragment; remove it: targets are forwarded unchanged")
     if not is_host(host) or port == 0 or parts.netloc.endswith(":"):
         raise ValueError(_ALLOWED)
     number = port if port is not None else (443 if scheme == "https" else 80)
@@ -103,7 +105,7 @@ def _check_postgresql(value: str) -> None:
     if unknown := sorted(set(url.query) - {"host", "sslmode"}):
         raise ValueError(f"has the parameter {', '.join(unknown)}; only host and sslmode are allowed")
     if "sslmode" in url.query and url.query["sslmode"] not in _SSL_MODES:
-        raise ValueError(f"has an sslmode that is none of {', '.join(_SSL_MODES)}")
+        raise ValueError(f"has an sslmode other than {', '.join(_SSL_MODES)}")
 
 
 def _unix(value: str) -> Upstream:

@@ -1,4 +1,4 @@
-"""Values to a validated model, or everything that is wrong with them."""
+"""Turns values into a validated model, or into all of their errors."""
 
 from __future__ import annotations
 

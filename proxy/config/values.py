@@ -1,6 +1,6 @@
-"""The node graph to plain values: types of scalars, variables, duplicate keys.
+"""Turns the node graph into plain values: types of scalars, variables, duplicate keys.
 
-Scalars follow the YAML 1.2 core schema, so that `off` stays a word and only true and false are booleans.
+Scalars follow the YAML 1.2 core schema, so `off` stays a word, and only true and false are booleans.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Values:
                 self.findings.append(RefusedValue(inner, key.start, "", "merge keys are not supported"))
             elif key.text in result:
                 line = self.places[inner].key.line + 1
-                self.findings.append(RefusedValue(inner, key.start, "", f"already given in line {line}"))
+                self.findings.append(RefusedValue(inner, key.start, "", f"is already given in line {line}"))
             else:
                 self.places[inner] = Place(key.start, value.start, shown(value))
                 result[key.text] = self._value(value, inner)

@@ -1,7 +1,7 @@
-"""What stands in the place of ${NAME}, ${NAME:-default} and ${file:PATH}: the environment's, or a file's.
+"""Replaces ${NAME}, ${NAME:-default} and ${file:PATH} by environment variables and the contents of files.
 
-A file holds one secret, as orchestrators and systemd hand them out. What is read is kept for one load only:
-the next one reads it anew.
+A file contains one secret, as orchestrators and systemd provide them. Contents are kept only for one load;
+the next load reads the files again.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Variables:
 
     def _content(self, path: str, *, closed: bool) -> str:
         if not closed or not path or "${" in path:
-            raise ValueError(f"{_SYNTAX}; the path is written out, and ends at the brace")
+            raise ValueError(f"{_SYNTAX}; the path is literal and ends at the closing brace")
         if path not in self._files:
             self._files[path] = read_secret(self._folder / path)
         return self._files[path]

@@ -1,8 +1,8 @@
-"""What somebody must know at once: a backend that does not answer, a breaker that is open,
-clients that find no room.
+"""What somebody must know at once: a backend that does not answer, a breaker that is open, clients that find
+no room.
 
-Looked at each second. Each is one line of the log when it begins and one when it ends, however many workers
-see it, and is shown by the page, `status`, the API and the metrics meanwhile.
+Alarms are evaluated every second. Each is one log line when it begins and one when it ends, however many
+workers see it. In between it is shown on the page, in `status`, in the API and in the metrics.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Kind = Literal["backend", "breaker", "connections", "writes", "store"]
 CROWDED: Final = 5.0  # seconds after the last client that found no room
 CROWD: Final = "clients"
 FULL: Final = (
-    "there are as many client connections as there may be: whoever comes waits for an idle one to be closed "
+    "the limit of client connections is reached: new clients wait until an idle connection is closed "
     "(server.limits.connections, or the limit of open files)"
 )
 
@@ -44,7 +44,7 @@ class Alarm(NamedTuple):
 
 
 class Alarms:
-    """Since when each lasts. `signals` tells what the workers see, `clock` the Unix time."""
+    """The alarms, each with its beginning. `signals` returns what the workers see, `clock` the Unix time."""
 
     def __init__(self, signals: Callable[[], Stats], clock: Callable[[], float] = time.time) -> None:
         self._signals = signals
@@ -54,13 +54,13 @@ class Alarms:
         self._open: dict[str, float] = {}  # endpoint, or backend for the breaker of all of it
 
     async def run(self) -> None:
-        """Looks for ever; cancel it."""
+        """Checks forever; cancel it."""
         while True:
             self.look()
             await asyncio.sleep(INTERVAL)
 
     def look(self) -> list[Alarm]:
-        """Logs what has changed; returns what there is."""
+        """Logs changes; returns the current alarms."""
         now, signals = self._clock(), self._signals()
         down = addresses.down(signals.addresses)
         bad = {name: _silent(seen) for name, seen in addresses.silent(signals.addresses).items()}
@@ -74,7 +74,7 @@ class Alarms:
         for name in _changed(self._crowded, crowded, now):
             _say(
                 name in crowded,
-                FULL if name in crowded else "there is room for more client connections again",
+                FULL if name in crowded else "client connections are below the limit again",
             )
         return [
             *(
@@ -95,7 +95,7 @@ class Alarms:
 
 
 def _changed(since: dict[str, float], current: dict[str, Any], now: float) -> list[str]:
-    """Names that came or went; `since` is brought up to date."""
+    """Names that appeared or disappeared; updates `since`."""
     came = [name for name in current if name not in since]
     gone = [name for name in since if name not in current]
     since.update(dict.fromkeys(came, now))
@@ -116,8 +116,8 @@ def _backend(seen: list[AddressSeen]) -> str:
 
 def _silent(seen: list[AddressSeen]) -> str:
     count = sum(line.waiting for line in seen)
-    waited = f"{count} requests wait, or their clients have given up waiting"
-    silence = f"nothing has come from it for over {addresses.SILENCE:g} s"
+    waited = f"{count} requests are waiting, or their clients gave up"
+    silence = f"it has sent nothing for more than {addresses.SILENCE:g} s"
     return f"the {seen[0].backend} backend does not answer: {waited}, and {silence}"
 
 
@@ -126,12 +126,12 @@ def _whose(name: str) -> str:
 
 
 def _breaker(breaker: OpenBreaker) -> str:
-    what = "open: legacy answers" if breaker.state == "open" else "ramping: async gets a share again"
+    what = "open: legacy answers" if breaker.state == "open" else "ramping: async receives a growing share"
     return f"the breaker {_whose(breaker.name)} is {what}"
 
 
 def _breaker_began(name: str) -> str:
-    return f"the breaker {_whose(name)} has opened: async fails, legacy answers reads in its place"
+    return f"the breaker {_whose(name)} has opened: async fails, and legacy answers reads instead"
 
 
 def _breaker_ended(name: str) -> str:

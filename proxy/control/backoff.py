@@ -8,7 +8,7 @@ LONGEST = 10.0
 
 
 class Backoff:
-    """None after a worker that had run for a while, and the first time; doubling while it dies young."""
+    """No delay the first time, or if the worker had run for a while; doubles while workers die young."""
 
     def __init__(self) -> None:
         self._early_deaths = 0

@@ -1,7 +1,7 @@
-"""The control process's end of the channel: a named unix socket that workers connect to.
+"""The control process's end of the channel: a named unix socket to which workers connect.
 
 The first message of a connection is the worker's `Hello`, with its listening socket as ancillary data
-(SCM_RIGHTS). Whoever sends anything else, or nothing, is hung up on.
+(SCM_RIGHTS). A connection that sends anything else, or nothing, is closed.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Link(asyncio.Protocol):
         self._owner.on_lost(self)
 
     def send(self, message: FromControl) -> None:
-        """Queues the message. A worker that leaves too much unread is hung up on: it connects again."""
+        """Queues the message. A worker that leaves too much unread is disconnected, and reconnects."""
         if self._transport is None or self._transport.is_closing():
             return
         if self._transport.get_write_buffer_size() > MAX_MESSAGE:
@@ -80,12 +80,14 @@ class Link(asyncio.Protocol):
             self._hang_up(error)
 
     def _hang_up(self, error: Exception) -> None:
-        log.error("hanging up on worker %d (pid %d): %s", self.hello.worker, self.hello.pid, error)
+        log.error(
+            "closing the connection to worker %d (pid %d): %s", self.hello.worker, self.hello.pid, error
+        )
         self.abort()
 
 
 class Links(Protocol):
-    """Who is told about connections: the supervisor."""
+    """Receives notice of connections: implemented by the supervisor."""
 
     def on_hello(self, link: Link) -> None:
         """A worker introduced itself; `link` can be sent to from now on."""
@@ -97,7 +99,7 @@ class Links(Protocol):
 
 
 class ChannelServer:
-    """Accepts workers on `path` and hands each to `owner` once it has said Hello."""
+    """Accepts workers on `path`, and passes each to `owner` after its Hello."""
 
     def __init__(self, path: Path, owner: Links, hearing: Hearing) -> None:
         self._hearing = hearing
@@ -167,7 +169,7 @@ class ChannelServer:
                 hello, listener, rest = await receive_hello(connection, frames, peer)
         except (OSError, ValueError, msgspec.DecodeError) as error:
             connection.close()
-            log.warning("refused a connection to %s: %s", self.path, str(error) or "it said nothing")
+            log.warning("refused a connection to %s: %s", self.path, str(error) or "it sent nothing")
             return
         except asyncio.CancelledError:
             connection.close()
@@ -194,13 +196,13 @@ async def receive_hello(
             data, fds, _, _ = socket.recv_fds(connection, 64 * 1024, 4, _CLOEXEC)
             received += fds
             if not data:
-                raise ConnectionResetError("it hung up before its first message")
+                raise ConnectionResetError("it closed the connection before its first message")
             bodies = frames.feed(data)
         hello = decode_from_worker(bodies[0])
         if not isinstance(hello, Hello) or len(received) != 1:
             raise ValueError("the first message was not Hello with one socket")
         if peer is not None and hello.pid != peer.pid:  # whoever is named may be signalled and waited for
-            raise ValueError(f"process {peer.pid} said that it is process {hello.pid}")
+            raise ValueError(f"process {peer.pid} claims to be process {hello.pid}")
         return hello, _listening(received), bodies[1:]
     finally:
         for fd in received:

@@ -1,6 +1,6 @@
-"""Since when the keys of each endpoint are claimed: one TTL later, every key still in use is known.
+"""Since when the keys of each endpoint have been claimed. One TTL later, every key still in use is known.
 
-Before that, a client may repeat a write whose key was first used when nobody remembered it.
+Before that, a client may repeat a write whose key was first used when the proxy did not remember keys.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ class Keys(NamedTuple):
     known_at: float
 
     def seconds_left(self, now: float) -> int:
-        """Until every key still in use is known; 0 if they are."""
+        """Seconds until every key still in use is known; 0 if all are."""
         return max(0, round(self.known_at - now))
 
 
 class Claimed:
-    """`changed` and `gone` are the endpoints whose rows the store does not have yet, or has too many."""
+    """`changed` and `gone` are the endpoints whose rows are still missing in the store, or still there."""
 
     def __init__(self) -> None:
         self._since: dict[str, float] = {}
@@ -37,7 +37,7 @@ class Claimed:
         self.gone: set[str] = set()
 
     def look(self, snapshot: Snapshot, totals: Stats, now: float) -> None:
-        """Endpoints that only record go on without their store: then what is known begins anew."""
+        """Endpoints that only record continue without the store; then the time starts again."""
         claiming = {each.name: each for each in snapshot.endpoints if each.idempotency != "off"}
         for name in self._since.keys() - claiming.keys():
             del self._since[name]
@@ -54,18 +54,18 @@ class Claimed:
         self._missed = missed
 
     def begin_anew(self) -> None:
-        """Nothing is left of what earlier processes claimed."""
+        """Starts from zero: the claims of earlier processes are lost."""
         self._anew = True
 
     def take_over(self, rows: Iterable[KeysRow]) -> None:
-        """What earlier processes wrote, unless it has ended since this one began."""
+        """Takes over what earlier processes wrote, unless it has ended since this one began."""
         if self._anew:
             self.gone.update(row.endpoint for row in rows)
             return
         self._since |= {row.endpoint: row.since for row in rows if row.endpoint not in self._broken}
 
     def rows(self) -> list[KeysRow]:
-        """What the store is to be told."""
+        """The rows to write to the store."""
         return [KeysRow(name, self._since[name]) for name in self.changed if name in self._since]
 
     def saved(self) -> None:

@@ -1,4 +1,4 @@
-"""Adds up the workers' statistics. A counter never goes down, whoever dies."""
+"""Adds up the workers' statistics. A counter never decreases, even if a worker dies."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Collector:
         self._base = EMPTY
 
     def joined(self, incarnation: str, *, fresh: bool) -> None:
-        """A worker connected. What one that is not fresh counted before is no traffic of this minute."""
+        """A worker connected. If it is not new, its earlier counts are not traffic of this minute."""
         if incarnation not in self._live:
             known = self._departed.pop(incarnation, None)
             self._live[incarnation] = EMPTY if known is None and fresh else known
@@ -56,7 +56,7 @@ class Collector:
             self.history.add(now, self.totals())
 
     def left(self, incarnation: str) -> None:
-        """A worker is gone; what it counted stays counted."""
+        """A worker has exited; its counts are kept."""
         totals = self._live.pop(incarnation, None)
         if totals is None:
             return
@@ -69,12 +69,12 @@ class Collector:
             self._base = msgspec.structs.replace(base, unlisted=base.unlisted[-MAX_UNLISTED:])
 
     def totals(self) -> Stats:
-        """The sum over all workers there are and were."""
+        """The sum over all present and past workers."""
         live = [totals for totals in self._live.values() if totals is not None]
         return merge([self._base, *self._departed.values(), *live])
 
     def signals(self) -> Stats:
-        """What the living workers see now: breakers, addresses and crowds alone, cheap to ask for."""
+        """What the living workers see now: only breakers, addresses and crowds, which is cheap."""
         live = [totals for totals in self._live.values() if totals is not None]
         return msgspec.structs.replace(
             EMPTY,

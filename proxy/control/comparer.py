@@ -1,4 +1,4 @@
-"""Keeps the comparer process alive while anything is sampled, and adds up what it reports."""
+"""Keeps the comparer process running while anything is sampled, and adds up its reports."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class ComparerProcess:
         self.pid: int | None = None
 
     def publish(self, newest: Apply, snapshot: Snapshot) -> None:
-        """Sends the snapshot, and starts or ends the process as the snapshot wants it."""
+        """Sends the snapshot, and starts or stops the process accordingly."""
         self._newest = newest
         self._wanted = any(endpoint.compare.sample > 0 for endpoint in snapshot.endpoints)
         if self._wanted:
@@ -57,9 +57,9 @@ class ComparerProcess:
         self._changed.set()
 
     async def forget(self, principal: str, path: str) -> int | None:
-        """Has it keep no sample of this person or path; returns how many it had not stored yet.
+        """Makes it drop the samples of this person or path; returns how many it had not stored yet.
 
-        None: there is no answer, so it may still store some.
+        None: it did not answer, so it may still store some.
         """
         if self._writer is None:
             return 0
@@ -76,7 +76,7 @@ class ComparerProcess:
             self._asked = {number: each for number, each in self._asked.items() if each is not answer}
 
     def results(self) -> list[Labelled]:
-        """Totals by endpoint and result; they never go down."""
+        """Totals by endpoint and result; they never decrease."""
         return [Labelled(*key, number) for key, number in (self._before + self._now).items()]
 
     async def run(self) -> None:
@@ -129,7 +129,9 @@ class ComparerProcess:
         silence = self._pulse.now() - self._heard
         if life(silence, PATIENCE * self._pulse.bound) != "hung":
             return False
-        log.error("the comparer (pid %s) hangs: nothing for %.0f s; replacing it", self.pid, silence)
+        log.error(
+            "the comparer (pid %s) hangs: it has sent nothing for %.0f s; replacing it", self.pid, silence
+        )
         return True
 
     async def _end(self, child: processes.Child, waiting: asyncio.Task[str]) -> None:
@@ -151,7 +153,7 @@ class ComparerProcess:
                     for body in frames.feed(data):
                         self._hear(decode_from_comparer(body))
                 except (FrameTooLarge, msgspec.DecodeError) as error:
-                    log.error("the comparer reports garbage: %s", error)
+                    log.error("the comparer sent an invalid report: %s", error)
                     return
 
     def _hear(self, message: ComparerTotals | Forgot) -> None:

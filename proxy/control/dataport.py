@@ -1,4 +1,4 @@
-"""The data port's socket at the start: a new one, or that of workers that went on serving."""
+"""The data port's socket at the start: a new one, or that of workers that kept serving."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ORPHAN_GRACE: Final = 0.5  # seconds in which the other orphans follow the first
 
 
 class DataPort(NamedTuple):
-    """`previous` is the socket of the workers that a roll replaces, if it is another."""
+    """`previous` is the socket of the workers that a rolling restart replaces, if it differs."""
 
     current: socket.socket
     previous: socket.socket | None = None
@@ -34,7 +34,7 @@ async def data_port(address: str, restart: Restart | None, unclaimed: Unclaimed)
 
 
 async def _opened(address: str, unclaimed: Unclaimed) -> socket.socket:
-    """Newly opened, or that of workers that outlived their control process."""
+    """A new socket, or that of workers that outlived their control process."""
     try:
         return listen("server.listen", address)
     except AddressTaken:

@@ -1,7 +1,7 @@
-"""How many descriptors the admin port may take, so that the control process always has some for its own work.
+"""How many descriptors the admin port may use, so that the control process always has some for its own work.
 
-Reading routing.yaml, starting workers, the store and the channel need a few at a time. What clients of the
-admin port can make it open is bounded below what is left.
+Reading routing.yaml, starting workers, the store and the channel need a few at a time. Whatever clients of
+the admin port cause to be opened is limited to less than what remains.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def admin_connections(workers: int) -> int:
 
 
 def share(limit: int, workers: int) -> int:
-    """`limit` is that of open files."""
+    """The admin port's share of `limit`, the limit of open files."""
     if limit == resource.RLIM_INFINITY:
         return MOST
     return max(LEAST, min(MOST, (limit - OWN - PER_WORKER * workers) // PER_CONNECTION))

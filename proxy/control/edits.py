@@ -1,4 +1,4 @@
-"""Changes the running configuration's file in place: what an edit would do, and doing it."""
+"""Edits the file of the running configuration in place: previews an edit, or applies it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Edit = Callable[[str, str], str]
 
 
 class Proposal(NamedTuple):
-    """The file before and after, and what the reloader would say to it."""
+    """The file before and after an edit, and the reloader's verdict on it."""
 
     before: bytes
     after: bytes
@@ -30,13 +30,13 @@ def propose(reloader: Reloader, edit: Edit) -> Proposal:
     source = str(reloader.path)
     content = read(reloader.path)
     if isinstance(content, OSError):
-        raise Refusal(409, f"{source} can not be read: {content.strerror}")
+        raise Refusal(409, f"{source} cannot be read: {content.strerror}")
     try:
         edited = edit(content.decode(), source).encode()
     except UnicodeDecodeError:
         raise Refusal(409, f"{source} is not UTF-8 text") from None
     except ConfigErrors as errors:
-        raise Refusal(422, "this can not be written into the file", errors.errors) from None
+        raise Refusal(422, "this change cannot be written to the file", errors.errors) from None
     verdict = judge(edited, source, reloader.running.snapshot, reloader.started)
     if verdict.loaded is None:
         raise Refusal(422, "the file would not be accepted; nothing was changed", verdict.errors)
@@ -52,7 +52,7 @@ async def change(reloader: Reloader, edit: Edit, trigger: str, author: Author) -
             if warning:
                 log.warning("%s: %s", reloader.path, warning)
     except Changed:
-        raise Refusal(409, "the file was changed by somebody else meanwhile; look at it again") from None
+        raise Refusal(409, "the file was changed by somebody else in the meantime; load it again") from None
     except OSError as error:
-        raise Refusal(409, f"{reloader.path} can not be written: {error.strerror}") from None
+        raise Refusal(409, f"{reloader.path} cannot be written: {error.strerror}") from None
     return await reloader.reload(trigger, author)

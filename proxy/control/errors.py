@@ -1,4 +1,4 @@
-"""Why `strangler serve` does not start, and why what was asked of it is not done."""
+"""Why `strangler serve` does not start, and why a requested change is refused."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class StartupError(Exception):
 
 
 class Refusal(Exception):
-    """A change or a restart is not made, nor anything else; `status` is that of the problem that says so."""
+    """A requested change or restart is refused; `status` is the HTTP status of the problem."""
 
     def __init__(self, status: int, detail: str, errors: tuple[ConfigError, ...] = ()) -> None:
         super().__init__(detail)

@@ -1,4 +1,4 @@
-"""What the admin port shows of the running instance, as values; what they look like is said in `admin/`."""
+"""The figures of the running instance as values; `admin/` formats them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Hour = Mapping[BackendName, Sequence[Minute]]
 
 
 class WorkerFigures(NamedTuple):
-    """`silence`: seconds since its last report, None if it has no reason to report; `silent`: too many."""
+    """`silence`: seconds since its last report, None while it starts; `silent`: too long."""
 
     slot: int
     pid: int
@@ -39,7 +39,7 @@ class WorkerFigures(NamedTuple):
 
 
 class ConfigFigures(NamedTuple):
-    """The configuration in force, who serves it, and what became of the newest file; `data_path`: by what."""
+    """The configuration in use, the workers that serve it, and the newest file; `data_path`: the build."""
 
     version: str
     data_path: DataPath
@@ -71,7 +71,7 @@ class Contrast(NamedTuple):
 
 
 class EndpointFigures(NamedTuple):
-    """`fallbacks`: requests that legacy answered in place of async. `keys` is None if none are claimed."""
+    """`fallbacks`: requests that legacy answered instead of async. `keys` is None if none are claimed."""
 
     endpoint: Endpoint
     breaker: BreakerState
@@ -88,7 +88,7 @@ class UnlistedFigures(NamedTuple):
 
 
 class BackendFigures(NamedTuple):
-    """Whether a backend answers, the breaker of all of it, and its addresses."""
+    """Whether a backend answers, its overall breaker, and its addresses."""
 
     failing: bool
     breaker: BreakerState
@@ -107,7 +107,7 @@ class Overview(NamedTuple):
 
 
 class Counted:
-    """The workers' totals by series: who was to answer, and in whose place legacy did."""
+    """The workers' totals by series: which backend should have answered, and for which legacy did."""
 
     def __init__(
         self, totals: Stats, minute: Mapping[Series, Figures], recent: Mapping[Series, SeriesCounts]

@@ -1,7 +1,7 @@
-"""Erases one person's, or one path's, stored answers and samples, in memory and in the store.
+"""Erases the stored answers and samples of a person or a path, in memory and in the store.
 
-First the comparer is told, so that nothing that it holds comes into the store afterwards. Then it is written
-to the audit log, without the person's data, and erased.
+The comparer is told first, so that nothing it holds reaches the store afterwards. Then the audit log
+records the erasure, without the person's data, and the data is erased.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Erasure(NamedTuple):
 
 
 async def forget(state: State, request: Request, author: Author) -> Erasure:
-    """Raises Refusal: 422 for what cannot be looked for, 503 if the store does not answer."""
+    """Raises Refusal: 422 if the request is invalid, 503 if the store does not answer."""
     wanted = _wanted(state, request)
     url = state.reloader.started.server.state
     try:
@@ -58,19 +58,17 @@ async def forget(state: State, request: Request, author: Author) -> Erasure:
         found = await erase(url, wanted, dry_run=False)
     except (StoreUnavailable, TimeoutError) as error:
         reason = str(error) or "it took too long"
-        raise Refusal(
-            503, f"the store does not answer: {reason}; run this again, it erases the rest"
-        ) from None
+        raise Refusal(503, f"the store does not answer: {reason}; run this again to erase the rest") from None
     log.info("erased by %s: %d stored answers, %d samples", author.name or "?", found.keys, found.samples)
     left = list(_left(request, found))
     if waiting is None:
-        left.append("the comparer does not answer, and may store samples yet: run this again in a minute")
+        left.append("the comparer does not answer and may still store samples: run this again in a minute")
     return Erasure(found, waiting or 0, tuple(left))
 
 
 def _wanted(state: State, request: Request) -> ErasureRequest:
     if bool(request.principal) == bool(request.path):
-        raise Refusal(422, "give one of principal and path")
+        raise Refusal(422, "give either principal or path")
     if request.path:
         try:
             pattern = PathPattern.parse(request.path)
@@ -89,7 +87,7 @@ def _wanted(state: State, request: Request) -> ErasureRequest:
 
 
 def _redaction_key(folder: Path) -> bytes | None:
-    """Of the comparer; None if it has never run, or somebody else has put it there."""
+    """The comparer's key; None if it has never run, or if the file belongs to somebody else."""
     try:
         with os.fdopen(owned.open_own(folder / KEY_NAME, os.O_RDONLY), "rb") as file:
             key = file.read(KEY_BYTES + 1)
@@ -105,7 +103,7 @@ async def _tell_comparer(state: State, request: Request) -> int | None:
 
 
 async def _record(url: str, request: Request, found: Erased, author: Author) -> None:
-    """Raises StoreUnavailable: what is erased is always in the audit log, and its data never."""
+    """Raises StoreUnavailable. The audit log records every erasure, but never the erased data."""
     by = "principal" if request.principal else "path"
     details: dict[str, Any] = {"by": by, "keys": found.keys, "samples": found.samples}
     if author.claimed:
@@ -120,17 +118,17 @@ async def _record(url: str, request: Request, found: Erased, author: Author) -> 
 def _left(request: Request, found: Erased) -> Iterator[str]:
     if found.under_way:
         yield (
-            f"{found.under_way} writes have no outcome yet, and an answer that still comes is stored: "
-            "run this again once `strangler writes --state sent` has none of them"
+            f"{found.under_way} writes have no outcome yet, and their answers will be stored: "
+            "run this again when `strangler writes --state sent` lists none of them"
         )
     if found.unsure:
         yield (
-            f"{found.unsure} stored answers of endpoints with parameters may be of this path, "
+            f"{found.unsure} stored answers of endpoints with parameters may belong to this path, "
             "but paths of writes are not stored: use --principal"
         )
     if found.unreadable:
         yield f"{found.unreadable} samples were written by another version and cannot be read"
     if is_principal(request.principal):
-        yield "samples do not show the hash of a principal: run this with its value, or with --path"
+        yield "samples do not contain the hash of a principal: use its value instead, or --path"
     for file in found.unclean:
-        yield f"{file} is in use and may hold what was erased until its next checkpoint: run this again"
+        yield f"{file} is in use and may contain erased data until its next checkpoint: run this again"

@@ -1,8 +1,8 @@
-"""What a control process hands to the one that takes its place by exec.
+"""What a control process passes to its successor through exec.
 
-The restart itself stands in the environment; descriptors that it names stay open. The listening socket, so
-that no client is refused though all workers died in that moment. The configuration in force, because the file
-may have become another one since it was judged: that is for the next process to judge, as a change.
+The restart itself is in the environment; the descriptors that it names stay open. They are the listening
+socket, so that no client is refused even if all workers die at that moment, and the configuration in use,
+because the file may have changed since it was validated. The next process validates that change as usual.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR
 
 
 def command() -> tuple[str, ...]:
-    """What this process was started as."""
+    """The command with which this process was started."""
     return (sys.executable, *sys.orig_argv[1:])
 
 
 def replace_process(
     restart: Restart, workers: Collection[int], listener: socket.socket, text: bytes
 ) -> NoReturn:
-    """The same command anew, in this process: its pid, its place under a service manager, stay.
+    """Start the same command again in this process: its pid and its place under a service manager stay.
 
     Signals are held back until the next one listens to them. `workers` are the pids of all that live now.
     Other descriptors close, but for the standard ones.
@@ -62,7 +62,7 @@ def announced() -> Restart | None:
 
 
 def taken(variable: str, kind: type[T]) -> T | None:
-    """What a control process put into the environment of this one; taken out of it, so none inherits it."""
+    """Takes what the previous control process put into the environment, so that no child inherits it."""
     text = os.environ.pop(variable, "")
     try:
         return msgspec.json.decode(text, type=kind) if text else None
@@ -71,7 +71,7 @@ def taken(variable: str, kind: type[T]) -> T | None:
 
 
 def handed_text(restart: Restart | None) -> bytes | None:
-    """The configuration that was in force, once; None if it was not handed over."""
+    """The configuration that was in use, the first time; None if it was not handed over."""
     if restart is None or restart.text < 0:
         return None
     with os.fdopen(restart.text, "rb") as file:
@@ -79,7 +79,7 @@ def handed_text(restart: Restart | None) -> bytes | None:
 
 
 def handed_socket(restart: Restart | None) -> socket.socket | None:
-    """The socket that the workers were started with, once; None if it was not handed over."""
+    """The socket with which the workers were started, the first time; None if it was not handed over."""
     if restart is None or restart.socket < 0:
         return None
     sock = socket.socket(fileno=restart.socket)
@@ -88,7 +88,7 @@ def handed_socket(restart: Restart | None) -> socket.socket | None:
 
 
 def took(restart: Restart) -> str:
-    """How long the exchange took, for the log: much time with little work is a busy machine, not a fault."""
+    """How long the exchange took, for the log: long with little work means a busy machine, not a fault."""
     elapsed, used = time.monotonic() - restart.begun, time.process_time() - restart.used
     return f"{elapsed:.1f} s, {used:.1f} s of them on a processor"
 
@@ -102,7 +102,7 @@ def _keep(text: bytes) -> int:
         with os.fdopen(os.dup(fd), "wb") as file:
             file.write(text)
     except OSError as error:
-        log.error("cannot hand the configuration over: %s; the next process reads the file", error.strerror)
+        log.error("cannot hand over the configuration: %s; the next process reads the file", error.strerror)
         return -1
     os.lseek(fd, 0, os.SEEK_SET)
     return fd

@@ -1,4 +1,4 @@
-"""Whether this process can hear a worker that connects: the channel tells the pulse."""
+"""Whether this process can accept a worker's connection; the channel reports it to the pulse."""
 
 from __future__ import annotations
 

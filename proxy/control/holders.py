@@ -1,4 +1,4 @@
-"""Who has an address that we want: the processes, as far as this user may see them."""
+"""Which processes use an address that the proxy needs, as far as this user can see them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def in_use(port: int) -> str:
     found = holders(port)
     if not found:
         return (
-            "in use by another process, which this user may not see "
+            "in use by another process, which this user is not allowed to see "
             f"(as root, `ss -ltnp 'sport = :{port}'` names it)"
         )
     named = ", ".join(f"pid {each.pid}, {each.command}" for each in found)
@@ -55,7 +55,7 @@ def _inodes(port: int) -> Iterator[str]:
 
 
 def _has(process: Path, inodes: set[str]) -> bool:
-    """Whether it has one of these sockets open; no, if we may not look or it has ended."""
+    """Whether it has one of these sockets open; False if this user is not allowed to see, or it has ended."""
     try:
         return any(_link(each) in inodes for each in (process / "fd").iterdir())
     except OSError:

@@ -1,4 +1,4 @@
-"""One control process from its start to the end of the drain, and what signals do to it meanwhile."""
+"""One control process from its start to the end of the drain, including how it reacts to signals."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Events = asyncio.Queue[signal.Signals | Restart]
 
 
 async def serve(given: Given, admin_socket: socket.socket) -> None:
-    """Until a signal ends it. Raises StartupError."""
+    """Runs until a signal ends it. Raises StartupError."""
     loop, events = asyncio.get_running_loop(), Events()
     for number in SIGNALS:
         loop.add_signal_handler(number, events.put_nowait, number)
@@ -56,7 +56,7 @@ async def serve(given: Given, admin_socket: socket.socket) -> None:
 
 
 class Instance:
-    """The parts at work."""
+    """A running control process."""
 
     def __init__(
         self, given: Given, parts: Parts, supervisor: Supervisor, port: DataPort, events: Events
@@ -69,7 +69,7 @@ class Instance:
         self._count = parts.reloader.started.server.workers or cores()
 
     async def serve(self, admin_socket: socket.socket) -> None:
-        """From the first worker to the end of the drain."""
+        """Runs from the first worker to the end of the drain."""
         admin = AdminServer(self._parts.state, admin_socket, admin_connections(self._count))
         log.info("%s", this_build())
         self._start()
@@ -104,11 +104,11 @@ class Instance:
                 self._parts.ledger.forget_keys()
             self._supervisor.start(self._port.current, self._count)
         else:
-            log.info("the next control process is up after %s", took(restart))
+            log.info("the next control process is ready after %s", took(restart))
             self._supervisor.take_over(self._port.current, self._port.previous, restart.workers)
 
     def _background(self) -> Iterator[tuple[str, Callable[[], Awaitable[None]]]]:
-        """What goes on beside the admin port until the process stops."""
+        """The background tasks that run until the process stops."""
         parts = self._parts
         yield "watching the workers", self._supervisor.watch
         yield "watching the backends", parts.alarms.run
@@ -129,7 +129,7 @@ class Instance:
         notify(READY)
 
     async def _until_stopped(self, tasks: asyncio.TaskGroup) -> Restart | None:
-        """Until a signal ends the process, or a restart is ready to replace it."""
+        """Waits until a signal ends the process, or a restart is ready to replace it."""
         trials: list[asyncio.Task[None]] = []
         while True:
             trials = [trial for trial in trials if not trial.done()]
@@ -140,12 +140,12 @@ class Instance:
                 self._supervisor.reopen_logs()
                 tasks.create_task(harmless("the reload", self._parts.reloader.reload("SIGHUP")))
             elif event == signal.SIGUSR1:
-                log.info("SIGUSR1: opening the access log anew")
+                log.info("SIGUSR1: reopening the access log")
                 self._supervisor.reopen_logs()
             elif event == signal.SIGUSR2:
                 trials.append(tasks.create_task(harmless("the restart", self._restart())))
             else:
-                log.info("%s: finishing what is in flight; once more to stop at once", event.name)
+                log.info("%s: finishing requests in flight; send it again to stop at once", event.name)
                 for trial in trials:
                     trial.cancel()
                 return None
@@ -157,7 +157,7 @@ class Instance:
             log.error("SIGUSR2: %s", refusal)
 
     async def _replace(self, restart: Restart) -> None:
-        """Gives the process up for the next one, unless it was told to stop meanwhile."""
+        """Replaces the process with the next one, unless it was told to stop in the meantime."""
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # from now on they are for the next one
         await asyncio.sleep(SIGNALS_READ)
         came = [self._events.get_nowait() for _ in range(self._events.qsize())]

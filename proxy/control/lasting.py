@@ -1,7 +1,7 @@
-"""Keeps what the control process does in the background going, whatever happens to it.
+"""Keeps the background tasks of the control process running, whatever happens to them.
 
-A background task that fails would take the whole process with it. Out of descriptors, threads or memory, it
-is better to try again in a moment than to leave the workers alone.
+A background task that fails would end the whole process. If descriptors, threads or memory run out, it is
+better to try again in a moment than to abandon the workers.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ AGAIN = 1.0  # seconds after a failure
 
 
 async def lasting(name: str, work: Callable[[], Awaitable[None]]) -> None:
-    """Does `work` until it returns or is cancelled; after an exception, once more."""
+    """Runs `work` until it returns or is cancelled, and runs it again after an exception."""
     while True:
         try:
             return await work()
@@ -25,7 +25,7 @@ async def lasting(name: str, work: Callable[[], Awaitable[None]]) -> None:
 
 
 async def harmless(name: str, work: Awaitable[object]) -> None:
-    """Does `work` once; an exception is logged, and nothing else suffers from it."""
+    """Runs `work` once; an exception is logged and has no other effect."""
     try:
         await work
     except Exception:

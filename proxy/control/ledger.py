@@ -1,4 +1,4 @@
-"""Keeps the migration ledger: what the workers counted, added up over restarts in the store."""
+"""Keeps the migration ledger: what the workers counted, added up in the store across restarts."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Ledger:
             await self.flush()
 
     async def flush(self) -> None:
-        """Takes in what was counted, and brings the store up to date."""
+        """Adds the new counts, and updates the store."""
         try:
             async with asyncio.timeout(TIMEOUT), store.begun(self._url) as connection:
                 if not self._read:
@@ -112,18 +112,18 @@ class Ledger:
             self._restarts, self._seen = self._collector.restarts, counted
         for key, count in counted.items():
             new = count - self._seen.get(key, 0)
-            if new > 0:  # a path that a worker had to forget begins anew
+            if new > 0:  # a path that a worker had to forget begins again
                 self._hits[key] = Hits(self._hits.get(key, Hits(0, now)).requests + new, now)
                 self._changed.add(key)
         self._seen = counted
         self._bound()
 
     def unlisted_since(self, since: float) -> int:
-        """How many unlisted paths were asked for since then, Unix seconds."""
+        """How many unlisted paths were requested since then, Unix seconds."""
         return sum(key[2] == UNLISTED and hits.last >= since for key, hits in self._hits.items())
 
     def unlisted_lately(self) -> int:
-        """How many unlisted paths were asked for in the last day, until now."""
+        """How many unlisted paths were requested in the last day."""
         self.look()
         return self.unlisted_since(self._clock() - DAY)
 
@@ -132,11 +132,11 @@ class Ledger:
         return self._claimed.keys(self._snapshot())
 
     def forget_keys(self) -> None:
-        """The store has lost what it knew of keys: they are claimed since now. Call it before `run`."""
+        """The store has lost its keys, so they count as claimed from now on. Call it before `run`."""
         self._claimed.begin_anew()
 
     def migration(self) -> Migration:
-        """How far every endpoint is, and what is asked for beside them."""
+        """The progress of every endpoint, and the unlisted paths."""
         by_endpoint: defaultdict[str, dict[tuple[str, str], Hits]] = defaultdict(dict)
         for (name, backend, reason), hits in self._hits.items():
             by_endpoint[name][backend, reason] = hits
@@ -168,7 +168,7 @@ class Ledger:
         self._gone |= names & self._stored
 
     def _bound(self) -> None:
-        """Of those that were hit at the same time, what came more often stays: a scanner asks once."""
+        """Of paths last hit at the same time, the more frequent ones are kept: a scanner asks once."""
         paths = sorted(
             (hits.last, hits.requests, key) for key, hits in self._hits.items() if key[2] == UNLISTED
         )

@@ -1,4 +1,4 @@
-"""The listening sockets and the runtime directory with its lock: what only one instance may own."""
+"""The listening sockets, and the runtime directory with its lock, which only one instance may own."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class RuntimeDir:
             os.close(self._lock)
             raise StartupError(
                 f"server.runtime_dir: {self.path} is in use by another instance (pid {holder}); "
-                f"end it with `kill {holder}`, or give this one a directory of its own"
+                f"end it with `kill {holder}`, or give this instance its own directory"
             ) from error
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)

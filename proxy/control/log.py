@@ -1,4 +1,4 @@
-"""The control process's logger; where its lines go is said in `proxy.logs`."""
+"""The control process's logger; `proxy.logs` defines where its lines go."""
 
 from __future__ import annotations
 

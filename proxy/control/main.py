@@ -1,4 +1,4 @@
-"""`strangler serve`: judges what the process is started with, and runs it until a signal ends it."""
+"""`strangler serve`: validates the configuration, and runs the process until a signal ends it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Prometheus metrics of the whole instance, made from the workers' totals when they are asked for."""
+"""The Prometheus metrics of the whole instance, computed from the workers' totals at each scrape."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class _Metrics(PrometheusCollector):
         yield from self._config()
 
     def _breakers(self, totals: Stats) -> Metric:
-        """Of every endpoint, so that a series does not end where a breaker closes."""
+        """Includes every endpoint, so that a series does not end when a breaker closes."""
         family = GaugeMetricFamily(
             "strangler_breaker_open", "1 unless it is closed; async: of all of it", labels=("endpoint",)
         )
@@ -142,7 +142,7 @@ def _build() -> Metric:
 
 
 def _storage(storage: Storage | None) -> Iterator[Metric]:
-    """Without a value where it is not known, or not of this machine."""
+    """A series has no value if it is unknown, or if the store is not on this machine."""
     found = None if storage is None else storage.figures()
     for name, text, value_of in STORAGE:
         family = GaugeMetricFamily(name, text)
@@ -153,7 +153,7 @@ def _storage(storage: Storage | None) -> Iterator[Metric]:
 
 
 def _silence(supervisor: Supervisor) -> Iterator[Metric]:
-    """During a roll two workers have one number: the one that is worse off is shown."""
+    """During a rolling restart two workers share a number; the worse value is shown."""
     longest: dict[int, float] = {}
     for worker in supervisor.workers():
         silence = supervisor.pulse.silence(worker)

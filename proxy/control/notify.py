@@ -1,4 +1,4 @@
-"""Tells systemd when the proxy is ready, and when it stops: sd_notify(3), of units with Type=notify."""
+"""Tells systemd when the proxy is ready and when it stops: sd_notify(3), for units with Type=notify."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STOPPING: Final = "STOPPING=1"
 
 
 def notify(message: str, environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether there is a service manager and it was told. Never waits, and never raises."""
+    """Whether a service manager was notified. Never waits, and never raises."""
     address = environ.get(VARIABLE, "")
     if not address.startswith(("/", "@")):
         return False
@@ -23,6 +23,6 @@ def notify(message: str, environ: Mapping[str, str] = os.environ) -> bool:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock:
             sock.sendto(message.encode(), "\0" + address[1:] if address[0] == "@" else address)
     except OSError as error:
-        log.warning("the service manager cannot be told %s: %s", message, error.strerror)
+        log.warning("cannot notify the service manager of %s: %s", message, error.strerror)
         return False
     return True

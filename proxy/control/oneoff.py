@@ -1,4 +1,5 @@
-"""Asking both backends the same, for the admin port. Who asks is passed in: control does not know compare."""
+"""Compares one request for the admin port. The function that does it is passed in: control does not import
+compare."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Puts a control process together, from the ground up: each part gets the finished parts that it needs.
+"""Builds a control process from the bottom up: each part receives the finished parts that it needs.
 
-In two steps. Workers that went on serving connect to the ground floor, and only they know which state
-database the instance uses; the rest is built on that.
+This happens in two steps. Workers that kept serving connect to the ground floor, and only they know which
+state database the instance uses. Everything else is built on that.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Before a rolling restart gives up the running process: would the next one come up?
+"""Checks that the next process would start, before a rolling restart gives up the running one.
 
-The same command is started once more, with a variable that makes it look, tell and end. So the code that is
-tried is the code that would run, and the file is judged by it. One that takes too long is asked where it is
-(by SIGABRT, at which Python's fault handler prints the stack), and then killed.
+The same command is started once more, with a variable that makes it check, report and exit. So the code
+that is tried is the code that would run, and it validates the file. A trial that takes too long is asked
+for its stack (with SIGABRT, for which Python's fault handler prints it), and then killed.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ async def preflight(command: Sequence[str], bound: Bound, timeout: float = TIMEO
         with contextlib.suppress(ProcessLookupError):
             process.kill()
     await asyncio.wait((talk,), timeout=LAST_WORDS)
-    spent = f"it used {_used_by_children() - used:.1f} s of processor time, and was here:"
+    spent = f"it used {_used_by_children() - used:.1f} s of processor time, and this is where it was:"
     return "\n".join((f"the new code did not load within {timeout:g} s; {spent}", *_lines(talk)[:LINES]))
 
 
@@ -72,7 +72,7 @@ def _judged(code: int, lines: list[str]) -> str:
 
 
 def _lines(talk: asyncio.Task[tuple[bytes, bytes]]) -> list[str]:
-    """What it has said; nothing while something that it started holds its standard error open."""
+    """Its output; nothing while something that it started keeps its standard error open."""
     return talk.result()[1].decode("utf-8", "replace").strip().splitlines() if talk.done() else []
 
 
@@ -83,7 +83,7 @@ def _used_by_children() -> float:
 
 
 def requested() -> Bound | None:
-    """What a trial is to be held against, if this process is one."""
+    """What a trial is compared with, if this process is one."""
     return taken(VARIABLE, Bound)
 
 
@@ -93,12 +93,12 @@ def check(server: Server, bound: Bound) -> None:
     if (owned.find_private(folder) or folder) != Path(bound.runtime_dir):
         raise StartupError(
             f"server.runtime_dir: is {bound.runtime_dir} in the running process, through which workers are "
-            "handed over; stop and start to change it"
+            "handed over; stop and start the proxy to change it"
         )
     if bound.state and server.state != bound.state:
         raise StartupError(
-            "server.state: is another one than in the running process, and old and new workers would not "
-            "know each other's idempotency keys; change it back, or stop the proxy entirely and start it"
+            "server.state: differs from the running process, so old and new workers would not know each "
+            "other's idempotency keys; change it back, or stop and start the whole proxy"
         )
     for setting, address, held in (
         ("server.listen", server.listen, bound.listen),

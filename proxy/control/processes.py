@@ -1,4 +1,4 @@
-"""Worker processes: our own children, and orphans of a control process that died."""
+"""Worker processes: children of this process, and orphans of a control process that died."""
 
 from __future__ import annotations
 

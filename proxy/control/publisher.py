@@ -1,4 +1,4 @@
-"""Hands an accepted configuration to the workers and to the comparer."""
+"""Sends an accepted configuration to the workers and to the comparer."""
 
 from __future__ import annotations
 

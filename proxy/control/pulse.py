@@ -1,9 +1,9 @@
-"""Notices workers that live and do nothing: stopped, or caught in a loop. Clients hang on them.
+"""Detects workers that are alive but do nothing: stopped, or in a loop. Their clients would wait forever.
 
-Each reports every second. One that has been silent for a while does not count as ready any more, and one that
-has been silent for `server.timeouts.worker` is killed: its slot is then filled as after any death, and what
-it had sent has an unknown outcome. Time in which this process was itself stopped, or could not hear, is not
-held against anybody.
+Each worker reports every second. One that has been silent for a while no longer counts as ready. One that
+has been silent for `server.timeouts.worker` is killed; its slot is then filled as after any death, and
+what it had sent has an unknown outcome. Time in which this process itself was stopped, or could not hear,
+does not count.
 """
 
 from __future__ import annotations
@@ -67,12 +67,13 @@ class Pulse:
             return
         if not worker.silent:
             worker.silent = True
-            log.error("worker %d (pid %d) has said nothing for %.0f s", worker.slot, worker.pid, silence)
+            log.error("worker %d (pid %d) has reported nothing for %.0f s", worker.slot, worker.pid, silence)
         if state == "hung" and not worker.killed:
             worker.killed = True
             self.hung += 1
             log.error(
-                "worker %d (pid %d) hangs: nothing for %.0f s, see server.timeouts.worker; killing it",
+                "worker %d (pid %d) hangs: it has reported nothing for %.0f s (server.timeouts.worker); "
+                "killing it",
                 worker.slot,
                 worker.pid,
                 silence,

@@ -1,6 +1,7 @@
-"""Writes what happened to the configuration into the store: the audit log, and every accepted text.
+"""Writes configuration events to the store: the audit log, and the text of every accepted configuration.
 
-The proxy does not depend on it: what cannot be written waits, up to WAITING entries, and is tried again.
+The proxy does not depend on it: entries that cannot be written wait, up to WAITING of them, and are tried
+again.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The one place where a new configuration is judged, and what is known about the one that runs.
+"""The only place where a new configuration is validated, and what is known about the one in use.
 
-A file is judged whole: load, the order of phases, difference. It either replaces the running configuration
-on every worker or changes nothing.
+A file is validated as a whole: loading, the order of phases, the difference. It either replaces the
+configuration in use on every worker, or changes nothing.
 """
 
 from __future__ import annotations
@@ -84,7 +84,8 @@ def judge(content: bytes, source: str, running: Snapshot, started: Snapshot) -> 
     found = difference(running, loaded.snapshot)
     restart = _waiting(started, loaded.snapshot)
     broken = tuple(
-        f"out of order, kept only because nothing was raised: {each}" for each in loaded.violations
+        f"ahead of its phase, accepted only because its weight was not raised: {each}"
+        for each in loaded.violations
     )
     return ReloadResult(loaded, (), found.lines, loaded.warnings + broken + restart)
 
@@ -100,8 +101,8 @@ def _judge_safely(content: bytes, source: str, running: Snapshot, started: Snaps
     try:
         return judge(content, source, running, started)
     except Exception as error:
-        log.exception("cannot judge %s", source)
-        return ReloadResult(None, (_problem(f"internal error while reading it: {error!r}"),))
+        log.exception("internal error while validating %s", source)
+        return ReloadResult(None, (_problem(f"internal error while validating the file: {error!r}"),))
 
 
 def load(content: bytes, source: str) -> Loaded:
@@ -167,7 +168,7 @@ class Reloader:
         self.failures = 0
         self.last_error: LastError | None = None
         self.last_difference: tuple[str, ...] = ()
-        self.warnings = loaded.warnings + tuple(f"out of order: {each}" for each in loaded.violations)
+        self.warnings = loaded.warnings + tuple(f"ahead of its phase: {each}" for each in loaded.violations)
         if self.started is not loaded.snapshot:
             self.warnings += _waiting(self.started, loaded.snapshot)
         self._record = record
@@ -235,8 +236,8 @@ class Reloader:
         if not count:
             return ""
         return (
-            f"unlisted: is 404, but {count} unlisted paths were asked for in the last day; list them "
-            "(`strangler ledger` shows them), or take it all the same with `strangler reload --force`"
+            f"unlisted: is 404, but {count} unlisted paths were requested in the last day; list them "
+            "(`strangler ledger` shows them), or accept the change with `strangler reload --force`"
         )
 
     def _remember(self, result: ReloadResult, content: bytes | OSError, trigger: str, author: Author) -> None:
@@ -255,7 +256,7 @@ class Reloader:
         for error in result.errors:
             log.error("%s:%s", self.path, error)
         log.error(
-            "configuration refused (%s): %d error(s); %s goes on being served",
+            "configuration refused (%s): %d error(s); %s stays in use",
             trigger,
             len(result.errors),
             self.running.snapshot.hash,

@@ -1,4 +1,5 @@
-"""Who may begin a rolling restart: the file is judged and the new code tried before anything is given up."""
+"""Decides whether a rolling restart may begin: validates the file and tries the new code before giving
+anything up."""
 
 from __future__ import annotations
 
@@ -36,7 +37,7 @@ class Restarter:
     async def request(self, trigger: str, author: Author = NOBODY) -> Restart:
         """Judges the file, tries the new code, and lets the process be replaced. Raises Refusal."""
         if self._preparing or (self.current is not None and self.current.state == "rolling"):
-            raise Refusal(409, "a restart is under way")
+            raise Refusal(409, "a restart is already in progress")
         self._preparing = True
         try:
             restart = await self._prepare(trigger, author)
@@ -58,14 +59,14 @@ class Restarter:
     async def _prepare(self, trigger: str, author: Author) -> Restart:
         verdict = await self._reloader.reload(trigger, author)
         if verdict.loaded is None:
-            raise Refusal(422, "the configuration file was refused; nothing changed", verdict.errors)
+            raise Refusal(422, "the configuration file was refused; nothing was changed", verdict.errors)
         started = self._reloader.started.server
         listen = self._listen()
         bound = Bound(listen, started.admin, self._runtime_dir, started.state)
         problem = await preflight(command(), bound)
         if problem:
             log.error("restart refused (%s): %s", trigger, problem)
-            raise Refusal(422, f"the next process would not come up; nothing changed: {problem}")
+            raise Refusal(422, f"the next process would not start; nothing was changed: {problem}")
         admin = self._reloader.running.snapshot.server.admin
         return Restart(
             id=os.urandom(6).hex(),

@@ -1,6 +1,7 @@
-"""Which state database the running instance uses, for commands: the file may say something else by now.
+"""Tells commands which state database the running instance uses, because the file may name another one by
+now.
 
-It is in a file of the runtime directory, and in force for as long as the control process holds a lock on it.
+This is stored in a file of the runtime directory, and valid while the control process holds a lock on it.
 """
 
 from __future__ import annotations

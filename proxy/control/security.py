@@ -1,4 +1,4 @@
-"""Who may use the admin port: users by their tokens, and no web page of others in an engineer's browser."""
+"""Access to the admin port: users by their tokens, and no access for web pages of other origins."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""How full the store of answers is, and the disk that it is on. Looked at every few seconds.
+"""How full the store of answers is, and the disk that contains it. Checked every few seconds.
 
-The alarm comes before the limit: once it is reached, retries get no answers.
+The alarm is raised before the limit, because at the limit retries no longer get answers.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Storage:
         self.disk: Disk | None = None
 
     async def run(self) -> None:
-        """Looks for ever; cancel it."""
+        """Checks forever; cancel it."""
         while True:
             await self.look()
             await asyncio.sleep(INTERVAL)
@@ -86,8 +86,8 @@ class Storage:
         stored, limit = self.stored or 0, self._limit()
         kept = f"stored answers take {readable(stored)} of the {readable(limit)} of idempotency.max_store"
         if stored >= limit:
-            return f"{kept}: those that come now are not stored, and a retry does not get them"
-        return f"{kept}; beyond that answers are not stored"
+            return f"{kept}: new answers are not stored, and a retry does not get them"
+        return f"{kept}; beyond the limit, answers are not stored"
 
 
 def told(found: Stored) -> str:

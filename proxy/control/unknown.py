@@ -1,4 +1,4 @@
-"""Writes with an unknown outcome, looked up only while somebody looks at the page or asks for figures."""
+"""Writes with an unknown outcome, read only while somebody looks at the page or requests figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What comparisons say of each endpoint under the rules in force, looked up only while somebody looks."""
+"""Results of comparisons for each endpoint under the rules in use, read only while somebody looks."""
 
 from __future__ import annotations
 

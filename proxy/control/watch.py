@@ -1,8 +1,8 @@
-"""Notices that the configuration file changed.
+"""Notices changes of the configuration file.
 
-Two ways at once: inotify on the *directory*, which sees editors that replace the file and a ConfigMap's
-symlink swap; and a look at the content each second, which sees everything else (a single-file bind mount, a
-network file system, a symlink whose target is elsewhere).
+It does so in two ways: inotify on the *directory* detects editors that replace the file, and a ConfigMap's
+symlink swap. Reading the content every second detects everything else (a single-file bind mount, a network
+file system, a symlink with a target elsewhere).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Watcher:
         path = self._reloader.path
         content = await asyncio.to_thread(read, path)
         if isinstance(content, OSError) and content.errno in EXHAUSTED:
-            log.error("cannot look at the configuration file: %s; trying again", content.strerror)
+            log.error("cannot read the configuration file: %s; trying again", content.strerror)
             return  # that says nothing of the file
         if self._reloader.is_judged(content):
             return
@@ -59,4 +59,4 @@ class Watcher:
             async for _ in awatch(directory, recursive=False, debounce=50, step=10):
                 self._look.set()
         except Exception as error:  # no inotify or descriptor left, or the directory is gone
-            log.warning("cannot watch %s (%s); looking at the file each second instead", directory, error)
+            log.warning("cannot watch %s (%s); checking the file every second instead", directory, error)

@@ -22,7 +22,8 @@ ASYNC: Final = "async"
 BACKENDS: Final[tuple[BackendName, BackendName]] = (LEGACY, ASYNC)
 
 Reason = Literal["preflight", "unlisted", "owner", "override", "weight", "unkeyed", "breaker", "fallback"]
-"""Why a request went where it went; the order is the order in which the rules are asked."""
+"""Why a request went where it went. `decide` asks preflight, unlisted, override, weight and unkeyed, in this
+order; the edge applies owner, breaker and fallback afterwards."""
 
 FULL_WEIGHT: Final = 10_000
 """Weight 100 (percent) in hundredths, and the number of buckets."""

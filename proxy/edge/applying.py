@@ -1,8 +1,8 @@
-"""How a worker gets from a configuration to its snapshot without making its clients wait.
+"""Compiles a new configuration into a snapshot without making the worker's clients wait.
 
-To compile thousands of endpoints takes most of a second. It is done in slices of a millisecond or two, and
-after each of them the loop turns to what has come in. A thread would not do: it would keep the interpreter's
-lock from the loop for 5 ms each time that the loop has something to do.
+Compiling thousands of endpoints takes most of a second. It is done in slices of a millisecond or two, and
+after each slice the event loop handles what has arrived. A thread would not help: it would keep the
+interpreter's lock from the loop for 5 ms each time the loop has something to do.
 """
 
 from __future__ import annotations

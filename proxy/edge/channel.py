@@ -1,8 +1,8 @@
 """The worker's end of the channel to the control process.
 
-A worker does not need its control process in order to serve: when the connection breaks it keeps its last
-snapshot and tries again for ever. Each connection starts with `Hello` and the listening socket, so whichever
-control process is there now can take the worker over.
+A worker can serve without its control process: if the connection breaks, it keeps its last snapshot and
+reconnects until it succeeds. Each connection starts with `Hello` and the listening socket, so any new
+control process can take the worker over.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class ControlChannel:
             try:
                 await self._converse()
             except owned.NotOurs as error:
-                log.error("worker: not connecting to %s: %s", self._path, error.strerror)
+                log.error("worker: refusing to connect to %s: %s", self._path, error.strerror)
             except OSError:
                 """Nobody listens: a new control process will."""
             await asyncio.sleep(RETRY)
@@ -80,7 +80,7 @@ class ControlChannel:
         try:
             await session.closed
             self._lost = loop.time()
-            log.warning("worker: the control process is gone; serving on with the last configuration")
+            log.warning("worker: the control process is gone; serving on and reconnecting every 200 ms")
         finally:
             self._session = None
             transport.abort()
@@ -95,7 +95,7 @@ def _connect(path: str, hello: Hello, listener: socket.socket) -> socket.socket:
         owned.check_peer(sock, path)  # whoever has our listening socket can answer our clients
         data = encode(hello)
         if socket.send_fds(sock, [data], [listener.fileno()]) != len(data):
-            raise OSError("the control socket took only a part of the first message")
+            raise OSError("the control socket accepted only a part of the first message")
     except BaseException:
         sock.close()
         raise
@@ -124,7 +124,10 @@ class _Session(asyncio.Protocol):
             for body in self._frames.feed(data):
                 self._on_message(decode_from_control(body))
         except (FrameTooLarge, msgspec.DecodeError) as error:
-            log.error("worker: hanging up on the control process, which sent garbage: %s", error)
+            log.error(
+                "worker: closing the connection to the control process, which sent an invalid message: %s",
+                error,
+            )
             self._abort()
 
     def send(self, message: FromWorker) -> bool:

@@ -1,11 +1,12 @@
-"""The clients of one worker, and which of them makes room when there are as many as there may be.
+"""The clients of one worker, and which of them makes room when the limit of connections is reached.
 
-A newcomer that asks something must not wait for those that ask nothing. So the longest silent one goes: first
-of those that have not sent one whole head yet, then of those between two requests. Nobody goes in the middle
-of an exchange, or before a moment has passed in which a request may be on its way.
+A new client that sends a request must not wait for clients that send none. So the one that has been silent
+longest is closed: first those that have not sent a complete head yet, then those between two requests. A
+connection is never closed during an exchange, nor before a moment has passed in which a request may be on
+its way.
 
-Nothing is kept up to date for a request: of those between two requests a few are looked at, and these go to
-the end of the line, so that the next look finds others.
+Requests do no bookkeeping for this. Of the connections between two requests, a few are checked and then
+moved to the end of the line, so that the next check finds others.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Timeouts without timers: one periodic sweep over everything that has a deadline.
 
-A timer per request costs more than the request's own bookkeeping; writing a float does not. Precision is
-the sweep's interval, which is fine for the seconds that timeouts are set in.
+A timer per request costs more than the request's own bookkeeping; writing a float does not. The precision
+is the sweep's interval, which is sufficient for timeouts of seconds.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What became of a request: all that counters, access log, traces and comparer get to know of it.
+"""The outcome of a request: everything that counters, access log, traces and comparer learn about it.
 
-Made once for each request, when nothing more can be sent for it. None of them sees an exchange, so none of
-them depends on how one works.
+It is created once per request, when nothing more can be sent for it. Observers never see an exchange, so
+none of them depends on how one works.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""How client, exchange, pool and upstream talk: what each of them may ask of the others.
+"""The interfaces between client, exchange, pool and upstream.
 
-A file of one room sees the objects of the rooms above it only as one of these. They are base classes, not
-protocols: a compiled class calls a method of a compiled base directly, and that of a protocol by its name.
+A module sees objects of the layers above it only through these. They are base classes, not protocols,
+because a compiled class calls a method of a compiled base directly, but a method of a protocol by its
+name.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a worker tells the control process of itself, once a second."""
+"""A worker's report about itself to the control process, once per second."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What changes its state says so here, if anybody wants to know (`--log-level debug`).
+"""Reports state changes, if anybody wants to know (`--log-level debug`).
 
-Who changes asks `Services.debug` first: where it is off, a change costs a look at that and no more.
+Callers check `Services.debug` first, so when it is off, a change costs no more than that check.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""An edge worker: takes snapshots from the control process, serves, reports, drains."""
+"""An edge worker: takes snapshots from the control process, serves clients, reports, drains."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ class Worker:
         return previous
 
     def _refuse(self, message: Apply, error: Exception) -> None:
-        log.error("worker %d can not apply snapshot %s", self._number, message.hash, exc_info=error)
+        log.error("worker %d cannot apply snapshot %s", self._number, message.hash, exc_info=error)
         self._channel.send(Refused(hash=message.hash, generation=message.generation, error=str(error)))
 
     def _first(self, snapshot: Snapshot) -> Services:
@@ -181,8 +181,8 @@ class Worker:
         alone = self._channel.alone()
         if timeouts.orphan and alone >= timeouts.orphan and not services.draining:
             log.error(
-                "worker %d has been without a control process for %.0f s, see server.timeouts.orphan; "
-                "finishing what is in flight",
+                "worker %d has been without a control process for %.0f s (server.timeouts.orphan); "
+                "finishing requests in flight",
                 self._number,
                 alone,
             )

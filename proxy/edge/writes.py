@@ -1,4 +1,4 @@
-"""What all keyed writes of one worker share: the store, their tasks, and who is under way."""
+"""What all keyed writes of one worker share: the store, their tasks, and which writes are in progress."""
 
 from __future__ import annotations
 
@@ -123,5 +123,7 @@ class Writes:
     def _on_task_done(self, failed: Callable[[], None], task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._loop.call_exception_handler({"message": "a keyed write failed", "exception": error})
+            self._loop.call_exception_handler(
+                {"message": "a write with an idempotency key failed", "exception": error}
+            )
             failed()

@@ -1,12 +1,14 @@
 """Claims on idempotency keys: one interface, and what its two implementations have in common.
 
-Every call is bounded in time, and so is the number of calls under way (`gate`); beyond that there is
-StoreUnavailable. What could not be written is *owed*: tried again until it is, or until this worker ends and
-others find that it left the key in `sent`, which makes it unknown. The same becomes of what is `sent` in the
-name of a worker in which nothing holds it: a claim that came late into the store, or one for which too much
-was owed. Nothing is owed for a claim that never reached the store: debts would keep a slow store slow.
+Every call is limited in time, and so is the number of calls in progress (`gate`); beyond that,
+StoreUnavailable is raised. What could not be written is *owed*: it is tried again until it succeeds, or
+until this worker ends and others find that it left the key in `sent`, which makes the key unknown. The
+same happens to a key that is `sent` in the name of a worker that no longer holds it: a claim that reached
+the store late, or one for which too much was owed. Nothing is owed for a claim that never reached the
+store, because such debts would keep a slow store slow.
 
-Three tasks keep house, so none waits for another: the lease is renewed, debts are paid, the rest is tidied.
+Three tasks do the housekeeping, so that none waits for another: one renews the lease, one pays debts, and
+one tidies up.
 """
 
 from __future__ import annotations
@@ -128,7 +130,7 @@ class Claims(abc.ABC):
             self._overflowing = self._overflowing and len(self._owed) > OWED // 2
         elif not self._overflowing:  # said once, until there is room again
             self._overflowing = True
-            log.error("more than %d outcomes cannot be stored; the keys of others become unknown", OWED)
+            log.error("more than %d outcomes cannot be stored; further keys become unknown", OWED)
 
     def stored(self) -> int:
         """Bytes of all answers in the store. What other workers have added is known within a second."""
@@ -231,7 +233,7 @@ class Claims(abc.ABC):
 
     async def _live(self) -> None:
         if lost := await self._for_house(self._keep_alive):
-            log.warning("%d writes of a worker that is gone have an unknown outcome", lost)
+            log.warning("%d writes of a dead worker have an unknown outcome", lost)
 
     async def _tidy(self) -> None:
         await self._compare()
@@ -261,7 +263,10 @@ class Claims(abc.ABC):
         held |= {record.token for record in late}
         unheld = [sent.token for sent in page if sent.token not in held]
         if unheld and (lost := await self._for_house(lambda: self._lose(unheld))):
-            log.warning("%d writes stored as sent, which nothing here holds, have an unknown outcome", lost)
+            log.warning(
+                "%d writes are stored as sent, but no worker is processing them: their outcome is unknown",
+                lost,
+            )
 
     async def _prune_some(self, until: float) -> bool:
         """Whether nothing is left that has expired. The last batch begins before `until`."""

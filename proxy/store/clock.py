@@ -1,8 +1,9 @@
-"""How long it has been, by a clock that nobody sets; and what that says about the database's.
+"""Measures time by a clock that nobody sets, and uses it to check the database's clock.
 
-Replicas' own clocks differ, so expiry, and every time in a row, is the database's (`now`). Even that may be
-set forward by mistake: then what was completed a moment ago would have expired. So each worker compares it
-with the time since the machine started, and by a clock that runs ahead of that nothing expires.
+The clocks of replicas differ, so expiry, and every time in a row, uses the database's clock (`now`). Even
+that may be set forward by mistake; then what was completed a moment ago would have expired. So each worker
+compares it with the time since the machine started, and nothing expires by a clock that runs ahead of
+that.
 """
 
 from __future__ import annotations

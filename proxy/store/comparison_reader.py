@@ -1,4 +1,4 @@
-"""Reads what comparisons found, and makes no database where there is none."""
+"""Reads the results of comparisons, and creates no database where there is none."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What comparisons of live traffic found, in the state database (with SQLite in a file of its own).
+"""The results of comparing live traffic, in the state database (with SQLite in a separate file).
 
-Counts are added to what is there, so that several replicas and runs make one sum. The functions run in a
-transaction of the caller's; `opened` gives a database in which the tables exist.
+Counts are added to the stored ones, so that several replicas and runs produce one sum. The functions run
+in a transaction of the caller; `opened` provides a database in which the tables exist.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""The configurations that were accepted, newest last, so that one can go back to any of the newest KEPT.
+"""The accepted configurations, newest last, so that any of the newest KEPT can be restored.
 
-A text is as it was in the file and may hold secrets: it never leaves by the admin port.
+A text is stored exactly as it was in the file and may contain secrets: it never leaves through the admin
+port.
 """
 
 from __future__ import annotations

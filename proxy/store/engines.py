@@ -33,7 +33,7 @@ def sqlite_engine(file: Path) -> sa.Engine:
 
 
 def async_engine(url: str, file: Path | None = None, statement: float = TIMEOUT) -> AsyncEngine:
-    """For the event loop. `file` in place of the state's own, with SQLite.
+    """For the event loop. `file` instead of the state's own, with SQLite.
 
     A connection with the execution option `readonly` takes no write lock there. `statement` is as
     of `postgresql_engine`.

@@ -1,8 +1,8 @@
 """Erases the stored answers and samples of one person or path.
 
-A key stays known without its answer, so a retry is still never executed. Rows are looked for in pages,
-without a lock; only those that are found are changed, each page in a transaction of its own. What was erased
-stays so if a later page fails, and running it again erases the rest.
+A key stays known without its answer, so a retry is still never executed. Rows are searched in pages,
+without a lock; only matching rows are changed, each page in its own transaction. What was erased stays
+erased if a later page fails, and running it again erases the rest.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ async def _reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 
 
 async def _leave_no_trace(connection: AsyncConnection) -> None:
-    """SQLite overwrites what is erased in place of only forgetting where it is."""
+    """SQLite overwrites what is erased instead of only forgetting its place."""
     if connection.dialect.name == "sqlite":
         await connection.exec_driver_sql("PRAGMA secure_delete = ON")
 

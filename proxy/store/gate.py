@@ -1,9 +1,11 @@
-"""Who may ask the store now, who waits, and who is told at once that it cannot answer in time.
+"""Decides which calls may use the store now, which wait, and which are refused at once because the store
+cannot answer in time.
 
-A store that is slow must not get work for callers who give up before it is done. They come again, what they
-left behind has to be tidied up, and the store never catches up, even when it is fast again. So only as many
-calls are under way as the store works on at a time. What was begun is finished before anything new is begun:
-the house goes first (leases, debts), then outcomes, then claims, and claims never take every place.
+A slow store must not receive work for callers who give up before it is done. They would come again, what
+they left behind would have to be cleaned up, and the store would never catch up, even when it is fast
+again. So only as many calls are in progress as the store can work on at a time. What was begun is finished
+before anything new begins: housekeeping first (leases, debts), then outcomes, then claims, and claims
+never take every place.
 """
 
 from __future__ import annotations
@@ -58,7 +60,7 @@ class Gate:
             return
         turn = self._loop.create_future()
         if len(self._waiting[kind]) >= self._queue:
-            raise Overloaded("too many calls are under way")
+            raise Overloaded("too many calls are in progress")
         self._waiting[kind].append((self._loop.time(), turn))
         if kind is Kind.CLAIM and self._sweep is None:
             self._sweep = self._loop.call_later(self._patience, self._refuse_the_late)
@@ -106,7 +108,7 @@ class Gate:
     def _refuse_what_is_too_much(self) -> None:
         waiting = self._waiting[Kind.CLAIM]
         if self._claims + len(waiting) >= self._queue:
-            raise Overloaded("too many calls are under way")
+            raise Overloaded("too many calls are in progress")
         if self._claims >= PROBES and self._is_stalled():
             raise Overloaded(f"the store has answered nothing for {STALL:g} s")
 

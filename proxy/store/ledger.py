@@ -1,6 +1,7 @@
-"""The migration ledger on disk: who was hit when, since when each endpoint has its weight, and claims keys.
+"""The migration ledger on disk: the latest requests to each backend, and since when each endpoint has had its
+weight and has claimed keys.
 
-One row per endpoint, backend and reason; `unlisted` paths have the reason of that name.
+There is one row per endpoint, backend and reason; `unlisted` paths have the reason of that name.
 """
 
 from __future__ import annotations

@@ -1,16 +1,18 @@
-"""Who lives and works on which SQLite file: a lock for each incarnation, and what it has open.
+"""Which workers are alive on a SQLite file: a lock for each incarnation, and the file that it has open.
 
-An incarnation holds a lock (flock) on a file of its own for as long as it lives: the kernel drops it when the
-process ends, however it ends. Whoever can take the lock of another incarnation knows that it is dead.
+An incarnation holds a lock (flock) on its own file for as long as it lives; the kernel drops the lock when
+the process ends, however it ends. Whoever can take the lock of another incarnation knows that it is dead.
 
-A database that is deleted or replaced stays open in the processes that had it: each would go on with a file
-of its own, and know nothing of the others' keys. So a worker compares what is under the name with what it has
-opened, and says in its lock's file what that is: one that starts beside it must find the same. MARKER says so
-to those that start when nobody is left, after crashes or a rolling restart, until the whole proxy has
-stopped. By the lock `places.WORKERS` that is known: each worker shares it from its start to its end.
+A database that is deleted or replaced stays open in the processes that had opened it: each would continue
+with its own file and not know the keys of the others. So a worker compares the file under the name with
+the one it has opened, and records the latter in its lock's file; a worker that starts beside it must find
+the same file. MARKER tells the same to workers that start when no worker is left, after crashes or a
+rolling restart, until the whole proxy has stopped. The lock `places.WORKERS` shows when that is: each
+worker shares it from its start to its end.
 
-A copy may have the number of the file that it replaces. So the rounds of the house are counted in the
-database (`user_version`, which SQLite leaves to its users), and then in MARKER: a copy has counted fewer.
+A copy may have the same inode number as the file that it replaces. So rounds of housekeeping are counted
+in the database (`user_version`, which SQLite leaves to its users), and then in MARKER: a copy has counted
+fewer.
 """
 
 from __future__ import annotations
@@ -87,8 +89,8 @@ class OpenFile:
     def _loss(self) -> StoreUnavailable:
         name = next((p for p, it in zip(self._paths, self._opened, strict=False) if _identity(p) != it), "")
         return StoreUnavailable(
-            f"{name or self._paths[0]} was deleted or replaced while it was in use; what it knew of keys is"
-            " gone: put back what was there, or stop all workers and start without it"
+            f"{name or self._paths[0]} was deleted or replaced while it was in use, and its keys are missing:"
+            " restore the original file, or stop all workers and start without it"
         )
 
 
@@ -129,13 +131,13 @@ class Life:
             for path in self._directory.iterdir():
                 if path not in (self._own, self._directory / MARKER) and _is_other(path, found):
                     raise StoreUnavailable(
-                        f"a worker ({path.name}) still has another claims file open: that was deleted or"
-                        " replaced; put it back, or stop all workers and start without it"
+                        f"a worker ({path.name}) still has another claims file open, which was deleted or"
+                        " replaced: restore it, or stop all workers and start without it"
                     )
         if _remembered(self._directory)[0] not in ("", found[0]):
             raise StoreUnavailable(
-                "the claims file of the workers before was deleted or replaced; what it knew of keys is"
-                " gone: put it back, or stop the whole proxy and start it without"
+                "the claims file of the previous workers was deleted or replaced, and its keys are missing:"
+                " restore it, or stop the whole proxy and start it without the file"
             )
 
     def recognise(self, connection: sa.Connection) -> None:
@@ -143,8 +145,8 @@ class Life:
         rounds = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
         if rounds < max(self._rounds, _remembered(self._directory)[1]):
             raise StoreUnavailable(
-                "the claims file is an older copy of the one that workers had; what that knew of keys since"
-                " is gone: put it back, or stop the whole proxy and start it with the copy"
+                "the claims file is an older copy of the one that workers had, and newer keys are missing:"
+                " restore the newer file, or stop the whole proxy and start it with the copy"
             )
         self._rounds = rounds
 

@@ -1,9 +1,10 @@
-"""Brings a part of a database up to date, and refuses one that a later program has changed beyond this one.
+"""Updates a part of a database to the current version, and refuses one that a later program has changed
+beyond it.
 
-A part is migrated by itself: with SQLite the claims have a file of their own, with PostgreSQL all parts share
-one database. `strangler_versions` has two numbers for each: under the part's name how many of its steps shut
-older programs out, which is all that version 0.1 looks at; under the name with a plus sign how many steps
-were taken in all. Without the second the first stands for both.
+Each part is migrated separately: with SQLite the claims have their own file, with PostgreSQL all parts
+share one database. `strangler_versions` has two numbers for each part. Under the part's name is the number
+of its steps that exclude older programs, which is all that version 0.1 reads. Under the name with a plus
+sign is the number of all steps taken. If the second is missing, the first stands for both.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ def migrate(connection: sa.Connection, part: str) -> None:
     found = _read(connection, part)
     if found is not None and found > version:
         raise TooNew(
-            f"the {part} in the database have version {found}, and this program knows {version}: a later"
-            " program has changed them; run that one, or restore the database from before it"
+            f"the {part} in the database have version {found}, and this program supports {version}: a"
+            " later version has changed them; run that version, or restore an earlier backup of the database"
         )
     counted = _read(connection, part + "+")
     taken = counted or found or 0

@@ -1,6 +1,7 @@
 """Where `server.state` is, and what is raised if it does not answer.
 
-Apart from the engines: a worker that stores nothing needs no SQLAlchemy, so it starts sooner and is smaller.
+Separate from the engines, because a worker that stores nothing needs no SQLAlchemy, so it starts faster
+and is smaller.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Claims in a PostgreSQL database that several replicas share.
 
-An incarnation is alive while its lease runs, by the database's clock; it renews it each second. One that
-could not renew it for a while takes no new claims, well before the others call it dead.
+An incarnation is alive while its lease runs, by the database's clock; it renews the lease every second.
+One that could not renew it for a while takes no new claims, well before the others consider it dead.
 """
 
 from __future__ import annotations

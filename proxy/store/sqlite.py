@@ -1,10 +1,10 @@
 """Claims in a SQLite file that the workers of one machine share.
 
-One thread of each worker writes. What has gathered while it was busy goes into one transaction (group
-commit), for a commit is a write to disk and costs as much for forty claims as for one.
+One thread of each worker writes. Whatever arrives while it is busy goes into one transaction (group
+commit), because a commit is a write to disk and costs as much for forty claims as for one.
 
-After each commit the file must still be the one under its name (`life`): otherwise others do not see what was
-written, nor do we see what they write.
+After each commit, the file must still be the one under its name (`life`). Otherwise others would not see
+what was written, and this worker would not see what they write.
 """
 
 from __future__ import annotations

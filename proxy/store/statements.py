@@ -1,10 +1,11 @@
 """The statements on claims, the same for SQLite and PostgreSQL. Each function is one step of a transaction.
 
-A first use is one statement: the row is inserted, or, if there is one, locked and left as it is. A change
-names the attempt (`token`) and the states that it may start from, so of two that race one finds nothing.
-All times are the database's (`now`); those of a record that a worker holds are not looked at.
+A first use is one statement: the row is inserted or, if there is one, locked and left unchanged. A change
+names the attempt (`token`) and the states from which it may start, so of two that race one finds nothing.
+All times are the database's (`now`); those of a record that a worker holds are ignored.
 
-The two that each write needs are compiled once: to build and look up a statement costs more than to run it.
+The two statements that each write needs are compiled once, because building and looking up a statement
+costs more than running it.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def claim(connection: sa.Connection, wanted: ClaimRequest) -> Verdict:
         changed = None if isinstance(verdict, Replay) else verdict.record
         if changed is None or replace(connection, record, changed):
             return verdict
-    raise StoreUnavailable("others keep changing this claim")
+    raise StoreUnavailable("other workers keep changing this claim")
 
 
 def find(connection: sa.Connection, id: str) -> tuple[Record, float] | None:
@@ -95,7 +96,7 @@ def _known_to_0_1(connection: sa.Connection, wanted: ClaimRequest) -> Verdict | 
         changed = None if isinstance(verdict, Replay) else verdict.record
         if changed is None or replace(connection, record, changed):
             return verdict
-    raise StoreUnavailable("others keep changing this claim")
+    raise StoreUnavailable("other workers keep changing this claim")
 
 
 def replace(connection: sa.Connection, old: Record, new: Record) -> bool:

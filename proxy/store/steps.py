@@ -1,10 +1,10 @@
 """How each part of a database gets from one version to the next: the statements of each step, as text.
 
-A step is never changed once it was released, for databases that have taken it are out there; what the tables
-have become is in `schema`. tests/store/test_steps.py holds a digest of every step.
+A step never changes once it is released, because there are databases that have taken it; `schema` has the
+current tables. tests/store/test_steps.py holds a digest of every step.
 
-A step that is `compatible` only adds what older programs need not know, such as a column that may be NULL:
-they go on working beside this one, and after a rollback. Any other step shuts them out.
+A `compatible` step only adds something that older programs need not know, such as a column that may be
+NULL: they keep working beside this one, and after a rollback. Any other step excludes them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The operators' view of keyed writes: what is stored, and settling what nobody knows the outcome of."""
+"""The operators' view of keyed writes: lists what is stored, and settles unknown outcomes."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ async def settle(url: str, id: str, *, done: bool, reason: str, author: str, cla
             await audit.append(connection, time.time(), author, "settle", details)
         async with engine.begin() as connection:
             if not await connection.run_sync(statements.replace, record, settled):
-                raise NotSettled(f"write {id} changed meanwhile; look again")
+                raise NotSettled(f"write {id} was changed in the meantime; check it again")
     return settled
 
 

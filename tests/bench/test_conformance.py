@@ -12,7 +12,7 @@ from bench.conformance.upstream import summary
 from bench.conformance.wire import counted, statuses
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-DOCUMENT = Path(__file__).parents[2] / "docs" / "conformance.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "results" / "conformance.md"
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_a_document_without_markers_is_refused() -> None:
 
 
 def test_the_real_document_has_the_markers() -> None:
-    path = Path(__file__).parent.parent.parent / "docs/performance.md"
+    path = Path(__file__).parent.parent.parent / "docs/results/performance.md"
     assert markdown.replace(path.read_text(), "new")
 
 

@@ -61,7 +61,7 @@ def erased(site: RealSite) -> None:
 def test_one_of_principal_and_path_is_needed(options: tuple[str, ...]) -> None:
     result = CliRunner().invoke(main, ["forget", *options])
     assert result.exit_code == 2
-    assert "give one of --principal and --path" in result.stderr
+    assert "give either --principal or --path" in result.stderr
 
 
 def test_no_proxy_exits_1() -> None:

@@ -42,7 +42,7 @@ def test_an_existing_file_is_never_overwritten(document: Path) -> None:
     file.write_text("mine")
     result = run(document)
     assert result.exit_code == 2
-    assert "exists; --merge brings it up to date" in result.stderr
+    assert "exists; use --merge to update it" in result.stderr
     assert file.read_text() == "mine"
 
 
@@ -66,4 +66,4 @@ def test_a_wrong_address_is_refused_before_anything_is_written(document: Path) -
 def test_exactly_one_source_is_needed(options: list[str]) -> None:
     result = CliRunner().invoke(main, ["init", *options])
     assert result.exit_code == 2
-    assert "one of them" in result.stderr
+    assert "give either" in result.stderr

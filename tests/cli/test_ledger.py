@@ -55,9 +55,9 @@ def test_every_stage_in_words_and_unlisted_paths_as_lines(admin: str) -> None:
         "GET /d: at 100 for 9 days, legacy not hit; done after 7",
         "GET /e: done: at 100 for 9 days, safe to delete from legacy",
         "",
-        "# asked for by clients, but not listed; lines for endpoints:",
+        "# requested paths missing from routing.yaml; lines for endpoints:",
         "  POST /api/users/{id}: {weight: 0, group: users}",
-        "  # and others that cannot be listed, or were too many",
+        "  # and others that cannot be listed, or that exceed the limit",
     ]
 
 

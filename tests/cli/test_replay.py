@@ -117,7 +117,7 @@ def test_equal_backends_exit_0_and_people_see_the_bound(tmp_path: Path) -> None:
         "  40 compared, 30 with legacy asked twice, 0 differ;"
         " with 95 % confidence fewer than 7.2 % of requests do",
         "  statuses: 200 (40)",
-        "40 of 40 requests compared: nothing differs but noise",
+        "40 of 40 requests compared: nothing differs except noise",
     ]
     assert not (tmp_path / "access.log.replay").exists()
 
@@ -190,10 +190,10 @@ def test_headers_are_sent_and_writes_only_to_a_named_sandbox(tmp_path: Path) -> 
     [
         ("x\n", (), ":1: not a line of an access log"),
         ('{"log": {"entries": [', (), ":1: not JSON"),
-        ("", (), "there is no request in it"),
+        ("", (), "contains no requests"),
         ('{"method": "GET", "target": "/a"}', ("--rate", "0"), "--rate 0 is not"),
         ('{"method": "GET", "target": "/a"}', ("--concurrency", "0"), "--concurrency 0 is not"),
-        ('{"method": "GET", "target": "/a"}', ("--endpoint", "GET /z"), "there are GET /a, GET /b"),
+        ('{"method": "GET", "target": "/a"}', ("--endpoint", "GET /z"), "listed are GET /a, GET /b"),
         ('{"method": "GET", "target": "/a"}', ("-H", "x"), "is not 'name: value'"),
         ('{"method": "GET", "target": "/a"}', ("--state", "/nowhere/x"), "/nowhere/x: No such file"),
     ],
@@ -221,7 +221,7 @@ def test_backends_that_are_gone_end_it_and_the_next_run_goes_on(tmp_path: Path) 
     assert (state["through"], state["beyond"], state["missing"]) == (0, [], [])
     file.write_text(file.read_text() + "\n")
     result = CliRunner().invoke(main, command)
-    assert (result.exit_code, "--restart begins anew" in result.stderr) == (2, True)
+    assert (result.exit_code, "use --restart to begin again" in result.stderr) == (2, True)
 
 
 def test_a_single_request_without_an_answer_exits_1_and_names_its_endpoint(tmp_path: Path) -> None:
@@ -280,7 +280,7 @@ def test_ctrl_c_stops_and_the_same_command_goes_on(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         _, told = process.communicate(timeout=30)
         assert process.returncode == 130, told
-        assert "the same command goes on" in told
+        assert "run the same command again to resume" in told
         before = json.loads((tmp_path / "access.log.replay").read_text())["through"]
         asked = len(theirs.requests)
         assert 0 < before <= asked < 200

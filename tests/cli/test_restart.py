@@ -149,7 +149,10 @@ def test_a_restart_whose_process_was_killed_ends_the_command() -> None:
         result = CliRunner().invoke(main, ["restart", "--admin", url])
         server.shutdown()
     assert result.exit_code == 1
-    assert "the restart was cut short: another process answers, which knows nothing of it" in result.stderr
+    assert (
+        "the restart was interrupted: another process answers and does not know of this restart"
+        in result.stderr
+    )
 
 
 def test_nobody_to_restart_exits_1() -> None:

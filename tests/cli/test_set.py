@@ -73,10 +73,10 @@ def test_symbolic_link_is_followed(file: Path, tmp_path: Path) -> None:
     ("endpoint", "weight", "message"),
     [
         ("GET /a/{x}", "101", "101 is not between 0 and 100"),
-        ("GET /a/{x}", "1.001", "finer than the steps of 0.01"),
+        ("GET /a/{x}", "1.001", "has more than two decimal places"),
         ("GET /a/{x}", "nan", "'nan' is not a number from 0 to 100"),
         ("GET /a/{x}", "many", "'many' is not a number from 0 to 100"),
-        ("GET /b", "5", "is not listed; listed are: GET /a/{x}, POST /a"),
+        ("GET /b", "5", "is not listed in routing.yaml; listed are: GET /a/{x}, POST /a"),
         ("POST /a", "5", "before phase reads is at 100: GET /a/{x} (25)"),
     ],
 )
@@ -210,7 +210,7 @@ def test_answer_that_is_no_admin_ports_exits_1(file: Path) -> None:
     with admin_port(lambda _: {"hello": "world"}) as (url, _):
         result = run(file, "GET /a/{x}", "50", "--admin", url, "--timeout", "0.2")
     assert result.exit_code == 1
-    assert "does not answer like an admin port" in result.stderr
+    assert "is not the admin port of a proxy" in result.stderr
 
 
 def test_a_real_proxy_follows_and_refuses_to_be_asked_for_what_it_does_not_serve(

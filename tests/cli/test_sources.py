@@ -50,9 +50,9 @@ def test_a_file_of_another_kind_is_named(tmp_path: Path, content: str, message: 
 
 
 def test_a_source_that_cannot_be_had_is_named(tmp_path: Path, web: str) -> None:
-    with pytest.raises(SourceError, match="nothing can not be read: No such file"):
+    with pytest.raises(SourceError, match="nothing cannot be read: No such file"):
         openapi(str(tmp_path / "nothing"))
-    with pytest.raises(SourceError, match=r"can not be fetched: .*404"):
+    with pytest.raises(SourceError, match=r"cannot be fetched: .*404"):
         openapi(f"{web}/nothing")
 
 

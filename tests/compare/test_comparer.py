@@ -206,4 +206,4 @@ endpoints: {{POST /a: {{compare: {{dry_run: true}}}}}}
         assert found.results == {("POST /a (dry run)", "different"): 3}
     else:
         assert found.results["POST /a (dry run)", "skipped: the dry run was not confirmed"] == 1
-        assert found.results["POST /a (dry run)", "skipped: async offers no dry run"] == 2
+        assert found.results["POST /a (dry run)", "skipped: async does not support dry runs"] == 2

@@ -236,7 +236,7 @@ def test_no_client_notices_a_killed_comparer_or_a_dead_backend(
         before = proxy.compared("GET /a")
         eventually(lambda: proxy.compared("GET /a") > before, "it compares, and adds to what was there")
         backends[1].close()
-        eventually(lambda: skipped(proxy) > 0, "what can not be compared is counted")
+        eventually(lambda: skipped(proxy) > 0, "what cannot be compared is counted")
     assert set(statuses) == {200}
     pid, counted = proxy.comparer, skipped(proxy)
     assert pid is not None

@@ -24,18 +24,18 @@ RULES = [
     (
         "server: {admin_users: [{name: ada, token: a}, {name: bob, token: a}]}",
         "server.admin_users[1].token",
-        "is the token of another user",
+        "is also the token of another user",
     ),
     (
         "server: {admin_token: a, admin_users: [{name: ada, token: a}]}",
         "server.admin_users[0].token",
-        "is the token of another user",
+        "is also the token of another user",
     ),
-    ("server: {listen: '127.0.0.1:9000'}", "server.admin", "is server.listen too"),
+    ("server: {listen: '127.0.0.1:9000'}", "server.admin", "is also server.listen"),
     (
         "server: {limits: {target_bytes: 33KiB}}",
         "server.limits.target_bytes",
-        "is over server.limits.header_bytes",
+        "is larger than server.limits.header_bytes",
     ),
     ("sticky: {key: []}", "sticky.key", "is empty"),
     ("retries: {backoff: 1s}", "retries.max_backoff", "is shorter than retries.backoff"),
@@ -46,11 +46,11 @@ RULES = [
         'endpoints."GET /a".phase',
         "later is not a phase (reads, writes)",
     ),
-    ("endpoints: {GET /a: {force: ' '}}", 'endpoints."GET /a".force', "say why"),
+    ("endpoints: {GET /a: {force: ' '}}", 'endpoints."GET /a".force', "give the reason"),
     (
         "endpoints: {'GET /a/{x}': {sticky: [path:y]}}",
         'endpoints."GET /a/{x}".sticky[0]',
-        "names no parameter",
+        "is not a parameter of",
     ),
     ("endpoints: {GET /a: {sticky: []}}", 'endpoints."GET /a".sticky', "is empty"),
     ("endpoints: {'GET /{x}': {}, 'GET /{y}': {}}", 'endpoints."GET /{y}"', 'same requests as "GET /{x}"'),
@@ -95,7 +95,7 @@ def test_rules_are_checked_beside_other_errors() -> None:
         (
             "legacy: {url: 'http://a', urls: ['http://b']}, async: {url: 'http://b'}",
             "backends.legacy.urls",
-            "beside url",
+            "cannot be combined with url",
         ),
         ("legacy: {urls: []}, async: {url: 'http://b'}", "backends.legacy.url", "is required"),
         (

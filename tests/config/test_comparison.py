@@ -54,15 +54,15 @@ endpoints:
         (
             "endpoints: {POST /a: {compare: {read_back: PUT /b}}, PUT /b: {}}",
             "read_back",
-            "not a listed endpoint that only reads",
+            "not a listed endpoint with a safe method",
         ),
         ("endpoints: {GET /a: {compare: {read_back: GET /a}}}", "read_back", "that change something"),
         ("endpoints: {GET /a: {compare: {dry_run: true}}}", "dry_run", "that change something"),
-        ("endpoints: {POST /a: {compare: {dry_run: true}}}", "dry_run", "needs a backend that offers it"),
+        ("endpoints: {POST /a: {compare: {dry_run: true}}}", "dry_run", "needs a backend that supports it"),
         ("endpoints: {GET /a: {compare: {rate: 5}}}", "rate", "unknown key"),
         ("compare: {redact: ['a[']}", "redact", "query:NAME"),
-        ("compare: {redact: [':status']}", "redact", "no secret"),
-        ("compare: {redact: ['query:']}", "redact", "names no query parameter"),
+        ("compare: {redact: [':status']}", "redact", "cannot be redacted"),
+        ("compare: {redact: ['query:']}", "redact", "is not a query parameter"),
     ],
 )
 def test_what_can_not_be_is_refused(text: str, key: str, message: str) -> None:

@@ -71,8 +71,8 @@ def test_only_the_number_changes_after_odd_characters(first: str) -> None:
     ("text", "reason"),
     [
         ("", "the file has no endpoints"),
-        ("endpoints:", "is not listed; listed are: none"),
-        ("endpoints: {GET /b: {weight: 5}}", "is not listed; listed are: GET /b"),
+        ("endpoints:", "is not listed in routing.yaml; listed are: none"),
+        ("endpoints: {GET /b: {weight: 5}}", "is not listed in routing.yaml; listed are: GET /b"),
         ("endpoints: [1]", "is not listed"),
         ("endpoints:\n  GET /a/{x}: 25", "25 is not a mapping"),
         ("endpoints:\n  GET /a/{x}: &w {weight: 25}", "anchors are not supported"),
@@ -84,7 +84,7 @@ def test_only_the_number_changes_after_odd_characters(first: str) -> None:
         ("endpoints:\n  GET /a/{x}: {weight: 1, weight: 2}", "weight is given twice"),
         ("endpoints:\n  GET /a/{x}: {}\n  GET /a/{x}: {}", "is given twice"),
         ("endpoints:\n  GET /a/{x}: {weight: 1", "this is not YAML"),
-        ("endpoints:\n  GET /a/{x}:\n    ? group\n    : g\n", "write the endpoint in one line"),
+        ("endpoints:\n  GET /a/{x}:\n    ? group\n    : g\n", "write the endpoint on one line"),
     ],
 )
 def test_what_can_not_be_changed_in_one_place_is_refused(text: str, reason: str) -> None:

@@ -83,13 +83,13 @@ def test_text_is_quoted_where_yaml_would_read_something_else(rule: NewRule, line
 @pytest.mark.parametrize(
     ("text", "rule", "message"),
     [
-        ("endpoints:\n  GET /b: {}\n", RULE, "is not listed; listed are: GET /b"),
+        ("endpoints:\n  GET /b: {}\n", RULE, "is not listed in routing.yaml; listed are: GET /b"),
         ("endpoints:\n  GET /a/{x}: 5\n", RULE, "5 is not a mapping"),
         ("endpoints:\n  GET /a/{x}: {compare: {rules: 5}}\n", RULE, "is not a list of rules"),
         ("endpoints:\n  GET /a/{x}: &a {}\n", RULE, "anchors are not supported"),
         ("endpoints:\n  GET /a/{x}: {}\n", {"ignore": "a", "reason": "${HOME}"}, "environment variable"),
-        ("endpoints:\n  GET /a/{x}: {}\n", {"ignore": "a", "reason": "two\nlines"}, "one line"),
-        ("endpoints:\n  GET /a/{x}:\n    force: |\n      why\n\n  GET /b: {}\n", RULE, "in one line"),
+        ("endpoints:\n  GET /a/{x}: {}\n", {"ignore": "a", "reason": "two\nlines"}, "a line of text"),
+        ("endpoints:\n  GET /a/{x}:\n    force: |\n      why\n\n  GET /b: {}\n", RULE, "on one line"),
     ],
 )
 def test_what_has_no_place_for_a_rule_is_refused_with_the_reason(

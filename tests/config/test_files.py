@@ -76,7 +76,7 @@ def irreplaceable(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: p
 
 def test_a_mounted_file_is_written_in_place_with_a_warning(irreplaceable: Path) -> None:
     before = irreplaceable.stat()
-    assert "Mount the folder" in replace(irreplaceable, b"old and longer", b"new")
+    assert "Mount the directory" in replace(irreplaceable, b"old and longer", b"new")
     assert irreplaceable.read_bytes() == b"new"
     after = irreplaceable.stat()
     assert (after.st_ino, after.st_mode) == (before.st_ino, before.st_mode)

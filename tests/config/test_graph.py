@@ -58,9 +58,9 @@ def test_lone_surrogate_is_refused() -> None:
 
 
 def test_depth_and_length_are_bounded() -> None:
-    assert "deeper" in problem("[" * (MAX_DEPTH + 1)).message
-    assert "deeper" in problem("a: " + "{b: " * 1000).message
-    assert "over" in problem("#" * (MAX_CHARACTERS + 1)).message
+    assert "nested more than" in problem("[" * (MAX_DEPTH + 1)).message
+    assert "nested more than" in problem("a: " + "{b: " * 1000).message
+    assert "longer than" in problem("#" * (MAX_CHARACTERS + 1)).message
 
 
 def test_growing_aliases_are_never_expanded() -> None:

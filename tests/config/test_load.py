@@ -190,9 +190,9 @@ def test_values_from_the_environment_are_shown_by_name_only() -> None:
 
 
 def test_file_that_is_missing_or_no_text_is_an_error_with_its_reason(tmp_path: Path) -> None:
-    with pytest.raises(ConfigErrors, match="can not be read"):
+    with pytest.raises(ConfigErrors, match="cannot be read"):
         load_file(tmp_path / "missing.yaml")
-    with pytest.raises(ConfigErrors, match="can not be read"):
+    with pytest.raises(ConfigErrors, match="cannot be read"):
         load_file(tmp_path)
     path = tmp_path / "latin.yaml"
     path.write_bytes(b"a: 1\nb: caf\xe9\n")
@@ -207,7 +207,7 @@ def test_file_that_is_too_large_is_refused_before_it_is_read_whole(tmp_path: Pat
     path = tmp_path / "large.yaml"
     with path.open("wb") as file:
         file.truncate(10 * 2**30)  # sparse
-    with pytest.raises(ConfigErrors, match="over 16777216 bytes"):
+    with pytest.raises(ConfigErrors, match="larger than 16777216 bytes"):
         load_file(path)
 
 

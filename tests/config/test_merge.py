@@ -63,5 +63,5 @@ def test_an_endpoint_is_added_to_every_form_of_the_section(text: str) -> None:
 
 
 def test_endpoints_in_braces_are_refused_with_their_place() -> None:
-    with pytest.raises(ConfigErrors, match=r"routing.yaml:2:12: .*put each endpoint on a line of its own"):
+    with pytest.raises(ConfigErrors, match=r"routing.yaml:2:12: .*put each endpoint on its own line"):
         merged("endpoints: {GET /a: {}}\n", "GET /b")

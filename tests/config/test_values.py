@@ -51,8 +51,8 @@ def test_missing_variable_is_found_at_its_line() -> None:
 def test_duplicate_keys_are_found_with_the_first_ones_line() -> None:
     values = read("a: 1\nb: {c: 1, c: 2}\na: 3\n")
     assert [(each.path, each.message) for each in values.findings] == [
-        (("b", "c"), "already given in line 2"),
-        (("a",), "already given in line 1"),
+        (("b", "c"), "is already given in line 2"),
+        (("a",), "is already given in line 1"),
     ]
     assert values.data == {"a": 1, "b": {"c": 1}}
 

@@ -68,9 +68,7 @@ def test_a_backend_that_fails_is_one_line_until_it_answers_again(
 def test_a_backend_that_hangs_is_one_line_from_its_silence_to_its_next_answer(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    waited = (
-        "4 requests wait, or their clients have given up waiting, and nothing has come from it for over 5 s"
-    )
+    waited = "4 requests are waiting, or their clients gave up, and it has sent nothing for more than 5 s"
     line = f"the async backend does not answer: {waited}"
     world.sees(addresses=(SILENT,))
     [alarm] = world.alarms.look()
@@ -103,7 +101,7 @@ def test_a_breaker_is_serious_when_it_has_been_open_for_a_while(
     world.sees()
     assert world.alarms.look() == []
     assert [record.getMessage() for record in caplog.records] == [
-        f"the breaker {whose} has opened: async fails, legacy answers reads in its place",
+        f"the breaker {whose} has opened: async fails, and legacy answers reads instead",
         f"the breaker {whose} has closed: async answers again",
     ]
 
@@ -135,5 +133,5 @@ def test_clients_that_find_no_room_are_one_line_until_nobody_has_come_in_vain_fo
     assert world.alarms.look() == []
     assert [record.getMessage() for record in caplog.records] == [
         FULL,
-        "there is room for more client connections again",
+        "client connections are below the limit again",
     ]

@@ -64,6 +64,6 @@ def test_an_edit_by_somebody_else_in_between_is_not_overwritten(
 
 def test_a_file_that_cannot_be_read_is_said(state: State) -> None:
     state.reloader.path.unlink()
-    with pytest.raises(Refusal, match="can not be read") as caught:
+    with pytest.raises(Refusal, match="cannot be read") as caught:
         propose(state.reloader, weigh("GET /a/{id}", 50))
     assert caught.value.status == 409

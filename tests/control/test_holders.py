@@ -41,7 +41,10 @@ def test_a_process_that_may_not_be_seen_is_looked_for_as_root(
     other: tuple[int, int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(holders, "PROC", tmp_path)
-    assert "which this user may not see (as root, `ss -ltnp 'sport = :80'` names it)" in holders.in_use(80)
+    assert (
+        "which this user is not allowed to see (as root, `ss -ltnp 'sport = :80'` names it)"
+        in holders.in_use(80)
+    )
 
 
 def test_we_are_not_told_to_end_ourselves() -> None:

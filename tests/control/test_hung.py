@@ -64,11 +64,11 @@ def test_the_only_worker_is_told_of_and_replaced(quick: Site) -> None:
         eventually(lambda: silent(site) == [pid], "it is said to be silent")
         answer = site.get("/readyz")
         assert answer.status_code == 503
-        assert "every worker hangs: none has said anything for" in answer.text
+        assert "every worker hangs: none has reported anything for" in answer.text
         assert figure(site, 'strangler_worker_last_seen_seconds{worker="0"}') >= 2
         page = site.get("/").text
         assert 'role="alert"' in page
-        assert f"Worker 0 (pid {pid}) has said nothing for" in page
+        assert f"Worker 0 (pid {pid}) has reported nothing for" in page
         assert f"After {BOUND} s it is killed and replaced" in page
         assert "Ready." not in page
         eventually(lambda: pid not in site.pids(site.state()), "it is gone")
@@ -77,7 +77,7 @@ def test_the_only_worker_is_told_of_and_replaced(quick: Site) -> None:
     assert figure(site, "strangler_workers_hung_total") == 1
     assert site.ask()
     log = site.log()
-    assert log.count(f"worker 0 (pid {pid}) has said nothing for") == 1
+    assert log.count(f"worker 0 (pid {pid}) has reported nothing for") == 1
     assert log.count(f"worker 0 (pid {pid}) hangs: nothing for") == 1
     assert f"worker 0 (pid {pid}) died" in log
 
@@ -98,7 +98,7 @@ def test_one_that_goes_on_in_time_is_left_alone(quick: Site) -> None:
     quick.up()
     pids = quick.pids(quick.state())
     with stopped(pids[0]):
-        eventually(lambda: "has said nothing" in quick.log(), "it is said to be silent")
+        eventually(lambda: "has reported nothing" in quick.log(), "it is said to be silent")
     eventually(lambda: not silent(quick), "it is heard again")
     assert quick.pids(quick.state()) == pids
     assert f"worker 0 (pid {pids[0]}) answers again" in quick.log()
@@ -123,7 +123,7 @@ def test_one_that_drains_is_killed_long_before_the_drain_is_over(quick: Site) ->
     control.wait()
     patient(quick, workers=1)
     quick.start({"FAKE_STUCK": "1"})
-    eventually(lambda: "draining a worker without a place" in quick.log(), "the surplus one drains")
+    eventually(lambda: "draining a surplus worker" in quick.log(), "the surplus one drains")
     eventually(lambda: len(quick.pids(quick.state())) == 2, "it goes on draining")
     with stopped(pids[1]):
         eventually(lambda: quick.pids(quick.state()) == pids[:1], "it is gone, and not replaced")

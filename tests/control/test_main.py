@@ -59,7 +59,7 @@ def test_a_runtime_dir_too_deep_for_a_unix_socket_names_the_setting(site: Site) 
 def test_a_cold_start_with_an_endpoint_out_of_order_serves_with_a_warning(site: Site) -> None:
     site.config.write_text(site.text(0) + "  POST /b: {weight: 10}\n")
     site.up()
-    assert "out of order: POST /b" in site.log()
+    assert "ahead of its phase: POST /b" in site.log()
     warnings = site.state()["warnings"]
     assert isinstance(warnings, list)
     assert any("POST /b" in line for line in warnings)

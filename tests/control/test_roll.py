@@ -90,7 +90,7 @@ def test_another_state_database_needs_a_full_stop(site: Site) -> None:
     assert site.ask("/state").split()[1] == given
     refused = begin(site)
     assert refused.status_code == 422
-    assert "server.state: is another one than in the running process" in refused.json()["detail"]
+    assert "server.state: differs from the running process" in refused.json()["detail"]
     assert site.settled()
 
 
@@ -100,7 +100,7 @@ def test_a_second_restart_has_to_wait_for_the_first(site: Site) -> None:
     eventually(lambda: site.state()["restart"], "the next control process is there")
     again = begin(site)
     assert again.status_code == 409
-    assert again.json()["detail"] == "a restart is under way"
+    assert again.json()["detail"] == "a restart is already in progress"
 
 
 def test_shutting_down_ends_a_roll(site: Site) -> None:

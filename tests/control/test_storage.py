@@ -61,7 +61,7 @@ async def test_the_alarm_comes_before_the_limit_and_is_serious_at_it(
         world.now += 1.0
     lines = [(record.levelname, record.getMessage()) for record in caplog.records]
     assert [level for level, _ in lines] == ["ERROR", "INFO"]
-    assert "idempotency.max_store; beyond that answers are not stored" in lines[0][1]
+    assert "idempotency.max_store; beyond the limit, answers are not stored" in lines[0][1]
 
 
 async def test_a_raised_limit_ends_the_alarm_at_once(world: World) -> None:

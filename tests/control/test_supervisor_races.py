@@ -159,7 +159,7 @@ def test_a_new_worker_that_says_nothing_stops_the_roll(monkeypatch: pytest.Monke
             rolling = asyncio.create_task(rehearsal.roll.replace(0))
             await rehearsal.asked_for(1)
             rehearsal.made[0].started.set()
-            assert await rolling == "did not come up: it does not serve after 0.05 s"
+            assert await rolling == "did not start: it was not ready after 0.05 s"
             assert signal.SIGKILL in rehearsal.made[0].signals
 
     run(play())

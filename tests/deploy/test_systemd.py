@@ -79,7 +79,7 @@ def test_a_stop_has_time_for_the_drain(service: dict[str, str]) -> None:
     after = retirement.KILL_AFTER + retirement.KILL_TIMEOUT + comparer.END
     assert float(service["TimeoutStopSec"]) >= drain + after
     assert f"(`{drain:g} s`)".replace("`", "") in PAGE
-    assert f"`TimeoutStopSec` {float(service['TimeoutStopSec']) - drain:g} s above it" in PAGE
+    assert f"`TimeoutStopSec` to {float(service['TimeoutStopSec']) - drain:g} s more" in PAGE
 
 
 def test_a_wrong_configuration_is_not_tried_again(service: dict[str, str]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs" / "security.md").read_text()
-TABLE = PAGE.partition("## Who chooses how much")[2].partition("## ")[0]
+TABLE = PAGE.partition("## What a request can cost")[2].partition("## ")[0]
 ROWS = [line for line in TABLE.splitlines() if line.startswith("| ")][1:]
 
 

@@ -1,4 +1,4 @@
-"""What the story asks of the admin port and the command line, as an engineer would."""
+"""What the demo requests from the admin port and the command line, as an engineer would."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the demo says is true, each with the figures that show it. Pure."""
+"""What the demo claims, with the figures that prove each claim. Pure."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def paid_once(total: StepTally, found: int, distinct: int) -> Claim:
         f"{answered} answered 201, {failed} with an error; in the database {found}, {distinct} different"
     )
     held = found == distinct and answered <= found <= answered + failed and answered > 0
-    return Claim("every payment was made at most once, every confirmed one exactly once", held, evidence)
+    return Claim("every payment was made at most once, and every confirmed one exactly once", held, evidence)
 
 
 Verdicts = Mapping[str, Mapping[str, Any]]
@@ -100,17 +100,17 @@ def fault_found(verdicts: Verdicts, weight: float, example: str) -> Claim:
     if wrong != [QUOTES]:
         evidence += f"; said to differ: {', '.join(wrong) or 'nothing'}"
     return Claim(
-        "QA finds async's fault before 10 % are passed", wrong == [QUOTES] and weight <= 10, evidence
+        "QA finds async's fault at a weight of 10 % or less", wrong == [QUOTES] and weight <= 10, evidence
     )
 
 
 def fault_gone(verdicts: Verdicts) -> Claim:
-    """With the repaired version every verdict starts anew, and says how sure one may be."""
+    """With the repaired version every verdict starts again, with its confidence."""
     quotes = verdicts[QUOTES]
     version = (quotes["evidence"] or {"versions": {"async": "?"}})["versions"]["async"]
     evidence = f"{QUOTES} of async {version}: {quotes['text']} after {quotes['n']} comparisons"
     held = quotes["verdict"] == "likely equal" and version == SOUND_VERSION
-    return Claim("repaired, it turns to likely equal", held, evidence)
+    return Claim("after the repair, the verdict is likely equal", held, evidence)
 
 
 def rehearsed(verdicts: Verdicts) -> Claim:

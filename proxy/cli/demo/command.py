@@ -1,4 +1,4 @@
-"""`strangler demo`: set up, tell the story, stay up."""
+"""`strangler demo`: set up, run the migration, keep running."""
 
 from __future__ import annotations
 
@@ -25,24 +25,27 @@ from proxy.datapath import this_build
 
 
 @click.command()
-@click.option("--once", is_flag=True, help="Exit after the story: 0 only if every claim held.")
-@click.option("--port", default=8000, show_default=True, help="Clients' port; a free one if it is taken.")
-@click.option("--pause", default=8.0, show_default=True, help="Seconds for which each step is watched.")
+@click.option("--once", is_flag=True, help="Exit at the end: 0 only if every claim held.")
+@click.option(
+    "--port", default=8000, show_default=True, help="Port for clients; if it is in use, a free one."
+)
+@click.option("--pause", default=8.0, show_default=True, help="Seconds to watch each step.")
 @click.option(
     "--directory",
     default=".demo",
     show_default=True,
     type=click.Path(path_type=Path, file_okay=False),
-    help="Database, logs and routing.yaml of the demo.",
+    help="Directory for the database, logs and routing.yaml.",
 )
 def demo(once: bool, port: int, pause: float, directory: Path) -> None:
-    """A real migration under live traffic, on this machine.
+    """Run a complete migration under live traffic on this machine.
 
-    Starts PostgreSQL, the payments API in Flask and in FastAPI, and the proxy before them; sends steady
-    traffic; moves the endpoints; breaks things; checks the books. Everything it starts ends with it.
+    Starts PostgreSQL, the payments API in Flask and in FastAPI, and the proxy in front of them. Sends steady
+    traffic, moves the endpoints, kills a backend, and checks that no payment was lost or made twice.
+    Everything it starts ends with it.
 
     \b
-    Exit codes: 0 every claim held, 1 one did not, 2 it could not start.
+    Exit codes: 0 every claim held, 1 a claim did not hold, 2 the demo could not start.
     """
     for number in services.INTERRUPTS:
         signal.signal(number, signal.default_int_handler)  # ends like Ctrl-C: children first
@@ -86,7 +89,7 @@ async def _tell(story: Story) -> bool:
     except DemoError as error:
         dead = story.site.dead()
         evidence = f"{dead} ended by itself; {error}" if dead else str(error)
-        story.screen.claim(Claim("the story is told to its end", False, evidence))
+        story.screen.claim(Claim("the demo runs to its end", False, evidence))
         return story.screen.summary(story.traffic.total())
 
 
@@ -100,7 +103,7 @@ async def _show(screen: Screen, admin: Admin, traffic: LoadGenerator) -> None:
 def _invite(site: Site, screen: Screen) -> None:
     merchant = site.seeded["merchants"][0]
     account, key = merchant["accounts"][0]["id"], merchant["api_key"]
-    screen.step("It stays up to play with; Ctrl-C ends it")
+    screen.step("The demo keeps running so that you can explore; Ctrl-C ends it")
     for line in (
         f"clients    {site.url}",
         f"engineers  {site.admin}  (metrics: /metrics)",
@@ -121,7 +124,7 @@ def _alone(directory: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise DemoError(
-                f"another demo runs in {directory}; end it, or give another --directory"
+                f"another demo runs in {directory}; stop it, or choose another --directory"
             ) from None
         yield
 

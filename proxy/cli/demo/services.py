@@ -1,4 +1,4 @@
-"""The demo's processes: started in order, each in a process group of its own, and never left behind."""
+"""The demo's processes: started in order, each in its own process group, and never left behind."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Ports(NamedTuple):
 
     @classmethod
     def choose(cls, data: int) -> Ports:
-        """The usual ports, or a free one in place of each that is taken."""
+        """The usual ports, or a free one instead of each that is taken."""
         chosen: list[int] = []
         for wanted in (data, 9000, 5001, 5002, 5003):
             chosen.append(_free_port(wanted, chosen))

@@ -1,4 +1,4 @@
-"""The migration, told step by step; each step checks what it claims."""
+"""The migration, step by step; each step checks what it claims."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class Story:
         self.screen.claim(claims.no_failed_reads(meanwhile, "while async was restarted"))
 
     async def equality(self) -> None:
-        self.screen.step("How sure one may be")
+        self.screen.step("How reliable the comparison is")
         verdicts = await self._verdicts(lambda found: claims.all_equal(found).held)
         self.screen.claim(claims.all_equal(verdicts))
 
@@ -146,7 +146,7 @@ class Story:
             ran = await self.admin.set(endpoint, 100, self.site.routing)
             if endpoint == WRITE:
                 evidence = f"exit {ran.code}: {ran.output}"
-                self.screen.claim(Claim("the same command now works", ran.code == 0, evidence))
+                self.screen.claim(Claim("the same command works now", ran.code == 0, evidence))
         tally = await self.watch()
         self.screen.claim(claims.writes_moved(tally))
         self.screen.claim(claims.no_failed_reads(tally, "meanwhile"))
@@ -172,7 +172,9 @@ class Story:
 
     async def outage(self) -> None:
         self.screen.step("The async backend is killed, and comes back")
-        self.screen.say("  (no statements meanwhile: a stream that is cut in the middle can only be aborted)")
+        self.screen.say(
+            "  (no statements during this step: a stream that is cut in the middle can only be aborted)"
+        )
         self.traffic.streams = False
         await self.traffic.pause()
         self.traffic.resume()
@@ -181,7 +183,7 @@ class Story:
         await asyncio.to_thread(self.site.async_.kill)
         await asyncio.sleep(MOMENT)
         tally = await self.watch()
-        self.screen.claim(claims.no_failed_reads(dying, "in the moment of the kill"))
+        self.screen.claim(claims.no_failed_reads(dying, "at the moment of the kill"))
         self.screen.claim(claims.fell_back(tally))
         self.site.async_.start()
         started = time.monotonic()
@@ -193,7 +195,7 @@ class Story:
                 break
         took = time.monotonic() - started
         evidence = f"{latest.share():.0f} % of reads {took:.1f} s after its restart"
-        self.screen.claim(Claim("async has its reads back by itself", latest.share() == 100, evidence))
+        self.screen.claim(Claim("async gets its reads back by itself", latest.share() == 100, evidence))
         meanwhile = StepTally.of(*self.traffic.tallies[mark:])
         self.screen.claim(claims.no_failed_reads(meanwhile, "while it came back"))
         self.traffic.streams = True

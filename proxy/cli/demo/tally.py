@@ -1,4 +1,4 @@
-"""What the demo's clients saw: counts and latencies, of bounded size however long the demo stays up."""
+"""What the demo's clients saw: counts and latencies, of bounded size however long the demo runs."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""A file of recorded requests put to both backends: recording (what is read), run, results, report."""
+"""Sends a file of recorded requests to both backends: recording (reads the file), run, results, report."""

@@ -1,7 +1,7 @@
 """Requests of a file: an access log (the proxy's own or another's) or a HAR file.
 
-Read one by one, so that memory does not grow with the file. A file is read twice: `survey` finds every error
-before anything is sent, and counts what there is.
+Requests are read one by one, so memory does not grow with the file. A file is read twice: `survey` first
+finds every error, before anything is sent, and counts the requests.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class Finished(NamedTuple):
     def conclusion(self) -> str:
         if not self.found.compared:
             return "nothing was compared"
-        return "nothing differs but noise" if self.equal else "something differs"
+        return "nothing differs except noise" if self.equal else "something differs"
 
 
 def differing(report: Report) -> list[PathEvidence]:

@@ -1,4 +1,4 @@
-"""What a replay has found so far, of bounded size, and the file that lets it go on after a stop."""
+"""What a replay has found so far, in bounded size, and the file from which a stopped replay resumes."""
 
 from __future__ import annotations
 
@@ -220,9 +220,9 @@ class ReplayResults:
         except FileNotFoundError:
             return found
         except msgspec.MsgspecError as error:
-            raise ValueError(f"it is no state of a replay: {error}") from None
+            raise ValueError(f"it does not hold the progress of a replay: {error}") from None
         if saved.of != of:
-            raise ValueError("it is of another file, configuration or choice of options")
+            raise ValueError("it holds the progress of another file, configuration or set of options")
         found.through, found._beyond = saved.through, set(saved.beyond)
         found._scopes = {each.scope: _ScopeCounts(each) for each in saved.tallies}
         for each in saved.traffic:

@@ -1,4 +1,4 @@
-"""Asks both backends what is recorded in a file, and gathers how their answers differ.
+"""Sends the recorded requests of a file to both backends, and collects how their answers differ.
 
 Each request that only reads goes to legacy, then to async, and on a share of them to legacy once more, so
 that what changes by itself is told from what differs. A write that comes in between then shows as legacy's
@@ -72,7 +72,7 @@ def plan(snapshot: Snapshot, options: Options, recorded: Recorded) -> Planned | 
     try:
         head = _head(snapshot, options, recorded)
     except (Malformed, UnicodeEncodeError):
-        return Skip("", "not a request that the proxy takes")
+        return Skip("", "not a request that the proxy accepts")
     endpoint = endpoint_of(snapshot, head)
     if endpoint is None:
         return Skip("", "not listed in routing.yaml")

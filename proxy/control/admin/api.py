@@ -107,7 +107,9 @@ class Api:
         """Changes one weight in the file, or with `"preview": true` says what that would do."""
         reloader = self._state.reloader
         if not reloader.running.snapshot.server.admin_write:
-            return problem(403, "server.admin_write is false: weights are changed in the file, or by `set`")
+            return problem(
+                403, "server.admin_write is false: change weights in the file, or with `strangler set`"
+            )
         try:
             wanted = msgspec.json.decode(await limited_body(request), type=WeightChange)
             verdict = await carry_out(reloader, request, wanted, partial(_weigh, wanted))

@@ -1,4 +1,4 @@
-"""Bounds how many requests the admin port works on at the same time; health is never refused."""
+"""Limits how many requests the admin port processes at the same time; health checks are never refused."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Busy:
             await self._app(scope, receive, send)
             return
         if self._working >= self._most:
-            refusal = problem(503, "too many requests at the same time", {"retry-after": "1"})
+            refusal = problem(503, "too many concurrent requests; try again", {"retry-after": "1"})
             await refusal(scope, receive, send)
             return
 

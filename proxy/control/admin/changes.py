@@ -1,4 +1,4 @@
-"""Changes of routing.yaml that the admin API is asked for: made or only previewed, and how that went."""
+"""Changes of routing.yaml requested through the admin API, applied or only previewed, and their results."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class EditRequest(Protocol):
 async def carry_out(reloader: Reloader, request: Request, wanted: EditRequest, edit: Edit) -> ReloadResult:
     """Makes the edit in the file, or with `preview` says what it would do. Raises Refusal."""
     if wanted.hash and wanted.hash != reloader.running.snapshot.hash:
-        raise Refusal(409, "the configuration has changed since you looked; look at it again")
+        raise Refusal(409, "the configuration has changed since you loaded it; load it again")
     if wanted.preview:
         return (await asyncio.to_thread(propose, reloader, edit)).verdict
     trigger = f"{request.method} {request.url.path} from {client_of(request)}"

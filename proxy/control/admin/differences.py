@@ -139,11 +139,11 @@ class Differences:
         """Writes a rule into the endpoint's `compare.rules`; with `"preview": true` says what that does."""
         reloader = self._state.reloader
         if not reloader.running.snapshot.server.admin_write:
-            return problem(403, "server.admin_write is false: rules are written in the file")
+            return problem(403, "server.admin_write is false: write rules in the file")
         try:
             wanted = msgspec.json.decode(await limited_body(request), type=AcceptBody)
             if not wanted.reason.strip():
-                return problem(400, "reason must say something")
+                return problem(400, "reason must not be empty")
             verdict = await carry_out(reloader, request, wanted, partial(_accept, wanted))
         except msgspec.DecodeError as error:
             return problem(400, f'the body is not {{"endpoint", "kind", "path", "reason", ...}}: {error}')
@@ -186,9 +186,9 @@ class Differences:
         """HTTPException 422 for what is not asked twice, 502 if a backend gives no answer, 503 if busy."""
         ask = self._state.one_off
         if ask is None:
-            raise HTTPException(503, "this process does not compare")
+            raise HTTPException(503, "this process cannot compare requests")
         if self._free.locked():
-            raise HTTPException(503, f"{AT_ONCE} comparisons are under way", {"retry-after": "1"})
+            raise HTTPException(503, f"{AT_ONCE} comparisons are running; try again", {"retry-after": "1"})
         snapshot = self._state.reloader.running.snapshot
         async with self._free:
             try:

@@ -88,16 +88,16 @@ def sure(standing: Standing | None, found: Parity, sampled: bool) -> list[str]:
         return [_too_little(standing, found, sampled)]
     if found.verdict == "likely equal":
         return [
-            f"In {found.n:,} comparisons nothing differed{' but noise' if found.paths else ''}.",
+            f"In {found.n:,} comparisons nothing differed{' except noise' if found.paths else ''}.",
             f"A difference in more than {_rate(found.bound)} of such requests would have shown, with 95 % "
-            "confidence. A rarer one may be there.",
+            "confidence. A rarer one may exist.",
         ]
     faults = sum(each.verdict == "fault" for each in found.paths)
     return [
         f"At least {_share(found.k, found.n)} comparisons differ in something that is not noise: "
         f"{_count(faults, 'field')}. The true rate is below {found.bound * 100:.2g} %, with 95 % confidence.",
         f"Any other difference in more than {_rate(upper_bound(0, found.n))} of such requests would have "
-        "been found as well, with 95 % confidence. A rarer one may be there.",
+        "been found as well, with 95 % confidence. A rarer one may exist.",
     ]
 
 
@@ -108,11 +108,11 @@ def unsure(found: Report | None, skipped: Mapping[str, int]) -> list[str]:
         noisy = [each for each in found.parity.paths if each.verdict == "noise"]
         if noisy:
             gaps.append(
-                f"{_count(len(noisy), 'noisy field')}: a fault there shows only if it is frequent, below."
+                f"{_count(len(noisy), 'noisy field')}: a difference there shows only if it is frequent."
             )
         if found.unseen_statuses:
             gaps.append(
-                f"Clients got {_list(found.unseen_statuses)}; compared fewer than {FEW} times: "
+                f"Clients received {_list(found.unseen_statuses)}; compared fewer than {FEW} times: "
                 "how async answers in those cases is not known."
             )
         if found.rare_fields:
@@ -120,10 +120,10 @@ def unsure(found: Report | None, skipped: Mapping[str, int]) -> list[str]:
             gaps.append(f"Fields in fewer than {FEW} compared answers: {_list(rare)}.")
         if found.statuses:
             seen = [f"{status} ({count:,})" for status, count in found.statuses.items()]
-            gaps.append(f"Compared were answers with status {_list(seen)}, and no others.")
+            gaps.append(f"Only answers with status {_list(seen)} were compared.")
     if skipped:
         reasons = [f"{reason} ({count:,})" for reason, count in skipped.items()]
-        gaps.append(f"Sampled and not compared: {_list(reasons)}.")
+        gaps.append(f"Sampled but not compared: {_list(reasons)}.")
     return gaps
 
 
@@ -288,15 +288,12 @@ def _field(each: PathEvidence, found: Report) -> Field:
 def _too_little(standing: Standing | None, found: Parity, sampled: bool) -> str:
     if found.n:
         needed = f"{found.n:,} compared, legacy asked twice in {found.m:,} of them"
-        return f"Too little to say anything: {needed}; {MIN_COMPARED} and {MIN_TWICE} is the least."
+        return f"Too little data: {needed}; at least {MIN_COMPARED} and {MIN_TWICE} are needed."
     if standing is not None and standing.earlier:
-        return (
-            "Nothing was compared yet under the rules that are in force now; what was found under others "
-            "is listed below."
-        )
+        return "Nothing was compared yet under the rules in use; findings under other rules are listed below."
     if not sampled:
         return "Nothing was compared: compare.sample is 0 for this endpoint."
-    return "Nothing was compared yet: it is sampled, and no request has come."
+    return "Nothing was compared yet: the endpoint is sampled, but had no request."
 
 
 def _rate(rate: float) -> str:

@@ -1,10 +1,11 @@
-"""Lets connections into the admin port, and those out that keep it busy without using it.
+"""Accepts connections of the admin port, and closes those that occupy it without using it.
 
-uvicorn has no time limit for a connection that says nothing or leaves a request half sent, and asyncio's
-own accepting, out of descriptors, logs and schedules thousands of attempts at once. So: an accept loop with
-a cap, and limits on how long a client may keep us waiting. Who has said nothing yet waits in the lobby, as a
-bare socket. At the cap the newcomer gets in and another makes room: the oldest of the lobby, else the one
-that has kept us waiting longest. Whoever speaks at once is answered, however many are silent or keep coming.
+uvicorn has no time limit for a connection that sends nothing or leaves a request half sent, and asyncio's
+own server, when it runs out of descriptors, logs and schedules thousands of attempts at once. So this is
+an accept loop with a limit on connections, and with time limits for clients. A connection that has sent
+nothing yet waits in the lobby as a bare socket. At the limit, a new connection is accepted and another one
+is closed: the oldest in the lobby, otherwise the one that has kept the port waiting longest. A client that
+sends its request at once is answered, however many others are silent or keep connecting.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The figures of the status page, rendered once for everybody who looks, as server-sent events."""
+"""The figures of the status page, rendered once for all viewers, as server-sent events."""
 
 from __future__ import annotations
 

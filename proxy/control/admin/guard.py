@@ -1,4 +1,4 @@
-"""Stands before every route of the admin port: Host, Origin and token, and security headers."""
+"""Checks every request to the admin port (Host, Origin and token), and adds security headers."""
 
 from __future__ import annotations
 
@@ -73,13 +73,13 @@ class Guard:
         if method in READING and not path.rstrip("/").endswith(PRIVATE):
             return None
         if method not in READING and not same_origin(headers):
-            return problem(403, "a page of another origin may not do this")
+            return problem(403, "a page of another origin is not allowed to do this")
         users = self._state.users()
         if not users:
             return None
         found = self._identify(method, headers, client, users)
         if isinstance(found, AdminUser) and method not in READING and found.role != "operator":
-            return problem(403, f"{found} may not change anything: that needs an operator's token")
+            return problem(403, f"{found} is not allowed to change anything: use an operator's token")
         return found
 
     def _identify(
@@ -94,10 +94,10 @@ class Guard:
         if not given:
             return _unauthorized()
         if from_foreign_page(headers):
-            return problem(403, "a page of another origin may not do this")
+            return problem(403, "a page of another origin is not allowed to do this")
         wait = self._failures.wait(client, time.monotonic())
         if wait:
-            return problem(429, "too many wrong tokens; wait", {"retry-after": str(wait)})
+            return problem(429, "too many wrong tokens; try again in a minute", {"retry-after": str(wait)})
         user = user_with(given, users)
         if user is not None:
             return user

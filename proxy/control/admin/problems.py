@@ -23,4 +23,4 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
 
 
 async def on_error(request: Request, error: Exception) -> Response:
-    return problem(500, "an internal error; see the log of the control process")
+    return problem(500, "internal error; see the log of the control process")

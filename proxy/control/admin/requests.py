@@ -1,4 +1,4 @@
-"""What the admin app reads of a request."""
+"""Reads bodies and parameters of requests to the admin app."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ async def limited_body(request: Request) -> bytes:
         async for piece in request.stream():
             body += piece
             if len(body) > MAX_BODY:
-                raise HTTPException(413, f"the body is over {MAX_BODY} bytes")
+                raise HTTPException(413, f"the body is larger than {MAX_BODY} bytes")
     except ClientDisconnect as error:  # nobody hears the answer; as any other exception it would be logged
-        raise HTTPException(400, "the client has gone before the end of the body") from error
+        raise HTTPException(400, "the client left before the end of the body") from error
     return bytes(body)
 
 

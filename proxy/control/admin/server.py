@@ -15,7 +15,7 @@ from proxy.control.state import State
 
 
 class _Server(uvicorn.Server):
-    """uvicorn with a door of ours in place of asyncio's servers, of which it has none then."""
+    """uvicorn, with the proxy's own door instead of asyncio's servers."""
 
     def __init__(self, config: uvicorn.Config, cap: int) -> None:
         super().__init__(config)

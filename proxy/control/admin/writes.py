@@ -44,7 +44,7 @@ class WritesHandler:
         wanted = request.query_params.get("state")
         state = next((each for each in STATES if each == wanted), None)
         if wanted is not None and state is None:
-            return problem(400, f"state is none of {', '.join(STATES)}")
+            return problem(400, f"state must be one of {', '.join(STATES)}")
         digits = request.query_params.get("limit", "100")
         limit = int(digits) if re.fullmatch("[0-9]{1,4}", digits) else 0
         if not 1 <= limit <= MAX_LIMIT:
@@ -62,7 +62,7 @@ class WritesHandler:
         except msgspec.DecodeError as error:
             return problem(400, f'the body is not {{"as": "done" or "not-done", "reason"}}: {error}')
         if not wanted.reason.strip():
-            return problem(400, "reason must say something")
+            return problem(400, "reason must not be empty")
         author = author_of(request)
         try:
             record = await settle(

@@ -1,4 +1,4 @@
-"""The living workers: who they are, what they are to serve, and whether they do."""
+"""The living workers: who they are, which configuration they should serve, and whether they do."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Crew:
         silent = [self.pulse.silence(each) or 0.0 for each in serving if self.pulse.life(each) != "fresh"]
         if len(silent) < len(serving):
             return ""
-        return f"every worker hangs: none has said anything for {min(silent):.0f} s"
+        return f"every worker hangs: none has reported anything for {min(silent):.0f} s"
 
     def publish(self, newest: Apply, timeouts: ServerTimeouts) -> None:
         """Sends the snapshot to every worker; those that connect later get it then."""
@@ -76,7 +76,7 @@ class Crew:
             self._update(worker)
 
     def reopen_logs(self) -> None:
-        """Tells every worker to open its access log anew."""
+        """Tells every worker to reopen its access log."""
         for worker in self.by_pid.values():
             if worker.link is not None:
                 worker.link.send(Reopen())

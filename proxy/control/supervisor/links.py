@@ -1,4 +1,4 @@
-"""What workers say: that they are there, what they serve and have counted, that they are gone."""
+"""What workers report: that they are there, what they serve, what they have counted, and that they leave."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a worker goes: told to drain, given its time, and killed if it is still busy then."""
+"""How a worker leaves: it is told to drain, given its time, and killed if it is still busy then."""
 
 from __future__ import annotations
 

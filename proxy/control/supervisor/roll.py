@@ -1,8 +1,8 @@
-"""Rolling restart: new code and settings, worker by worker, without a failed request.
+"""Rolling restart: activates new code and settings, worker by worker, without a failed request.
 
-The control process replaces itself by exec and finds its workers again as orphans that went on serving. Then,
-slot by slot, a new worker is started beside the old one; once it serves, the old one drains patiently. A new
-worker that does not come up ends the roll: it is killed, and those that were not replaced yet stay.
+The control process replaces itself with exec and finds its workers again as orphans that kept serving.
+Then, slot by slot, a new worker is started beside the old one; when it serves, the old one drains. If a
+new worker does not become ready, it is killed and the restart ends; workers that were not replaced stay.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Roll:
         if not crew.up(worker) or crew.draining:
             worker.process.send_signal(signal.SIGKILL)
             self._sockets.go_back()
-            return f"did not come up: {self._why_not(worker)}"
+            return f"did not start: {self._why_not(worker)}"
         for other in crew.kept(slot):
             self._retirement.retire(other)
         worker.kept = True
@@ -88,7 +88,7 @@ class Roll:
         for slot in range(count):
             problem = await self.replace(slot)
             if problem:
-                detail = f"the new worker {slot} {problem}; workers that were not replaced yet go on serving"
+                detail = f"the new worker {slot} {problem}; workers that were not replaced yet keep serving"
                 log.error("rolling restart stopped: %s", detail)
                 self._restore(count)
                 return replace(restart, state="failed", detail=detail)
@@ -108,4 +108,4 @@ class Roll:
             return f"it refused the configuration: {worker.refused}"
         if self._crew.draining:
             return "the proxy is shutting down"
-        return worker.ended or f"it does not serve after {START_TIMEOUT:g} s"
+        return worker.ended or f"it was not ready after {START_TIMEOUT:g} s"

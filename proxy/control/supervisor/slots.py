@@ -46,7 +46,7 @@ class Slots:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self, count: int) -> None:
-        """Fills slots 0 to count - 1: with orphans on our socket where there are any, else anew."""
+        """Fills slots 0 to count - 1: with orphans on our socket where there are any, otherwise new ones."""
         for slot in range(count):
             self.fill(slot, self._adopt(slot))
         self.dismiss_all()
@@ -84,7 +84,7 @@ class Slots:
         """Retires a worker that has no slot, if it is still unclaimed."""
         if not self._unclaimed.remove(link):
             return
-        log.warning("draining a worker without a place here (pid %d)", link.hello.pid)
+        log.warning("draining a surplus worker (pid %d)", link.hello.pid)
         worker = self._crew.join(link.hello.worker, Orphan(link.hello.pid))
         self._retirement.let_go(worker)
         self._crew.attach(worker, link)
@@ -142,11 +142,11 @@ class Slots:
             return None
         worker = self._crew.join(slot, Orphan(link.hello.pid))
         self._crew.attach(worker, link)
-        log.info("adopted worker %d (pid %d), which went on serving", slot, worker.pid)
+        log.info("adopted worker %d (pid %d), which kept serving", slot, worker.pid)
         return worker
 
 
 def _check_started(worker: Member) -> None:
     if not worker.ended and not worker.hash and not worker.refused:
-        log.error("worker %d (pid %d) did not come up; killing it", worker.slot, worker.pid)
+        log.error("worker %d (pid %d) did not start; killing it", worker.slot, worker.pid)
         worker.process.send_signal(signal.SIGKILL)

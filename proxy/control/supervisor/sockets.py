@@ -1,4 +1,4 @@
-"""The socket that clients connect to and, during a roll that moves, the one before."""
+"""The socket that clients connect to and, during a restart that moves it, the previous one."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class Supervisor:
         await self._crew.changes.until(lambda: not self._crew.unready())
 
     def start(self, listener: socket.socket, count: int) -> None:
-        """Fills slots 0 to count - 1: with orphans on the same socket where there are any, else anew.
+        """Fills slots 0 to count - 1: with orphans on the same socket if there are any, otherwise new ones.
 
         Call `publish` before.
         """
@@ -110,7 +110,7 @@ class Supervisor:
         await self.pulse.watch(self._crew.workers)
 
     def reopen_logs(self) -> None:
-        """Tells every worker to open its access log anew."""
+        """Tells every worker to reopen its access log."""
         self._crew.reopen_logs()
 
     async def drain(self) -> None:

@@ -1,4 +1,4 @@
-"""Workers that are connected and have no slot yet: just being started, or orphans that went on serving."""
+"""Connected workers that have no slot yet: just being started, or orphans that kept serving."""
 
 from __future__ import annotations
 

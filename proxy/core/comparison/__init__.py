@@ -1,1 +1,1 @@
-"""How two backends' answers differ, and what of it counts."""
+"""How two backends' answers differ, and which differences count."""

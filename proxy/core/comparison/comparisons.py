@@ -1,6 +1,6 @@
-"""What comparisons of live traffic found: the values that are stored, and what is read out of them.
+"""Results of comparing live traffic: the stored values, and what follows from them.
 
-Counts are additive: what several replicas and runs stored of one scope is the sum.
+Counts are additive: the results of several replicas and runs for one scope are summed up.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ difference of async counts, unless it was gone when both were asked once more: n
 meet async first. Such differences count only where async has too many of them for chance.
 
 Where legacy does differ from itself, the samples in which just one of the two differed from the same first
-answer are held against each other: b (legacy agreed with itself, async differed) and c (the reverse). If
+answer are compared: b (legacy agreed with itself, async differed) and c (the reverse). If
 async were another legacy, each such sample would fall on either side alike: the exact McNemar test (McNemar
 1947), one-sided, with Holm's correction (Holm 1979) for the number of tests. Values on noisy paths have a
 shape as well, and shapes are judged in the same way. Bounds are one-sided, 95 % (Clopper and Pearson 1934).

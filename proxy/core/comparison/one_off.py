@@ -1,4 +1,4 @@
-"""What the admin port shows of one request that was put to both backends."""
+"""What the admin port shows of a single request that was sent to both backends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two answers' bodies in lines beside each other, with the places marked where they differ. Pure."""
+"""The bodies of two answers, line by line and side by side, with their differences marked. Pure."""
 
 from __future__ import annotations
 

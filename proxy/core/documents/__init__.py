@@ -1,1 +1,1 @@
-"""JSON documents and the names of places in them."""
+"""JSON documents, and paths into them."""

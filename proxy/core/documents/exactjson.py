@@ -1,7 +1,7 @@
-"""JSON whose values are what was written: 1 is not 1.0, and 0.1 is a tenth (RFC 8259).
+"""JSON with exact values: 1 is not 1.0, and 0.1 is a tenth (RFC 8259).
 
-Integers are int, other numbers Decimal. What two readers may read differently is not taken for JSON:
-duplicate names, NaN, and nesting or numbers beyond what readers commonly hold.
+Integers are int, other numbers are Decimal. Documents that two parsers may read differently are not
+accepted as JSON: duplicate names, NaN, and nesting or numbers beyond what parsers commonly support.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def parse(data: bytes) -> Json:
             object_pairs_hook=_object,
         )
     except RecursionError:
-        raise ValueError("nested too deep") from None
+        raise ValueError("nested too deeply") from None
     _check_depth(value)
     return value
 

@@ -94,7 +94,7 @@ def parse_pattern(text: str) -> Pattern:
         steps.append(_read(found))
         position = found.end()
     if steps.count(_DEEP) > MAX_DEEP:
-        raise ValueError(f"says ** more than {MAX_DEEP} times")
+        raise ValueError(f"contains ** more than {MAX_DEEP} times")
     return Pattern(text, tuple(steps))
 
 

@@ -1,1 +1,1 @@
-"""What becomes of a request and its answer on the way through."""
+"""What happens to a request and its answer on the way through the proxy."""

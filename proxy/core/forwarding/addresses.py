@@ -20,12 +20,12 @@ address a silent one: one may be a report that takes its time."""
 
 
 def is_failing(seen: AddressSeen) -> bool:
-    """By what one worker, or the merged news of all, says of it."""
+    """Judged by the reports of one worker, or by the merged reports of all."""
     return not seen.healthy or (seen.failures >= FAILURES and 0 <= seen.failed <= FORGOTTEN)
 
 
 def merge(lines: Iterable[AddressSeen]) -> list[AddressSeen]:
-    """One line for each address: the worst that is not older than somebody's whole answer."""
+    """One entry per address: the worst that is not older than a complete answer to any worker."""
     by_address: dict[tuple[str, str], list[AddressSeen]] = {}
     for line in lines:
         by_address.setdefault((line.backend, line.url), []).append(line)

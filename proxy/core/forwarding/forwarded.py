@@ -1,7 +1,7 @@
-"""Who the client is when the request came through proxies of our own (server.trusted_proxies).
+"""Who the client is if the request came through trusted proxies (server.trusted_proxies).
 
-An address has many spellings, and some proxies write more than the address: with one spelling for each, a
-client has one sticky key, wherever it came in.
+An address can be written in many ways, and some proxies write more than the address. Each address is
+normalized, so that a client has one sticky key whichever way it came.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The outbound header blocks: built beside the inbound ones, which are never changed.
+"""Builds the outbound header blocks. The inbound ones are never changed.
 
-Hop-by-hop fields end here (RFC 9110 section 7.6.1); what the client says about its own address is believed
-only from a trusted proxy.
+Hop-by-hop fields are removed (RFC 9110 section 7.6.1). What a client says about its own address is trusted
+only if it comes from a trusted proxy.
 """
 
 from __future__ import annotations

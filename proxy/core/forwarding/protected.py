@@ -1,7 +1,8 @@
-"""Fields that decide. A client's Connection header cannot name them away, and its trailers cannot carry them.
+"""Fields on which decisions depend. A client's Connection header cannot remove them, and trailers cannot
+contain them.
 
-If it could, the proxy would act on one request and the backend on another: on the key that the proxy stored,
-say, and on none. RFC 9110 section 7.6.1 forbids such options, but a client may send them all the same.
+Otherwise the proxy would act on one request and the backend on another: for example, on the key that the
+proxy stored, and on none. RFC 9110 section 7.6.1 forbids such options, but a client may send them anyway.
 """
 
 from __future__ import annotations

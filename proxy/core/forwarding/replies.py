@@ -1,4 +1,4 @@
-"""What the proxy itself answers: problem details (RFC 9457) with a header that says whose fault it was."""
+"""The proxy's own answers: problem details (RFC 9457), with a header that says who caused the error."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class BodyReader:
         piece = decoder.feed(data)
         self._received += len(piece)
         if 0 < self._limit < self._received:
-            raise Malformed(413, "body_too_large", f"the body is over {self._limit} bytes")
+            raise Malformed(413, "body_too_large", f"the body is larger than {self._limit} bytes")
         self.done = decoder.done
         self.rest = decoder.rest
         if decoder.trailers:

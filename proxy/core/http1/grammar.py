@@ -102,11 +102,11 @@ def explain_fields(block: bytes) -> str:
     for line in block.split(b"\r\n")[:-1]:
         name, colon, _ = line.partition(b":")
         if line[:1] in (b" ", b"\t"):
-            return "a header line begins with a blank (obsolete line folding)"
+            return "a header line begins with a space or tab (obsolete line folding)"
         if not colon:
             return "a header line has no colon"
         if name[-1:] in (b" ", b"\t"):
-            return "there is a blank between a header's name and its colon"
+            return "there is a space between a header's name and its colon"
         if re.fullmatch(TOKEN, name) is None:
             return "a header's name is empty or has a character that is not allowed"
         if re.fullmatch(VALUE, line[len(name) + 1 :]) is None:

@@ -1,4 +1,4 @@
-"""Which fields of a head a proxy has to know about; all others are only passed on."""
+"""The header fields that a proxy must understand; all others are only passed on."""
 
 from __future__ import annotations
 

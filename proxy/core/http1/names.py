@@ -1,4 +1,4 @@
-"""Fields that more than one part of the proxy has to know by name."""
+"""Names of fields that several parts of the proxy need."""
 
 from __future__ import annotations
 

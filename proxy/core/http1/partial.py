@@ -1,4 +1,4 @@
-"""A request head whose end has not come yet."""
+"""A request head that has not arrived completely."""
 
 from __future__ import annotations
 

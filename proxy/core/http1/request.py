@@ -144,7 +144,7 @@ def _is_host(host: bytes) -> bool:
 
 
 def check_partial(data: bytes, limits: Limits) -> None:
-    """Refuse, as early as possible, bytes that can not become a head that is accepted. Raises Malformed."""
+    """Refuse, as early as possible, bytes that cannot become a head that is accepted. Raises Malformed."""
     if len(data) > limits.header_bytes:
         end = data.find(b"\r\n", 0, limits.header_bytes)
         if end < 0:
@@ -172,14 +172,14 @@ def _long_method() -> Malformed:
 
 def _bad_line(line: bytes) -> Malformed:
     if _is_other_version(line) and not line.endswith((b"HTTP/1.0", b"HTTP/1.1")):
-        return Malformed(505, "bad_version", "only HTTP/1.0 and HTTP/1.1 are spoken here")
+        return Malformed(505, "bad_version", "only HTTP/1.0 and HTTP/1.1 are supported")
     return Malformed(400, "bad_request_line", "the request line is not METHOD SP target SP HTTP/1.1")
 
 
 def _other_form(method: bytes, target: bytes, host: bytes) -> tuple[bytes, bytes]:
     """Target and host of a request that is not in origin-form."""
     if method == b"CONNECT":
-        raise Malformed(501, "connect", "CONNECT is not offered")
+        raise Malformed(501, "connect", "CONNECT is not supported")
     if target == b"*":
         if method == b"OPTIONS":
             return target, host
@@ -213,7 +213,7 @@ def _read_framing(fields: RequestFields, coding: bytes | None, length: bytes | N
         if length is not None:
             raise Malformed(400, "bad_framing", "both Content-Length and Transfer-Encoding are given")
         if fields.minor == 0:
-            raise Malformed(400, "bad_framing", "HTTP/1.0 has no Transfer-Encoding")
+            raise Malformed(400, "bad_framing", "Transfer-Encoding is not allowed in HTTP/1.0")
         if coding.rstrip(b" \t") != b"chunked":
             codings = split_list(coding)
             known = all(re.fullmatch(rb"[a-z0-9-]+", token) for token in codings)
@@ -246,5 +246,5 @@ def _read_upgrade(fields: RequestFields) -> bytes | None:
 
 def _read_expect(fields: RequestFields, expectation: bytes) -> None:
     if expectation.rstrip(b" \t") != b"100-continue":
-        raise Malformed(417, "bad_expect", "the only expectation that can be met is 100-continue")
+        raise Malformed(417, "bad_expect", "the only supported expectation is 100-continue")
     fields.expect_continue = fields.minor == 1

@@ -1,4 +1,4 @@
-"""Response heads: what can not be relayed with one meaning is refused (RFC 9112 section 6.3)."""
+"""Response heads: what cannot be relayed with one meaning is refused (RFC 9112 section 6.3)."""
 
 from __future__ import annotations
 

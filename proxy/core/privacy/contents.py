@@ -1,4 +1,4 @@
-"""Contents of files with secrets are hidden wherever they turn up, whatever setting they are of."""
+"""Hides the contents of secret files wherever they appear, whichever setting they belong to."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Which samples and stored answers are one person's, or of one path. Pure.
+"""Which samples and stored answers belong to a person or a path. Pure.
 
-Stored answers are known by principal, which is a hash, and by endpoint; their paths are not stored. Samples
-are known by what they show: a name in them, as text or as the hash that redaction has put in its place.
+Stored answers are identified by principal, which is a hash, and by endpoint; their paths are not stored.
+Samples are identified by their content: a name in them, as text or as the hash that redaction put in its
+place.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ class PathPattern(NamedTuple):
         if not text.startswith("/") or len(text) > MAX_NAME:
             raise ValueError("is not a path that begins with /")
         if "?" in text or "#" in text:
-            raise ValueError("has a query: leave it out, all queries of the path are meant")
+            raise ValueError("has a query; remove it: the path includes all its queries")
         segments = ["*" if _is_parameter(each) else unquote(each) for each in _split(text)]
         is_open = segments[-1:] == ["**"]
         if is_open:
             segments.pop()
         if any("*" in each and each != "*" for each in segments):
-            raise ValueError("is no pattern: * is one whole segment, and ** stands at the end")
+            raise ValueError("is not a pattern: * is one whole segment, and ** is allowed only at the end")
         return cls(tuple(segments), is_open)
 
     def matches(self, target: str) -> bool:

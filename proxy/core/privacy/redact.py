@@ -1,6 +1,6 @@
-"""Takes secrets out of what is kept of a comparison, before it is kept.
+"""Removes secrets from a comparison before it is kept.
 
-In place of a value stands a keyed hash of it, so that one still sees whether two were equal.
+A value is replaced by a keyed hash of it, so that one can still see whether two values were equal.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ def parse_redact(text: str) -> str:
     """
     if text.startswith(QUERY):
         if not text.removeprefix(QUERY):
-            raise ValueError("names no query parameter")
+            raise ValueError("is not a query parameter")
         return text
     if text == STATUS:
-        raise ValueError("is what is compared, and no secret")
+        raise ValueError("is always compared and cannot be redacted")
     try:
         return parse_pattern(text).text
     except ValueError as error:

@@ -1,7 +1,9 @@
-"""What is a secret, by its name and by its shape, wherever it stands: queries, bodies, headers, settings.
+"""Defines what a secret is, by its name and by its format, wherever it appears: queries, bodies, headers,
+settings.
 
-Names match by whole words, so that `access_token` is one and `author`, `keyword` and `sort_key` are not.
-Everything here goes over its text once, whatever that consists of: whoever sends a request chooses it.
+Names are matched by whole words, so `access_token` is a secret, but `author`, `keyword` and `sort_key` are
+not. Everything here reads its text only once, whatever it consists of, because senders of requests choose
+it.
 """
 
 from __future__ import annotations

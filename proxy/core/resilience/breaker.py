@@ -61,7 +61,7 @@ class Breaker:
         return random < elapsed / self.settings.open_for
 
     def _after_ramp(self, now: float) -> bool:
-        """The ramp is over: what it saw decides, and if it saw nothing, one request at a time asks."""
+        """The ramp is over: its results decide; if there are none, one request at a time is admitted."""
         if self._run and self._run >= sum(self._totals):
             self._open(now)
             return False

@@ -47,7 +47,7 @@ IN_USE: Final = frozenset({408, 409, 421, 423, 425})
 
 
 class IllegalTransition(Exception):
-    """A record was to go where its state does not lead."""
+    """A transition that the record's state does not allow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class StoredAnswer:
 
     @property
     def size(self) -> int:
-        """What it takes of `idempotency.max_store`."""
+        """Its share of `idempotency.max_store`, in bytes."""
         return len(self.head) + len(self.body)
 
 
@@ -101,7 +101,7 @@ class ClaimRequest:
     backend: BackendName
     incarnation: str
     token: str
-    now: float  # the store puts its own clock's in place of it
+    now: float  # the store replaces it with its own clock's
     ttl: float
     idempotent: frozenset[BackendName]  # backends that dedupe keys themselves
     in_flight: int = 409
@@ -168,7 +168,9 @@ def resolve(record: Record | None, wanted: ClaimRequest) -> Verdict:
 
 
 def _refuse_unknown(record: Record, wanted: ClaimRequest) -> Refuse:
-    detail = "whether the first request with this idempotency key was executed is not known; ask the operator"
+    detail = (
+        "it is not known whether the first request with this idempotency key was executed; ask the operator"
+    )
     lost = lose(record, wanted.now) if record.state == "released" and not wanted.records_only else None
     return Refuse(record.owner, 409, "outcome_unknown", detail, unknown=True, record=lost)
 
@@ -202,7 +204,7 @@ def _repeat(record: Record) -> Replay | Refuse:
     if record.answer is not None:
         return Replay(record.owner, record.answer)
     if record.note == "settled":
-        detail = "this was executed, as an operator found out; its response is lost"
+        detail = "this was executed, as an operator has confirmed; its response is lost"
         return Refuse(record.owner, 409, "idempotency_settled", detail)
     why = "was erased" if record.note == "erased" else "was too large to be stored"
     detail = f"this was executed; its response {why}"
@@ -234,7 +236,7 @@ def in_use(record: Record, status: int) -> bool:
 
 
 def expired(record: Record, now: float) -> bool:
-    """What is under way, and what nobody knows the outcome of, never expires."""
+    """A write in progress, or with an unknown outcome, never expires."""
     return record.state in ("completed", "released") and now >= record.expires_at
 
 
@@ -320,12 +322,12 @@ def withdraw(record: Record, now: float) -> Record:
 
 
 def lose(record: Record, now: float) -> Record:
-    """Nobody knows whether it was executed."""
+    """It is unknown whether it was executed."""
     return replace(_to(record, "unknown", now), unsent=None)
 
 
 def settle(record: Record, done: bool, token: str, now: float) -> Record:
-    """An operator found out. A new token shuts out the late answer; the key is remembered for another TTL."""
+    """An operator has found out. A new token excludes late answers; the key is remembered for another TTL."""
     if record.state != "unknown":
         raise IllegalTransition(f"{record.id}: is {record.state}, and only an unknown outcome can be settled")
     settled = _to(record, "completed" if done else "released", now)

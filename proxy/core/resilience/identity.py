@@ -131,7 +131,7 @@ def fingerprint(head: RequestHead, body: bytes, sticky: tuple[KeySource, ...], c
 
     And over who asks, as far as the principal does not say it. Where it is declared, Authorization and Cookie
     are left out: they hold what is renewed between two tries. The rest does not change of itself.
-    The boundary of a form does not count: clients draw it anew for each try.
+    The boundary of a form does not count: clients choose a new one for each attempt.
     """
     boundary = _boundary_of(head, body)
     if boundary is None:
@@ -205,7 +205,7 @@ def _credential(value: bytes) -> bytes:
 
 
 def _cookie(fields: FieldBlock, name: str) -> bytes | None:
-    """One that is there twice with two values is ambiguous: the backend may take the other one."""
+    """A cookie with two values is ambiguous: the backend may use the other one."""
     values = set()
     for pair in b";".join(fields.values(b"cookie")).split(b";"):
         given, equals, value = pair.partition(b"=")

@@ -1,4 +1,4 @@
-"""Whether a process still does something, judged by when it last said so.
+"""Whether a process is still working, judged by the time of its last report.
 
 Pure: times are passed in, in seconds of any monotonic clock.
 """
@@ -15,14 +15,14 @@ Life = Literal["fresh", "silent", "hung"]
 
 
 def life(silence: float, bound: float) -> Life:
-    """What to make of a process that was last heard `silence` seconds ago and may be silent for `bound`."""
+    """The state of a process that last reported `silence` seconds ago and may be silent for `bound`."""
     if silence >= bound:
         return "hung"
     return "silent" if silence >= patience(bound) else "fresh"
 
 
 def patience(bound: float) -> float:
-    """Seconds of silence that mean nothing."""
+    """Seconds of silence that are still normal."""
     return max(2.5 * REPORT, bound / 3)
 
 

@@ -1,4 +1,4 @@
-"""What to do when an upstream failed: one exhaustive function over what is known.
+"""What to do when an upstream failed: one exhaustive function of what is known.
 
 The rule behind all of it: a write whose bytes may have reached a backend is never sent again, anywhere.
 """
@@ -16,7 +16,7 @@ FailureKind = Literal[
     "no_connection",  # the pool stayed full for the whole wait: nothing was sent
     "reset",  # closed or reset before a whole response
     "timeout",  # no response head, or a gap in the body
-    "bad_response",  # an answer that can not be relayed
+    "bad_response",  # an answer that cannot be relayed
 ]
 
 UNSENT: Final = frozenset({"connect_failed", "connect_timeout", "no_connection"})

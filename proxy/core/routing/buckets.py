@@ -1,7 +1,7 @@
-"""A sticky key's stable place on the scale of weights.
+"""A sticky key's fixed position on the scale of weights.
 
-The same key lands in the same bucket on every worker, replica and restart, so a key that was moved to async
-stays there while the weight rises.
+The same key gets the same bucket on every worker and replica and after every restart, so a key that was
+moved to async stays there while the weight rises.
 """
 
 from __future__ import annotations

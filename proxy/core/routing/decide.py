@@ -107,7 +107,7 @@ def sticky_key(snapshot: Snapshot, endpoint: Endpoint, head: RequestHead, peer: 
 
 
 def _ambiguous(snapshot: Snapshot) -> Decision:
-    """To where it always went: moving it would let the backends' different readings decide."""
+    """Goes where it always went; otherwise the backends' different readings would decide."""
     backend: BackendName | None = None if snapshot.server.ambiguous_paths == "reject" else LEGACY
     return Decision(None, backend, "unlisted", ambiguous=True)
 

@@ -1,7 +1,8 @@
-"""Request targets as the routing table sees them: normalised, or refused as ambiguous.
+"""Request targets as the routing table sees them: normalized, or refused as ambiguous.
 
-The raw target is what gets forwarded; this copy only decides. A path that two backends may read differently
-(an encoded slash, `//`, dot segments, a backslash, controls) is ambiguous and never matches an endpoint.
+The target is forwarded unchanged; this copy only serves to decide. A path that two backends may read
+differently (an encoded slash, `//`, dot segments, a backslash, controls) is ambiguous and never matches an
+endpoint.
 """
 
 from __future__ import annotations

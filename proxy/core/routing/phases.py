@@ -1,7 +1,7 @@
-"""The order of the migration: an endpoint moves only when the phase before its own has moved entirely.
+"""The order of the migration: an endpoint may move only when the previous phase has moved completely.
 
-A file that breaks the order is an error to `check`, but a running proxy refuses only what raises an endpoint:
-a rollback is always obeyed.
+For `check`, a file that breaks the order is an error. A running proxy refuses only changes that raise an
+endpoint, so a rollback is never refused.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def violations(snapshot: Snapshot) -> tuple[Violation, ...]:
 
 
 def forced(snapshot: Snapshot) -> tuple[Violation, ...]:
-    """What would be violations but for `force`."""
+    """What would be violations without `force`."""
     return tuple(_all(snapshot, forced=True))
 
 

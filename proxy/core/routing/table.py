@@ -39,7 +39,7 @@ class Table:
         return table
 
     def add(self, endpoint: Endpoint) -> None:
-        """While the table is made; nobody may look things up in it yet. HEAD goes where GET goes."""
+        """Used only while the table is built. HEAD goes where GET goes."""
         methods = _place(self._root, endpoint.template)
         there = methods.get(endpoint.method)
         if there is not None and there.method == endpoint.method:

@@ -72,7 +72,7 @@ class History:
             self._bases = [*self._bases[-1:], (now, current)]
 
     def restart(self, now: float, totals: Stats) -> None:
-        """What was counted until now is not held against any minute."""
+        """What was counted until now is not attributed to any minute."""
         self._last = samples(totals)
         self._bases = [(now, self._last)]
 

@@ -104,7 +104,7 @@ def _merge_latencies(lines: Iterable[Latency]) -> list[Latency]:
 class Figures(NamedTuple):
     """One endpoint on one backend over the window. Quantiles in seconds; None: nothing was counted.
 
-    Requests are those that this backend was to answer: one that legacy answered in place of async is async's.
+    Requests are those that this backend was to answer: one that legacy answered instead of async is async's.
     """
 
     requests_per_second: float = 0.0

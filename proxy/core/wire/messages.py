@@ -155,7 +155,7 @@ class Drain(Message, frozen=True, tag=True):
 
 
 class Reopen(Message, frozen=True, tag=True):
-    """Open the access log's file anew."""
+    """Reopen the file of the access log."""
 
 
 # control -> comparer

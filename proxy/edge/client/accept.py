@@ -1,13 +1,14 @@
-"""Takes connections off the listening socket that all workers share.
+"""Accepts connections on the listening socket that all workers share.
 
-Few `accept`s per wake-up let the kernel spread connections over the workers; an event loop's own server takes
-all it can get, and at EMFILE closes what it took. A worker with many connections comes round seldom, so it
-takes more each time, or new clients would wait for seconds behind the old ones. At the cap, for each that
-comes another makes room (`crowd.py`). If nobody can, or when descriptors run out, the socket is simply not
-watched: clients wait in its queue, and other workers may take them.
+Only a few connections are accepted per wake-up, so that the kernel spreads them over the workers;
+asyncio's own server accepts as many as it can, and at EMFILE closes what it accepted. A worker with many
+connections gets its turn less often, so it accepts more each time; otherwise new clients would wait for
+seconds behind the old ones. At the limit, another connection makes room for each new one (`crowd.py`). If
+none can, or if descriptors run out, the socket is not watched: clients wait in its queue, and other
+workers may accept them.
 
-Neither a task nor a socket object is made for a connection: with both, letting it in cost as much as serving
-a request.
+A connection needs neither a task nor a socket object; with both, accepting it cost as much as serving a
+request.
 """
 
 from __future__ import annotations
@@ -153,7 +154,7 @@ class Acceptor:
             try:
                 next(adoption, None)
             except Exception:
-                log.exception("a connection was accepted and lost")
+                log.exception("an accepted connection was lost")
 
     def _pause(self, why: str) -> None:
         self._unwatch()

@@ -1,7 +1,7 @@
 """One client connection: bytes in, one exchange at a time, responses out in order.
 
 Pipelined requests wait as unparsed bytes, of which at most PIPELINE are held; beyond that, and while a body
-can not be passed on, the socket is not read.
+cannot be passed on, the socket is not read.
 """
 
 from __future__ import annotations
@@ -215,7 +215,7 @@ class ClientConnection(Connection):
             self._answer_here(head, decision)
             return
         if 0 < limit < fields.content_length:
-            self._refuse(Malformed(413, "body_too_large", f"the body is over {limit} bytes"), head)
+            self._refuse(Malformed(413, "body_too_large", f"the body is larger than {limit} bytes"), head)
             return
         decision = diverted(services, decision)
         endpoint, backend = decision.endpoint, decision.backend
@@ -386,7 +386,7 @@ class ClientConnection(Connection):
         self.deadline = self._idle_deadline()
 
     def _refuse(self, error: Malformed, head: RequestHead | None = None) -> None:
-        """Answer and end the connection: what follows can not be trusted to be a request."""
+        """Answer and end the connection: what follows cannot be trusted to be a request."""
         self.services.observers.observe_refusal("refused", error)
         self.write(replies.problem(error.status, "client", error.kind, error.detail, head=head, close=True))
         self._linger()

@@ -1,8 +1,8 @@
-"""Clients that have closed their sending side while their request is under way (`server.abort_on_eof: safe`).
+"""Clients that close their sending side while their request is in progress (`server.abort_on_eof: safe`).
 
-A FIN may mean that a client has left, or that it has nothing more to say. One that has left answers the first
-bytes that it is sent with a reset. So a safe request is given up when a second passes in which nothing is
-sent: no backend works for nobody, and no answer that is on its way is cut.
+A FIN may mean that a client has left, or that it has nothing more to send. A client that has left answers
+the first bytes that it receives with a reset. So a safe request is aborted when nothing is sent to its
+client for a second: no backend works for nobody, and no answer that is being sent is cut.
 """
 
 from __future__ import annotations

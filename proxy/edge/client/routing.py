@@ -1,4 +1,4 @@
-"""Where a request goes: as `core.routing` decides for the client that it is from, and as breakers let it."""
+"""Chooses where a request goes: `core.routing` decides for the client, and the breakers may override it."""
 
 from __future__ import annotations
 

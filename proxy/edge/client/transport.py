@@ -136,9 +136,9 @@ class Connection(ClientPort):
             return None
         if self._moved:
             rate = server.limits.min_rate
-            return "body_too_slow", f"the body came at less than {rate} bytes per second"
+            return "body_too_slow", f"the body arrived at less than {rate} bytes per second"
         waited = min(server.timeouts.body, now - self._looked_at)
-        return "body_timeout", f"no body data came for {waited:.3g} s"
+        return "body_timeout", f"no body data arrived for {waited:.3g} s"
 
     def _begin_window(self, now: float) -> None:
         server = self.services.snapshot.server

@@ -1,7 +1,8 @@
-"""After `101 Switching Protocols`: bytes both ways, whatever they mean (RFC 9110 section 7.8).
+"""After `101 Switching Protocols`: passes bytes in both directions unchanged (RFC 9110 section 7.8).
 
-Each side is paused while the other does not take what was sent. A side that closes closes the other once
-that has everything; silence of both for the backend's `timeouts.idle` ends the tunnel.
+Each side is paused while the other does not accept what was sent. When one side closes, the other is
+closed once it has received everything. If both are silent for the backend's `timeouts.idle`, the tunnel
+ends.
 """
 
 from __future__ import annotations

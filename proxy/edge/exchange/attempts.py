@@ -1,6 +1,6 @@
-"""The attempts to have a request answered, once one has failed: how many there were, and of what kind.
+"""The failed attempts to get a request answered: how many there were, and of what kind.
 
-What to do after a failure is decided by `core.resilience.retry`.
+`core.resilience.retry` decides what to do after a failure.
 """
 
 from __future__ import annotations

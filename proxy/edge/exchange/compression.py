@@ -1,7 +1,8 @@
-"""Content-codings, applied to a body as it passes: constant memory, whatever its size.
+"""Applies content-codings to a body as it passes: constant memory, whatever its size.
 
-Levels are chosen for answers made afresh for each request: most of the gain for little of the time. Windows
-are small (512 KiB), so that a thousand streams at once fit in memory; every decoder of a browser takes them.
+The levels suit answers that are generated for each request: most of the gain for little of the time.
+Windows are small (512 KiB), so that a thousand concurrent streams fit in memory; every decoder of a
+browser supports them.
 """
 
 from __future__ import annotations

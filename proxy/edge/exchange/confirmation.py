@@ -1,8 +1,8 @@
-"""Whether a claim is still held: asked before the first byte of a write leaves whose claim has grown old.
+"""Checks that an old claim is still held before the first byte of its write is sent.
 
-A worker may be stopped for so long that the others take it for dead, and an operator gives its key to another
-attempt. When it goes on it must not send what it had claimed before. Between the look at the store and the
-first byte no time passes but that of the loop's own turn.
+A worker may be stopped for so long that the others consider it dead, and an operator gives its key to
+another attempt. When it resumes, it must not send what it had claimed before. Between this check and the
+first byte no time passes except the event loop's own turn.
 """
 
 from __future__ import annotations

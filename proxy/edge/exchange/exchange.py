@@ -1,6 +1,6 @@
-"""One request and its response: what comes back is relayed, and everything ends here, in one outcome.
+"""One request and its response: relays what comes back, and ends with exactly one outcome.
 
-No task, future or timer belongs to an exchange that goes well; everything is a callback from the client's
+An exchange without failures needs no task, future or timer; everything is a callback from the client's
 connection, the pool or the upstream's connection.
 """
 

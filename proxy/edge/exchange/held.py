@@ -1,4 +1,4 @@
-"""The answer to a keyed write while it is held back: first the store must know of it, then the client."""
+"""Holds back the answer to a keyed write until the store has it; only then does the client receive it."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ class KeyedWrite(KeyPort):
                 self._count("invalid")
                 self._let_go()
             else:
-                detail = f"with an idempotency key a body may have {limit} bytes"
+                detail = f"with an idempotency key, a body may have at most {limit} bytes"
                 exchange.refuse(413, "body_too_large", detail)
         elif body.complete:
             self._claim()
@@ -118,7 +118,7 @@ class KeyedWrite(KeyPort):
         exchange = self.exchange
         if not self._keys:
             missing = exchange.snapshot.idempotency.missing
-            self._refuse_key(missing, "idempotency_key_missing", "this needs an idempotency key")
+            self._refuse_key(missing, "idempotency_key_missing", "this request needs an idempotency key")
             return
         try:
             wanted = self._writes.wanted(
@@ -252,7 +252,7 @@ class KeyedWrite(KeyPort):
             self._on_no_store()
             return
         self._count("claim_lost")
-        detail = "this waited so long that others took its key for lost; nothing was sent, so try again"
+        detail = "this request waited so long that its key was given up; nothing was sent, so try again"
         self.exchange.answer_here(503, "proxy", "claim_lost", detail, retry_after=RETRY_AFTER)
 
     # the answer
@@ -350,7 +350,7 @@ class KeyedWrite(KeyPort):
         if exchange.relayed:
             exchange.abort_relay()
         else:
-            exchange.answer_here(500, "proxy", "internal_error", "the proxy failed at this; see its log")
+            exchange.answer_here(500, "proxy", "internal_error", "internal proxy error; see the proxy log")
 
     # the store
 

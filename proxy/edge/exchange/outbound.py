@@ -1,7 +1,7 @@
-"""Header blocks for backends, remembered per client connection.
+"""Header blocks for backends, cached per client connection.
 
-Most clients repeat the same header block on every request of a connection; what is built from it is the
-same too.
+Most clients repeat the same header block in every request of a connection, so the block that is built from
+it is the same, too.
 """
 
 from __future__ import annotations

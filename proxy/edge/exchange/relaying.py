@@ -1,6 +1,7 @@
 """The answer to a keyed write on its way to the client: held back for the store, then relayed.
 
-Events are relayed as they come, and held all the same: a whole that is good for a replay comes at their end.
+Events are relayed as they arrive and also collected: when they end, the complete answer can be stored for
+replays.
 """
 
 from __future__ import annotations

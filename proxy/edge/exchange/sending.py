@@ -1,6 +1,7 @@
-"""The request's way: finds an upstream for each attempt, sends the request on it, minds who waits for whom.
+"""The sending side of an exchange: finds an upstream for each attempt, sends the request, and records who
+waits for whom.
 
-What comes back is relayed by `exchange.py`, which also says what follows a failure.
+`exchange.py` relays what comes back, and decides what follows a failure.
 """
 
 from __future__ import annotations
@@ -227,7 +228,7 @@ class Sending(Receiver):
 
     def give_way(self) -> None:
         if self.client is not None:
-            self.refuse(408, "slow_client", "it was too slow while others waited for a connection")
+            self.refuse(408, "slow_client", "this client was too slow while others waited for a connection")
 
     def look_who_waits(self, upstream: UpstreamPort) -> None:
         """For the client: bytes of the request that it has to send, or of the answer that it has to take."""

@@ -1,6 +1,7 @@
 """Requests that ask to switch protocols (RFC 9110 section 7.8), and the answers to them.
 
-Tunnels do not count as connections of a backend, as they may last for hours: they have a limit of their own.
+Tunnels do not count as connections of a backend, because they may last for hours; they have their own
+limit.
 """
 
 from __future__ import annotations
@@ -23,4 +24,4 @@ def switching(response: ResponseHead, served_by: BackendName | None) -> bytes:
 
 def no_room(backend: BackendName) -> str:
     """Why there is no tunnel."""
-    return f"the {backend} backend has as many tunnels as it may have"
+    return f"the limit of tunnels to the {backend} backend is reached"

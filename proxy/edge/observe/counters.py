@@ -1,4 +1,4 @@
-"""What a worker counts. Totals since its start; the control process makes rates of them."""
+"""A worker's counters: totals since its start, from which the control process computes rates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Who watches requests end: the counters always, access log, traces and comparer if they are wanted."""
+"""Passes the outcome of each request to the counters, and to the access log, traces and comparer if they are
+enabled."""
 
 from __future__ import annotations
 

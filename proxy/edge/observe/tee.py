@@ -1,7 +1,7 @@
-"""Tells the comparer of sampled requests, after they have ended: the client never waits for it.
+"""Sends sampled requests to the comparer after they have ended, so that the client never waits for it.
 
-What does not fit into the socket's buffer, or is too large, is dropped and counted. The comparer may come and
-go; while it is away nothing is kept for it.
+What does not fit into the socket's buffer, or is too large, is dropped and counted. The comparer may come
+and go; while it is away, nothing is kept for it.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Tee:
                 owned.check_peer(sock, self._path)  # taps hold credentials
             except OSError as error:
                 if isinstance(error, owned.NotOurs):
-                    log.error("no samples are sent to %s: %s", self._path, error.strerror)
+                    log.error("cannot send samples to %s: %s", self._path, error.strerror)
                 sock.close()
                 return None
             self._socket = sock
@@ -121,7 +121,7 @@ class Tee:
 
 
 def _refusal(outcome: Outcome, endpoint: Endpoint) -> str | None:
-    """Why this request can not be compared, or None."""
+    """Why this request cannot be compared, or None."""
     settings = endpoint.compare
     if not endpoint.safe and settings.read_back is None and not settings.dry_run:
         return "it may change something"

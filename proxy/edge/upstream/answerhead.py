@@ -1,4 +1,4 @@
-"""The head of an upstream's answer that has come in part: where it ends, and whether it may go on."""
+"""The head of an upstream's answer that has arrived in part: where it ends, and whether it is still valid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One connection to an upstream: writes requests, parses what comes back, knows nothing of clients."""
+"""One connection to an upstream: writes requests and parses the answers. It knows nothing about clients."""
 
 from __future__ import annotations
 
@@ -203,7 +203,7 @@ class UpstreamConnection(Pooled):
         if self.exchange is None:
             self.abort()  # idle for pool_idle
         else:
-            what = "begin its answer" if self.response is None else "go on with its answer"
+            what = "begin its answer" if self.response is None else "continue its answer"
             self._fail("timeout", f"the upstream did not {what} in time")
 
     def _time_response(self, exchange: Receiver) -> None:
@@ -245,7 +245,7 @@ class UpstreamConnection(Pooled):
             exchange.on_upgrade(response, rest)
             return
         if response.status == 101 or self._informational > MAX_INFORMATIONAL:
-            self._fail("bad_response", "an unasked upgrade or too many interim answers came")
+            self._fail("bad_response", "an unrequested upgrade or too many interim answers arrived")
             return
         exchange.on_informational(response)
         if rest:

@@ -1,8 +1,8 @@
-"""New connections to an upstream: a name's addresses are so many attempts to reach it.
+"""Makes new connections to an upstream, trying all addresses of a name.
 
-Nothing has been sent while a connection is being made, so this holds for writes too. The first address gets a
-head start; if it is silent for that long, the next is tried beside it, and the first to connect is taken
-(RFC 8305). One that refused or lagged behind is tried last for a while.
+Nothing has been sent while a connection is being made, so this is safe for writes, too. The first address
+gets a head start. If it does not respond in that time, the next one is tried in parallel, and the first to
+connect is used (RFC 8305). An address that refused or was slower is tried last for a while.
 """
 
 from __future__ import annotations

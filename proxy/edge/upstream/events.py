@@ -1,4 +1,4 @@
-"""Answers that are streams of events: they may be silent for hours, and are worth something at once."""
+"""Answers that are event streams: they may be silent for hours, and each event is useful at once."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What tells a backend that hangs from one that works: how long its answers keep their clients waiting.
+"""Distinguishes a backend that hangs from one that works, by how long clients wait for its answers.
 
-A hang ends in nothing for as long as `timeouts.response` or `timeouts.idle`, and most clients give up
-sooner. So their waits are judged: one that was long, and in which nothing at all came from the backend,
-speaks against it. Beginnings of answers do not speak for it, since a backend may well hang behind them.
+A hang produces no result until `timeouts.response` or `timeouts.idle`, and most clients give up sooner. So
+their waits are evaluated: a long wait in which nothing at all came from the backend counts against it.
+Beginnings of answers do not count for it, because a backend may hang after them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Active health checks: each upstream of a backend is asked for `health.path` every `health.interval`.
+"""Active health checks: requests `health.path` from each upstream of a backend every `health.interval`.
 
-Two failures in a row take an upstream out of the choice, one good answer (2xx or 3xx, or one of
-`health.status`) puts it back. The last usable one is never taken out: an answer that may fail is better than
-none.
+After two failures in a row an upstream is no longer used; one good answer (2xx or 3xx, or one of
+`health.status`) restores it. The last usable upstream is always used, because an answer that may fail is
+better than none.
 """
 
 from __future__ import annotations
@@ -137,5 +137,5 @@ class _Probe(Receiver):
         healthy = address.bad_probes < FAILURES
         if healthy != address.healthy:
             address.healthy = healthy
-            what = "is healthy again" if healthy else f"is unhealthy and gets no new requests ({why})"
+            what = "is healthy again" if healthy else f"is unhealthy and receives no new requests ({why})"
             log.warning("%s upstream %s %s", self._pool.backend.name, address.upstream.url, what)

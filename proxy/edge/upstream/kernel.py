@@ -1,4 +1,5 @@
-"""What the kernel knows of a connection and the event loop does not tell. Asked only when one has failed."""
+"""What the kernel knows about a connection and the event loop does not report. Used only when a connection
+has failed."""
 
 from __future__ import annotations
 

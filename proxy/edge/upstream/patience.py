@@ -1,4 +1,4 @@
-"""How long an answer may take: what its receiver says, else its backend."""
+"""How long an answer may take: as its receiver says, otherwise as its backend says."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The connections of one worker to one backend: which upstream, which connection, and who waits.
+"""The connections of one worker to one backend: which upstream, which connection, and which requests wait.
 
-Idle connections are a stack, so that the warmest is reused and the coldest expire. With several upstreams
-the one with fewer outstanding requests of two random choices is taken; one that fails FAILURES times in a
-row sits out for SIT_OUT seconds, unless all would.
+Idle connections form a stack, so that the most recently used one is reused and the others expire. With
+several upstreams, two are drawn at random and the one with fewer outstanding requests is used. An upstream
+that fails FAILURES times in a row is not used for SIT_OUT seconds, unless this applies to all of them.
 """
 
 from __future__ import annotations
@@ -71,7 +71,10 @@ class Pool(Home):
         `fresh`: a pooled one has just been found dead. `upload`: its body has not come whole.
         """
         if upload and not self._slow_clients.admits():
-            self._refuse(waiter, "others wait for this backend, and slow clients hold their share of it")
+            self._refuse(
+                waiter,
+                "other requests wait for this backend, and slow clients hold their share of its connections",
+            )
             return None
         addresses = self.addresses
         address = addresses[0] if len(addresses) == 1 else self._choose(waiter.tried)
@@ -91,7 +94,7 @@ class Pool(Home):
         if not self.waiting:
             self._busy_since = now
         if not self.waiting.add(waiter, upload, WAITING * self.backend.connections):
-            self._refuse(waiter, "too many requests already wait for this backend")
+            self._refuse(waiter, "too many requests are already waiting for this backend")
             return
         waiter.deadline = now + self.backend.timeouts.connect
         self._sweeper.items.add(waiter)
@@ -256,7 +259,7 @@ class Pool(Home):
             self._not_connected(address, waiter, kind)
             return
         if connection.closed:
-            address.reached(self.backend.name, "it hung up, or spoke before it was asked")
+            address.reached(self.backend.name, "it closed the connection, or sent data before a request")
             self._not_connected(address, waiter, "connect_failed")
             return
         if address.trouble:
@@ -276,7 +279,7 @@ class Pool(Home):
         address.failed(self.loop.time())
         waiter.tried += (address,)
         if waiter.wants_connection(self):
-            waiter.on_failure(kind, f"the {self.backend.name} backend can not be reached")
+            waiter.on_failure(kind, f"the {self.backend.name} backend cannot be reached")
         self._serve_waiting()
 
     def _protocol(self, address: Address) -> asyncio.Protocol:

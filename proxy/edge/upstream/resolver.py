@@ -1,11 +1,11 @@
-"""Host names of upstreams to addresses, remembered for a few seconds.
+"""Resolves host names of upstreams, and caches the addresses for a few seconds.
 
-Lookups go to c-ares, which waits on sockets and not in threads: a silent name server for one name holds up
-nobody who asks for another. Each lookup has a channel of its own, so /etc/hosts and /etc/resolv.conf are read
-anew, and no answer is kept for longer than here. A lookup outlives the request that wanted it, and serves all
-that want the same name.
+Lookups use c-ares, which waits on sockets instead of in threads, so a silent name server for one name does
+not delay lookups of other names. Each lookup has its own channel, so /etc/hosts and /etc/resolv.conf are
+read again, and no answer is kept for longer than here. A lookup outlives the request that started it, and
+serves all requests for the same name.
 
-A lookup that fails or hangs leaves the last good addresses in use: DNS hiccups are not outages.
+If a lookup fails or hangs, the last known addresses stay in use: DNS problems are not outages.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a pool does about slow clients when requests wait for its connections.
 
-Others give way to whole requests only: if they did to uploads, clients that are slow together would end each
-other, and none would ever be done.
+Slow clients give way only to complete requests. If they gave way to uploads, slow clients would end each
+other's requests, and none would ever finish.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """Backend connections that wait for their clients, and which of them gives way when others wait for one.
 
-A connection waits for its client while that has bytes of its body to send, or bytes of the answer to take. It
-does not while the backend works, sends, or does not read. No rate is slow by itself: what counts is how much
-longer a connection has waited for its client than it has been at work. So whoever goes at less than half of
-the backend's pace is slow, whatever that is. Nobody minds as long as there is room. When requests wait, those
-over their share of all connections end, the one that has waited longest first.
+A connection waits for its client while the client has bytes of its body to send, or bytes of the answer to
+read. It does not wait for the client while the backend works, sends, or does not read. No rate is slow by
+itself; what counts is how much longer a connection has waited for its client than it has worked. So a
+client at less than half of the backend's pace is slow, whatever that pace is. Slow clients are left alone
+while there is room. When requests wait, connections beyond the share of slow clients are ended, those that
+have waited longest first.
 """
 
 from __future__ import annotations

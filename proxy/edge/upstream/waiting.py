@@ -1,8 +1,8 @@
-"""Requests that wait for a connection to a backend, in the order in which they came.
+"""Requests that wait for a connection to a backend, in the order of their arrival.
 
-Uploads wait apart: with a body that has not come whole, they hold a connection for as long as their client
-likes. Within the share that slow clients may hold they have their turn like any other; beyond it, whole
-requests go first.
+Uploads wait in a separate queue: until its body has arrived completely, an upload occupies a connection
+for as long as its client likes. Within the share of slow clients, uploads take turns with other requests;
+beyond it, complete requests go first.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ def test_the_proxys_own_log_is_read(tmp_path: Path) -> None:
     assert [each.skip for each in others] == [
         "a value in its query is masked",
         "its target is cut",
-        "refused before it was a request",
+        "refused before it was a complete request",
     ]
 
 
@@ -72,7 +72,7 @@ def test_a_file_without_any_request_is_refused_with_its_first_errors(tmp_path: P
     path.write_text("x\n" * 100)
     assert len(refused(path).splitlines()) == recording.MAX_ERRORS + 1
     path.write_bytes(b"x" * (recording.MAX_LINE + 1))
-    assert refused(path) == "1: a line is over 262144 bytes: this is no access log"
+    assert refused(path) == "1: a line is over 262144 bytes: this is not an access log"
 
 
 def test_har_entries_become_requests_without_what_belongs_to_their_connection(tmp_path: Path) -> None:

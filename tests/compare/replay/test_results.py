@@ -46,10 +46,10 @@ def test_a_state_of_something_else_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "state"
     assert ReplayResults.load(path, "me").count == 0
     ReplayResults().save(path, "me")
-    with pytest.raises(ValueError, match="of another file, configuration or choice"):
+    with pytest.raises(ValueError, match="of another file, configuration or set"):
         ReplayResults.load(path, "you")
     path.write_text("{}")
-    with pytest.raises(ValueError, match="no state of a replay"):
+    with pytest.raises(ValueError, match="it does not hold the progress of a replay"):
         ReplayResults.load(path, "me")
 
 

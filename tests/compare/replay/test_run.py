@@ -68,8 +68,8 @@ def test_a_line_break_never_makes_a_second_header(value: bytes) -> None:
     [
         (recorded(target="/b"), OPTIONS, "not listed in routing.yaml"),
         (recorded(target="/a//1"), OPTIONS, "not listed in routing.yaml"),
-        (recorded(target="nonsense"), OPTIONS, "not a request that the proxy takes"),
-        (recorded(target="/a/\u20ac"), OPTIONS, "not a request that the proxy takes"),
+        (recorded(target="nonsense"), OPTIONS, "not a request that the proxy accepts"),
+        (recorded(target="/a/\u20ac"), OPTIONS, "not a request that the proxy accepts"),
         (recorded(skip="masked"), OPTIONS, "masked"),
         (recorded(host="cdn"), OPTIONS._replace(hosts=frozenset({"api"})), "of another host than api"),
         (recorded(), OPTIONS._replace(endpoints=frozenset({"POST /a"})), "not asked for"),

@@ -202,5 +202,5 @@ def test_a_restart_with_a_wrong_file_is_refused_with_its_errors(client: TestClie
     state.reloader.path.write_text("backends: {}\n")
     answer = client.post("/api/v1/restart")
     assert answer.status_code == 422
-    assert "nothing changed" in answer.json()["detail"]
+    assert "nothing was changed" in answer.json()["detail"]
     assert answer.json()["errors"][0]["key"].startswith("backends")

@@ -87,7 +87,7 @@ def test_a_worker_that_hangs_turns_the_page_red(browser: webdriver.Chrome, writa
         until(browser, lambda: "Not ready: every worker hangs" in text_of(browser, "figures"))
         notice = browser.find_element(By.CSS_SELECTOR, "[role=alert]")
         assert "2 of 2 workers hang" in notice.text
-        assert f"Worker 0 (pid {pids[0]}) has said nothing for" in notice.text
+        assert f"Worker 0 (pid {pids[0]}) has reported nothing for" in notice.text
         word = browser.find_element(By.CSS_SELECTOR, "section[aria-label=Configuration] strong")
         assert colour(browser, word) == colour(browser, browser.find_element(By.CSS_SELECTOR, "td .bad"))
         assert browser.title == "(!) strangler"
@@ -126,5 +126,5 @@ def test_what_would_be_refused_cannot_be_confirmed(browser: webdriver.Chrome, wr
     writable.config.write_text(writable.config.read_text().replace("weight: 25", "weight: 30"))
     eventually(lambda: writable.state()["generation"] == 2, "somebody else's change is in force")
     browser.find_element(By.ID, "editor-preview").click()
-    until(browser, lambda: "has changed since you looked" in text_of(browser, "editor-output"))
+    until(browser, lambda: "has changed since you loaded it" in text_of(browser, "editor-output"))
     assert not browser.find_element(By.ID, "editor-confirm").is_enabled()

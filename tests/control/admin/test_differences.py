@@ -213,14 +213,14 @@ def test_an_accepted_difference_is_a_rule_in_the_file_and_the_evidence_starts_an
 @pytest.mark.parametrize(
     ("changes", "status", "message"),
     [
-        ({"reason": " "}, 400, "reason must say something"),
+        ({"reason": " "}, 400, "reason must not be empty"),
         ({"kind": "hide"}, 422, "unknown key"),
         ({"path": "items[0"}, 422, "is not a path"),
         ({"kind": "time"}, 422, "is required"),
         ({"expires": "tomorrow"}, 422, "tomorrow"),
         ({"endpoint": "GET /nothing"}, 422, "is not listed"),
         ({"reason": "${HOME}"}, 422, "environment variable"),
-        ({"hash": "0"}, 409, "has changed since you looked"),
+        ({"hash": "0"}, 409, "has changed since you loaded it"),
         ({"values": "x"}, 400, "the body is not"),
     ],
 )
@@ -285,7 +285,7 @@ def test_a_body_that_can_not_be_decoded_whole_is_not_called_equal(state: State) 
         ({"path": "a"}, 422, "begins with /"),
         ({"path": "/a b"}, 422, "request"),
         ({"path": "/€"}, 422, "percent-encode"),
-        ({"headers": {"x": "a\r\nhost: evil"}}, 422, "does not belong into a request head"),
+        ({"headers": {"x": "a\r\nhost: evil"}}, 422, "is not allowed in a request head"),
         ({"method": "G T"}, 422, "request"),
         ({"headers": {"content-length": "3"}}, 422, "a request with a body"),
         ({"path": "/a/1"}, 502, "legacy at http://127.0.0.1:1"),

@@ -44,9 +44,9 @@ def test_an_endpoint_says_how_sure_one_may_be_and_what_was_not_seen(state: State
     for words in (
         "At least 37 of 4,321 (0.86 %) comparisons differ in something that is not noise: 1 field.",
         "Any other difference in more than 0.069 % (1 in 1,443) of such requests would have been found",
-        "Clients got 410; compared fewer than 30 times",
+        "Clients received 410; compared fewer than 30 times",
         "Fields in fewer than 30 compared answers: nickname (4).",
-        "Sampled and not compared: rate (12).",
+        "Sampled but not compared: rate (12).",
         "balance.amount 37 of 4,321 (0.86 %)",
         "updated_at 3,100 of 4,321 (72 %)",
         "legacy 1.4.0, async 1.9",
@@ -92,7 +92,7 @@ def test_other_versions_are_shown_as_what_they_are(state: State) -> None:
     client = plant(state)
     older = planted.scope_of(state.reloader.running.snapshot, NAME, "1.9").id
     text = text_of(show(client, endpoint=NAME, scope=older))
-    assert "evidence of other versions or rules than those in force" in text
+    assert "evidence is for other versions or rules than those in use" in text
     assert "= likely equal" in text
 
 

@@ -133,7 +133,7 @@ def test_by_the_hash_that_the_list_of_writes_shows(client: TestClient) -> None:
     found = forget(client, principal=ada())
     assert found["keys"] == 1
     assert found["left"] == [
-        "samples do not show the hash of a principal: run this with its value, or with --path"
+        "samples do not contain the hash of a principal: use its value instead, or --path"
     ]
 
 
@@ -146,7 +146,7 @@ def test_what_cannot_be_told_by_its_path_is_said(client: TestClient, state: Stat
 
     asyncio.run(more())
     (left,) = forget(client, path="/b/7")["left"]
-    assert left.startswith("1 stored answers of endpoints with parameters may be of this path")
+    assert left.startswith("1 stored answers of endpoints with parameters may belong to this path")
     found = forget(client, path="/b/*")
     assert found["keys"] == 1
     assert found["left"][0].startswith("1 writes have no outcome yet")
@@ -155,12 +155,12 @@ def test_what_cannot_be_told_by_its_path_is_said(client: TestClient, state: Stat
 @pytest.mark.parametrize(
     ("body", "status", "detail"),
     [
-        ({}, 422, "give one of principal and path"),
-        ({"principal": "a", "path": "/a"}, 422, "give one of principal and path"),
+        ({}, 422, "give either principal or path"),
+        ({"principal": "a", "path": "/a"}, 422, "give either principal or path"),
         ({"principal": " "}, 422, "the principal is not 1 to 4096 characters"),
         ({"principal": "a" * 5000}, 422, "the principal is not 1 to 4096 characters"),
         ({"path": "s3cret*"}, 422, "the path is not a path that begins with /"),
-        ({"path": "/s3cret*"}, 422, "the path is no pattern"),
+        ({"path": "/s3cret*"}, 422, "the path is not a pattern"),
         ({"name": "s3cret"}, 400, "the body is not"),
         ({"principal": ["s3cret"]}, 400, "the body is not"),
     ],

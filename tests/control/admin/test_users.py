@@ -83,7 +83,7 @@ def test_a_viewer_changes_nothing_and_is_told_so(client: TestClient, state: Stat
         assert answer.status_code == 403, path
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.json()["detail"] == (
-            "eve (viewer) may not change anything: that needs an operator's token"
+            "eve (viewer) is not allowed to change anything: use an operator's token"
         )
     for _ in range(2 * FAILURES):  # it is no guess
         client.post("/api/v1/reload", headers=bearer("eve"))

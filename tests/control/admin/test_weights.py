@@ -56,7 +56,7 @@ def test_a_change_is_applied_and_remembered_with_its_author(make_state: MakeStat
 def test_who_decided_on_another_configuration_is_refused(client: TestClient) -> None:
     answer = post(client, hash="0" * 16)
     assert answer.status_code == 409
-    assert "has changed since you looked" in answer.json()["detail"]
+    assert "has changed since you loaded it" in answer.json()["detail"]
 
 
 def test_a_weight_out_of_order_is_a_problem_with_its_reason(client: TestClient) -> None:

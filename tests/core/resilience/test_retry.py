@@ -46,7 +46,7 @@ def attempt(failure: FailureKind, **given: object) -> Attempt:
 
 
 def all_attempts() -> Iterator[Attempt]:
-    """Every combination that can be, and some that can not."""
+    """Every combination that can be, and some that cannot."""
     flags = itertools.product([False, True], repeat=10)
     for failure, (
         *(safe, sent, reused, read, answered, relayed, whole, fallback, retried, stuck),

@@ -186,7 +186,7 @@ def test_a_connection_that_is_lost_while_it_is_made_does_not_take_others_along(
         loop.wake()
         loop.turn()
         assert acceptor.adopting == 0
-        assert "accepted and lost" in caplog.text
+        assert "an accepted connection was lost" in caplog.text
         assert len(loop.opened) == 2
 
 

@@ -67,7 +67,7 @@ class Client(FakeTransport):
         try:
             self._read(data)
         except ValueError:
-            self._invariants.wrong("mixed answer", f"{self.name} can not read on at {data[:80]!r}")
+            self._invariants.wrong("mixed answer", f"{self.name} cannot read on at {data[:80]!r}")
 
     def _read(self, data: bytes) -> None:
         if self._tunnel:

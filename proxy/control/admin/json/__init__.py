@@ -1,1 +1,1 @@
-"""Every JSON document of the admin port is made here of typed values: docs/admin-api.md, in code."""
+"""Every JSON document of the admin port is built here from typed values: docs/admin-api.md, in code."""

@@ -1,4 +1,4 @@
-"""What the API says of comparisons, as JSON-ready values. Times are RFC 3339, durations milliseconds."""
+"""Results of comparisons as JSON-ready values. Times are RFC 3339, durations are milliseconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`GET /api/v1/config`, and what becomes of a file, a restart and a token."""
+"""`GET /api/v1/config`, and the results of a reload, a restart and a token check."""
 
 from __future__ import annotations
 

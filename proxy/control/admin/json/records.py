@@ -1,4 +1,4 @@
-"""What is kept: the audit log, the migration ledger, keyed writes; and what was erased of it."""
+"""Stored records: the audit log, the migration ledger, keyed writes, and the results of erasing."""
 
 from __future__ import annotations
 
