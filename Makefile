@@ -14,7 +14,7 @@ CHOSEN = $(if $(LEFT_OUT),-m 'not ($(subst $(EMPTY) $(EMPTY), or ,$(LEFT_OUT)))'
 COMPILED := build/compiled
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit check docs faults compiled test-compiled test-again test-compiled-again bench bench-all bench-headline bench-100k bench-conformance bench-hotread soak clean
+.PHONY: help setup demo test unit check hooks docs faults compiled test-compiled test-again test-compiled-again bench bench-all bench-headline bench-100k bench-conformance bench-hotread soak clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -56,6 +56,9 @@ docs: $(STAMP)  ## the site of docs/, in build/site; a broken link or a setting 
 	$(BIN)/sphinx-build -q -n -W --keep-going -d build/doctrees -b html docs build/site
 	$(BIN)/pytest tests/docs/test_links.py tests/config/test_model.py
 	@echo "file://$(CURDIR)/build/site/index.html"
+
+hooks: $(STAMP)  ## before each commit git runs what `make check` does, on what has changed
+	$(BIN)/pre-commit install
 
 faults: $(STAMP)  ## 20,000 writes and 200 faults, then the databases; FAULTS="--seed 2 --writes 1000", or with full pools: FAULTS="--saturate --store postgresql"
 	$(BIN)/python -m tests.faults $(FAULTS)
