@@ -15,7 +15,7 @@ CHOSEN = $(if $(LEFT_OUT),-m 'not ($(subst $(EMPTY) $(EMPTY), or ,$(LEFT_OUT)))'
 COMPILED := build/compiled
 
 .DEFAULT_GOAL := help
-.PHONY: help setup httpbin demo test unit check faults compiled test-compiled test-again test-compiled-again bench bench-all bench-headline bench-100k bench-conformance bench-hotread soak clean
+.PHONY: help setup httpbin demo test unit check coverage hooks docs faults compiled test-compiled test-again test-compiled-again bench bench-all bench-headline bench-100k bench-conformance bench-hotread soak clean
 
 help:  ## show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -37,7 +37,8 @@ demo: $(STAMP)  ## run a complete migration on real backends; ONCE=1 exits at th
 
 # Tests start hundreds of Python processes: without bytecode on disk each would compile what it imports.
 test: export PYTHONDONTWRITEBYTECODE =
-test: check  ## run the linter, the type checker and all tests
+test: $(STAMP)  ## run the linter, the type checker and all tests
+	@$(MAKE) --no-print-directory -j2 --output-sync=target check coverage
 	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder --durations 25 $(CHOSEN)
 	@$(if $(filter browser,$(LEFT_OUT)),echo "left out: the status page in a browser (Debian: apt-get install chromium chromium-driver)",:)
 	@$(if $(filter pgbouncer,$(LEFT_OUT)),echo "left out: async_api behind PgBouncer (Debian: apt-get install pgbouncer)",:)
@@ -60,6 +61,27 @@ check: $(STAMP)  ## run only the linter and the type checker
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Whether these tests pass, the whole run says; here few examples are enough, and no simulation of traffic.
+COVERED := build/coverage/.done
+$(COVERED): $(STAMP) $(shell find proxy/core proxy/config tests/core tests/config -name '*.py')
+	@mkdir -p $(@D)
+	@rm -f $(@D)/data
+	-$(BIN)/coverage run -m pytest -p no:cacheprovider --hypothesis-profile few --deselect $(SIMULATED) tests/core tests/config
+	$(BIN)/coverage report
+	@touch $@
+SIMULATED := tests/core/comparison/test_noise.py::test_both_planted_faults_are_found_at_the_n_that_is_stated_and_nothing_else
+
+coverage: $(COVERED)  ## lines of proxy/core and proxy/config that their tests reach; fails below the floor in pyproject.toml
+
+# -n and -W: a link or an anchor that leads nowhere, or a page that is in no list, is an error.
+docs: $(STAMP)  ## the site of docs/, in build/site; a broken link or a setting that is not documented fails
+	$(BIN)/sphinx-build -q -n -W --keep-going -d build/doctrees -b html docs build/site
+	$(BIN)/pytest tests/docs/test_links.py tests/config/test_model.py
+	@echo "file://$(CURDIR)/build/site/index.html"
+
+hooks: $(STAMP)  ## before each commit git runs what `make check` does, on what has changed
+	$(BIN)/pre-commit install
 
 faults: $(STAMP)  ## send 20,000 writes under 200 faults and check the databases; FAULTS="--seed 2 --writes 1000", or with full pools: FAULTS="--saturate --store postgresql"
 	$(BIN)/python -m tests.faults $(FAULTS)

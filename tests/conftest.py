@@ -35,6 +35,8 @@ __all__ = [
 
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("project")
+# For `make coverage`: few examples reach the same lines, and each costs more while lines are counted.
+settings.register_profile("few", settings.get_profile("project"), max_examples=5)
 
 # With `--dist loadfile --no-loadscope-reorder` files are handed out in this order. What takes longest goes
 # first, or one worker would be left alone with it at the end. The story of the demo mostly waits.

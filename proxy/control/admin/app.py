@@ -8,6 +8,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
+from proxy.control.admin import openapi
 from proxy.control.admin.api import Api
 from proxy.control.admin.busy import Busy
 from proxy.control.admin.differences import Differences
@@ -28,6 +29,7 @@ def build(state: State, pages: Pages | None = None, busy: int = BUSY) -> Starlet
     return Starlette(
         routes=[
             *Api(state).routes(),
+            *openapi.routes(),
             *WritesHandler(state).routes(),
             *ForgetHandler(state).routes(),
             *differences.routes(),

@@ -125,11 +125,20 @@ def test_applying_the_differences_turns_one_into_the_other(one: Json, other: Jso
     assert text_of(sorted_names(patched(one, walk(one, other)))) == text_of(sorted_names(other))
 
 
+def telling(document: Json) -> Any:
+    """In arrays DeepDiff takes False for 0 and 1 for 1.0, as Python does: these say what they are."""
+    if isinstance(document, dict):
+        return {name: telling(value) for name, value in document.items()}
+    if isinstance(document, list):
+        return [telling(value) for value in document]
+    return f"\0{type(document).__name__} {document}" if isinstance(document, int) else document
+
+
 @settings(deadline=None)
 @given(DOCUMENTS, DOCUMENTS)
 def test_deepdiff_sees_the_same_places(one: Json, other: Json) -> None:
     # By default it gives up on objects with few names in common.
-    oracle = DeepDiff(one, other, view="tree", threshold_to_diff_deeper=0)
+    oracle = DeepDiff(telling(one), telling(other), view="tree", threshold_to_diff_deeper=0)
     theirs = {tuple(each.path(output_format="list")) for kind in oracle.values() for each in kind}
     ours = {each.steps for each in walk(one, other)}
     assert bool(ours) == bool(theirs)
