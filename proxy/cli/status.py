@@ -163,6 +163,9 @@ def _answers(row: dict[str, Any]) -> str:
         return ""
     if found["verdict"] == "differs":
         return f"[red]answers differ ({found['k']} of {found['n']})[/]"
+    if found["verdict"] == "not yet known":
+        missing = f", {found['missing']} more needed" if "missing" in found else ""
+        return f"[yellow]answers not yet known ({found['n']} compared{missing})[/]"
     return f"[green]answers likely equal ({found['bound'] * 100:.2g} %)[/]"
 
 

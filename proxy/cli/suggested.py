@@ -15,7 +15,7 @@ from proxy.cli.errors import fail
 from proxy.compare.judging import today
 from proxy.config.edit_rules import rule_text
 from proxy.core.comparison.comparisons import Report, Sample, latest, report, settings_hash
-from proxy.core.comparison.noise import PathEvidence
+from proxy.core.comparison.parity import PathEvidence
 from proxy.core.comparison.suggest import Suggestions, suggest
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.settings import Endpoint

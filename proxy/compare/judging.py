@@ -6,26 +6,35 @@ their secrets before anything of them is kept.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import date
+from decimal import Decimal
+from functools import cached_property
 from typing import Final, NamedTuple
 
 from proxy.compare.client import Asked
 from proxy.compare.samples import document_of, redacted, redactor_for, sample
 from proxy.core.comparison.comparisons import Sample, Scope, fields_of, label, settings_hash
-from proxy.core.comparison.differences import Difference
+from proxy.core.comparison.differences import Answer, Difference
 from proxy.core.comparison.judge import Judged, judge
+from proxy.core.comparison.marks import Mark, distances, farther, marks_of
+from proxy.core.comparison.noise import LOOKS, Following, Look, Observed
+from proxy.core.comparison.units import NOBODY, Asker, shape_of_parameters, unit_of, unit_of_ids
 from proxy.core.http1.names import VERSION
 from proxy.core.http1.request import RequestHead
 from proxy.core.privacy.redact import Redactor
 from proxy.core.routing import paths
 from proxy.core.routing.snapshot import Snapshot
+from proxy.core.routing.table import parameters
 from proxy.core.settings import ASYNC, BACKENDS, LEGACY, BackendName, Compare, Endpoint
 
 AGAIN: Final = "again"
 
-Answers = Mapping[str, Asked]
-"""By side: legacy, async, and AGAIN."""
+Answers = Mapping[str, Asked | None]
+"""By side: legacy, async, and AGAIN. None: it was asked and gave no whole answer."""
+
+AskRound = Callable[[Sequence[str]], Awaitable[Answers]]
+"""Asks these sides, in this order."""
 
 
 class NotJudged(Exception):
@@ -33,22 +42,23 @@ class NotJudged(Exception):
 
 
 class Finding(NamedTuple):
-    """One comparison. `differences` are of async from legacy, `again` of the baseline from itself, or None.
+    """One comparison. `differences` are of async from legacy, redacted. `observed` says what counts of it.
 
-    Both are redacted. On the paths in `gone`, nothing was found that lasts. `status` is legacy's, `fields`
-    are paths of values in its answer, `hidden` the differences by rule. Times in seconds; None: not measured.
+    `status` is legacy's, `fields` are paths of values in its answer, `hidden` the differences by rule. Times
+    in seconds; None: not measured. `slowest` of legacy, async and AGAIN, "" if not all three were asked.
     """
 
     scope: Scope
     differences: Collection[Difference]
-    again: Collection[Difference] | None
-    gone: Collection[str]
+    observed: Observed
     status: int
     fields: Collection[str]
     hidden: Mapping[str, int]
     legacy: float | None
     async_: float | None
     left_out: int = 0  # differences beyond those that are told apart
+    asker: Asker = NOBODY
+    slowest: str = ""
 
     @property
     def paths(self) -> set[str]:
@@ -71,6 +81,37 @@ def judged(settings: Compare, legacy: Asked, async_: Asked, day: date) -> Judged
     return judge(legacy.answer, async_.answer, settings.headers, settings.rules, day)
 
 
+class Contrast:
+    """How one answer differs from another: as it came, redacted, by rule, and as marks under redacted
+    paths."""
+
+    def __init__(
+        self,
+        raw: Sequence[Difference],
+        shown: Sequence[Difference],
+        hidden: Mapping[str, int],
+        left_out: int,
+        answers: tuple[Answer, Answer],
+    ) -> None:
+        self._named = [(each.path, found) for each, found in zip(shown, raw, strict=True)]
+        self._answers = answers
+        self.differences = shown
+        self.hidden = hidden
+        self.left_out = left_out
+
+    @cached_property
+    def marks(self) -> frozenset[Mark]:
+        if not self._named:
+            return frozenset()
+        in_arrays = any(isinstance(step, int) for _, each in self._named for step in each.steps)
+        documents = map(document_of, self._answers) if in_arrays else (None, None)
+        return marks_of(self._named, *documents)
+
+    @cached_property
+    def distances(self) -> dict[str, Decimal | None]:
+        return distances(self._named)
+
+
 class Judging(NamedTuple):
     """One request, and how its answers are judged. `name` is that under which the evidence is kept.
 
@@ -83,69 +124,114 @@ class Judging(NamedTuple):
     versions: Mapping[BackendName, str]
     redactor: Redactor
     day: date
+    asker: Asker = NOBODY
 
     @classmethod
     def of(
-        cls, snapshot: Snapshot, name: str, settings: Compare, head: RequestHead, key: bytes, day: date
+        cls,
+        snapshot: Snapshot,
+        name: str,
+        settings: Compare,
+        head: RequestHead,
+        key: bytes,
+        day: date,
+        asker: Asker = NOBODY,
     ) -> Judging:
         """`key` is for the hashes in place of secrets. Raises NotJudged."""
         redactor = redactor_for(key, settings, head)
         if redactor.overwhelmed:
             raise NotJudged("too many credentials")
         versions = {side: snapshot.backend(side).version for side in BACKENDS}
-        return cls(name, head, settings, versions, redactor, day)
+        return cls(name, head, settings, versions, redactor, day, asker)
 
     def scope(self, answers: Answers) -> Scope:
         """Which comparisons these answers may be added to."""
         legacy, async_ = (
-            label(answers[side].answer.headers.get(VERSION) or self.versions[side]) for side in BACKENDS
+            label((given.answer.headers.get(VERSION) if given else "") or self.versions[side])
+            for side, given in ((side, answers[side]) for side in BACKENDS)
         )
         return Scope(self.name, legacy, async_, settings_hash(self.settings, self.day))
 
     def finding(self, answers: Answers, baseline: BackendName = LEGACY) -> Finding:
-        """`baseline` is the side that was asked AGAIN, if any was."""
-        legacy, async_ = answers[LEGACY], answers[ASYNC]
-        found = judged(self.settings, legacy, async_, self.day)
+        """Of the first look. `baseline` is the side that was asked AGAIN, if any was. Legacy has answered."""
+        legacy, async_ = _given(answers[LEGACY]), answers[ASYNC]
+        found = None if async_ is None else self.contrast(legacy, async_)
+        return Finding(
+            scope=self.scope(answers),
+            differences=() if found is None else found.differences,
+            observed=self._observed(answers, found, baseline),
+            status=legacy.answer.status,
+            fields=self._values(legacy),
+            hidden={} if found is None else found.hidden,
+            legacy=_seconds(legacy),
+            async_=None if async_ is None else _seconds(async_),
+            left_out=0 if found is None else found.left_out,
+            asker=self.asker,
+            slowest=_slowest(answers),
+        )
+
+    def contrast(self, one: Asked, other: Asked) -> Contrast:
+        """How the second answer differs from the first."""
+        found = judged(self.settings, one, other, self.day)
+        shown = redacted(found.differences, self.redactor)
         hidden: dict[str, int] = {}
         for rule, number in found.hidden:
             hidden[str(rule)] = hidden.get(str(rule), 0) + number
-        return Finding(
-            scope=self.scope(answers),
-            differences=redacted(found.differences, self.redactor),
-            again=self.differences(answers[baseline], answers[AGAIN]) if AGAIN in answers else None,
-            gone=(),
-            status=legacy.answer.status,
-            fields=self._values(legacy),
-            hidden=hidden,
-            legacy=_seconds(legacy),
-            async_=_seconds(async_),
-            left_out=found.left_out,
+        return Contrast(tuple(found.differences), shown, hidden, found.left_out, (one.answer, other.answer))
+
+    def look(self, first: Answers, later: Answers) -> Look | None:
+        """What one more round of legacy, async, legacy shows; None if one of them did not answer."""
+        legacy, async_, again = (later.get(side) for side in (LEGACY, ASYNC, AGAIN))
+        if legacy is None or async_ is None or again is None:
+            return None
+        before = _given(first[LEGACY])
+        return Look(
+            async_=self._marks(legacy, async_),
+            again=self._marks(legacy, again),
+            legacy_moved=self._marks(before, legacy),
+            again_moved=self._marks(first.get(AGAIN) or before, again),
+            async_moved=self._marks(_given(first[ASYNC]), async_),
         )
 
-    def differences(self, one: Asked, other: Asked) -> list[Difference]:
-        """Redacted."""
-        return redacted(judged(self.settings, one, other, self.day).differences, self.redactor)
+    async def follow(
+        self, finding: Finding, suspects: frozenset[Mark], first: Answers, ask: AskRound
+    ) -> Finding:
+        """With what becomes of the suspects when both are asked up to LOOKS times more."""
+        following, complete = Following(finding.observed, suspects), True
+        for _ in range(LOOKS if suspects else 0):
+            if not following.open:
+                break
+            look = self.look(first, await ask((LEGACY, ASYNC, AGAIN)))
+            if look is None:
+                complete = False
+                break
+            following.add(look)
+        return finding._replace(observed=following.result(complete))
 
-    def passing(self, suspects: set[str], answers: Answers, later: Answers) -> set[str]:
-        """The suspects on which a backend later says something else, or both the same: nothing that lasts."""
-        still = self._paths(later[LEGACY], later[ASYNC])
-        moved = self._paths(answers[LEGACY], later[LEGACY]) | self._paths(answers[ASYNC], later[ASYNC])
-        return suspects - (still - moved)
+    def _observed(self, answers: Answers, found: Contrast | None, baseline: BackendName) -> Observed:
+        """With distances, where legacy was asked twice."""
+        ours = frozenset[Mark]() if found is None else found.marks
+        one, again = answers[baseline], answers.get(AGAIN)
+        if found is None or one is None or again is None:
+            return Observed(ours, unanswered=found is None)
+        own = self.contrast(one, again)
+        async_, legacy = farther(found.distances, own.distances)
+        return Observed(ours | async_, own.marks | legacy)
+
+    def _marks(self, one: Asked, other: Asked) -> frozenset[Mark]:
+        return self.contrast(one, other).marks
 
     def sample(self, id: str, time: float, answers: Answers, finding: Finding) -> Sample:
         """What may be kept of it; `time` in Unix seconds."""
         return sample(
             (id, finding.scope, time),
             self.head,
-            answers,
+            {side: given for side, given in answers.items() if given is not None},
             tuple(finding.differences),
             finding.left_out,
             self.settings,
             self.redactor,
         )
-
-    def _paths(self, one: Asked, other: Asked) -> set[str]:
-        return {each.path for each in self.differences(one, other)}
 
     def _values(self, asked: Asked) -> set[str]:
         """Paths of the values in a JSON body."""
@@ -154,6 +240,32 @@ class Judging(NamedTuple):
             return set()
         shown = self.redactor.json(document) if self.redactor.hides_fields else document
         return set(map(self.redactor.text, fields_of(shown)))
+
+
+def asker_of(snapshot: Snapshot, endpoint: Endpoint, head: RequestHead, peer: bytes) -> Asker:
+    """Whose request this is, and what it asks for."""
+    shape, segments = shape_of_parameters(head.target), paths.split(head.target)
+    if segments is None:
+        return Asker(shape=shape)
+    sources = snapshot.assignments[endpoint.index].keys
+    keys = (each.key(head.fields, segments, peer.decode("latin-1")) for _, each in sources)
+    key = next((key for key in keys if key is not None), None)
+    user = None if key is None else unit_of(snapshot.salt, endpoint.group, key)
+    return Asker(user, unit_of_ids(parameters(endpoint.template, segments)), shape)
+
+
+def _given(asked: Asked | None) -> Asked:
+    if asked is None:
+        raise ValueError("there is no answer to judge")
+    return asked
+
+
+def _slowest(answers: Answers) -> str:
+    """Of three that were asked in turn; "" where less is known, or two took the same time."""
+    times = {side: given.seconds for side, given in answers.items() if given is not None and given.upstream}
+    if len(times) < 3:
+        return ""
+    return max(times, key=lambda side: times[side])
 
 
 def _seconds(asked: Asked) -> float | None:

@@ -10,7 +10,7 @@ from proxy.control.claimed import Keys
 from proxy.control.reload import LastError
 from proxy.control.storage import Stored
 from proxy.control.supervisor.roll import Restart
-from proxy.core.comparison.noise import Parity
+from proxy.core.comparison.parity import Parity
 from proxy.core.evidence.significance import MeasuredDifference, SeriesCounts, error_rates, latencies
 from proxy.core.forwarding import addresses
 from proxy.core.forwarding.addresses import by_backend

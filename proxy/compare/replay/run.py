@@ -11,11 +11,11 @@ import asyncio
 import secrets
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from proxy.compare.client import Asked, BackendRequest, Connections, Unanswered, ask
-from proxy.compare.judging import AGAIN, Judging, NotJudged, endpoint_of, today
+from proxy.compare.judging import AGAIN, Answers, Judging, NotJudged, endpoint_of, today
 from proxy.compare.replay.recording import BadInput, Recorded
 from proxy.compare.replay.results import Replayed, ReplayResults
 from proxy.compare.shadow import MARK
@@ -183,16 +183,18 @@ class ReplayRun:
         if unlike and legacy.answer.status in (401, 403):
             self._results.skipped[name, f"legacy says {legacy.answer.status}: credentials?"] += 1
             return
-        answers = {LEGACY: legacy, ASYNC: await self._ask(self._snapshot.async_, planned)}
-        twice, moved = self._is_twice(name), frozenset[str]()
-        if twice:
+        answers: dict[str, Asked | None] = {LEGACY: legacy}
+        answers[ASYNC] = await self._ask(self._snapshot.async_, planned)
+        if self._is_twice(name):
             answers[AGAIN] = await self._ask(self._snapshot.legacy, planned)
         finding = judging.finding(answers)
-        if finding.differences and not twice:
-            second = await self._ask(self._snapshot.legacy, planned)
-            moved = frozenset(each.path for each in judging.differences(legacy, second))
-            lasting = [each for each in finding.differences if each.path not in moved]
-            finding = finding._replace(differences=lasting)
+
+        async def ask_round(sides: Sequence[str]) -> Answers:
+            return {side: await self._answer(side, planned) for side in sides}
+
+        suspects = self._results.suspects(finding.scope, finding.observed)
+        finding = await judging.follow(finding, suspects, answers, ask_round)
+        moved = frozenset(each.path for each in finding.observed.moved)
         target = judging.redactor.text(planned.request.head.target.decode("latin-1"))
         self._results.add(
             Replayed(finding, planned.request.head.method, target, planned.status, moved, unlike)
@@ -208,6 +210,13 @@ class ReplayRun:
     def _is_twice(self, endpoint: str) -> bool:
         self._twice[endpoint] = asked = self._twice.get(endpoint, 0) + 1
         return asked <= TWICE_FIRST or asked % 2 == 0
+
+    async def _answer(self, side: str, planned: Planned) -> Asked | None:
+        backend = self._snapshot.async_ if side == ASYNC else self._snapshot.legacy
+        try:
+            return await self._ask(backend, planned)
+        except Unanswered:
+            return None
 
     async def _ask(self, backend: Backend, planned: Planned) -> Asked:
         keep = planned.endpoint.compare.max_body

@@ -9,7 +9,7 @@ from proxy.control.admin.sparkline import Sparkline, sparkline
 from proxy.control.claimed import Keys
 from proxy.control.figures import EndpointFigures, Hour, Overview, Served, UnlistedFigures
 from proxy.control.state import State
-from proxy.core.comparison.noise import Parity
+from proxy.core.comparison.parity import Parity
 from proxy.core.evidence.significance import MeasuredDifference
 from proxy.core.routing.phases import percent
 from proxy.core.routing.unlisted import UNLISTED
@@ -20,7 +20,7 @@ from proxy.core.traffic.totals import Figures
 
 DASH: Final = "–"
 MARKS: Final = {"better": "▼", "worse": "▲", "noise": "≈", "too little data": "?"}
-SIGNS: Final = {"differs": "≠", "likely equal": "=", "no evidence": "?"}
+SIGNS: Final = {"differs": "≠", "likely equal": "=", "not yet known": "…", "no evidence": "?"}
 METRICS: Final = ("errors", "p50", "p95", "p99")
 
 

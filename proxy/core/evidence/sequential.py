@@ -1,12 +1,12 @@
 """Evidence that stays valid however often it is looked at: e-values.
 
-An e-value has a mean of at most 1 as long as nothing is wrong, whenever one stops to look. So the chance that it
-ever reaches x is at most 1 / x (Ville 1939): a threshold replaces the significance level, and looking after every
-request costs nothing. Products of e-values of disjoint data and averages of any are e-values again. Everything is
-computed as logarithms, since e-values of much data do not fit in a float.
+An e-value has a mean of at most 1 as long as nothing is wrong, whenever one stops to look. So the chance
+that it ever reaches x is at most 1 / x (Ville 1939): a threshold replaces the significance level, and
+looking after every request costs nothing. Products of e-values of disjoint data and averages of any are
+e-values again. Everything is computed as logarithms, since e-values of much data do not fit in a float.
 
-Sources: Grünwald, de Heide and Koolen, Safe testing; ter Schure et al., Safe logrank tests; Howard, Ramdas et al.,
-Time-uniform confidence sequences; Lindon and Malek, arXiv 2011.03567 (sample ratio).
+Sources: Grünwald, de Heide and Koolen, Safe testing; ter Schure et al., Safe logrank tests; Howard, Ramdas
+et al., Time-uniform confidence sequences; Lindon and Malek, arXiv 2011.03567 (sample ratio).
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ CONFIDENCE: Final = log(20.0)  # of a bound: wrong at any time with a chance of 
 PLACES: Final = 100.0  # 1 / the chance that any place of an endpoint is ever reported without a reason
 THETAS: Final = (0.0, 1 / 8, 1 / 4, 1 / 2)  # rates that a bound is sharp for, as shares of the bound
 RATIOS: Final = (1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0)  # of odds that a trial is sharp for
-CONCENTRATION: Final = 100.0  # of the prior of a sample ratio: how near to the expected one others are looked for
+CONCENTRATION: Final = (
+    100.0  # of the prior of a sample ratio: how near to the expected one others are looked for
+)
 MOST: Final = 10**12  # units that a forecast counts up to
 _NEGLIGIBLE: Final = 1e-16
 _PRECISE: Final = 1e-9
