@@ -5,7 +5,8 @@ from proxy.compare.aggregate import FIRST, SPACING, Aggregate
 from proxy.compare.judging import Finding
 from proxy.core.comparison.comparisons import Count, PathCount, Sample, Scope, Shown, Side, Tally, Traffic
 from proxy.core.comparison.differences import Difference
-from proxy.core.comparison.noise import OTHER, Counts, Mark
+from proxy.core.comparison.marks import Mark
+from proxy.core.comparison.noise import OTHER, Counts, Observed
 
 SCOPE = Scope("GET /a", "1", "2", "r")
 ONE = Difference("a", "value", 1, 2, ("a",))
@@ -45,7 +46,7 @@ def test_what_came_since_the_last_time_is_taken_once() -> None:
     found.live("GET /a", 200)
     ((tally,), traffic, samples) = found.take()
     assert (tally.scope, tally.n, tally.m, tally.first, tally.last) == (SCOPE, 2, 1, 100.0, 101.0)
-    assert tally.paths == (PathCount(Mark("a", False), Counts(2, 1, 0, 0, 1), 100.0, 101.0),)
+    assert tally.paths == (PathCount(Mark("a"), Counts(2, 1, 0, 0, 1), 100.0, 101.0),)
     assert {Count("status", "200", 1), Count("status", "404", 1), Count("field", "a", 2)} <= set(tally.counts)
     assert Count("hidden", "ignore b", 4) in tally.counts
     assert [each.number for each in tally.counts if each.what == "legacy seconds"] == [2]
@@ -73,7 +74,7 @@ def test_results_are_totals() -> None:
 
 
 def test_what_the_store_knows_decides_but_is_not_added_again() -> None:
-    path = PathCount(Mark("a", False), Counts(9, 0, 4, 5), 1.0, 2.0)
+    path = PathCount(Mark("a"), Counts(9, 0, 4, 5), 1.0, 2.0)
     found = aggregate(tally=Tally(SCOPE, 50, 40, 1.0, 2.0, (path,), (Count("field", "x", 9),)))
     assert found.suspects(SCOPE, [ONE]) == set()  # it is known for noise
     found.add(finding(differences=[ONE]))

@@ -14,7 +14,8 @@ from proxy.compare.aggregate import Aggregate
 from proxy.compare.comparer import Comparer
 from proxy.config import load_text
 from proxy.core.comparison.comparisons import Scope, Tally, report, settings_hash
-from proxy.core.comparison.noise import LASTING, Counts, Mark
+from proxy.core.comparison.marks import Mark
+from proxy.core.comparison.noise import LASTING, LOOKS, Counts
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.wire.taps import Tap, Write
 from tests.compare.backends import Backend, Reply
@@ -123,7 +124,7 @@ def test_a_difference_that_is_gone_when_asked_once_more_is_told_apart(
 ) -> None:
     monkeypatch.setattr(module, "share_twice", lambda _: 0.0)
     found = compared(snapshot(sides({"n": 1}, {"n": 2}), sides({"n": 2})), [TAP])
-    assert counts(found)[Mark("n", False)] == Counts(differed=1, gone=1)
+    assert counts(found)[Mark("n")] == Counts(differed=1, gone=1)
 
 
 def test_legacys_own_differences_are_counted_where_it_is_asked_twice(
@@ -131,7 +132,7 @@ def test_legacys_own_differences_are_counted_where_it_is_asked_twice(
 ) -> None:
     monkeypatch.setattr(module, "share_twice", lambda _: 1.0)
     found = compared(snapshot(sides({"n": 1}, {"n": 2}), sides({"n": 1}, {"n": 2})), [TAP])
-    (noisy,) = (each for mark, each in counts(found).items() if mark == Mark("n", False))
+    (noisy,) = (each for mark, each in counts(found).items() if mark == Mark("n"))
     assert noisy.c + noisy.both == 1
 
 

@@ -19,7 +19,7 @@ import httpx2
 import pytest
 
 from proxy.core.comparison.comparisons import DRY_RUN, READ_BACK, Report, Sample, report
-from proxy.core.comparison.noise import Mark
+from proxy.core.comparison.marks import Mark
 from proxy.core.wire.taps import SOCKET_NAME
 from proxy.store import comparisons
 from proxy.store.places import comparisons_file
@@ -191,7 +191,7 @@ def _check_evidence(proxy: Proxy) -> None:
     assert by_path == {"total": "fault", "owner": "fault", "iban": "fault", "id": "noise"}
     assert found.statuses == {"200": found.parity.n}
     assert dict(found.rare_fields) == {}
-    assert found.seen[Mark("owner", False)][0] >= found.first
+    assert found.seen[Mark("owner")][0] >= found.first
     assert found.legacy.p50 is not None
     sample = proxy.samples("GET /a")[0]
     assert sample.target.startswith("/a?token=redacted:")

@@ -5,7 +5,8 @@ import stat
 import pytest
 
 from proxy.core.comparison.comparisons import Count, PathCount, Sample, Scope, Shown, Side, Tally, Traffic
-from proxy.core.comparison.noise import Counts, Mark
+from proxy.core.comparison.marks import Mark
+from proxy.core.comparison.noise import Counts
 from proxy.store import comparisons
 from proxy.store.places import comparisons_file, is_sqlite
 
@@ -16,7 +17,7 @@ SIDE = Side(200, {"etag": "x"}, '{"a":1}', False, 7, 0.001)
 
 
 def tally(scope: Scope = SCOPE, at: float = 10.0) -> Tally:
-    path = PathCount(Mark("a", False), Counts(3, 2, 1, 0), at, at)
+    path = PathCount(Mark("a"), Counts(3, 2, 1, 0), at, at)
     return Tally(scope, 5, 3, at, at, (path,), (Count("status", "200", 5),))
 
 
@@ -34,7 +35,7 @@ async def test_what_two_replicas_found_adds_up(url: str) -> None:
         found = await comparisons.found(connection)
         assert await comparisons.tally(connection, SCOPE.id) == found.tallies[0]
         assert await comparisons.tally(connection, "none") is None
-    path = PathCount(Mark("a", False), Counts(6, 4, 2, 0), 10.0, 20.0)
+    path = PathCount(Mark("a"), Counts(6, 4, 2, 0), 10.0, 20.0)
     assert found.tallies == [Tally(SCOPE, 10, 6, 10.0, 20.0, (path,), (Count("status", "200", 10),))]
     assert found.traffic == [Traffic("GET /a", "skipped", "rate", 8, 20.0)]
 

@@ -15,7 +15,8 @@ from proxy.core.comparison.comparisons import (
     report,
     settings_hash,
 )
-from proxy.core.comparison.noise import Counts, Mark
+from proxy.core.comparison.marks import Mark
+from proxy.core.comparison.noise import Counts
 from proxy.core.evidence.stats import BOUNDS
 from proxy.core.settings import Compare, ComparisonRule
 
@@ -25,10 +26,10 @@ RULE = ComparisonRule("tolerance", "total", within=Decimal("0.01"))
 
 
 def test_the_verdict_is_made_from_the_counts() -> None:
-    paths = (PathCount(Mark("total", False), Counts(2, 1, 0, 0), 5.0, 9.0),)
+    paths = (PathCount(Mark("total"), Counts(2, 1, 0, 0), 5.0, 9.0),)
     found = report(Tally(SCOPE, 500, 200, 1.0, 9.0, paths))
     assert (found.parity.verdict, found.parity.n, found.parity.k) == ("differs", 500, 2)
-    assert found.seen == {Mark("total", False): (5.0, 9.0)}
+    assert found.seen == {Mark("total"): (5.0, 9.0)}
     assert report(Tally(SCOPE, 500, 200, 1.0, 9.0)).parity.verdict == "likely equal"
     assert report(Tally(SCOPE, 5, 2, 1.0, 9.0)).parity.verdict == "no evidence"
 
