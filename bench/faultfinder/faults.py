@@ -59,7 +59,9 @@ def _page(reply: Reply, request: Request) -> Reply:
 
 def _number(reply: Reply, request: Request) -> Reply:
     balance = reply.body["balance"]
-    return _with(reply, balance=float(balance)) if balance.endswith("0") and _share(request, "n", 0.1) else reply
+    return (
+        _with(reply, balance=float(balance)) if balance.endswith("0") and _share(request, "n", 0.1) else reply
+    )
 
 
 def _ties(reply: Reply, request: Request) -> Reply:

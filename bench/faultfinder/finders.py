@@ -111,7 +111,9 @@ class Diffy(Finder):
 
     def sample(self) -> None:
         request = self._world.request()
-        primary, candidate, secondary = (self._ask(side, request) for side in ("legacy", "async", "secondary"))
+        primary, candidate, secondary = (
+            self._ask(side, request) for side in ("legacy", "async", "secondary")
+        )
         self._requests += 1
         raw = {each.path for each in self._judging.contrast(primary, candidate).differences}
         noise = {each.path for each in self._judging.contrast(primary, secondary).differences}
@@ -124,9 +126,7 @@ class Diffy(Finder):
         raw, noise = self._raw[path], self._noise[path]
         apart = raw - noise
         return (
-            raw > noise
-            and 100 * apart / (raw + noise) > RELATIVE
-            and 100 * apart / self._requests > ABSOLUTE
+            raw > noise and 100 * apart / (raw + noise) > RELATIVE and 100 * apart / self._requests > ABSOLUTE
         )
 
 

@@ -131,8 +131,8 @@ class Aggregate:
         gained.counts["asked", self._shape(scope.endpoint, found.asker.shape)] += 1
         for what, unit in units_of(found, new):
             gained.units[what] = gained.units.get(what, 0) | 1 << unit
-        different = bool(found.differences) or found.observed.unanswered
-        self.results[scope.endpoint, "different" if different else "equal"] += 1
+        result = "different" if found.differences else "equal"
+        self.results[scope.endpoint, "unanswered" if found.observed.unanswered else result] += 1
         self._make_room(known)
 
     def _shape(self, endpoint: str, shape: str) -> str:

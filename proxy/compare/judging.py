@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
-from functools import cached_property
 from typing import Final, NamedTuple
 
 from proxy.compare.client import Asked
@@ -99,7 +98,7 @@ class Contrast:
         self.hidden = hidden
         self.left_out = left_out
 
-    @cached_property
+    @property
     def marks(self) -> frozenset[Mark]:
         if not self._named:
             return frozenset()
@@ -107,7 +106,7 @@ class Contrast:
         documents = map(document_of, self._answers) if in_arrays else (None, None)
         return marks_of(self._named, *documents)
 
-    @cached_property
+    @property
     def distances(self) -> dict[str, Decimal | None]:
         return distances(self._named)
 

@@ -230,7 +230,7 @@ async def _store(url: str, scope: Scope) -> None:
     shown = (Shown("id", "value", '"x"', '"y"', ("id",)),)
     paths = [
         PathCount(Mark("id"), Counts(30, 0, 0, 30), 1.0, 1.0),
-        PathCount(Mark("total"), Counts(2, 2, 0, 0), 1.0, 1.0),
+        PathCount(Mark("total"), Counts(2, 2, 0, 0, lasting=2), 1.0, 1.0),
     ]
     tally = Tally(scope, 30, 30, 1.0, time.time(), tuple(paths), ())
     sample = Sample("s", scope, time.time(), "GET", "/a", (), *sides, shown)

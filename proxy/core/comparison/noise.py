@@ -21,7 +21,7 @@ from typing import Final, Literal, NamedTuple
 from proxy.core.comparison.marks import Mark
 from proxy.core.evidence.sequential import log_mean_exp, one_sided, place_threshold
 
-LOOKS: Final = 3  # more times that both are asked where something differs
+LOOKS: Final = 5  # more times that both are asked where something differs, as long as it may last
 MIN_TWICE: Final = 10  # samples with legacy asked twice, before a share of them will do
 ENOUGH_TWICE: Final = 300  # samples with legacy asked twice, after which fewer will do
 SUSPECT_TWICE: Final = 1000  # the same, where something differs
@@ -71,9 +71,13 @@ class Counts(NamedTuple):
             return one_sided(self.b, self.c)
         return log_mean_exp([one_sided(self.b, self.c), one_sided(self.paired, self.legacy)])
 
-    def is_fault(self, place: int) -> bool:
-        """`place`: as which one it appeared, from 1."""
-        lasts = self.lasting > 0 and not self.legacy
+    def is_fault(self, place: int, m: int) -> bool:
+        """`place`: as which one it appeared, from 1.
+
+        Where legacy often differs from itself, of few values, chance alone may look as if it lasted.
+        """
+        often = self.noisy and self.c + self.both >= HEAVY_SHARE * m
+        lasts = self.lasting > 0 and not self.legacy and not often
         return self.proven > 0 or lasts or self.log_e >= place_threshold(place)
 
     def heavy(self, m: int) -> bool:
@@ -203,7 +207,7 @@ class Observations:
         """Adds it up; with the note that this is what proved the place to be a fault, if so."""
         place = self._places.setdefault(mark, len(self._places) + 1)
         total = known.plus(new)
-        if not known.proven and total.is_fault(place):
+        if not known.proven and total.is_fault(place, self.m):
             new, total = new._replace(proven=1), total._replace(proven=1)
         self.counts[mark] = total
         return new

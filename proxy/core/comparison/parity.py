@@ -90,7 +90,8 @@ class Parity(NamedTuple):
 
     def __str__(self) -> str:
         """Such as `likely equal on 41 fields (< 0.06 %); 3 fields can hide any rate; 9 differed once`."""
-        return "; ".join([self.short, *self.unseen])
+        certain = self.verdict in ("no evidence", "differs")
+        return self.short if certain else "; ".join([self.short, *self.unseen])
 
     @property
     def short(self) -> str:
@@ -114,7 +115,7 @@ class Parity(NamedTuple):
         return tuple(text for number, text in found if number)
 
 
-NOTHING: Final = Parity("no evidence", 0, 0, 0, 1.0)
+NOTHING: Final = Parity("no evidence", 0, 0, 0, 1.0, missing=missing_units(0, 0, PARITY))
 
 
 def judge(seen: Seen, limit: float = PARITY) -> Parity:
@@ -162,7 +163,9 @@ def _paths(seen: Seen) -> list[PathEvidence]:
 
 
 def _evidence(mark: Mark, counts: Counts, place: int, seen: Seen) -> PathEvidence:
-    verdict: PathVerdict = "fault" if counts.is_fault(place) else "noise" if counts.noisy else "untested"
+    verdict: PathVerdict = (
+        "fault" if counts.is_fault(place, seen.m) else "noise" if counts.noisy else "untested"
+    )
     p, sees = None, upper_bound(0, seen.units)
     if counts.noisy:
         p = min(1.0, place * (place + 1) * exp(min(0.0, -counts.log_e)))

@@ -78,6 +78,14 @@ def test_the_verdict_stands_beside_the_weight(state: State) -> None:
         "m": 0,
         "k": 0,
         "bound": 1.0,
+        "parity": 0.02,
+        "missing": 178,
+        "units": 0,
+        "fields": 0,
+        "hiding": 0,
+        "unanswered": 0,
+        "once": 0,
+        "undecided": 0,
     }
 
 

@@ -19,7 +19,6 @@ from proxy.core.timestamps import timestamp
 COLUMNS: Final = (
     "path",
     "shape",
-    "kind",
     "verdict",
     "differed",
     "rate",
@@ -29,6 +28,7 @@ COLUMNS: Final = (
     "sees",
     "first",
     "last",
+    "kind",
 )
 
 
