@@ -11,7 +11,7 @@ from bench.faultfinder.faults import PACE, Fault, planted
 from bench.faultfinder.world import ENDPOINTS, Request, World, encoded
 from proxy.compare.aggregate import Aggregate
 from proxy.compare.client import Asked
-from proxy.compare.judging import AGAIN, Answers, Judging
+from proxy.compare.judging import AGAIN, Answers, Judging, judged
 from proxy.config import load_text
 from proxy.core.comparison.comparisons import PACE as PACE_THRESHOLD
 from proxy.core.comparison.differences import Answer, Body
@@ -102,9 +102,7 @@ class Diffy(Finder):
     def __init__(self, world: World, name: str, fault: Fault | None) -> None:
         super().__init__(world, name, fault)
         (endpoint,) = (each for each in _SNAPSHOT.endpoints if each.name == name)
-        self._judging = Judging.of(
-            _SNAPSHOT, name, endpoint.compare, RequestHead.of("GET", "/", {}), b"key", DAY
-        )
+        self._settings = endpoint.compare
         self._raw: Counter[str] = Counter()
         self._noise: Counter[str] = Counter()
         self._requests = 0
@@ -115,8 +113,10 @@ class Diffy(Finder):
             self._ask(side, request) for side in ("legacy", "async", "secondary")
         )
         self._requests += 1
-        raw = {each.path for each in self._judging.contrast(primary, candidate).differences}
-        noise = {each.path for each in self._judging.contrast(primary, secondary).differences}
+        raw, noise = (
+            {each.path for each in judged(self._settings, primary, other, DAY).differences}
+            for other in (candidate, secondary)
+        )
         self._raw.update(raw)
         self._noise.update(noise)
         self.now = {path for path in self._raw if self._differs(path)}

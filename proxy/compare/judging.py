@@ -6,7 +6,7 @@ their secrets before anything of them is kept.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Final, NamedTuple
@@ -81,40 +81,63 @@ def judged(settings: Compare, legacy: Asked, async_: Asked, day: date) -> Judged
 
 
 class Contrast:
-    """How one answer differs from another: as it came, redacted, by rule, and as marks under redacted
-    paths."""
+    """How one answer differs from another: as it came, and as marks under redacted paths.
+
+    `names` are the redacted paths of those met before: that of a difference depends on its path alone, and
+    hiding its values for each of many looks would cost more than comparing.
+    """
 
     def __init__(
-        self,
-        raw: Sequence[Difference],
-        shown: Sequence[Difference],
-        hidden: Mapping[str, int],
-        left_out: int,
-        answers: tuple[Answer, Answer],
+        self, found: Judged, answers: tuple[Answer, Answer], redactor: Redactor, names: dict[str, str]
     ) -> None:
-        self._named = [(each.path, found) for each, found in zip(shown, raw, strict=True)]
+        self._found = found
         self._answers = answers
-        self.differences = shown
-        self.hidden = hidden
-        self.left_out = left_out
+        self._redactor = redactor
+        self._names = names
+
+    @property
+    def differences(self) -> list[Difference]:
+        """Redacted."""
+        return redacted(self._found.differences, self._redactor)
+
+    @property
+    def hidden(self) -> dict[str, int]:
+        """How many differences each rule hid."""
+        hidden: dict[str, int] = {}
+        for rule, number in self._found.hidden:
+            hidden[str(rule)] = hidden.get(str(rule), 0) + number
+        return hidden
+
+    @property
+    def left_out(self) -> int:
+        return self._found.left_out
 
     @property
     def marks(self) -> frozenset[Mark]:
-        if not self._named:
+        found = self._found.differences
+        if not found:
             return frozenset()
-        in_arrays = any(isinstance(step, int) for _, each in self._named for step in each.steps)
+        in_arrays = any(isinstance(step, int) for each in found for step in each.steps)
         documents = map(document_of, self._answers) if in_arrays else (None, None)
-        return marks_of(self._named, *documents)
+        return marks_of(self._named(), *documents)
 
     @property
     def distances(self) -> dict[str, Decimal | None]:
-        return distances(self._named)
+        return distances(self._named())
+
+    def _named(self) -> Iterator[tuple[str, Difference]]:
+        for each in self._found.differences:
+            name = self._names.get(each.path)
+            if name is None:
+                (shown,) = redacted([each], self._redactor)
+                name = self._names[each.path] = shown.path
+            yield name, each
 
 
 class Judging(NamedTuple):
     """One request, and how its answers are judged. `name` is that under which the evidence is kept.
 
-    `versions` are the configured ones, for answers that say none.
+    `versions` are the configured ones, for answers that say none; `names` those of paths met so far.
     """
 
     name: str
@@ -123,6 +146,7 @@ class Judging(NamedTuple):
     versions: Mapping[BackendName, str]
     redactor: Redactor
     day: date
+    names: dict[str, str]
     asker: Asker = NOBODY
 
     @classmethod
@@ -141,7 +165,7 @@ class Judging(NamedTuple):
         if redactor.overwhelmed:
             raise NotJudged("too many credentials")
         versions = {side: snapshot.backend(side).version for side in BACKENDS}
-        return cls(name, head, settings, versions, redactor, day, asker)
+        return cls(name, head, settings, versions, redactor, day, {}, asker)
 
     def scope(self, answers: Answers) -> Scope:
         """Which comparisons these answers may be added to."""
@@ -172,11 +196,7 @@ class Judging(NamedTuple):
     def contrast(self, one: Asked, other: Asked) -> Contrast:
         """How the second answer differs from the first."""
         found = judged(self.settings, one, other, self.day)
-        shown = redacted(found.differences, self.redactor)
-        hidden: dict[str, int] = {}
-        for rule, number in found.hidden:
-            hidden[str(rule)] = hidden.get(str(rule), 0) + number
-        return Contrast(tuple(found.differences), shown, hidden, found.left_out, (one.answer, other.answer))
+        return Contrast(found, (one.answer, other.answer), self.redactor, self.names)
 
     def look(self, first: Answers, later: Answers) -> Look | None:
         """What one more round of legacy, async, legacy shows; None if one of them did not answer."""

@@ -246,7 +246,7 @@ async def _tallies(connection: AsyncConnection, rows: Sequence[sa.Row[Any]]) -> 
     ids = [row.id for row in rows]
     seen: defaultdict[str, list[PathCount]] = defaultdict(list)
     for row in await connection.execute(sa.select(marks).where(marks.c.scope.in_(ids))):
-        seen[row.scope].append(PathCount(Mark(*row[1:3]), Counts(*row[3:13]), *row[13:]))
+        seen[row.scope].append(PathCount(Mark(*row[1:3]), Counts(*row[3:14]), *row[14:]))
     maps: defaultdict[str, list[UnitMap]] = defaultdict(list)
     numbers = sa.select(units.c.scope, units.c.what, units.c.number).where(units.c.scope.in_(ids))
     for row in await connection.execute(numbers):

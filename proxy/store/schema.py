@@ -157,6 +157,7 @@ comparison_marks = sa.Table(
     sa.Column("legacy", sa.BigInteger, nullable=False),
     sa.Column("once", sa.BigInteger, nullable=False),
     sa.Column("undecided", sa.BigInteger, nullable=False),
+    sa.Column("moved", sa.BigInteger, nullable=False),
     sa.Column("proven", sa.BigInteger, nullable=False),
     sa.Column("first", sa.Double, nullable=False),
     sa.Column("last", sa.Double, nullable=False),

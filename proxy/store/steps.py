@@ -211,6 +211,7 @@ CREATE TABLE comparison_marks (
     legacy BIGINT NOT NULL,
     once BIGINT NOT NULL,
     undecided BIGINT NOT NULL,
+    moved BIGINT NOT NULL,
     proven BIGINT NOT NULL,
     first {double} NOT NULL,
     last {double} NOT NULL,

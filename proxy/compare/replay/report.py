@@ -56,8 +56,14 @@ class Finished(NamedTuple):
 
 
 def differing(report: Report) -> list[PathEvidence]:
-    """Faults."""
-    return [each for each in report.parity.paths if each.verdict == "fault"]
+    """Faults; and what differed once, if it did in more requests than `compare.parity` allows."""
+    seen = report.parity
+    too_often = seen.k > seen.limit * seen.n
+    return [
+        each
+        for each in seen.paths
+        if each.verdict == "fault" or (each.verdict == "untested" and too_often and each.kind == "value")
+    ]
 
 
 def sentence(report: Report) -> str:

@@ -44,8 +44,8 @@ class Counts(NamedTuple):
     Of the m with legacy asked twice: b in which async alone differed, c in which legacy's second answer
     alone did, `both` in which both did. `lasting`: async's differences that lasted, `paired` those of them
     among the m, `legacy` legacy's with itself. `once`: did not last, though legacy kept its answer.
-    `undecided`: a later look failed. `proven`: by whom so ever, it was a fault once. Counts of several
-    replicas and runs add up.
+    `undecided`: a later look failed. `moved`: legacy did not keep its answer meanwhile. `proven`: it was once
+    shown to be a fault. Counts of several replicas and runs add up.
     """
 
     differed: int = 0
@@ -57,12 +57,13 @@ class Counts(NamedTuple):
     legacy: int = 0
     once: int = 0
     undecided: int = 0
+    moved: int = 0
     proven: int = 0
 
     @property
     def noisy(self) -> bool:
         """Whether legacy has ever differed from itself here."""
-        return self.c + self.both + self.legacy > 0
+        return self.c + self.both + self.legacy + self.moved > 0
 
     @property
     def log_e(self) -> float:
@@ -244,6 +245,7 @@ def _paired(async_: bool, again: bool | None, seen: Observed, mark: Mark) -> Cou
         legacy=mark in seen.legacy,
         once=mark in seen.once,
         undecided=mark in seen.undecided,
+        moved=mark in seen.moved,
     )
 
 
@@ -268,6 +270,6 @@ def share_twice(seen: Observations) -> float:
     """
     if seen.m < MIN_TWICE:
         return 1.0
-    if seen.m < SUSPECT_TWICE and any(not each.noisy for each in seen.counts.values()):
+    if seen.m < SUSPECT_TWICE and any(not each.c + each.both + each.legacy for each in seen.counts.values()):
         return 1.0
     return 0.5 if seen.m < ENOUGH_TWICE else 0.1
