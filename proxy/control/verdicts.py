@@ -69,6 +69,11 @@ class Verdicts:
         standing = self.standings.get(endpoint)
         return NOTHING if standing is None else standing.parity
 
+    def versions(self) -> dict[str, tuple[str, str]]:
+        """Of both backends, by endpoint, as the newest comparison met them."""
+        found = ((name, each.report) for name, each in self.standings.items())
+        return {name: (report.scope.legacy, report.scope.async_) for name, report in found if report}
+
     def _start(self) -> asyncio.Task[None] | None:
         snapshot = self._snapshot()
         now = time.monotonic()

@@ -7,13 +7,13 @@ from typing import Final, NamedTuple, TypedDict
 
 from proxy.control.admin.sparkline import Sparkline, sparkline
 from proxy.control.claimed import Keys
-from proxy.control.figures import EndpointFigures, Hour, Overview, Served, UnlistedFigures
+from proxy.control.figures import EndpointFigures, Hour, Overview, Served, UnlistedFigures, wait
 from proxy.control.state import State
 from proxy.core.comparison.parity import Parity
 from proxy.core.evidence.significance import MeasuredDifference
 from proxy.core.routing.phases import percent
 from proxy.core.routing.unlisted import UNLISTED
-from proxy.core.settings import FULL_WEIGHT, BackendName
+from proxy.core.settings import BACKENDS, FULL_WEIGHT, BackendName
 from proxy.core.timestamps import timestamp
 from proxy.core.traffic.history import Minute
 from proxy.core.traffic.totals import Figures
@@ -67,6 +67,7 @@ class Row(NamedTuple):
     keys: str
     asked: bool
     answers: Answers | None = None
+    since: str = "async is"
 
 
 class Phase(NamedTuple):
@@ -111,9 +112,10 @@ def _row(found: EndpointFigures, hour: Hour, now: float) -> Row:
         found.fallbacks,
         **_numbers(found.backends),
         verdicts=(
-            _verdict(found.contrast.error_rate, _points, "points"),
-            *(_verdict(each, _signed, "ms") for each in found.contrast[1:]),
+            _verdict(found.contrast.error_rate, found, _points, "points"),
+            *(_verdict(each, found, _signed, "ms") for each in found.contrast[1:4]),
         ),
+        since=f"async is, for {duration(int(found.contrast.seconds))}",
         charts=_charts(hour),
         keys=_keys(found.keys, endpoint.weight, now),
         answers=_answers(found.parity),
@@ -164,16 +166,26 @@ def _cells(minute: Figures) -> tuple[str, ...]:
     )
 
 
-def _verdict(difference: MeasuredDifference, show: Callable[[float], str], unit: str) -> Verdict:
+def _verdict(
+    difference: MeasuredDifference, of: EndpointFigures, show: Callable[[float], str], unit: str
+) -> Verdict:
     word, interval = difference.verdict, difference.interval
     if interval is None:
-        return Verdict("", "", word, MARKS[word])
+        return Verdict(*_missing(difference, of), word, MARKS[word])
     return Verdict(
         f"{show(interval.estimate)} {unit}",
         f"from {show(interval.low)} to {show(interval.high)} {unit}",
         word,
         MARKS[word],
     )
+
+
+def _missing(difference: MeasuredDifference, of: EndpointFigures) -> tuple[str, str]:
+    """How many more requests are needed, and how long they take to come."""
+    named = zip(BACKENDS, difference.missing, strict=True)
+    needs = ", ".join(f"{number:,} on {backend}" for backend, number in named if number)
+    seconds = wait(difference, of.backends)
+    return f"needs {needs}", "at this rate never" if seconds is None else f"about {duration(int(seconds))}"
 
 
 def _charts(hour: Hour) -> tuple[Sparkline, ...]:
