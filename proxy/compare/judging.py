@@ -228,12 +228,14 @@ class Judging(NamedTuple):
         return finding._replace(observed=following.result(complete))
 
     def _observed(self, answers: Answers, found: Contrast | None, baseline: BackendName) -> Observed:
-        """With distances, where legacy was asked twice."""
+        """With distances, where legacy was asked twice: of dry runs none were made at about the same time."""
         ours = frozenset[Mark]() if found is None else found.marks
         one, again = answers[baseline], answers.get(AGAIN)
         if found is None or one is None or again is None:
             return Observed(ours, unanswered=found is None)
         own = self.contrast(one, again)
+        if baseline != LEGACY:
+            return Observed(ours, own.marks)
         async_, legacy = farther(found.distances, own.distances)
         return Observed(ours | async_, own.marks | legacy)
 

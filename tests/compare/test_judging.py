@@ -11,6 +11,7 @@ from proxy.compare.judging import AGAIN, Answers, Judging, NotJudged, asker_of
 from proxy.config import load_text
 from proxy.core.comparison.comparisons import MAX_LABEL
 from proxy.core.comparison.differences import Answer, Body
+from proxy.core.comparison.marks import Mark
 from proxy.core.comparison.noise import LOOKS
 from proxy.core.comparison.units import Asker
 from proxy.core.http1.request import RequestHead
@@ -93,6 +94,16 @@ def test_an_async_that_does_not_answer_is_an_outcome() -> None:
     found = judging().finding({"legacy": answer("1"), "async": None, AGAIN: answer("2")})
     assert (found.observed.unanswered, found.observed.again, found.differences) == (True, None, ())
     assert found.scope.async_ == "a1"
+
+
+def test_times_of_dry_runs_are_not_compared_by_distance() -> None:
+    """The real write was earlier than both dry runs, by nature."""
+    real, one, other = (answer(f'{{"at":"2030-01-01T00:00:{second}Z"}}') for second in ("00", "40", "41"))
+    answers = {"legacy": real, "async": one, AGAIN: other}
+    later = judging(DAY + timedelta(1))  # the rule that ignores it has expired
+    assert {mark.kind for mark in later.finding(answers, "async").observed.async_} == {"value"}
+    near = {"legacy": real, "async": other, AGAIN: one}
+    assert Mark("at", "distance") in later.finding(near).observed.async_
 
 
 def test_the_slowest_of_three_is_told() -> None:
