@@ -7,12 +7,13 @@ PYTEST_WORKERS ?= 4
 # Tests of what is not installed are left out, and `make test` says which.
 missing = $(if $(shell command -v $(1) >/dev/null && command -v $(2)),,$(3))
 LEFT_OUT := $(strip $(call missing,chromium,chromedriver,browser) $(call missing,pgbouncer,pgbouncer,pgbouncer) \
-	$(call missing,prometheus,promtool,prometheus) $(call missing,faketime,faketime,faketime))
+	$(call missing,prometheus,promtool,prometheus) $(call missing,faketime,faketime,faketime) \
+	$(if $(wildcard .httpbin/.installed),,httpbin))
 EMPTY :=
 CHOSEN = $(if $(LEFT_OUT),-m 'not ($(subst $(EMPTY) $(EMPTY), or ,$(LEFT_OUT)))')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check faults compiled test-compiled test-again test-compiled-again bench bench-all bench-headline bench-100k bench-conformance bench-hotread soak clean
+.PHONY: help setup httpbin demo test check faults compiled test-compiled test-again test-compiled-again bench bench-all bench-headline bench-100k bench-conformance bench-hotread soak clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -35,6 +36,15 @@ test: check  ## lint, types, all tests
 	@$(if $(filter pgbouncer,$(LEFT_OUT)),echo "left out: async_api behind PgBouncer (Debian: apt-get install pgbouncer)",:)
 	@$(if $(filter prometheus,$(LEFT_OUT)),echo "left out: alert rules and a scrape by Prometheus (Debian: apt-get install prometheus)",:)
 	@$(if $(filter faketime,$(LEFT_OUT)),echo "left out: workers whose clock is off (Debian: apt-get install faketime)",:)
+	@$(if $(filter httpbin,$(LEFT_OUT)),echo "left out: a replay to httpbin and httpbinx (make httpbin)",:)
+
+# Not in the same environment: httpbin wants an older greenlet, httpbinx an older FastAPI.
+httpbin: .httpbin/.installed  ## the two services of docs/examples/httpbin, for the tests that replay to them
+
+.httpbin/.installed: docs/examples/httpbin/legacy.txt docs/examples/httpbin/async.txt
+	for side in legacy async; do $(PYTHON) -m venv .httpbin/$$side \
+		&& .httpbin/$$side/bin/pip install --quiet --disable-pip-version-check -r docs/examples/httpbin/$$side.txt || exit 1; done
+	@touch $@
 
 check: $(STAMP)  ## lint and types only
 	$(BIN)/ruff check .

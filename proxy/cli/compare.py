@@ -14,7 +14,8 @@ from rich.text import Text
 from proxy.cli.check import load_or_exit, state_of
 from proxy.cli.errors import fail
 from proxy.cli.heads import request_head
-from proxy.cli.suggested import from_replay, from_state, yaml_of
+from proxy.cli.printable import printable
+from proxy.cli.suggested import from_replay, from_state, generalised, yaml_of
 from proxy.compare.client import Asked, Unanswered
 from proxy.compare.one_off import Result, compare_once, refusal
 from proxy.core.comparison.differences import Difference, unified
@@ -69,7 +70,8 @@ def compare_command(
         if method is not None or headers or not suggest:
             fail("--suggest [--replay FILE] takes no METHOD, TARGET or -H: it asks nothing")
         made = from_state(snapshot, state_of(file)) if replay is None else from_replay(replay)
-        click.echo(json.dumps({"suggestions": made}) if as_json else yaml_of(made))
+        told = {"general": generalised(made)[0], "suggestions": made}
+        click.echo(json.dumps(told) if as_json else yaml_of(made))
         return
     if method is None or target is None:
         fail("METHOD and TARGET are missing: what is to be asked? (or --suggest)")
@@ -92,7 +94,7 @@ def _compare(
         click.echo(json.dumps(answer))
     else:
         Console(highlight=False).print(prose(f"{method} {target}", result), soft_wrap=True)
-    raise SystemExit(DIFFERENT if result.judged.differences else 0)
+    raise SystemExit(DIFFERENT if result.judged.differences or result.judged.unreadable else 0)
 
 
 def as_data(result: Result) -> dict[str, Any]:
@@ -100,7 +102,8 @@ def as_data(result: Result) -> dict[str, Any]:
     judged = result.judged
     return {
         "endpoint": result.endpoint.name if result.endpoint else None,
-        "equal": not judged.differences,
+        "equal": not judged.differences and not judged.unreadable,
+        "not_comparable": judged.unreadable or None,
         "legacy": _side(result.legacy),
         "async": _side(result.async_),
         "differences": [
@@ -136,8 +139,10 @@ def prose(request: str, result: Result) -> Text:
     for rule in judged.expired:
         text.append(f"  expired, hides nothing: {printable(str(rule))}\n", "yellow")
     total = len(judged.differences) + judged.left_out
-    text.append(f"{total} difference{'s' if total != 1 else ''}" if total else "equal", "bold")
-    return text
+    if judged.unreadable:
+        text.append(f"  not comparable: {printable(judged.unreadable)}\n", "red")
+    equal = "the rest is equal" if judged.unreadable else "equal"
+    return text.append(f"{total} difference{'s' if total != 1 else ''}" if total else equal, "bold")
 
 
 def _shown(each: Difference) -> Text:
@@ -169,10 +174,3 @@ def _side(asked: Asked) -> dict[str, Any]:
         "bytes": asked.answer.body.size,
         "upstream": asked.upstream,
     }
-
-
-def printable(text: str, keep: str = "") -> str:
-    """Backends choose these characters: none of them may steer the terminal."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() or char in keep else f"\\u{ord(char):04x}" for char in text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -19,10 +19,12 @@ from proxy.cli.check import load_or_exit
 from proxy.cli.errors import fail
 from proxy.cli.heads import header, request_head
 from proxy.cli.numbers import Count
+from proxy.cli.printable import printable
 from proxy.cli.replayed import prose
 from proxy.cli.suggested import for_endpoint
 from proxy.compare.judging import today
-from proxy.compare.replay.recording import BadInput, Survey, requests, survey
+from proxy.compare.replay.recorded import BadInput
+from proxy.compare.replay.recording import Survey, requests, survey
 from proxy.compare.replay.report import Finished, as_data, junit
 from proxy.compare.replay.results import ReplayResults, identity
 from proxy.compare.replay.run import Gone, Options, ReplayRun
@@ -86,9 +88,10 @@ def replay(
 ) -> None:
     """Ask both backends what FILE has recorded, and say for each endpoint whether they answer the same.
 
-    FILE is an access log of the proxy (server.access_log) or a HAR file. The backends are asked directly,
+    FILE is an access log (of the proxy, of nginx, Apache, HAProxy or Envoy) or a HAR file of a browser or a
+    debugging proxy; docs/comparing.md says how to record one. The backends are asked directly,
     whatever the weights say. Only endpoints that change nothing are asked, unless --sandbox names the
-    addresses of both backends one by one: then writes are executed, on legacy even twice.
+    addresses of both backends one by one: then each write is executed once on either.
 
     Ctrl-C stops; the same command goes on from there. An access log has no credentials: give them with -H.
 
@@ -135,7 +138,7 @@ def _replay(snapshot: Snapshot, file: Path, about: Survey, options: Options, out
     reports = found.reports({each.name: each.compare.parity for each in snapshot.endpoints})
     proposed = _suggestions(snapshot, found, reports)
     told = (str(file), about.format, snapshot.hash, about.requests)
-    finished = Finished(*told, found, reports, proposed, stopped, output.parity)
+    finished = Finished(*told, found, reports, proposed, stopped, about.bad, output.parity)
     if not stopped:
         output.state.unlink(missing_ok=True)
     _tell(finished, output, time.monotonic() - started)
@@ -161,7 +164,7 @@ def _run(
     about: Survey,
     options: Options,
     found: ReplayResults,
-    save: Callable[[], None],
+    save: _Saver,
 ) -> None:
     """Raises Gone, BadInput, OSError or KeyboardInterrupt; `found` has what was done until then."""
     recorded = islice(requests(file, about.format), about.requests)
@@ -172,7 +175,7 @@ def _run(
             progress.update(task, completed=found.count)
             save()
 
-        asyncio.run(ReplayRun(snapshot, options, found, checkpoint).run(recorded))
+        asyncio.run(ReplayRun(snapshot, options, found, checkpoint, save.now).run(recorded))
 
 
 class _Saver:
@@ -185,8 +188,12 @@ class _Saver:
     def __call__(self) -> None:
         if time.monotonic() >= self._due:
             with suppress(OSError):
-                self._found.save(self._path, self._of)
-            self._due = time.monotonic() + SAVE_EVERY
+                self.now()
+
+    def now(self) -> None:
+        """Raises OSError."""
+        self._found.save(self._path, self._of)
+        self._due = time.monotonic() + SAVE_EVERY
 
 
 def _tell(finished: Finished, output: Output, seconds: float) -> None:
@@ -219,6 +226,8 @@ def _surveyed(file: Path) -> Survey:
         fail(f"{file}: {error.strerror}")
     if not about.requests:
         fail(f"{file}: there is no request in it: it is neither an access log nor a HAR file with entries")
+    for each in about.bad:
+        click.echo(f"skipped: {printable(each)}", err=True)
     return about
 
 

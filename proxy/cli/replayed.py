@@ -6,7 +6,7 @@ from typing import Final
 
 from rich.text import Text
 
-from proxy.cli.compare import printable
+from proxy.cli.printable import printable
 from proxy.compare.replay.report import Finished, differing, example_text, sentence
 from proxy.compare.replay.results import ReplayResults
 from proxy.core.comparison.comparisons import FEW, Report
@@ -29,8 +29,10 @@ def prose(finished: Finished) -> Text:
     for (endpoint, reason), count in finished.found.skipped.most_common():
         where = f" ({printable(endpoint)})" if endpoint else ""
         text.append(f"skipped: {count} {printable(reason)}{where}\n", "dim")
-    for endpoint, count in finished.found.missing.items():
+    for endpoint, count in (+finished.found.missing).items():
         text.append(f"not answered: {count} of {printable(endpoint)}\n", "red")
+    for (endpoint, why), count in finished.found.unreadable.items():
+        text.append(f"not comparable: {count} of {printable(endpoint)}: {printable(why)}\n", "red")
     if finished.stopped:
         text.append(f"stopped: {printable(finished.stopped)}\n", "bold red")
     total = f"{finished.found.compared} of {finished.requests} requests compared"
@@ -42,7 +44,7 @@ def _endpoint(report: Report, found: ReplayResults) -> Text:
     text = Text().append(printable(scope.endpoint), "bold").append("  ")
     text.append(str(seen), _STYLES[seen.verdict])
     text.append(f"  legacy {printable(scope.legacy) or '?'}, async {printable(scope.async_) or '?'}\n", "dim")
-    text.append(f"  {sentence(report)}\n")
+    text.append(f"  {sentence(report, found.once[scope.endpoint])}\n")
     wrong = differing(report)
     for each in wrong[:MAX_PATHS]:
         text.append("  ").append(printable(each.path), "bold")

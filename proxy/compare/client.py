@@ -6,7 +6,6 @@ No redirect is followed, no proxy of the environment used, nothing sent twice.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import ssl
 import time
 from typing import Final, NamedTuple
@@ -14,6 +13,7 @@ from typing import Final, NamedTuple
 import httpx2
 
 from proxy.compare import tracing
+from proxy.compare.decoding import BodyReader
 from proxy.compare.tracing import Lines
 from proxy.core.comparison.differences import Answer, Body
 from proxy.core.forwarding.hop_by_hop import Hop, request_block
@@ -154,15 +154,13 @@ def _transport(upstream: Upstream, limits: httpx2.Limits = NO_LIMITS) -> httpx2.
 
 async def _body(response: httpx2.Response, keep: int) -> Body:
     """Without its content-coding, so that compressed and plain answers can be compared."""
-    digest, kept, size = hashlib.sha256(), bytearray(), 0
-    async for piece in response.aiter_bytes():
+    reader, size = BodyReader(",".join(response.headers.get_list("content-encoding")), keep), 0
+    async for piece in response.aiter_raw():
         size += len(piece)
         if size > MAX_READ:
             raise httpx2.ReadError(f"the body is over {MAX_READ} bytes")
-        digest.update(piece)
-        if size <= keep:
-            kept += piece
-    return Body(bytes(kept) if size <= keep else None, size, digest.hexdigest())
+        reader.feed(piece)
+    return reader.finish()
 
 
 def _url(upstream: Upstream) -> str:

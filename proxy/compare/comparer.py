@@ -243,6 +243,11 @@ class Comparer:
         if finding.observed.unanswered:  # no answer, no version
             finding = finding._replace(scope=aggregate.newest(finding.scope))
         scope = finding.scope
+        if finding.unreadable:
+            reason = f"not comparable: {finding.unreadable}"
+            if not finding.differences:
+                raise Skipped(reason)
+            aggregate.skip(scope.endpoint, reason)
         if not aggregate.knows(scope):
             aggregate.learn(scope, await self._lookup(scope))
         if ask_round is not None:

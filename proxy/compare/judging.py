@@ -14,8 +14,9 @@ from typing import Final, NamedTuple
 from proxy.compare.client import Asked
 from proxy.compare.samples import document_of, redacted, redactor_for, sample
 from proxy.core.comparison.comparisons import Sample, Scope, fields_of, label, settings_hash
-from proxy.core.comparison.differences import Answer, Difference
+from proxy.core.comparison.differences import Answer, Difference, not_comparable
 from proxy.core.comparison.judge import Judged, judge
+from proxy.core.comparison.made import Made
 from proxy.core.comparison.marks import Mark, distances, farther, marks_of
 from proxy.core.comparison.noise import LOOKS, Following, Look, Observed
 from proxy.core.comparison.units import NOBODY, Asker, shape_of_parameters, unit_of, unit_of_ids
@@ -58,6 +59,7 @@ class Finding(NamedTuple):
     left_out: int = 0  # differences beyond those that are told apart
     asker: Asker = NOBODY
     slowest: str = ""
+    unreadable: str = ""  # why the bodies could not be compared
 
     @property
     def paths(self) -> set[str]:
@@ -113,20 +115,30 @@ class Contrast:
         return self._found.left_out
 
     @property
+    def unreadable(self) -> str:
+        """Why the bodies could not be compared; "" if they could."""
+        return self._found.unreadable
+
+    def by_nature(self, made: Made, request: bytes) -> frozenset[Mark]:
+        """What each backend made up for itself: whatever the order, but not in another shape."""
+        names = {name for name, _ in self._named(made.among(self._found.differences, request))}
+        return frozenset(mark for mark in self.marks if mark.path in names and mark.kind != "shape")
+
+    @property
     def marks(self) -> frozenset[Mark]:
         found = self._found.differences
         if not found:
             return frozenset()
         in_arrays = any(isinstance(step, int) for each in found for step in each.steps)
         documents = map(document_of, self._answers) if in_arrays else (None, None)
-        return marks_of(self._named(), *documents)
+        return marks_of(self._named(found), *documents)
 
     @property
     def distances(self) -> dict[str, Decimal | None]:
-        return distances(self._named())
+        return distances(self._named(self._found.differences))
 
-    def _named(self) -> Iterator[tuple[str, Difference]]:
-        for each in self._found.differences:
+    def _named(self, found: Sequence[Difference]) -> Iterator[tuple[str, Difference]]:
+        for each in found:
             name = self._names.get(each.path)
             if name is None:
                 (shown,) = redacted([each], self._redactor)
@@ -175,14 +187,23 @@ class Judging(NamedTuple):
         )
         return Scope(self.name, legacy, async_, settings_hash(self.settings, self.day))
 
-    def finding(self, answers: Answers, baseline: BackendName = LEGACY) -> Finding:
-        """Of the first look. `baseline` is the side that was asked AGAIN, if any was. Legacy has answered."""
+    def finding(
+        self, answers: Answers, baseline: BackendName = LEGACY, made: Made | None = None, body: bytes = b""
+    ) -> Finding:
+        """Of the first look. `baseline` is the side that was asked AGAIN, if any was. Legacy has answered.
+
+        With `made` it was not, since asking changes something: noise is what differs by nature in the answers
+        to one such request with this `body`.
+        """
         legacy, async_ = _given(answers[LEGACY]), answers[ASYNC]
         found = None if async_ is None else self.contrast(legacy, async_)
+        observed = self._observed(answers, found, baseline)
+        if made is not None and found is not None:
+            observed = Observed(found.marks, found.by_nature(made, self.head.target + b"\n" + body))
         return Finding(
             scope=self.scope(answers),
             differences=() if found is None else found.differences,
-            observed=self._observed(answers, found, baseline),
+            observed=observed,
             status=legacy.answer.status,
             fields=self._values(legacy),
             hidden={} if found is None else found.hidden,
@@ -191,6 +212,7 @@ class Judging(NamedTuple):
             left_out=0 if found is None else found.left_out,
             asker=self.asker,
             slowest=_slowest(answers),
+            unreadable="" if found is None else found.unreadable,
         )
 
     def contrast(self, one: Asked, other: Asked) -> Contrast:
@@ -199,11 +221,13 @@ class Judging(NamedTuple):
         return Contrast(found, (one.answer, other.answer), self.redactor, self.names)
 
     def look(self, first: Answers, later: Answers) -> Look | None:
-        """What one more round of legacy, async, legacy shows; None if one of them did not answer."""
+        """What one more round of legacy, async, legacy shows; None if one did not answer, in full."""
         legacy, async_, again = (later.get(side) for side in (LEGACY, ASYNC, AGAIN))
         if legacy is None or async_ is None or again is None:
             return None
         before = _given(first[LEGACY])
+        if any(not_comparable(before.answer, each.answer) for each in (legacy, async_, again)):
+            return None
         return Look(
             async_=self._marks(legacy, async_),
             again=self._marks(legacy, again),
@@ -234,6 +258,8 @@ class Judging(NamedTuple):
         if found is None or one is None or again is None:
             return Observed(ours, unanswered=found is None)
         own = self.contrast(one, again)
+        if own.unreadable:
+            return Observed(ours)
         if baseline != LEGACY:
             return Observed(ours, own.marks)
         async_, legacy = farther(found.distances, own.distances)

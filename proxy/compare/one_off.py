@@ -82,6 +82,7 @@ async def one_off(snapshot: Snapshot, method: str, target: str, headers: Mapping
         found.left_out,
         tuple((str(rule), count) for rule, count in found.hidden),
         tuple(map(str, found.expired)),
+        found.unreadable,
     )
 
 

@@ -10,7 +10,8 @@ import uuid
 from typing import Final
 
 from proxy.compare.client import BackendRequest
-from proxy.core.comparison.differences import Answer, Body
+from proxy.compare.decoding import decoded
+from proxy.core.comparison.differences import Answer
 from proxy.core.forwarding.hop_by_hop import Hop
 from proxy.core.http1.grammar import FieldBlock
 from proxy.core.http1.names import SHADOW
@@ -66,17 +67,15 @@ def read_back(snapshot: Snapshot, endpoint: Endpoint, shown: Endpoint, tap: Tap)
 
 
 def answer_of(tap: Tap) -> Answer | None:
-    """What the client was answered to a write; None if the body was not kept, or is encoded."""
+    """What the client was answered to a write; None if the body was not kept."""
     write = tap.write
     if write is None or write.answer is None:
         return None
     headers: dict[str, list[str]] = {}
     for name, value in FieldBlock(write.fields).pairs():
         headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
-    if "content-encoding" in headers:
-        return None
     fields = {name: ", ".join(values) for name, values in headers.items()}
-    return Answer(tap.status, fields, Body.of(write.answer))
+    return Answer(tap.status, fields, decoded(fields.get("content-encoding", ""), write.answer))
 
 
 def _named_by_location(snapshot: Snapshot, shown: Endpoint, tap: Tap) -> bytes | None:

@@ -60,7 +60,8 @@ def test_differences_exit_1_with_exact_values(tmp_path: Path) -> None:
         {"path": "c", "kind": "value", "legacy": '"x"', "async": '"y"'},
     ]
     assert list(found) == [
-        *("method", "target", "config_hash", "endpoint", "equal", "legacy", "async"),
+        *("method", "target", "config_hash", "endpoint", "equal", "not_comparable"),
+        *("legacy", "async"),
         *("differences", "left_out", "hidden", "expired"),
     ]
 
@@ -114,6 +115,21 @@ def test_large_bodies_differ_by_hash_and_compression_does_not_matter(tmp_path: P
     code, found = data(tmp_path, b"[1,2,3]", b"[1,2,4]", "compare: {max_body: 6B}")
     assert code == 1
     assert [(each["path"], each["kind"]) for each in found["differences"]] == [("$", "binary")]
+
+
+def test_what_can_not_be_decoded_whole_is_never_equal_unless_the_bytes_are(tmp_path: Path) -> None:
+    packed = gzip.compress(b'{"a":1}')
+    headers = {**JSON, "content-encoding": "gzip"}
+    whole, cut = (Reply(body, headers=headers) for body in (packed, packed[:-4]))
+    result, *_ = compared(tmp_path, {"/a": whole}, {"/a": cut}, "GET", "/a")
+    assert (result.exit_code, result.stdout.splitlines()[3:]) == (
+        1,
+        ["  not comparable: async's body: gzip is not whole", "the rest is equal"],
+    )
+    result, *_ = compared(tmp_path, {"/a": whole}, {"/a": cut}, "GET", "/a", "--json")
+    found = json.loads(result.stdout)
+    assert (found["equal"], found["not_comparable"]) == (False, "async's body: gzip is not whole")
+    assert compared(tmp_path, {"/a": cut}, {"/a": cut}, "GET", "/a")[0].exit_code == 0
 
 
 def test_backends_see_a_proxied_request_and_the_raw_target(tmp_path: Path) -> None:
@@ -213,19 +229,21 @@ def test_rules_are_proposed_from_what_sampling_has_stored(tmp_path: Path) -> Non
     result = CliRunner().invoke(main, command)
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines() == [
+        "# GET /a: faults to look at",
+        '#   total: another number (1 in 1 samples) at total; total: legacy "1.10", async "1.11"',
+        "# GET /a: noise, which is set aside without a rule",
+        '#   id: another value (1 in 1 samples) at id; id: legacy "x", async "y"',
         "endpoints:",
-        '  "GET /a":  # 2 differences in 1 samples, 0 left with these',
+        '  "GET /a":  # 3 differences in 1 samples, 2 left with these',
         *("    compare:", "      rules:"),
-        '        - {ignore: id, reason: "seen to differ"}  # hides 1 in 1 samples;'
-        " noise: legacy differs from itself as well",
-        '        - {tolerance: total, within: 0.01, reason: "seen to be apart"}  # hides 1 in 1 samples;'
-        " differs beyond noise: is it a fault?",
+        '        - {equal: bio, values: [null, ""], reason: "null in place of an empty text"}'
+        "  # hides 1 in 1 samples",
     ]
 
 
 async def _store(url: str, scope: Scope) -> None:
     kind = {"content-type": "application/json"}
-    bodies = '{"id":"x","total":"1.10"}', '{"id":"y","total":"1.11"}'
+    bodies = '{"id":"x","total":"1.10","bio":null}', '{"id":"y","total":"1.11","bio":""}'
     sides = (Side(200, kind, body, False, len(body), 0.1) for body in bodies)
     shown = (Shown("id", "value", '"x"', '"y"', ("id",)),)
     paths = [

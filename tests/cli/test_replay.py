@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import itertools
 import json
 import signal
@@ -8,13 +9,14 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from secrets import token_hex
+from secrets import randbelow, token_hex
 from xml.etree import ElementTree
 
 import pytest
 from click.testing import CliRunner, Result
 
 from proxy.cli import main
+from proxy.config import load_text
 from proxy.core.comparison.comparisons import label
 from proxy.core.privacy.redact import MAX_SECRETS
 from tests.compare.backends import Backend, Reply, backend
@@ -216,7 +218,7 @@ def test_headers_are_sent_and_writes_only_to_a_named_sandbox(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("content", "arguments", "message"),
     [
-        ('{"method": "GET", "target": "/a"}\nx\n', (), ":2: not a line of an access log"),
+        ("x\n", (), ":1: not a line of an access log"),
         ('{"log": {"entries": [', (), ":1: not JSON"),
         ("", (), "there is no request in it"),
         ('{"method": "GET", "target": "/a"}', ("--rate", "0"), "--rate 0 is not"),
@@ -254,11 +256,38 @@ def test_backends_that_are_gone_end_it_and_the_next_run_goes_on(tmp_path: Path) 
 
 def test_a_single_request_without_an_answer_exits_1_and_names_its_endpoint(tmp_path: Path) -> None:
     replies = {"/a": Reply(b"1"), "/b": Reply(b"1")}
-    broken = Reply(b"not packed at all", headers={"content-encoding": "gzip"})
+    broken = Reply(b"3\r\n", headers={"transfer-encoding": "chunked"})
     file = log(tmp_path, ["/a", "/b", "/a"])
     result, *_ = replayed(tmp_path, file, replies, {**replies, "/b": broken})
     assert result.exit_code == 1
     assert "not answered: 1 of GET /b" in result.stdout
+
+
+def test_a_body_that_is_not_whole_is_not_comparable_counted_and_named(tmp_path: Path) -> None:
+    replies = {"/a": Reply(b"1"), "/b": Reply(b"1")}
+    headers = {"content-type": "application/json", "content-encoding": "gzip"}
+    broken = Reply(gzip.compress(b"1") + b"junk!", headers=headers)
+    file, report = log(tmp_path, ["/a"] * 40 + ["/b"] * 3), tmp_path / "report.xml"
+    told = ("--junit", str(report))
+    result, *_ = replayed(tmp_path, file, replies, {**replies, "/b": broken}, *told)
+    why = "async's body: there is more behind the end of gzip"
+    assert result.exit_code == 1
+    assert f"not comparable: 3 of GET /b: {why}" in result.stdout
+    failed = ElementTree.parse(report).getroot().find(".//failure")
+    assert failed is not None
+    assert failed.text == f"GET /b: 3 not comparable: {why}"
+    result, *_ = replayed(tmp_path, file, replies, {**replies, "/b": broken}, "--json")
+    found = json.loads(result.stdout)
+    assert (found["equal"], found["not_comparable"], found["compared"]) == (False, 3, 40)
+
+
+def test_of_a_body_that_is_not_comparable_the_status_still_differs(tmp_path: Path) -> None:
+    broken = Reply(b"?", 500, {"content-encoding": "x-own", "content-type": "application/json"})
+    replies = {"/a": Reply(b"1")}, {"/a": broken}
+    result, *_ = replayed(tmp_path, log(tmp_path, ["/a"] * 12), *replies, "--json")
+    (found,) = json.loads(result.stdout)["endpoints"]
+    assert [each["path"] for each in found["fields"]] == [":status"]
+    assert found["not_comparable"] == {"async's body: it has a coding that is not known": 12}
 
 
 def test_ctrl_c_stops_and_the_same_command_goes_on(tmp_path: Path) -> None:
@@ -297,7 +326,7 @@ def test_secrets_are_neither_told_nor_kept(tmp_path: Path) -> None:
     async_ = {"/a?sig=s3cret-sig": Reply(b'{"iban":"s3cret-two","v":2,"e":"-"}')}
     file, report = log(tmp_path, ["/a?sig=s3cret-sig"] * 3 + ["/b"] * 50), tmp_path / "report.xml"
     more = "compare: {redact: [iban]}\n" + ENDPOINTS
-    gone = {"/b": Reply(b"not packed at all", headers={"content-encoding": "gzip"})}
+    gone = {"/b": Reply(b"3\r\n", headers={"transfer-encoding": "chunked"})}
     arguments = ("--json", "--junit", str(report), "-H", "Authorization: Bearer s3cret-key")
     result, *_ = replayed(tmp_path, file, legacy | gone, async_, *arguments, more=more)
     told = [result.stdout, report.read_text(), (tmp_path / "access.log.replay").read_text()]
@@ -307,22 +336,67 @@ def test_secrets_are_neither_told_nor_kept(tmp_path: Path) -> None:
         assert "s3cret" not in text
 
 
-def test_rules_are_proposed_from_a_replay_and_hide_what_they_claim(tmp_path: Path) -> None:
-    legacy = {"/a": counting(lambda n: {"at": f"2026-01-01T00:00:{n % 2:02}Z", "v": [1, 2], "c": 1})}
-    async_ = {"/a": counting(lambda n: {"at": f"2026-01-01T00:00:{n % 2:02}Z", "v": [2, 1], "c": 2})}
-    file = log(tmp_path, ["/a"] * 40)
-    result, *_ = replayed(tmp_path, file, legacy, async_, "--json")
+def suggested(tmp_path: Path, result: Result, *arguments: str) -> Result:
     report = tmp_path / "result.json"
     report.write_text(result.stdout)
     told = ["compare", "--suggest", "--replay", str(report), "--config", str(tmp_path / "routing.yaml")]
-    suggested = CliRunner().invoke(main, told)
-    assert suggested.exit_code == 0, suggested.output
-    (found,) = json.loads(CliRunner().invoke(main, [*told, "--json"]).stdout)["suggestions"]
+    return CliRunner().invoke(main, [*told, *arguments])
+
+
+def test_rules_for_form_are_proposed_from_a_replay_and_hide_what_they_claim(tmp_path: Path) -> None:
+    ours = Reply(b'{"at": "2026-01-01T00:00:00Z", "v": [1, 2], "bio": null, "n": "1.50"}')
+    theirs = Reply(b'{"at": "2026-01-01T01:00:00+01:00", "v": [2, 1], "bio": "", "n": 1.5, "new": true}')
+    file = log(tmp_path, ["/a"] * 40)
+    result, *_ = replayed(tmp_path, file, {"/a": ours}, {"/a": theirs}, "--json")
+    proposed = suggested(tmp_path, result)
+    assert proposed.exit_code == 0, proposed.output
+    (found,) = json.loads(suggested(tmp_path, result, "--json").stdout)["suggestions"]
     assert (found["rules"][0]["rule"]["unordered"], found["rules"][0]["verdict"]) == ("v", "fault")
     assert found["left"] == 0 < found["differences"] == sum(each["hides"] for each in found["rules"])
-    again, *_ = replayed(tmp_path, file, legacy, async_, "--json", more=suggested.stdout)
+    assert found["faults"] == []
+    again, *_ = replayed(tmp_path, file, {"/a": ours}, {"/a": theirs}, "--json", more=proposed.stdout)
     (after,) = json.loads(again.stdout)["endpoints"]
-    assert (again.exit_code, after["k"], len(after["hidden"])) == (0, 0, 3)
+    assert (again.exit_code, after["k"], len(after["hidden"])) == (0, 0, 5)
+
+
+def test_what_is_no_form_is_listed_to_be_looked_at_and_noise_apart_from_it(tmp_path: Path) -> None:
+    ours, theirs = (
+        counting(lambda _, on=on, total=total: {"at": randbelow(10**9), "on": on, "total": total})
+        for on, total in ((True, 5), (False, 6))
+    )
+    legacy, async_ = {"/a": ours, "/b": Reply(b'{"x":1}')}, {"/a": theirs, "/b": Reply(b'{"e":2}', 404)}
+    result, *_ = replayed(tmp_path, log(tmp_path, ["/a", "/b"] * 30), legacy, async_, "--json")
+    lines = suggested(tmp_path, result).stdout.splitlines()
+    assert [line for line in lines if not line.startswith("#   ")] == [
+        "# GET /a: faults to look at",
+        "# GET /a: noise, which is set aside without a rule",
+        "# GET /b: faults to look at",
+    ]
+    assert [line.partition(" (")[0] for line in lines if line.startswith("#   ")] == [
+        "#   on: true against false",
+        "#   total: another number",
+        "#   at: another number",
+        "#   status 200 against 404",
+    ]
+    assert lines[-1].endswith(" at :status, e, x; :status: legacy 200, async 404")
+    backends = "backends: {legacy: {url: 'http://a'}, async: {url: 'http://b'}}\n"
+    load_text(backends + "\n".join(lines), source="x", environ={})
+
+
+def test_one_rule_for_all_endpoints_where_two_have_the_same_form_at_a_name(tmp_path: Path) -> None:
+    legacy = {"/a": Reply(b'{"user":{"bio":null,"n":"1"}}'), "/b": Reply(b'{"bio":null,"n":"2"}')}
+    async_ = {"/a": Reply(b'{"user":{"bio":"","n":1,"x":1}}'), "/b": Reply(b'{"bio":"","n":3,"x":1}')}
+    file = log(tmp_path, ["/a", "/b"] * 35)
+    result, *_ = replayed(tmp_path, file, legacy, async_, "--json")
+    proposed = json.loads(suggested(tmp_path, result, "--json").stdout)
+    (general,) = proposed["general"]
+    assert (general["rule"]["equal"], general["endpoints"]) == ("**.bio", ["GET /a", "GET /b"])
+    yaml = suggested(tmp_path, result).stdout
+    assert yaml.count("bio") == 1
+    assert '"GET /a"' in yaml
+    again, *_ = replayed(tmp_path, file, legacy, async_, "--json", more=yaml + "  GET /c: {}\n")
+    left = {each["path"] for one in json.loads(again.stdout)["endpoints"] for each in one["fields"]}
+    assert left == {"n"}
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"endpoints": [{}]}', "[]"])

@@ -20,6 +20,8 @@ class Backend:
 
     def __init__(self, replies: Mapping[str, Reply | Callable[[], Reply]]) -> None:
         self.requests: list[tuple[str, str, dict[str, str]]] = []  # method, raw target, headers in lower case
+        self.lines: list[list[tuple[str, str]]] = []  # all header lines of each
+        self.bodies: list[bytes] = []
         backend = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -30,6 +32,8 @@ class Backend:
                     return
                 target = self.requestline.split(" ")[1]
                 fields = {name.lower(): value for name, value in self.headers.items()}
+                backend.bodies.append(self.rfile.read(int(fields.get("content-length", "0"))))
+                backend.lines.append([(name.lower(), value) for name, value in self.headers.items()])
                 backend.requests.append((self.command, target, fields))
                 reply = replies.get(target, Reply(b"{}", 404))
                 self._send(reply() if callable(reply) else reply)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -36,7 +37,7 @@ class Side:
 
     def _reply(self) -> Reply:
         body = self._bodies.pop(0) if len(self._bodies) > 1 else self._bodies[0]
-        return Reply(json.dumps(body).encode(), 200, JSON)
+        return body if isinstance(body, Reply) else Reply(json.dumps(body).encode(), 200, JSON)
 
 
 @pytest.fixture
@@ -124,7 +125,7 @@ def test_a_difference_that_is_gone_when_asked_once_more_is_told_apart(
 ) -> None:
     monkeypatch.setattr(module, "share_twice", lambda _: 0.0)
     found = compared(snapshot(sides({"n": 1}, {"n": 2}), sides({"n": 2})), [TAP])  # legacy was behind
-    assert counts(found)[Mark("n")] == Counts(differed=1)
+    assert counts(found)[Mark("n")] == Counts(differed=1, moved=1)
 
 
 def test_legacys_own_differences_are_counted_where_it_is_asked_twice(
@@ -134,6 +135,14 @@ def test_legacys_own_differences_are_counted_where_it_is_asked_twice(
     found = compared(snapshot(sides({"n": 1}, {"n": 2}), sides({"n": 1}, {"n": 2})), [TAP])
     (noisy,) = (each for mark, each in counts(found).items() if mark == Mark("n"))
     assert noisy.c + noisy.both == 1
+
+
+def test_what_can_not_be_decoded_whole_is_skipped_and_named(sides: Callable[..., Side]) -> None:
+    packed = Reply(gzip.compress(b"[1]")[:-3], 200, {**JSON, "content-encoding": "gzip"})
+    found = compared(snapshot(sides([1]), sides(packed)), [TAP] * 3)
+    why = "skipped: not comparable: async's body: gzip is not whole"
+    assert {name: count for name, count in found.results.items() if count} == {("GET /a", why): 3}
+    assert found.take().tallies == []
 
 
 def test_samples_beyond_what_may_be_in_flight_or_begun_are_skipped_and_counted(

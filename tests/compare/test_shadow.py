@@ -95,4 +95,6 @@ def test_the_clients_answer_is_one_to_compare_if_it_was_kept_as_it_is() -> None:
     assert answer is not None
     assert (answer.status, answer.headers, answer.body.content) == (201, {"x-a": "1, 2"}, b'{"id":7}')
     assert answer_of(tap(answer=None)) is None
-    assert answer_of(tap(answer_fields=b"Content-Encoding: gzip\r\n")) is None
+    packed = answer_of(tap(answer_fields=b"Content-Encoding: gzip\r\n"))
+    assert packed is not None
+    assert packed.body.problem == "it is not gzip"

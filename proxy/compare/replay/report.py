@@ -27,12 +27,13 @@ class Finished(NamedTuple):
     reports: Sequence[Report]
     suggestions: Mapping[str, dict[str, Any]] = {}  # by endpoint, as JSON has them
     stopped: str = ""
+    bad: Sequence[str] = ()  # what in the file is no request, with its place
     parity: bool = False  # whether everything has to be likely equal
 
     @property
     def equal(self) -> bool:
-        """Whether something was compared, nothing differs but noise, and every request had both answers."""
-        lost = self.found.missing.total()
+        """Whether something was compared, nothing differs but noise, and all had both answers, in full."""
+        lost = self.found.missing.total() + self.found.unreadable.total()
         return self.found.compared > 0 and not any(map(differing, self.reports)) and not lost
 
     @property
@@ -66,10 +67,14 @@ def differing(report: Report) -> list[PathEvidence]:
     ]
 
 
-def sentence(report: Report) -> str:
-    """What the figures say, for people."""
+def sentence(report: Report, once: int = 0) -> str:
+    """What the figures say, for people; `once` requests were put to each backend only once."""
     seen = report.parity
-    counts = f"{seen.n} compared, {seen.m} with legacy asked twice"
+    counts = f"{seen.n} compared, {max(0, seen.m - once)} with legacy asked twice"
+    if once:
+        counts = (
+            f"{counts}, {once} executed once" if once < seen.n else f"{seen.n} compared, each executed once"
+        )
     return (
         f"{counts}, {seen.k} differ; with 95 % confidence fewer than {seen.bound * 100:.2g} % of requests do"
     )
@@ -86,9 +91,11 @@ def as_data(finished: Finished) -> dict[str, Any]:
         "done": found.count,
         "compared": found.compared,
         "missing": found.missing.total(),
+        "not_comparable": found.unreadable.total(),
         "stopped": finished.stopped or None,
         "equal": finished.equal,
         "skipped": _reasons(found, ""),
+        "bad": list(finished.bad),
         "endpoints": [_endpoint(each, finished) for each in finished.reports],
     }
 
@@ -121,7 +128,9 @@ def _endpoint(report: Report, finished: Finished) -> dict[str, Any]:
         "hidden": [{"rule": rule, "count": count} for rule, count in report.hidden.items()],
         "skipped": _reasons(found, name),
         "missing": found.missing[name],
+        "not_comparable": {why: count for (of, why), count in found.unreadable.items() if of == name},
         "moved": found.moved[name],
+        "executed_once": found.once[name],
         "other_status_than_recorded": found.unlike[name],
         "suggestions": finished.suggestions.get(name),
         "latency": {"legacy": _latency(report.legacy), "async": _latency(report.async_)},
@@ -180,7 +189,9 @@ def junit(finished: Finished, seconds: float) -> bytes:
     nothing = [] if found.compared else [f"{reason}: {count}" for (_, reason), count in found.skipped.items()]
     _case(suite, "requests are compared", "nothing was compared", nothing or [""] * (not found.compared))
     lost = [f"{name}: {count}" for name, count in found.missing.items() if count]
-    _case(suite, "every request has both answers", f"{found.missing.total()} have not", lost)
+    lost += [f"{name}: {count} not comparable: {why}" for (name, why), count in found.unreadable.items()]
+    have_not = found.missing.total() + found.unreadable.total()
+    _case(suite, "every request has both answers", f"{have_not} have not", lost)
     _case(
         suite,
         "the file is replayed to its end",
@@ -203,15 +214,16 @@ def _case_of(suite: ElementTree.Element, report: Report, found: ReplayResults) -
     scope, wrong = report.scope, differing(report)
     versions = f" (legacy {scope.legacy or '?'}, async {scope.async_ or '?'})"
     examples = found.examples.get(scope.endpoint, [])
-    lines = [sentence(report)]
+    told = sentence(report, found.once[scope.endpoint])
+    lines = [told]
     for each in wrong:
         lines.append(f"{each.path}: {each.differed} differ{WORDS[each.kind]}")
         lines += [example_text(example) for example in examples if example.path == each.path]
     paths = ", ".join(each.path for each in wrong[:5])
     case = _case(suite, scope.endpoint + versions, f"differs: {paths}", lines if wrong else [])
     if report.parity.verdict == "not yet known":
-        ElementTree.SubElement(case, "skipped", message=_xml(f"{report.parity.short}: {sentence(report)}"))
-    ElementTree.SubElement(case, "system-out").text = _xml(sentence(report))
+        ElementTree.SubElement(case, "skipped", message=_xml(f"{report.parity.short}: {told}"))
+    ElementTree.SubElement(case, "system-out").text = _xml(told)
 
 
 def _case(suite: ElementTree.Element, name: str, message: str, lines: Sequence[str]) -> ElementTree.Element:

@@ -65,6 +65,7 @@ class Replayed(NamedTuple):
     recorded: int | None = None
     moved: frozenset[str] = frozenset()
     unlike: bool = False  # legacy's status is another than was recorded
+    once: bool = False  # legacy was not asked again: that changes something
 
 
 class _ScopeCounts:
@@ -113,6 +114,8 @@ class Saved(msgspec.Struct):
     traffic: list[Traffic]
     moved: list[tuple[str, int]]
     unlike: list[tuple[str, int]]
+    once: list[tuple[str, int]]
+    unreadable: list[tuple[tuple[str, str], int]]
     missing: list[tuple[str, int]]
     examples: list[tuple[str, list[Example]]]
 
@@ -127,6 +130,8 @@ class ReplayResults:
         self.recorded: Counter[tuple[str, str]] = Counter()  # endpoint, status that a client got
         self.unlike: Counter[str] = Counter()  # legacy's status was another than recorded, by endpoint
         self.moved: Counter[str] = Counter()  # requests with paths that moved meanwhile, by endpoint
+        self.unreadable: Counter[tuple[str, str]] = Counter()  # endpoint, why bodies were not comparable
+        self.once: Counter[str] = Counter()  # compared with each backend asked once only, by endpoint
         self.examples: dict[str, list[Example]] = {}  # by endpoint
         self.samples: dict[str, list[Sample]] = {}  # by endpoint; those of this run
         self._bytes = 0
@@ -152,12 +157,17 @@ class ReplayResults:
         return sum(each.observations.n for each in self._scopes.values())
 
     def add(self, found: Replayed) -> None:
-        """Redacted: what is here is stored and told."""
-        scope = found.finding.scope
+        """Redacted: what is here is stored and told. What could not be compared whole is no equal answer."""
+        scope, why = found.finding.scope, found.finding.unreadable
+        if why:
+            self.unreadable[scope.endpoint, why] += 1
+            if not found.finding.differences:
+                return
         if scope not in self._scopes and len(self._scopes) >= MAX_SCOPES:
             scope = scope._replace(legacy=OTHER, async_=OTHER)
         self._scopes.setdefault(scope, _ScopeCounts()).add(found.finding, time.time())
         self.unlike[scope.endpoint] += found.unlike
+        self.once[scope.endpoint] += found.once
         if found.recorded is not None:
             self.recorded[scope.endpoint, str(found.recorded)] += 1
         self.moved[scope.endpoint] += bool(found.moved)
@@ -209,6 +219,8 @@ class ReplayResults:
             self._traffic(),
             list(self.moved.items()),
             list(self.unlike.items()),
+            list(self.once.items()),
+            list(self.unreadable.items()),
             list(self.missing.items()),
             list(self.examples.items()),
         )
@@ -235,7 +247,8 @@ class ReplayResults:
             counts = found.skipped if each.what == "skipped" else found.recorded
             counts[each.endpoint, each.label] = each.number
         found.moved, found.unlike = Counter(dict(saved.moved)), Counter(dict(saved.unlike))
-        found.missing = Counter(dict(saved.missing))
+        found.once, found.missing = Counter(dict(saved.once)), Counter(dict(saved.missing))
+        found.unreadable = Counter(dict(saved.unreadable))
         found.examples = dict(saved.examples)
         return found
 

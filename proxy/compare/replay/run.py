@@ -1,8 +1,11 @@
 """Asks both backends what is recorded in a file, and gathers how their answers differ.
 
-Each request goes to legacy, then to async, and on a share of them to legacy once more, so that what changes
-by itself is told from what differs. A write that comes in between then shows as legacy's own difference.
-Where only one answer of legacy was planned and async's differs, a second one confirms it.
+Each request that only reads goes to legacy, then to async, and on a share of them to legacy once more, so
+that what changes by itself is told from what differs. A write that comes in between then shows as legacy's
+own difference. Where only one answer of legacy was planned and async's differs, a second one confirms it.
+
+What changes something is executed once on each backend and never again, neither to learn what is noise nor
+by a replay that goes on: it is done, on disk, before it is sent.
 """
 
 from __future__ import annotations
@@ -15,17 +18,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from proxy.compare.client import Asked, BackendRequest, Connections, Unanswered, ask
-from proxy.compare.judging import AGAIN, Answers, Judging, NotJudged, endpoint_of, today
-from proxy.compare.replay.recording import BadInput, Recorded
+from proxy.compare.judging import AGAIN, Answers, Finding, Judging, NotJudged, endpoint_of, today
+from proxy.compare.replay.recorded import BadInput, Recorded
+from proxy.compare.replay.repeats import Repeats
 from proxy.compare.replay.results import Replayed, ReplayResults
 from proxy.compare.shadow import MARK
 from proxy.core.http1.grammar import Malformed
-from proxy.core.http1.request import RequestHead
+from proxy.core.http1.request import RequestHead, parse_request
 from proxy.core.routing.snapshot import Snapshot
-from proxy.core.settings import ASYNC, LEGACY, Backend, Endpoint
+from proxy.core.settings import ASYNC, LEGACY, Backend, Endpoint, Limits
 
-TWICE_FIRST: Final = 20  # requests of each endpoint for which legacy is asked twice; then every second
 GIVE_UP: Final = 20  # requests in a row without an answer
+_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 _BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "DELETE"})
 
 
@@ -65,14 +69,8 @@ def plan(snapshot: Snapshot, options: Options, recorded: Recorded) -> Planned | 
         return Skip("", f"of another host than {', '.join(sorted(options.hosts))}")
     if recorded.skip is not None:
         return Skip("", recorded.skip)
-    headers = {"host": recorded.host} if recorded.host else {}
-    once = snapshot.idempotency.header.decode("latin-1").lower()  # a key is not used up by a copy
-    headers |= {name: value for name, value in recorded.headers.items() if name != once}
-    headers |= options.headers
-    if recorded.body:
-        headers["content-length"] = str(len(recorded.body))
     try:
-        head = RequestHead.of(recorded.method, recorded.target, headers)
+        head = _head(snapshot, options, recorded)
     except (Malformed, UnicodeEncodeError):
         return Skip("", "not a request that the proxy takes")
     endpoint = endpoint_of(snapshot, head)
@@ -88,21 +86,43 @@ def plan(snapshot: Snapshot, options: Options, recorded: Recorded) -> Planned | 
     return Planned(endpoint, request, recorded.status)
 
 
+def _head(snapshot: Snapshot, options: Options, recorded: Recorded) -> RequestHead:
+    """With every recorded line, in their order. Raises Malformed or UnicodeEncodeError."""
+    once = snapshot.idempotency.header.decode("latin-1").lower()  # a key is not used up by a copy
+    given = {name: value.encode("latin-1") for name, value in options.headers.items()}
+    given.setdefault("host", (recorded.host or "localhost").encode("latin-1"))
+    if recorded.body or (recorded.host is not None and recorded.method in _WITH_BODY):
+        given["content-length"] = b"%d" % len(recorded.body)
+    kept = ((name, value) for name, value in recorded.headers if name != once and name not in given)
+    lines = [(name.title().encode("latin-1"), value) for name, value in (*given.items(), *kept)]
+    if any(b"\r" in value or b"\n" in value for _, value in lines):
+        raise Malformed(400, "bad_header", "a line break in a value would begin another header")
+    block = b"".join(name + b": " + value + b"\r\n" for name, value in lines)
+    line = f"{recorded.method} {recorded.target} HTTP/1.1\r\n".encode("latin-1")
+    return parse_request(line + block + b"\r\n", Limits())
+
+
 class ReplayRun:
-    """One run over a file. `checkpoint` is called after every request."""
+    """One run over a file. `checkpoint` is called after every request, `begin` before each write is sent."""
 
     def __init__(
-        self, snapshot: Snapshot, options: Options, results: ReplayResults, checkpoint: Callable[[], None]
+        self,
+        snapshot: Snapshot,
+        options: Options,
+        results: ReplayResults,
+        checkpoint: Callable[[], None],
+        begin: Callable[[], None] = lambda: None,
     ) -> None:
         self._snapshot = snapshot
         self._options = options
         self._results = results
         self._checkpoint = checkpoint
+        self._begin = begin
         self._today = today()
         self._key = secrets.token_bytes(32)
         self._connections = Connections()
         self._slots = asyncio.Semaphore(options.concurrency)
-        self._twice: dict[str, int] = {}
+        self._repeats: dict[str, Repeats] = {}  # by endpoint
         self._unanswered: list[tuple[int, str]] = []  # numbers and endpoints of those in a row
 
     async def run(self, recorded: Iterable[Recorded]) -> None:
@@ -150,25 +170,34 @@ class ReplayRun:
             self._slots.release()
 
     async def _one(self, number: int, planned: Planned) -> None:
+        missing, name = self._results.missing, planned.endpoint.name
+        if not planned.endpoint.safe:
+            missing[name] += 1  # until both have answered
+            self._results.done(number)
+            self._begin()
         try:
             await self._compare(planned)
         except Unanswered as error:
-            self._unanswered.append((number, planned.endpoint.name))
-            if len(self._unanswered) >= GIVE_UP:  # none of them is done: the next run asks them again
+            self._unanswered.append((number, name))
+            if len(self._unanswered) >= GIVE_UP:  # what only reads is not done: the next run asks it again
                 raise Gone(f"{GIVE_UP} requests in a row had no answer: {error}") from None
         else:
             self._settle()
+            if not planned.endpoint.safe:
+                missing.subtract([name])
             self._done(number)
 
     def _settle(self) -> None:
         """There are answers: those that got none are lost for themselves."""
         for number, endpoint in self._unanswered:
-            self._results.missing[endpoint] += 1
-            self._done(number)
+            if not self._results.is_done(number):
+                self._results.missing[endpoint] += 1
+                self._done(number)
         self._unanswered.clear()
 
     def _done(self, number: int) -> None:
-        self._results.done(number)
+        if not self._results.is_done(number):
+            self._results.done(number)
         self._checkpoint()
 
     async def _compare(self, planned: Planned) -> None:
@@ -185,19 +214,11 @@ class ReplayRun:
             return
         answers: dict[str, Asked | None] = {LEGACY: legacy}
         answers[ASYNC] = await self._ask(self._snapshot.async_, planned)
-        if self._is_twice(name):
-            answers[AGAIN] = await self._ask(self._snapshot.legacy, planned)
-        finding = judging.finding(answers)
-
-        async def ask_round(sides: Sequence[str]) -> Answers:
-            return {side: await self._answer(side, planned) for side in sides}
-
-        suspects = self._results.suspects(finding.scope, finding.observed)
-        finding = await judging.follow(finding, suspects, answers, ask_round)
+        finding, once = await self._found(planned, judging, answers)
         moved = frozenset(each.path for each in finding.observed.moved)
         target = judging.redactor.text(planned.request.head.target.decode("latin-1"))
         self._results.add(
-            Replayed(finding, planned.request.head.method, target, planned.status, moved, unlike)
+            Replayed(finding, planned.request.head.method, target, planned.status, moved, unlike, once)
         )
         if self._results.wants_sample(name, finding.paths):  # for proposals of rules
             self._results.keep(judging.sample("", time.time(), answers, finding))
@@ -207,9 +228,25 @@ class ReplayRun:
         endpoint, head = planned.endpoint, planned.request.head
         return Judging.of(self._snapshot, endpoint.name, endpoint.compare, head, self._key, self._today)
 
-    def _is_twice(self, endpoint: str) -> bool:
-        self._twice[endpoint] = asked = self._twice.get(endpoint, 0) + 1
-        return asked <= TWICE_FIRST or asked % 2 == 0
+    async def _found(
+        self, planned: Planned, judging: Judging, answers: dict[str, Asked | None]
+    ) -> tuple[Finding, bool]:
+        """With what lasts of it, and whether the request was executed once on each backend."""
+        legacy, repeats = answers[LEGACY], self._repeats.setdefault(planned.endpoint.name, Repeats())
+        if planned.endpoint.safe and repeats.wanted():
+            answers[AGAIN] = second = await self._ask(self._snapshot.legacy, planned)
+            if legacy is not None:
+                repeats.saw(legacy.answer.status, second.answer.status)
+        if not planned.endpoint.safe or repeats.stateful:
+            answers.pop(AGAIN, None)
+            return judging.finding(answers, made=repeats.made, body=planned.request.body), True
+
+        async def ask_round(sides: Sequence[str]) -> Answers:
+            return {side: await self._answer(side, planned) for side in sides}
+
+        finding = judging.finding(answers)
+        suspects = self._results.suspects(finding.scope, finding.observed)
+        return await judging.follow(finding, suspects, answers, ask_round), False
 
     async def _answer(self, side: str, planned: Planned) -> Asked | None:
         backend = self._snapshot.async_ if side == ASYNC else self._snapshot.legacy

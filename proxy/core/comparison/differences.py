@@ -23,11 +23,15 @@ Kind = Literal["value", "type", "only legacy", "only async", "text", "binary"]
 
 
 class Body(NamedTuple):
-    """`content` is None if the body was too large to keep; size and hash are of all of it."""
+    """`content` is None if the body was too large to keep; size and hash are of all of it.
+
+    With a `problem` it could not be decoded whole, and size and hash are of the bytes as they came.
+    """
 
     content: bytes | None
     size: int
     sha256: str
+    problem: str = ""
 
     @classmethod
     def of(cls, content: bytes) -> Body:
@@ -84,6 +88,17 @@ def compare(
     for name in headers:
         yield from _header(HEADER + name, legacy.headers.get(name), async_.headers.get(name))
     yield from _bodies(legacy, async_, pairing)
+
+
+def not_comparable(legacy: Answer, async_: Answer) -> str:
+    """Which body could not be decoded whole, so that only equal bytes are equal; "" if there is none."""
+    ours, theirs = legacy.body, async_.body
+    if not ours.problem and not theirs.problem:
+        return ""
+    if ours.problem and theirs.problem and _coding(legacy) == _coding(async_) and ours == theirs:
+        return ""
+    sides = (("legacy", ours), ("async", theirs))
+    return "; ".join(f"{side}'s body: {body.problem}" for side, body in sides if body.problem)
 
 
 def bounded(found: Iterable[Difference]) -> BoundedDifferences:
@@ -163,8 +178,8 @@ def positions(ours: int, theirs: int) -> Pairs:
 
 def _bodies(legacy: Answer, async_: Answer, pairing: Pairing) -> Iterator[Difference]:
     ours, theirs = legacy.body, async_.body
-    if (ours.size, ours.sha256) == (theirs.size, theirs.sha256):
-        return
+    if (ours.size, ours.sha256) == (theirs.size, theirs.sha256) or ours.problem or theirs.problem:
+        return  # what could not be decoded is not_comparable
     if ours.content is not None and theirs.content is not None:
         if _says_json(legacy) or _says_json(async_):
             try:
@@ -179,6 +194,10 @@ def _bodies(legacy: Answer, async_: Answer, pairing: Pairing) -> Iterator[Differ
             yield Difference(ROOT, "text", mine, other)
             return
     yield Difference(ROOT, "binary", _digest(ours), _digest(theirs))
+
+
+def _coding(answer: Answer) -> str:
+    return answer.headers.get("content-encoding", "").strip().lower()
 
 
 def _says_json(answer: Answer) -> bool:

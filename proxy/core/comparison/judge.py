@@ -10,7 +10,15 @@ from email.utils import parsedate_to_datetime
 from itertools import chain
 from typing import Final, NamedTuple
 
-from proxy.core.comparison.differences import Answer, Difference, Pairing, Pairs, bounded, compare
+from proxy.core.comparison.differences import (
+    Answer,
+    Difference,
+    Pairing,
+    Pairs,
+    bounded,
+    compare,
+    not_comparable,
+)
 from proxy.core.documents.exactjson import Json, text_of
 from proxy.core.documents.fieldpaths import Steps, path_text
 from proxy.core.settings import ComparisonRule
@@ -20,12 +28,16 @@ _EXACT: Final = Context(prec=300)  # a difference of two such numbers has no mor
 
 
 class Judged(NamedTuple):
-    """What is left of the differences, and how many each rule hid: differences, or arrays in other order."""
+    """What is left of the differences, and how many each rule hid: differences, or arrays in other order.
+
+    `unreadable` says why the bodies could not be compared: then they are neither equal nor different.
+    """
 
     differences: tuple[Difference, ...]
     left_out: int
     hidden: tuple[tuple[ComparisonRule, int], ...]
     expired: tuple[ComparisonRule, ...]
+    unreadable: str = ""
 
 
 def judge(
@@ -38,7 +50,8 @@ def judge(
     found = compare(legacy, async_, headers, order.pairs)
     left = bounded(_unexpected(found, [rule for rule in valid if rule.kind != "unordered"], hidden))
     expired = tuple(rule for rule in rules if rule.expired(today))
-    return Judged(left.differences, left.left_out, tuple(hidden.items()), expired)
+    unreadable = not_comparable(legacy, async_)
+    return Judged(left.differences, left.left_out, tuple(hidden.items()), expired, unreadable)
 
 
 def pairing(rules: Sequence[ComparisonRule], today: date) -> Pairing:

@@ -11,6 +11,7 @@ class OneOff(NamedTuple):
     """Both answers to one request and what differs, as they came: nothing is redacted and nothing stored.
 
     `hidden` are rules with how many differences each hid, `expired` those that hide nothing any more.
+    `unreadable` says why the bodies could not be compared.
     """
 
     endpoint: str | None
@@ -20,6 +21,7 @@ class OneOff(NamedTuple):
     left_out: int
     hidden: tuple[tuple[str, int], ...]
     expired: tuple[str, ...]
+    unreadable: str = ""
 
 
 class NotCompared(Exception):

@@ -1,7 +1,8 @@
-"""Proposes rules for differences that were seen, each with how much it would hide. Pure.
+"""Proposes rules for differences of form that were seen, each with how much it would hide. Pure.
 
-A proposal is no judgement: a rule hides faults as well as noise, so a person decides. The narrowest kind that
-explains every difference at a place is proposed: order, then equal values, times, numbers, and `ignore` last.
+Form is what says the same otherwise: another order, the same time or number written differently, null in
+place of "", a field that legacy does not have. Nothing else is proposed: a rule that hides a wrong status,
+amount or flag, or what is missing, hides a fault. What is left is listed as faults to look at (`faults`).
 What a rule would hide is not estimated: the samples are judged with it and without it.
 """
 
@@ -12,24 +13,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from itertools import islice
-from math import ceil
 from typing import Final, NamedTuple
 
 from proxy.core.comparison.comparisons import Sample, Side
 from proxy.core.comparison.differences import Answer, Body, Difference
-from proxy.core.comparison.judge import Judged, apart, judge, number_of, time_of
+from proxy.core.comparison.faults import Fault, faults, is_other_answer
+from proxy.core.comparison.forms import form_of, general
+from proxy.core.comparison.judge import Judged, judge
 from proxy.core.documents.exactjson import Json, kind_of, parse, text_of
-from proxy.core.documents.fieldpaths import ROOT, STATUS, Steps, path_text
+from proxy.core.documents.fieldpaths import HEADER, ROOT, STATUS, Steps, path_text
 from proxy.core.settings import ComparisonRule
 
 MAX_SAMPLES: Final = 50  # looked at, the first
 MAX_RULES: Final = 20  # proposed for one endpoint
 MAX_TRIED: Final = 100
-MAX_TEXT: Final = 100  # characters of a value in a rule
-MAX_WITHIN: Final = 10**15  # that a file may say
-LONGEST: Final = 3600  # seconds that two times may be apart and still be called drift
-_NEVER: Final = frozenset({STATUS, ROOT})  # ignored, nothing would be left to compare
-_SCALARS: Final = (str, int, Decimal, bool, type(None))
 
 Scalar = str | int | float | bool | None
 
@@ -56,12 +53,16 @@ class Suggestion(NamedTuple):
 
 
 class Suggestions(NamedTuple):
-    """`before` and `after` are differences in all samples, without and with the rules."""
+    """`before` and `after` are differences in all samples, without and with the rules.
+
+    `faults` are what the rules leave, by cause.
+    """
 
     rules: tuple[Suggestion, ...]
     samples: int
     before: int
     after: int
+    faults: tuple[Fault, ...] = ()
 
 
 class _Pair(NamedTuple):
@@ -88,73 +89,47 @@ def suggest(
         if sum(fewer) > 0:
             accepted.append(Suggestion(rule, sum(fewer), sum(each > 0 for each in fewer)))
             given, found = [*given, rule], judged
-    return Suggestions(tuple(accepted), len(pairs), before, sum(map(_count, found)))
+    left = faults([each.differences for each in found])
+    return Suggestions(tuple(accepted), len(pairs), before, sum(map(_count, found)), left)
 
 
 def _candidates(pairs: Sequence[_Pair], found: Sequence[Judged]) -> Iterator[ComparisonRule]:
-    """From the narrowest; the places with most differences first."""
-    places: dict[str, list[Difference]] = {}
-    for each in found:
-        for difference in each.differences:
-            places.setdefault(difference.path, []).append(difference)
-    yield from _orders(pairs, places)
-    for path in sorted(places, key=lambda each: -len(places[each])):
-        if path not in _NEVER:
-            yield _for_values(path, places[path])
+    """Order first, then what holds at several places, then one by one.
 
-
-def _for_values(path: str, found: Sequence[Difference]) -> ComparisonRule:
-    values = [(each.legacy, each.async_) for each in found if each.kind in ("value", "type")]
-    if len(values) == len(found):
-        alike = _alike(values)
-        if alike:
-            return ComparisonRule("equal", path, values=alike, reason="seen to mean the same")
-        seconds = [_seconds(*each) for each in values]
-        if all(each is not None and each <= LONGEST for each in seconds):
-            longest = max(each for each in seconds if each is not None)
-            return ComparisonRule("time", path, within=Decimal(max(1, ceil(longest))), reason="seen to drift")
-        distances = [_distance(*each) for each in values]
-        if all(each is not None and each <= MAX_WITHIN for each in distances):
-            widest = max(each for each in distances if each is not None)
-            return ComparisonRule("tolerance", path, within=widest, reason="seen to be apart")
-    return ComparisonRule("ignore", path, reason="seen to differ")
-
-
-def _alike(values: Sequence[tuple[Json, Json]]) -> tuple[Json, ...]:
-    """Two values that stand for each other wherever they differ, seen more than once; else nothing.
-
-    Numbers and times have rules of their own, unless their kinds differ.
+    Where a status differs, or a whole body, an answer is another one: what its fields say explains nothing.
     """
-    pairs = Counter((kind_of(ours), str(ours), kind_of(theirs), str(theirs)) for ours, theirs in values)
-    if len(pairs) != 1 or len(values) < 2:
-        return ()
-    ours, theirs = values[0]
-    if not isinstance(ours, _SCALARS) or not isinstance(theirs, _SCALARS):
-        return ()
-    if max(len(str(ours)), len(str(theirs))) > MAX_TEXT:
-        return ()
-    return () if _distance(ours, theirs) is not None or _seconds(ours, theirs) is not None else (ours, theirs)
+    usable = [n for n, each in enumerate(found) if not is_other_answer(each.differences)]
+    places: dict[str, list[Difference]] = {}
+    for number in usable:
+        for difference in found[number].differences:
+            places.setdefault(difference.path, []).append(difference)
+    documents = [(_document(pairs[n].legacy), _document(pairs[n].async_)) for n in usable]
+    yield from _orders(documents, places)
+    ours = [document for document, _ in documents]
+    lost = {each.steps[:-1] for each in _of_kind(places, "only legacy")}
+    rules: dict[str, ComparisonRule] = {}
+    for path in sorted(places, key=lambda each: -len(places[each])):
+        if path != ROOT and not path.startswith((HEADER, STATUS)):
+            rule = form_of(path, places[path], ours, lost)
+            if rule is not None:
+                rules[path] = rule
+    yield from general(rules, places, ours)
+    yield from rules.values()
 
 
-def _seconds(ours: Json, theirs: Json) -> float | None:
-    before, after = time_of(ours), time_of(theirs)
-    if before is None or after is None or (before.tzinfo is None) != (after.tzinfo is None):
-        return None
-    return abs((after - before).total_seconds())
-
-
-def _distance(ours: Json, theirs: Json) -> Decimal | None:
-    one, other = number_of(ours), number_of(theirs)
-    return None if one is None or other is None else apart(one, other)
+def _of_kind(places: Mapping[str, Sequence[Difference]], kind: str) -> Iterator[Difference]:
+    return (each for found in places.values() for each in found if each.kind == kind)
 
 
 # Order: what differs below an array whose elements are the same on both sides.
 
 
-def _orders(pairs: Sequence[_Pair], places: Mapping[str, Sequence[Difference]]) -> Iterator[ComparisonRule]:
+def _orders(
+    documents: Sequence[tuple[Json, Json]], places: Mapping[str, Sequence[Difference]]
+) -> Iterator[ComparisonRule]:
     arrays = {_array(each.steps) for found in places.values() for each in found}
     for path in sorted(each for each in arrays if each is not None):
-        sides = [tuple(list(_elements(_document(each), path)) for each in pair) for pair in pairs]
+        sides = [tuple(list(_elements(each, path)) for each in pair) for pair in documents]
         moved = [(ours, theirs) for ours, theirs in sides if ours and ours != theirs]
         for by in _keys(moved):
             yield ComparisonRule("unordered", path, by=by, reason="seen in another order")

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from proxy.compare.replay import recording
-from proxy.compare.replay.recording import BadInput, Recorded, Survey, format_of, requests, survey
+from proxy.compare.replay.recorded import BadInput, Recorded
+from proxy.compare.replay.recording import Survey, format_of, requests, survey
 from proxy.edge.observe.access_log import Entry, line
 
 
@@ -42,7 +43,7 @@ def test_the_proxys_own_log_is_read(tmp_path: Path) -> None:
     path.write_bytes(b"".join(map(line, entries)))
     assert survey(path) == Survey("access log", 4, None)
     first, *others = read(path)
-    assert first == Recorded("GET", "/a?x=%41\xe9", {}, b"", None, 200, None)
+    assert first == Recorded("GET", "/a?x=%41\xe9", (), b"", None, 200, None)
     assert [each.skip for each in others] == [
         "a value in its query is masked",
         "its target is cut",
@@ -50,14 +51,24 @@ def test_the_proxys_own_log_is_read(tmp_path: Path) -> None:
     ]
 
 
-def test_every_bad_line_is_named_and_then_enough(tmp_path: Path) -> None:
+def test_bad_lines_among_good_ones_are_skipped_and_named(tmp_path: Path) -> None:
     path = tmp_path / "access.log"
     good = json.dumps({"method": "GET", "target": "/a"})
-    path.write_text("\n".join([good, "x", "", good, '{"method": 1, "target": "/"}']))
-    assert refused(path).splitlines() == [
-        "2: not a line of an access log: JSON is malformed: invalid character (byte 0)",
-        "5: not a line of an access log: Expected `str | null`, got `int` - at `$.method`",
-    ]
+    path.write_text("\n".join([good, "x", "", good, '{"method": 1, "target": "/"}', good[:20]]))
+    found = survey(path)
+    assert (found.requests, [each.removeprefix(f"{path}:") for each in found.bad]) == (
+        5,
+        [
+            '2: not a line of an access log: there is no request in it, such as "GET /path HTTP/1.1"',
+            "5: not a line of an access log: Expected `str | null`, got `int` - at `$.method`",
+            "6: not a line of an access log: Input data was truncated",
+        ],
+    )
+    assert [each.skip for each in read(path)] == [None, why := "not a line of an access log", None, why, why]
+
+
+def test_a_file_without_any_request_is_refused_with_its_first_errors(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
     path.write_text("x\n" * 100)
     assert len(refused(path).splitlines()) == recording.MAX_ERRORS + 1
     path.write_bytes(b"x" * (recording.MAX_LINE + 1))
@@ -71,22 +82,19 @@ def test_har_entries_become_requests_without_what_belongs_to_their_connection(tm
     path = har(tmp_path, entry(headers=headers), entry("https://b/", method="POST", postData=post))
     assert survey(path) == Survey("HAR", 2, "api.example")
     get, write = read(path)
-    assert get == Recorded("GET", "/a?b=1", {"accept": "v", "cookie": "v"}, b"", "api.example", 200, None)
+    sent = (("accept", b"v"), ("cookie", b"v"))
+    assert get == Recorded("GET", "/a?b=1", sent, b"", "api.example", 200, None)
     assert (write.method, write.target, write.body) == ("POST", "/", "h\u00e9".encode())
 
 
-def test_har_entries_that_can_not_be_repeated_say_why(tmp_path: Path) -> None:
-    path = har(tmp_path, entry("data:text/plain,x"), entry(method="POST", postData={"params": []}))
-    assert [each.skip for each in read(path)] == ["not http", "its body is not in the file"]
-
-
-def test_bad_har_files_name_the_line(tmp_path: Path) -> None:
-    path = har(tmp_path, entry(), {"request": {"method": "GET"}}, entry(headers=[1]))
+def test_bad_har_entries_among_good_ones_are_skipped_and_named_with_their_line(tmp_path: Path) -> None:
+    path = har(tmp_path, entry(), {"request": {"method": "GET"}}, None, entry(headers=[1]))
     lines = path.read_text().splitlines()
-    ends = [number for number, text in enumerate(lines, 1) if text.rstrip(",") == "   }"]
-    found = refused(path).splitlines()
-    assert [int(each.split(":")[0]) for each in found] == ends[1:]
-    assert "'url' is missing" in found[0]
+    ends = [number for number, text in enumerate(lines, 1) if text.rstrip(",") in ("   }", "   null")]
+    bad = [each.removeprefix(f"{path}:") for each in survey(path).bad]
+    assert [int(each.split(":")[0]) for each in bad] == ends[1:]
+    assert "'url' is missing" in bad[0]
+    assert [each.skip for each in read(path)] == [None, *["no entry of a HAR file"] * 3]
     path.write_text("\n".join([*lines[:12], "oops", *lines[12:]]))
     assert refused(path).startswith("13: not JSON: lexical error")
 

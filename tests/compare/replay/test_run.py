@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from proxy.compare.replay.recording import BadInput, Recorded
+from proxy.compare.replay.recorded import BadInput, Recorded
 from proxy.compare.replay.results import ReplayResults
 from proxy.compare.replay.run import Options, Planned, ReplayRun, Skip, plan
 from proxy.config import load_text
@@ -19,7 +19,7 @@ OPTIONS = Options(rate=10, concurrency=2)
 
 
 def recorded(method: str = "GET", target: str = "/a/1", host: str | None = None, **more: object) -> Recorded:
-    return Recorded(method, target, {}, b"", host, 200, None)._replace(**more)
+    return Recorded(method, target, (), b"", host, 200, None)._replace(**more)
 
 
 def reason(found: Planned | Skip) -> str:
@@ -29,7 +29,7 @@ def reason(found: Planned | Skip) -> str:
 
 def test_recorded_headers_are_sent_and_given_ones_replace_them() -> None:
     options = OPTIONS._replace(headers={"authorization": "Bearer mine"})
-    headers = {"authorization": "Bearer theirs", "accept": "x"}
+    headers = (("authorization", b"Bearer theirs"), ("accept", b"x"))
     found = plan(SNAPSHOT, options, recorded(host="api.example:8080", headers=headers))
     assert isinstance(found, Planned)
     assert found.endpoint.name == "GET /a/{id}"
@@ -40,13 +40,27 @@ def test_recorded_headers_are_sent_and_given_ones_replace_them() -> None:
 
 def test_a_recorded_idempotency_key_is_not_used_up_under_whatever_name() -> None:
     named = load_text(TEXT + "idempotency: {header: x-once}", source="x", environ={}).snapshot
-    headers = {"x-once": "recorded", "accept": "x"}
+    headers = (("x-once", b"recorded"), ("accept", b"x"))
     found = plan(named, OPTIONS, recorded(headers=headers))
     assert isinstance(found, Planned)
     assert (found.request.head.get(b"x-once"), found.request.head.get(b"accept")) == (None, b"x")
     given = plan(named, OPTIONS._replace(headers={"x-once": "given"}), recorded(headers=headers))
     assert isinstance(given, Planned)
     assert given.request.head.get(b"x-once") == b"given"
+
+
+def test_repeated_lines_and_all_bytes_are_sent_as_they_were_recorded() -> None:
+    headers = (("x-a", b"1"), ("accept", b"*/*"), ("x-a", "\u00e9".encode()), ("x-b", b"\xff"))
+    found = plan(SNAPSHOT, OPTIONS, recorded(headers=headers))
+    assert isinstance(found, Planned)
+    lines = (b"Host: localhost", b"X-A: 1", b"Accept: */*", b"X-A: \xc3\xa9", b"X-B: \xff", b"")
+    assert found.request.head.fields.raw == b"\r\n".join(lines)
+
+
+@pytest.mark.parametrize("value", [b"1\r\nx-admin: 1", b"1\nx", b"1\0"])
+def test_a_line_break_never_makes_a_second_header(value: bytes) -> None:
+    found = plan(SNAPSHOT, OPTIONS, recorded(headers=(("x-a", value),)))
+    assert reason(found) == "not a request that the proxy takes"
 
 
 @pytest.mark.parametrize(
@@ -75,6 +89,9 @@ def test_a_sandbox_takes_writes_and_a_safe_post_needs_none() -> None:
     assert isinstance(found, Planned)
     assert (found.request.body, found.request.head.get(b"content-length")) == (b"{}", b"2")
     assert isinstance(plan(SNAPSHOT, OPTIONS, write._replace(target="/search")), Planned)
+    empty = plan(SNAPSHOT, OPTIONS._replace(sandbox=True), write._replace(body=b""))
+    assert isinstance(empty, Planned)
+    assert empty.request.head.get(b"content-length") == b"0"
 
 
 @pytest.mark.parametrize("error", [BadInput("file:7: changed meanwhile"), OSError("gone")])

@@ -203,7 +203,8 @@ def one_off_json(result: OneOff) -> dict[str, Any]:
     """The answer of `POST /api/v1/compare`."""
     return {
         "endpoint": result.endpoint,
-        "equal": not result.differences,
+        "equal": not result.differences and not result.unreadable,
+        "not_comparable": result.unreadable or None,
         "legacy": side_json(result.legacy),
         "async": side_json(result.async_),
         "differences": [shown_json(each) for each in result.differences],

@@ -1,0 +1,37 @@
+"""What a file of recorded requests consists of."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class BadInput(Exception):
+    """The file cannot be replayed: one line for each error, with its place."""
+
+
+class Recorded(NamedTuple):
+    """One request. `status` is what the client got then, None if unknown; `skip` why it cannot be repeated.
+
+    `target` has a character for each byte; names of headers are in lower case, and each may come several
+    times. `host` is None in an access log, which does not tell it.
+    """
+
+    method: str
+    target: str
+    headers: tuple[tuple[str, bytes], ...]
+    body: bytes
+    host: str | None
+    status: int | None
+    skip: str | None
+
+
+class Bad(NamedTuple):
+    """What is no request, though others in the file are. `error` begins with its place."""
+
+    error: str
+    skip: str
+
+
+def left_out(reason: str, method: str = "", status: int | None = None) -> Recorded:
+    """One that cannot be repeated."""
+    return Recorded(method, "", (), b"", None, status, reason)
