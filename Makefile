@@ -13,7 +13,7 @@ EMPTY :=
 CHOSEN = $(if $(LEFT_OUT),-m 'not ($(subst $(EMPTY) $(EMPTY), or ,$(LEFT_OUT)))')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup httpbin demo test check faults compiled test-compiled test-again test-compiled-again bench bench-all bench-headline bench-100k bench-conformance bench-hotread soak clean
+.PHONY: help setup httpbin demo test check faults compiled test-compiled test-again test-compiled-again bench bench-all bench-headline bench-100k bench-conformance bench-hotread bench-faults soak clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -103,6 +103,9 @@ bench-conformance: $(STAMP)  ## odd and hostile bytes to this proxy, nginx and H
 
 bench-hotread: $(STAMP)  ## what collapsing and Redis bring where many ask for the same; one minute, into docs/caching.md
 	$(BIN)/python -m bench.hotread --into docs/caching.md
+
+bench-faults: $(STAMP)  ## how soon planted faults are found, beside Diffy's rule; about 10 minutes, into docs/results/faultfinder.md
+	$(BIN)/python -m bench.faultfinder --document docs/results/faultfinder.md
 
 soak: $(STAMP)  ## mixed traffic while weights flip and processes are killed; MINUTES=10 SEED=1
 	$(BIN)/python -m bench.soak --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1)

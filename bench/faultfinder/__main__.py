@@ -88,10 +88,10 @@ def table(found: dict[tuple[str, str], Search], limit: int) -> list[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench.faultfinder", description=__doc__)
-    parser.add_argument("--runs", type=int, default=20, help="of each fault")
-    parser.add_argument("--limit", type=int, default=8000, help="samples after which a search is given up")
+    parser.add_argument("--runs", type=int, default=7, help="of each fault")
+    parser.add_argument("--limit", type=int, default=4000, help="samples after which a search is given up")
     parser.add_argument("--free", type=int, default=200, help="fault-free runs")
-    parser.add_argument("--length", type=int, default=600, help="samples of a fault-free run")
+    parser.add_argument("--length", type=int, default=300, help="samples of a fault-free run")
     parser.add_argument("--seed", type=int, default=secrets.randbits(32), help="drawn if not given")
     parser.add_argument("--document", type=Path, help="write the tables between the marks of this page")
     options = parser.parse_args()
