@@ -12,8 +12,10 @@ LEFT_OUT := $(strip $(call missing,chromium,chromedriver,browser) $(call missing
 EMPTY :=
 CHOSEN = $(if $(LEFT_OUT),-m 'not ($(subst $(EMPTY) $(EMPTY), or ,$(LEFT_OUT)))')
 
+COMPILED := build/compiled
+
 .DEFAULT_GOAL := help
-.PHONY: help setup httpbin demo test check faults compiled test-compiled test-again test-compiled-again bench bench-all bench-headline bench-100k bench-conformance bench-hotread bench-faults soak clean
+.PHONY: help setup httpbin demo test unit check faults compiled test-compiled test-again test-compiled-again bench bench-all bench-headline bench-100k bench-conformance bench-hotread bench-faults soak clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -25,8 +27,13 @@ $(STAMP): pyproject.toml constraints.txt
 
 setup: $(STAMP)  ## virtual environment with everything in it
 
-demo: $(STAMP)  ## the whole migration on real backends; ONCE=1 exits instead of staying up
-	$(BIN)/strangler demo $(if $(ONCE),--once)
+# With the data path compiled where that can be done: hatch_build.py exits with 3, and says why, where it cannot.
+demo: $(STAMP)  ## the whole migration on real backends; ONCE=1 exits instead of staying up; STRANGLER_COMPILE=never starts at once
+	@path=; $(BIN)/python hatch_build.py; case $$? in \
+		0) $(MAKE) -s compiled && path=$(COMPILED) || [ "$$STRANGLER_COMPILE" != always ] || exit 2 ;; \
+		3) ;; \
+		*) exit 2 ;; \
+	esac; PYTHONPATH=$$path exec $(BIN)/strangler demo $(if $(ONCE),--once)
 
 # Tests start hundreds of Python processes: without bytecode on disk each would compile what it imports.
 test: export PYTHONDONTWRITEBYTECODE =
@@ -46,6 +53,9 @@ httpbin: .httpbin/.installed  ## the two services of docs/examples/httpbin, for 
 		&& .httpbin/$$side/bin/pip install --quiet --disable-pip-version-check -r docs/examples/httpbin/$$side.txt || exit 1; done
 	@touch $@
 
+unit: $(STAMP)  ## the pure parts, the parsers, the configuration and the store: half a minute
+	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadfile tests/core tests/config tests/store
+
 check: $(STAMP)  ## lint and types only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -55,23 +65,24 @@ faults: $(STAMP)  ## 20,000 writes and 200 faults, then the databases; FAULTS="-
 	$(BIN)/python -m tests.faults $(FAULTS)
 
 # The proxy with its data path compiled by mypyc. Its sources stay as they are; `python -m proxy` runs those.
-COMPILED := build/compiled
-$(COMPILED)/.built: $(STAMP) hatch_build.py $(shell find proxy -name '*.py')
-	@command -v $(or $(CC),cc) >/dev/null || { echo "a C compiler is needed (Debian: apt-get install gcc python3-dev)"; exit 1; }
+$(COMPILED)/.built: $(STAMP) hatch_build.py $(shell find proxy -type f ! -name '*.pyc')
+	@STRANGLER_COMPILE=always $(BIN)/python hatch_build.py
+	@echo "Compiling the data path; this takes a minute or two, once for these sources"
 	rm -rf build/wheel $(COMPILED)
-	HATCH_BUILD_HOOK_ENABLE_CUSTOM=true $(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation -w build/wheel .
+	STRANGLER_COMPILE=always $(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation -w build/wheel .
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-index --target $(COMPILED) build/wheel/*.whl
+	rm -rf $(addprefix $(COMPILED)/,legacy_flask async_api fx_provider)  # of them the sources run
 	@touch $@
 
 compiled: $(COMPILED)/.built  ## a wheel with the data path as machine code, in build/wheel; needs a C compiler, takes about a minute
 
 COMPILED_TESTS := tests/core/http1 tests/edge/test_smuggling.py tests/edge/exchange/test_exchange.py tests/edge/client/test_http1.py \
-	tests/edge/upstream/test_connection.py tests/edge/exchange/test_ownership.py tests/edge/test_identity.py tests/edge/test_one_answer.py \
+	tests/edge/upstream/test_connection.py tests/edge/exchange/test_keyed_write.py tests/edge/test_identity.py tests/edge/test_one_answer.py \
 	tests/edge/test_slow_clients.py tests/edge/upstream/test_stalled.py tests/edge/test_fallback.py tests/edge/client/test_tunnel.py \
-	tests/edge/test_fuzz.py tests/edge/exchange/test_expectation.py
+	tests/edge/test_fuzz.py tests/edge/exchange/test_expectation.py tests/built_wheel.py
 COMPILED_PYTEST := PYTHONPATH=$(COMPILED) $(BIN)/pytest --import-mode=append -m 'not interpreted' -p tests.compiled $(COMPILED_TESTS)
 
-test-compiled: $(COMPILED)/.built  ## the parser's and the edge's black-box tests against the compiled data path
+test-compiled: $(COMPILED)/.built  ## the parser's and the edge's black-box tests against the compiled data path, and the wheel in an empty environment
 	$(COMPILED_PYTEST) -n $(PYTEST_WORKERS) --dist loadfile
 
 # Tests of real processes can fail on a machine that stalls: one more try for what failed, alone, and named.

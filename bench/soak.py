@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from bench.soak_clients import Clients
 from bench.soak_excuses import ASYNC, LEGACY, WORKER, Disturbance, Failure, excuse
 from bench.soak_wire import FOREIGN
 
+RESULTS = Path(__file__).parent / "results"
 START = 60.0  # seconds that a process may take to come up, on a machine that is busy
 REPORTED = 3.0  # seconds after which each worker has said what it holds
 QUIESCENCE = 15.0  # seconds in which everything must be given back; pooled connections live for 4
@@ -253,9 +255,11 @@ def _report_failures(soak: Soak, traffic: Clients) -> list[str]:
 
 
 def _when(failure: Failure, kills: list[Disturbance]) -> str:
-    """Where a failure stands among the kills, in seconds before it."""
+    """When a failure was, for the proxy's log, and where it stands among the kills, in seconds before it."""
+    clock = datetime.fromtimestamp(time.time() - time.monotonic() + failure.failed, UTC)
     nearest = sorted(kills, key=lambda kill: abs(kill.begun - failure.failed))[:2]
-    parts = [f"begun {failure.failed - failure.begun:.3f} s before, good {failure.failed - failure.good:.3f}"]
+    begun, good = failure.failed - failure.begun, failure.failed - failure.good
+    parts = [f"{clock:%H:%M:%S.%f} UTC; begun {begun:.3f} s before, good {good:.3f}"]
     parts += [
         f"{kill.what} killed {failure.failed - kill.begun:+.3f} to {failure.failed - kill.ended:+.3f}"
         for kill in nearest
@@ -314,6 +318,11 @@ def main() -> int:
             soak.start()
             traffic = asyncio.run(run(soak, seconds, options.seed, options.clients))
             wrong = report(soak, traffic, leaks(soak), seconds)
+            if wrong:
+                RESULTS.mkdir(exist_ok=True)
+                kept = RESULTS / f"soak-{options.seed}.log"
+                kept.write_bytes(soak.children["proxy"].log.read_bytes())
+                print(f"the proxy's log is kept in {kept}")
         finally:
             soak.stop()
     print("\n".join(["WRONG:", *wrong]) if wrong else "nothing is wrong")

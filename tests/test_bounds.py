@@ -33,7 +33,7 @@ from proxy.core.traffic.totals import EMPTY
 from proxy.core.wire.messages import Labelled
 from proxy.edge.exchange.held import HeldAnswer
 from proxy.edge.observe import access_log
-from proxy.edge.observe.access_log import MAX_TARGET, AccessLog, Entry
+from proxy.edge.observe.access_log import MAX_TARGET, AccessEntry, AccessLog
 
 ROOT: Final = Path(__file__).parent.parent
 NAMES: Final = random.Random(1)
@@ -192,7 +192,7 @@ def test_the_access_log_waits_with_so_many_bytes(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(access_log, "WAITING_BYTES", 10 * (access_log.ENTRY + MAX_TARGET))
     monkeypatch.setattr(access_log, "PAUSE", 3600.0)
     log = AccessLog(str(tmp_path / "access.log"))
-    entry = Entry(0.0, "", "GET", b"/" * MAX_TARGET, None, "legacy", "unlisted", 200, 0.0)
+    entry = AccessEntry(0.0, "", "GET", b"/" * MAX_TARGET, None, "legacy", "unlisted", 200, 0.0)
     for _ in range(15):
         log._put(entry)
     assert (len(log._entries), log.dropped) == (10, 5)

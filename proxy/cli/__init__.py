@@ -67,8 +67,23 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(SUMMARIES.items()))
 
 
+def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from proxy.datapath import this_build  # the parsers, which other commands may not need
+
+        click.echo(this_build())
+        ctx.exit()
+
+
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="strangler", prog_name="strangler")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_version,
+    help="Say which build this is.",
+)
 def main() -> None:
     """Move a live HTTP API from an old service to a new one, endpoint by endpoint, by changing one number.
 

@@ -10,17 +10,19 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from proxy.cli.check import state_of
 from proxy.cli.errors import NO, fail
-from proxy.cli.numbers import Count
+from proxy.cli.numbers import WholeNumber
 from proxy.core.timestamps import to_the_second
 from proxy.store import configs
-from proxy.store.configs import Accepted
+from proxy.store.configs import AcceptedConfig
 from proxy.store.migrations import TooNew
 from proxy.store.places import is_sqlite, state_file
 
 
 @click.command()
 @click.option("--config", "file", default="routing.yaml", show_default=True, help="Says where the store is.")
-@click.option("-n", "limit", default=20, show_default=True, type=Count(1, configs.KEPT), help="How many.")
+@click.option(
+    "-n", "limit", default=20, show_default=True, type=WholeNumber(1, configs.KEPT), help="How many."
+)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def history(file: str, limit: int, as_json: bool) -> None:
     """List the configurations that a running proxy accepted, newest first, with what each changed.
@@ -45,7 +47,7 @@ def history(file: str, limit: int, as_json: bool) -> None:
         click.echo("nothing is stored yet")
 
 
-def accepted(state: str) -> list[Accepted]:
+def accepted(state: str) -> list[AcceptedConfig]:
     """What the store at `state` (server.state) has, newest first; exits 1 if it does not answer."""
     if is_sqlite(state) and not state_file(state).exists():
         return []
@@ -55,6 +57,6 @@ def accepted(state: str) -> list[Accepted]:
         fail(f"the store does not answer: {getattr(error, 'orig', None) or error}", NO)
 
 
-async def _read(state: str) -> list[Accepted]:
+async def _read(state: str) -> list[AcceptedConfig]:
     async with asyncio.timeout(10), configs.opened(state) as engine, engine.connect() as connection:
         return await configs.newest(connection)

@@ -23,7 +23,7 @@ class Percent(click.ParamType):  # type: ignore[type-arg]  # generic in later ve
         return float(found)
 
 
-class Count(click.IntRange):
+class WholeNumber(click.IntRange):
     """A whole number in a range, of the digits 0 to 9."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from proxy.cli.check import load_or_exit
 from proxy.cli.errors import fail
 from proxy.cli.heads import header, request_head
-from proxy.cli.numbers import Count
+from proxy.cli.numbers import WholeNumber
 from proxy.cli.printable import printable
 from proxy.cli.replayed import prose
 from proxy.cli.suggested import for_endpoint
@@ -55,7 +55,7 @@ class Output(NamedTuple):
 )
 @click.option("--rate", default=20.0, show_default=True, help="Requests per second, at most.")
 @click.option("--concurrency", default=4, show_default=True, help="Requests at the same time, at most.")
-@click.option("--limit", type=Count(1), help="Only the first so many requests of the file.")
+@click.option("--limit", type=WholeNumber(1), help="Only the first so many requests of the file.")
 @click.option(
     "--endpoint", "endpoints", multiple=True, metavar="'METHOD /PATH'", help="Only this one; repeatable."
 )

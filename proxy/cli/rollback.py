@@ -16,7 +16,7 @@ from proxy.config.files import Changed, replace
 from proxy.control.running import running_state
 from proxy.core.routing.phases import refused
 from proxy.core.settings import Server
-from proxy.store.configs import Accepted
+from proxy.store.configs import AcceptedConfig
 
 
 @click.command()
@@ -66,7 +66,7 @@ def _loaded(text: str, source: str) -> Loaded | None:
         return None  # that is a reason to go back
 
 
-def _target(known: list[Accepted], now: Loaded | None, wanted: str | None) -> Accepted:
+def _target(known: list[AcceptedConfig], now: Loaded | None, wanted: str | None) -> AcceptedConfig:
     if wanted is not None:
         found = [each for each in known if each.hash.startswith(wanted)]
         if not found or not wanted:

@@ -9,7 +9,7 @@ import click
 
 from proxy.cli.check import state_of
 from proxy.cli.errors import NO, fail
-from proxy.cli.numbers import Count
+from proxy.cli.numbers import WholeNumber
 from proxy.control.admin.json.records import writes_json
 from proxy.core.resilience.idempotency import Record, State
 from proxy.core.timestamps import timestamp
@@ -22,7 +22,7 @@ from proxy.store.writes import settle as settle_write
 @click.option("--unknown", is_flag=True, help="Only those that nobody knows the outcome of.")
 @click.option("--state", type=click.Choice(STATES), help="Only those in this state.")
 @click.option("--config", "file", default="routing.yaml", show_default=True, help="Says where the store is.")
-@click.option("--limit", default=100, show_default=True, type=Count(1, 10_000), help="How many.")
+@click.option("--limit", default=100, show_default=True, type=WholeNumber(1, 10_000), help="How many.")
 @click.option("--json", "machine", is_flag=True, help="As JSON.")
 @click.pass_context
 def writes(

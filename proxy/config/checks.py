@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from proxy.config.errors import Path
-from proxy.config.model import Backend, Config, Endpoint, Server
+from proxy.config.model import BackendSection, Config, EndpointSection, ServerSection
 from proxy.config.rules import check_rules
 from proxy.config.templates import parameters, shape
 from proxy.config.urls import is_loopback
@@ -44,7 +44,7 @@ def checks(config: Config) -> Complaints:
         yield from _endpoint(("endpoints", name), name, endpoint, config)
 
 
-def _users(server: Server) -> Complaints:
+def _users(server: ServerSection) -> Complaints:
     names = {ADMIN.casefold()} if server.admin_token else set()
     tokens = {server.admin_token} if server.admin_token else set()
     for position, user in enumerate(server.admin_users):
@@ -62,7 +62,7 @@ def _users(server: Server) -> Complaints:
         tokens.add(user.token)
 
 
-def _backend(path: Path, backend: Backend) -> Complaints:
+def _backend(path: Path, backend: BackendSection) -> Complaints:
     if backend.url is not None and backend.urls is not None:
         yield (*path, "urls"), "is given beside url: use one of them"
     elif not backend.addresses:
@@ -87,7 +87,7 @@ def _same_requests(names: Sequence[str]) -> Complaints:
             yield ("endpoints", name, KEY), f'matches the same requests as "{other}"'
 
 
-def _endpoint(path: Path, name: str, endpoint: Endpoint, config: Config) -> Complaints:
+def _endpoint(path: Path, name: str, endpoint: EndpointSection, config: Config) -> Complaints:
     template = name.partition(" ")[2]
     if endpoint.phase is not None and endpoint.phase not in config.phases:
         yield (*path, "phase"), f"is not a phase{_of(list(config.phases))}"
@@ -102,7 +102,7 @@ def _endpoint(path: Path, name: str, endpoint: Endpoint, config: Config) -> Comp
         yield (*path, "sticky"), "is empty: name at least one source or leave it out"
 
 
-def _compare(path: Path, name: str, endpoint: Endpoint, config: Config) -> Complaints:
+def _compare(path: Path, name: str, endpoint: EndpointSection, config: Config) -> Complaints:
     """Read-back and dry run are for writes; what they need must be there."""
     settings = endpoint.compare
     yield from check_rules((*path, "rules"), settings.rules)
@@ -120,7 +120,7 @@ def _compare(path: Path, name: str, endpoint: Endpoint, config: Config) -> Compl
         yield (*path, "dry_run"), "needs a backend that offers it: backends.async.dry_run.header"
 
 
-def _is_safe(name: str, endpoint: Endpoint) -> bool:
+def _is_safe(name: str, endpoint: EndpointSection) -> bool:
     return name.partition(" ")[0] in SAFE_METHODS if endpoint.safe is None else endpoint.safe
 
 

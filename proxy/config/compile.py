@@ -45,7 +45,7 @@ from proxy.core.settings import (
 _SECRETS: Final = (("server", "admin_token"), ("server", "state"), ("override", "token"))
 _INHERITED: Final = ("buffers", "breaker", "compare")
 _DIGEST_KEY: Final = b"strangler config hash"
-_ENDPOINTS: Final = TypeAdapter(dict[model.EndpointKey, model.Endpoint])
+_ENDPOINTS: Final = TypeAdapter(dict[model.EndpointKey, model.EndpointSection])
 
 SLICE: Final = 20  # endpoints: about two milliseconds
 
@@ -166,7 +166,7 @@ def key_source(text: str) -> KeySource:
     return KeySource(cast(KeyKind, kind), name)
 
 
-def _server(server: model.Server) -> Server:
+def _server(server: model.ServerSection) -> Server:
     limits = server.limits
     values = server.model_dump(exclude={"buffers", "timeouts", "limits", "workers", "access_log"})
     values["trusted_proxies"] = tuple(server.trusted_proxies)
@@ -182,7 +182,7 @@ def _server(server: model.Server) -> Server:
     )
 
 
-def _backend(name: BackendName, backend: model.Backend) -> Backend:
+def _backend(name: BackendName, backend: model.BackendSection) -> Backend:
     header = backend.dry_run.header
     return Backend(
         name=name,
@@ -200,7 +200,7 @@ def _backend(name: BackendName, backend: model.Backend) -> Backend:
     )
 
 
-def _idempotency(settings: model.Idempotency) -> Idempotency:
+def _idempotency(settings: model.IdempotencySection) -> Idempotency:
     return Idempotency(
         header=settings.header.lower().encode("ascii"),
         principal=tuple(key_source(text) for text in settings.principal),
@@ -212,11 +212,11 @@ def _idempotency(settings: model.Idempotency) -> Idempotency:
     )
 
 
-def _phase(name: str, phase: model.Phase) -> Phase:
+def _phase(name: str, phase: model.PhaseSection) -> Phase:
     return Phase(name, frozenset(phase.methods), phase.after, cast(Any, phase.scope))
 
 
-def _endpoint(index: int, name: str, endpoint: model.Endpoint, general: _General) -> Endpoint:
+def _endpoint(index: int, name: str, endpoint: model.EndpointSection, general: _General) -> Endpoint:
     method, _, template = name.partition(" ")
     safe = method in SAFE_METHODS if endpoint.safe is None else endpoint.safe
     fallback = endpoint.fallback or ("legacy" if safe else "none")
@@ -242,7 +242,7 @@ def _endpoint(index: int, name: str, endpoint: model.Endpoint, general: _General
     )
 
 
-def _compare(general: Compare, special: model.ComparisonSection) -> Compare:
+def _compare(general: Compare, special: model.CommonCompareSection) -> Compare:
     """Values in place of the general ones; rules and what is redacted in addition to them."""
     if not special.model_fields_set:
         return general  # the very same: with thousands of endpoints it is most of them

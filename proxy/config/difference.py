@@ -36,19 +36,19 @@ _given: Final = attrgetter(
 """All that makes an endpoint but its place in the file."""
 
 
-class Difference(NamedTuple):
+class ConfigDifference(NamedTuple):
     """One line per change; `needs_restart` are those lines that a running proxy does not obey."""
 
     lines: tuple[str, ...]
     needs_restart: tuple[str, ...]
 
 
-def difference(old: Snapshot, new: Snapshot) -> Difference:
+def difference(old: Snapshot, new: Snapshot) -> ConfigDifference:
     """Such as `GET /accounts/{account_id}: weight 25 -> 50`. Secrets are named, never shown."""
     lines, restart = _setting_lines(old, new)
     contents = old.contents | new.contents
     lines += [hide(line, contents) for line in _endpoint_lines(old, new)]
-    return Difference(tuple(lines), tuple(restart))
+    return ConfigDifference(tuple(lines), tuple(restart))
 
 
 def needs_restart(old: Snapshot, new: Snapshot) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from proxy.config.errors import ConfigError, ConfigErrors, Path, key_text
-from proxy.config.graph import Mark, Node, Problem, compose
+from proxy.config.graph import Node, Position, Problem, compose
 from proxy.config.types import parse_weight
 from proxy.core.routing.phases import percent
 
@@ -85,7 +85,7 @@ def find_endpoint(root: Node | None, endpoint: str) -> tuple[Node, Node]:
     """Its key and value. Raises Problem if it is not listed."""
     endpoints = entry(root, "endpoints")
     if endpoints is None:
-        raise Problem(root.start if root else Mark(0, 0, 0), "the file has no endpoints")
+        raise Problem(root.start if root else Position(0, 0, 0), "the file has no endpoints")
     if endpoints[1].refused:
         raise Problem(endpoints[1].start, endpoints[1].refused)
     found = entry(endpoints[1], endpoint)

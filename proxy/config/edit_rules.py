@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from proxy.config.edit import BOM, Splice, entry, find_endpoint, instead_of_nothing, is_nothing
 from proxy.config.errors import ConfigError, ConfigErrors, Path, key_text
-from proxy.config.graph import Mark, Node, Problem, compose
+from proxy.config.graph import Node, Position, Problem, compose
 
 Value = str | int | float | bool | None | Sequence["Value"]
 NewRule = Mapping[str, Value]
@@ -121,7 +121,7 @@ def _lines_added(text: str, value: Node, lines: Sequence[str]) -> Splice:
     return Splice(last + 1, last + 1, block + end_of_line)
 
 
-def _last_mark(node: Node) -> Mark:
+def _last_mark(node: Node) -> Position:
     """The last thing that is written: a block's own end is that of the blank lines and comments behind it."""
     while node.kind != "scalar" and not node.flow:
         node = node.items[-1] if node.kind == "list" else node.entries[-1][1]

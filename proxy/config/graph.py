@@ -25,7 +25,7 @@ _NO_BREAKS: Final = "\x85\u2028\u2029"
 _LOADER = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 
 
-class Mark(NamedTuple):
+class Position(NamedTuple):
     """`offset` in characters from the start of the text; `line` and `column` from 0."""
 
     offset: int
@@ -36,7 +36,7 @@ class Mark(NamedTuple):
 class Problem(Exception):
     """Something this reader refuses, at a place in the text."""
 
-    def __init__(self, mark: Mark, message: str) -> None:
+    def __init__(self, mark: Position, message: str) -> None:
         super().__init__(message)
         self.mark = mark
         self.message = message
@@ -47,7 +47,7 @@ class Node:
 
     __slots__ = ("end", "entries", "flow", "items", "kind", "plain", "refused", "start", "text")
 
-    def __init__(self, kind: Literal["scalar", "mapping", "list"], start: Mark, end: Mark) -> None:
+    def __init__(self, kind: Literal["scalar", "mapping", "list"], start: Position, end: Position) -> None:
         self.kind = kind
         self.start = start
         self.end = end
@@ -62,7 +62,7 @@ class Node:
 def compose(text: str) -> Node | None:
     """The root node; None for a text without content. Raises Problem for what is not YAML."""
     if len(text) > MAX_CHARACTERS:
-        raise Problem(Mark(0, 0, 0), f"the file is over {MAX_CHARACTERS} characters")
+        raise Problem(Position(0, 0, 0), f"the file is over {MAX_CHARACTERS} characters")
     there, back = _stand_ins(text)
     builder = _Builder(back)
     try:
@@ -70,7 +70,7 @@ def compose(text: str) -> Node | None:
             builder.take(event)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = Mark(mark.index, mark.line, mark.column) if mark else Mark(0, 0, 0)
+        place = Position(mark.index, mark.line, mark.column) if mark else Position(0, 0, 0)
         raise Problem(place, f"this is not YAML: {error.problem or error.context}") from None
     except yaml.YAMLError as error:
         raise Problem(*_unreadable(text, str(error))) from None
@@ -150,17 +150,17 @@ def _node(event: yaml.NodeEvent) -> Node:
     return node
 
 
-def _mark(mark: Any) -> Mark:
-    return Mark(mark.index, mark.line, mark.column)
+def _mark(mark: Any) -> Position:
+    return Position(mark.index, mark.line, mark.column)
 
 
-def _mark_at(text: str, index: int) -> Mark:
-    return Mark(index, text.count("\n", 0, index), index - text.rfind("\n", 0, index) - 1)
+def _mark_at(text: str, index: int) -> Position:
+    return Position(index, text.count("\n", 0, index), index - text.rfind("\n", 0, index) - 1)
 
 
-def _unreadable(text: str, reason: str) -> tuple[Mark, str]:
+def _unreadable(text: str, reason: str) -> tuple[Position, str]:
     """libyaml does not say where a character is that YAML forbids; look for it."""
     found = _FORBIDDEN(text)
     if found is not None:
         return _mark_at(text, found.start()), f"the character U+{ord(found[0]):04X} is not allowed in YAML"
-    return Mark(0, 0, 0), f"this is not YAML: {reason.splitlines()[0] if reason else 'unreadable'}"
+    return Position(0, 0, 0), f"this is not YAML: {reason.splitlines()[0] if reason else 'unreadable'}"

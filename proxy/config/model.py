@@ -52,7 +52,7 @@ Positive = Annotated[int, PlainValidator(t.whole(1, 1_000_000))]
 EndpointKey = Annotated[str, PlainValidator(parse_endpoint)]
 
 
-class ServerTimeouts(Section):
+class ServerTimeoutsSection(Section):
     header: t.Duration = _SERVER.timeouts.header
     body: t.Duration = _SERVER.timeouts.body
     keep_alive: t.Duration = _SERVER.timeouts.keep_alive
@@ -63,7 +63,7 @@ class ServerTimeouts(Section):
     orphan: Annotated[float, PlainValidator(t.lasting_or_never(1.0)), t.SECONDS] = _SERVER.timeouts.orphan
 
 
-class Limits(Section):
+class LimitsSection(Section):
     header_bytes: Annotated[int, PlainValidator(t.sized(KIB, 2**24)), t.BYTES] = _SERVER.limits.header_bytes
     headers: Annotated[int, PlainValidator(t.whole(1, 10_000))] = _SERVER.limits.headers
     target_bytes: Annotated[int, PlainValidator(t.sized(64, 2**20)), t.BYTES] = _SERVER.limits.target_bytes
@@ -72,22 +72,22 @@ class Limits(Section):
     min_rate: t.ByteRate = _SERVER.limits.min_rate
 
 
-class Buffers(Section):
+class BuffersSection(Section):
     request: t.Size = _BUFFERS.request
     response: t.Size = _BUFFERS.response
 
 
-class AdminUser(Section):
+class AdminUserSection(Section):
     name: t.UserName = ""
     token: t.Secret = ""
     role: Annotated[str, PlainValidator(t.choice("viewer", "operator"))] = "viewer"
 
 
-class Server(Section):
+class ServerSection(Section):
     listen: t.Listen = _SERVER.listen
     admin: t.Listen = _SERVER.admin
     admin_token: t.Secret = _SERVER.admin_token
-    admin_users: tuple[AdminUser, ...] = ()
+    admin_users: tuple[AdminUserSection, ...] = ()
     admin_write: t.Flag = _SERVER.admin_write
     workers: Annotated[int | str, PlainValidator(t.whole(1, 1024, "auto"))] = "auto"
     runtime_dir: t.FilePath = _SERVER.runtime_dir
@@ -95,15 +95,15 @@ class Server(Section):
     trusted_proxies: tuple[t.Network, ...] = _SERVER.trusted_proxies
     expose_backend: t.Flag = _SERVER.expose_backend
     access_log: t.FilePath = "off"
-    timeouts: ServerTimeouts = ServerTimeouts()
-    limits: Limits = Limits()
-    buffers: Buffers = Buffers()
+    timeouts: ServerTimeoutsSection = ServerTimeoutsSection()
+    limits: LimitsSection = LimitsSection()
+    buffers: BuffersSection = BuffersSection()
     ambiguous_paths: Annotated[str, PlainValidator(t.choice("forward", "reject"))] = _SERVER.ambiguous_paths
     underscores: Annotated[str, PlainValidator(t.choice("drop", "pass"))] = _SERVER.underscores
     abort_on_eof: Annotated[bool | str, PlainValidator(t.flag_or("safe"))] = _SERVER.abort_on_eof
 
 
-class Health(Section):
+class HealthSection(Section):
     path: t.TargetOrNothing = _BACKEND.health.path
     interval: t.Duration = _BACKEND.health.interval
     host: t.HealthHost = _BACKEND.health.host
@@ -112,11 +112,11 @@ class Health(Section):
     headers: tuple[t.HealthHeader, ...] = ()
 
 
-class DryRun(Section):
+class DryRunSection(Section):
     header: t.HeaderLine | None = None
 
 
-class BackendTimeouts(Section):
+class BackendTimeoutsSection(Section):
     connect: t.Duration = _BACKEND.timeouts.connect
     response: t.Duration = _BACKEND.timeouts.response
     idle: t.Duration = _BACKEND.timeouts.idle
@@ -124,7 +124,7 @@ class BackendTimeouts(Section):
     pool_age: t.Duration = _BACKEND.timeouts.pool_age
 
 
-class Backend(Section):
+class BackendSection(Section):
     url: t.Url | None = None
     urls: tuple[t.Url, ...] | None = None
     host: t.Host = "preserve"
@@ -133,45 +133,45 @@ class Backend(Section):
     stalled: t.Share = _BACKEND.stalled
     idempotent: t.Flag = _BACKEND.idempotent
     not_executed: tuple[t.Status, ...] = (429,)
-    health: Health = Health()
-    dry_run: DryRun = DryRun()
+    health: HealthSection = HealthSection()
+    dry_run: DryRunSection = DryRunSection()
     version: t.Text = _BACKEND.version
-    timeouts: BackendTimeouts = BackendTimeouts()
+    timeouts: BackendTimeoutsSection = BackendTimeoutsSection()
 
     @property
     def addresses(self) -> tuple[str, ...]:
         return self.urls if self.urls is not None else (self.url,) if self.url is not None else ()
 
 
-class Backends(Section):
-    legacy: Backend = Backend()
-    async_: Backend = Field(default=Backend(), alias="async")
+class BackendsSection(Section):
+    legacy: BackendSection = BackendSection()
+    async_: BackendSection = Field(default=BackendSection(), alias="async")
 
 
-class Sticky(Section):
+class StickySection(Section):
     key: KeySources = ("header:x-user-id", "bearer")
     salt: t.Salt = "default"
     unkeyed: Annotated[str, PlainValidator(t.choice("random", "legacy"))] = "random"
 
 
-class Override(Section):
+class OverrideSection(Section):
     token: t.Secret = ""
 
 
-class Phase(Section):
+class PhaseSection(Section):
     methods: tuple[t.Method, ...] = ()
     after: t.Text | None = None
     scope: Annotated[str, PlainValidator(t.choice("all", "group"))] = "all"
 
 
-class Retries(Section):
+class RetriesSection(Section):
     budget: t.Share = _RETRIES.budget
     min_per_second: t.Rate = _RETRIES.min_per_second
     backoff: t.Duration = _RETRIES.backoff
     max_backoff: t.Duration = _RETRIES.max_backoff
 
 
-class Breaker(Section):
+class BreakerSection(Section):
     window: t.Duration = _BREAKER.window
     min_requests: Positive = _BREAKER.min_requests
     failure_ratio: t.Ratio = _BREAKER.failure_ratio
@@ -179,23 +179,23 @@ class Breaker(Section):
     open_for: t.Duration = _BREAKER.open_for
 
 
-class Statuses(Section):
+class StatusesSection(Section):
     missing: t.Refusal = _IDEMPOTENCY.missing
     in_flight: t.Refusal = _IDEMPOTENCY.in_flight
     mismatch: t.Refusal = _IDEMPOTENCY.mismatch
 
 
-class Idempotency(Section):
+class IdempotencySection(Section):
     header: t.Token = "idempotency-key"
     principal: Principals = ("credential",)
     ttl: t.Duration = _IDEMPOTENCY.ttl
     max_body: t.Size = _IDEMPOTENCY.max_body
     max_response: t.Size = _IDEMPOTENCY.max_response
     max_store: t.Size = _IDEMPOTENCY.max_store
-    statuses: Statuses = Statuses()
+    statuses: StatusesSection = StatusesSection()
 
 
-class CompareRule(Section):
+class CompareRuleSection(Section):
     """One of the first five says the kind and the place."""
 
     ignore: t.FieldPath | None = None
@@ -211,29 +211,29 @@ class CompareRule(Section):
     expires: t.Day | None = None
 
 
-class ComparisonSection(Section):
+class CommonCompareSection(Section):
     """What the general settings and those of an endpoint have in common."""
 
     sample: t.Share = _COMPARE.sample
     max_body: t.Size = _COMPARE.max_body
     headers: tuple[t.Token, ...] = _COMPARE.headers
     parity: t.Parity = _COMPARE.parity
-    rules: tuple[CompareRule, ...] = ()
+    rules: tuple[CompareRuleSection, ...] = ()
     redact: tuple[t.Redacted, ...] = ()
 
 
-class Compare(ComparisonSection):
+class CompareSection(CommonCompareSection):
     in_flight: Positive = _COMPARE.in_flight
     rate: t.Rate = _COMPARE.rate
     ttl: t.Duration = _COMPARE.ttl
 
 
-class EndpointCompare(ComparisonSection):
+class EndpointCompareSection(CommonCompareSection):
     read_back: EndpointKey | None = None
     dry_run: t.Flag = _COMPARE.dry_run
 
 
-class CompressionSettings(Section):
+class CompressionSection(Section):
     """How answers of endpoints with `compression: on` are compressed."""
 
     codings: tuple[Coding, ...] = _COMPRESSION.codings
@@ -241,12 +241,12 @@ class CompressionSettings(Section):
     types: tuple[t.MediaRange, ...] = _COMPRESSION.types
 
 
-class EndpointTimeouts(Section):
+class EndpointTimeoutsSection(Section):
     response: t.Duration | None = None
     idle: t.Duration | None = None
 
 
-class Endpoint(Section):
+class EndpointSection(Section):
     """What is not given here comes from the sections above; `breaker`, `buffers` and `compare` key by key."""
 
     weight: t.Weight = 0
@@ -256,17 +256,17 @@ class Endpoint(Section):
     sticky: KeySources | None = None
     force: t.Text | None = None
     fallback: Fallback | None = None
-    timeouts: EndpointTimeouts = EndpointTimeouts()
+    timeouts: EndpointTimeoutsSection = EndpointTimeoutsSection()
     idempotency: Mode | None = None
-    buffers: Buffers = Buffers()
-    compare: EndpointCompare = EndpointCompare()
+    buffers: BuffersSection = BuffersSection()
+    compare: EndpointCompareSection = EndpointCompareSection()
     compression: Compression = "off"
-    breaker: Breaker = Breaker()
+    breaker: BreakerSection = BreakerSection()
 
 
 DEFAULT_PHASES = {
-    "reads": Phase(methods=("GET", "HEAD", "OPTIONS")),
-    "writes": Phase(methods=("POST", "PUT", "PATCH", "DELETE"), after="reads"),
+    "reads": PhaseSection(methods=("GET", "HEAD", "OPTIONS")),
+    "writes": PhaseSection(methods=("POST", "PUT", "PATCH", "DELETE"), after="reads"),
 }
 
 
@@ -281,15 +281,15 @@ def _endpoints(value: Any) -> Any:
 class Config(Section):
     """The whole file."""
 
-    server: Server = Server()
-    backends: Backends = Backends()
-    sticky: Sticky = Sticky()
-    override: Override = Override()
+    server: ServerSection = ServerSection()
+    backends: BackendsSection = BackendsSection()
+    sticky: StickySection = StickySection()
+    override: OverrideSection = OverrideSection()
     unlisted: Annotated[str, PlainValidator(t.choice("legacy", "async", "404"))] = "legacy"
-    phases: Annotated[dict[t.Text, Phase], BeforeValidator(_phases)] = DEFAULT_PHASES
-    retries: Retries = Retries()
-    breaker: Breaker = Breaker()
-    idempotency: Idempotency = Idempotency()
-    compare: Compare = Compare()
-    compression: CompressionSettings = CompressionSettings()
-    endpoints: Annotated[dict[EndpointKey, Endpoint], BeforeValidator(_endpoints)] = {}
+    phases: Annotated[dict[t.Text, PhaseSection], BeforeValidator(_phases)] = DEFAULT_PHASES
+    retries: RetriesSection = RetriesSection()
+    breaker: BreakerSection = BreakerSection()
+    idempotency: IdempotencySection = IdempotencySection()
+    compare: CompareSection = CompareSection()
+    compression: CompressionSection = CompressionSection()
+    endpoints: Annotated[dict[EndpointKey, EndpointSection], BeforeValidator(_endpoints)] = {}

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 from proxy.config.errors import Path
-from proxy.config.model import CompareRule
+from proxy.config.model import CompareRuleSection
 from proxy.core.documents.fieldpaths import HEADER, STATUS
 from proxy.core.settings import ComparisonRule, RuleKind
 
@@ -25,13 +25,13 @@ class Named(NamedTuple):
     path: str
 
 
-def check_rules(path: Path, rules: Sequence[CompareRule]) -> Iterator[tuple[Path, str]]:
+def check_rules(path: Path, rules: Sequence[CompareRuleSection]) -> Iterator[tuple[Path, str]]:
     """Paths of what is wrong, each with a phrase that follows the value."""
     for position, rule in enumerate(rules):
         yield from _check((*path, position), rule)
 
 
-def compile_rule(rule: CompareRule) -> ComparisonRule:
+def compile_rule(rule: CompareRuleSection) -> ComparisonRule:
     """Of one that has passed the checks."""
     (named,) = _named(rule)
     within = (rule.within or "0").removesuffix("s")
@@ -47,7 +47,7 @@ def compile_rule(rule: CompareRule) -> ComparisonRule:
     )
 
 
-def _check(path: Path, rule: CompareRule) -> Iterator[tuple[Path, str]]:
+def _check(path: Path, rule: CompareRuleSection) -> Iterator[tuple[Path, str]]:
     named = _named(rule)
     if len(named) != 1:
         yield path, f"does not say exactly one of {', '.join(KINDS)}"
@@ -68,7 +68,7 @@ def _check(path: Path, rule: CompareRule) -> Iterator[tuple[Path, str]]:
         yield (*path, "values"), "is not a list of two or more values that mean the same"
 
 
-def _named(rule: CompareRule) -> list[Named]:
+def _named(rule: CompareRuleSection) -> list[Named]:
     found = [(kind, getattr(rule, kind)) for kind in KINDS]
     return [Named(kind, place) for kind, place in found if place is not None]
 

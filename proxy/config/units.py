@@ -36,7 +36,7 @@ def _nested(annotation: Any) -> Iterator[Any]:
 
 SETTINGS: Final = units(model.Config)
 
-_ENDPOINT: Final = units(model.Compare, "compare.") | units(model.Endpoint)
+_ENDPOINT: Final = units(model.CompareSection, "compare.") | units(model.EndpointSection)
 
 ENDPOINT: Final = {
     {"timeouts.response": "response_timeout", "timeouts.idle": "idle_timeout"}.get(key, key): unit

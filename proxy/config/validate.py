@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from proxy.config.checks import KEY, checks
 from proxy.config.errors import ConfigError, Path, key_text, printable
-from proxy.config.graph import Mark
+from proxy.config.graph import Position
 from proxy.config.model import Config
 from proxy.config.values import Place, RefusedValue, Values
 from proxy.core.privacy.sensitive import is_secret_name
@@ -97,7 +97,7 @@ def _place(values: Values, path: Path) -> Place:
 
 
 def _error(finding: RefusedValue) -> ConfigError:
-    mark: Mark = finding.mark
+    mark: Position = finding.mark
     secret = finding.shown and _is_secret(finding.path)
     value = "***" if secret else finding.shown
     return ConfigError(

@@ -9,7 +9,7 @@ import re
 from typing import Any, Final, NamedTuple
 
 from proxy.config.errors import Path
-from proxy.config.graph import Mark, Node
+from proxy.config.graph import Node, Position
 from proxy.config.variables import Variables
 
 _INTEGER: Final = re.compile(r"[-+]?[0-9]{1,18}").fullmatch
@@ -22,14 +22,14 @@ _URL: Final = re.compile(r"//\S*+").sub
 class Place(NamedTuple):
     """Where a key and its value stand, and the value as written."""
 
-    key: Mark
-    value: Mark
+    key: Position
+    value: Position
     shown: str
 
 
 class RefusedValue(NamedTuple):
     path: Path
-    mark: Mark
+    mark: Position
     shown: str
     message: str
 
@@ -52,7 +52,7 @@ class Values:
     @classmethod
     def read(cls, root: Node | None, variables: Variables) -> Values:
         values = cls(variables)
-        start = Mark(0, 0, 0)
+        start = Position(0, 0, 0)
         values.places[()] = Place(start, root.start if root else start, "")
         values.data = values._value(root, ()) if root else None
         return values

@@ -10,7 +10,7 @@ from proxy.config import ConfigErrors
 from proxy.config.files import Changed, replace
 from proxy.control.errors import Refusal
 from proxy.control.log import log
-from proxy.control.reload import Reloader, Verdict, judge, read
+from proxy.control.reload import Reloader, ReloadResult, judge, read
 from proxy.core.traffic.authors import Author
 
 Edit = Callable[[str, str], str]
@@ -22,7 +22,7 @@ class Proposal(NamedTuple):
 
     before: bytes
     after: bytes
-    verdict: Verdict
+    verdict: ReloadResult
 
 
 def propose(reloader: Reloader, edit: Edit) -> Proposal:
@@ -43,7 +43,7 @@ def propose(reloader: Reloader, edit: Edit) -> Proposal:
     return Proposal(content, edited, verdict)
 
 
-async def change(reloader: Reloader, edit: Edit, trigger: str, author: Author) -> Verdict:
+async def change(reloader: Reloader, edit: Edit, trigger: str, author: Author) -> ReloadResult:
     """Writes the file and makes every worker serve it. Raises Refusal, and then nothing was changed."""
     proposal = await asyncio.to_thread(propose, reloader, edit)
     try:

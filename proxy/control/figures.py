@@ -20,6 +20,7 @@ from proxy.core.traffic.history import History, Minute
 from proxy.core.traffic.intended import SAVED, intended
 from proxy.core.traffic.totals import Figures, Series
 from proxy.core.wire.messages import AddressSeen, OpenBreaker, Stats
+from proxy.datapath import DataPath
 
 Hour = Mapping[BackendName, Sequence[Minute]]
 """One endpoint's last hour by the minute, oldest first; empty if there was no traffic at all."""
@@ -38,8 +39,10 @@ class WorkerFigures(NamedTuple):
 
 
 class ConfigFigures(NamedTuple):
-    """The configuration in force, who serves it, and what became of the newest file."""
+    """The configuration in force, who serves it, and what became of the newest file; `data_path`: by what."""
 
+    version: str
+    data_path: DataPath
     hash: str
     source: str
     loaded_at: float  # Unix seconds

@@ -36,7 +36,7 @@ class Request(msgspec.Struct, forbid_unknown_fields=True):
     dry_run: bool = False
 
 
-class Outcome(NamedTuple):
+class Erasure(NamedTuple):
     """`left` says what could not be erased, and what to do."""
 
     erased: Erased
@@ -44,14 +44,14 @@ class Outcome(NamedTuple):
     left: tuple[str, ...]
 
 
-async def forget(state: State, request: Request, author: Author) -> Outcome:
+async def forget(state: State, request: Request, author: Author) -> Erasure:
     """Raises Refusal: 422 for what cannot be looked for, 503 if the store does not answer."""
     wanted = _wanted(state, request)
     url = state.reloader.started.server.state
     try:
         if request.dry_run:
             found = await erase(url, wanted, dry_run=True)
-            return Outcome(found, 0, tuple(_left(request, found)))
+            return Erasure(found, 0, tuple(_left(request, found)))
         waiting = await _tell_comparer(state, request)
         found = await erase(url, wanted, dry_run=True)
         await _record(url, request, found, author)
@@ -65,7 +65,7 @@ async def forget(state: State, request: Request, author: Author) -> Outcome:
     left = list(_left(request, found))
     if waiting is None:
         left.append("the comparer does not answer, and may store samples yet: run this again in a minute")
-    return Outcome(found, waiting or 0, tuple(left))
+    return Erasure(found, waiting or 0, tuple(left))
 
 
 def _wanted(state: State, request: Request) -> ErasureRequest:

@@ -25,6 +25,7 @@ from proxy.control.running import announced_state
 from proxy.control.supervisor.roll import Restart
 from proxy.control.supervisor.supervisor import Supervisor
 from proxy.control.watch import Watcher
+from proxy.datapath import this_build
 from proxy.store import start_anew
 
 SIGNALS_READ: Final = 0.01  # seconds in which the event loop hears of signals that have come
@@ -70,6 +71,7 @@ class Instance:
     async def serve(self, admin_socket: socket.socket) -> None:
         """From the first worker to the end of the drain."""
         admin = AdminServer(self._parts.state, admin_socket, admin_connections(self._count))
+        log.info("%s", this_build())
         self._start()
         log.info("serving on %s, admin on http://%s/", display(self._port.current), display(admin_socket))
         async with asyncio.TaskGroup() as tasks:

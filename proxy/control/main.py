@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -17,8 +16,9 @@ from proxy.control.listener import RuntimeDir, listen
 from proxy.control.oneoff import OneOffCompare
 from proxy.control.parts import Given
 from proxy.control.reload import load, read
+from proxy.interpreter import module_command
 
-WORKER: Final = (sys.executable, "-m", "proxy.edge")
+WORKER: Final = module_command("proxy.edge")
 
 
 def run(path: Path, worker: Sequence[str] = WORKER, one_off: OneOffCompare | None = None) -> None:

@@ -12,6 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector as PrometheusCollector
 
+from proxy import __version__
 from proxy.control.state import State
 from proxy.control.storage import Storage, Stored
 from proxy.control.supervisor.supervisor import Supervisor
@@ -20,6 +21,7 @@ from proxy.core.forwarding import addresses
 from proxy.core.settings import ASYNC, BACKENDS
 from proxy.core.traffic import intended
 from proxy.core.wire.messages import Labelled, Stats
+from proxy.datapath import data_path
 
 NEAR: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """The usual bucket bounds in seconds. Those published are the nearest of BOUNDS: exact, not estimated."""
@@ -97,6 +99,7 @@ class _Metrics(PrometheusCollector):
         connections.add_metric((), totals.connections)
         yield connections
         yield from _storage(self._state.storage)
+        yield _build()
         yield from self._config()
 
     def _breakers(self, totals: Stats) -> Metric:
@@ -130,6 +133,12 @@ class _Metrics(PrometheusCollector):
         failures = CounterMetricFamily("strangler_config_reload_failures", "Configuration files refused")
         failures.add_metric((), reloader.failures)
         yield failures
+
+
+def _build() -> Metric:
+    info = GaugeMetricFamily("strangler_build_info", "What runs", labels=("version", "data_path"))
+    info.add_metric((__version__, data_path()), 1)
+    return info
 
 
 def _storage(storage: Storage | None) -> Iterator[Metric]:

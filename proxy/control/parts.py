@@ -6,7 +6,6 @@ database the instance uses; the rest is built on that.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -31,8 +30,9 @@ from proxy.control.supervisor.roll import Restart
 from proxy.control.supervisor.supervisor import Supervisor, supervise
 from proxy.control.verdicts import Verdicts
 from proxy.core.routing.snapshot import Snapshot
+from proxy.interpreter import module_command
 
-COMPARER: Final = (sys.executable, "-m", "proxy.compare")
+COMPARER: Final = module_command("proxy.compare")
 
 
 class Given(NamedTuple):

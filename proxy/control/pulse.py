@@ -16,7 +16,7 @@ from typing import Final
 
 from proxy.control.hearing import Hearing
 from proxy.control.log import log
-from proxy.control.supervisor.member import Worker
+from proxy.control.supervisor.member import Member
 from proxy.core.resilience.liveness import Awake, Life, life
 
 TICK: Final = 0.25  # seconds between two looks
@@ -37,23 +37,23 @@ class Pulse:
         """Seconds for which this process has been awake."""
         return self._awake.at(self._clock())
 
-    def heard(self, worker: Worker) -> None:
+    def heard(self, worker: Member) -> None:
         worker.heard = self.now()
         if worker.silent:
             worker.silent = False
             log.warning("worker %d (pid %d) answers again", worker.slot, worker.pid)
 
-    def silence(self, worker: Worker) -> float | None:
+    def silence(self, worker: Member) -> float | None:
         """Seconds; None of one that is being started, or has said good-bye and is on its way out."""
         if not worker.hash or (worker.link is None and not worker.kept):
             return None
         return max(0.0, self.now() - worker.heard)
 
-    def life(self, worker: Worker) -> Life:
+    def life(self, worker: Member) -> Life:
         silence = self.silence(worker)
         return "fresh" if silence is None else life(silence, self.bound)
 
-    async def watch(self, workers: Callable[[], Iterable[Worker]]) -> None:
+    async def watch(self, workers: Callable[[], Iterable[Member]]) -> None:
         """Until cancelled."""
         while True:
             await asyncio.sleep(TICK)
@@ -61,7 +61,7 @@ class Pulse:
             for worker in workers():
                 self._look(worker)
 
-    def _look(self, worker: Worker) -> None:
+    def _look(self, worker: Member) -> None:
         state, silence = self.life(worker), self.silence(worker)
         if state == "fresh" or silence is None or worker.ended:
             return

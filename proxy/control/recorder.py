@@ -16,8 +16,8 @@ from proxy.control.log import log
 from proxy.control.reload import Change
 from proxy.core.traffic.authors import Author
 from proxy.store import audit, configs
-from proxy.store.audit import Entry
-from proxy.store.configs import Accepted
+from proxy.store.audit import AuditEntry
+from proxy.store.configs import AcceptedConfig
 
 WAITING: Final = 1000
 SHOWN: Final = 100  # entries that the admin port shows
@@ -35,7 +35,7 @@ class Recorder:
         self._waiting: deque[Change] = deque(maxlen=WAITING)
         self._news = asyncio.Event()
         self._failing = False
-        self.recent: list[Entry] = []
+        self.recent: list[AuditEntry] = []
 
     def record(self, change: Change) -> None:
         self._waiting.append(change)
@@ -87,7 +87,7 @@ async def _write(connection: AsyncConnection, change: Change) -> None:
         latest = await configs.newest(connection, 1)
         if latest and latest[0].hash == change.hash and change.trigger == "start":
             return
-        accepted = Accepted(
+        accepted = AcceptedConfig(
             0,
             change.time,
             change.hash,

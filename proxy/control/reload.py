@@ -29,7 +29,7 @@ MAX_FILE = 16 * 1024 * 1024  # bytes read of a configuration file; the loader's 
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ReloadResult:
     """What became of a file. `loaded` is None if it was refused, with `errors`; both empty never happens.
 
     `changes` are readable lines, such as `GET /a: weight 25 -> 50`; `warnings` include those changes that
@@ -69,7 +69,7 @@ class Change:
     claimed: str = ""
 
 
-def judge(content: bytes, source: str, running: Snapshot, started: Snapshot) -> Verdict:
+def judge(content: bytes, source: str, running: Snapshot, started: Snapshot) -> ReloadResult:
     """Whether this text may replace the running configuration. Pure but for the environment's variables.
 
     `started` is the configuration that the process began with: what only a restart changes is still its.
@@ -77,16 +77,16 @@ def judge(content: bytes, source: str, running: Snapshot, started: Snapshot) -> 
     try:
         loaded = load(content, source)
     except ConfigErrors as errors:
-        return Verdict(None, errors.errors)
+        return ReloadResult(None, errors.errors)
     rejected = [_problem(str(violation)) for violation in refused(running, loaded.snapshot)]
     if rejected:
-        return Verdict(None, tuple(rejected))
+        return ReloadResult(None, tuple(rejected))
     found = difference(running, loaded.snapshot)
     restart = _waiting(started, loaded.snapshot)
     broken = tuple(
         f"out of order, kept only because nothing was raised: {each}" for each in loaded.violations
     )
-    return Verdict(loaded, (), found.lines, loaded.warnings + broken + restart)
+    return ReloadResult(loaded, (), found.lines, loaded.warnings + broken + restart)
 
 
 def _waiting(started: Snapshot, wanted: Snapshot) -> tuple[str, ...]:
@@ -95,13 +95,13 @@ def _waiting(started: Snapshot, wanted: Snapshot) -> tuple[str, ...]:
     return tuple(f"{line} (takes effect {takes_effect(line)})" for line in lines)
 
 
-def _judge_safely(content: bytes, source: str, running: Snapshot, started: Snapshot) -> Verdict:
+def _judge_safely(content: bytes, source: str, running: Snapshot, started: Snapshot) -> ReloadResult:
     """A fault of the loader's own must not end a process that serves."""
     try:
         return judge(content, source, running, started)
     except Exception as error:
         log.exception("cannot judge %s", source)
-        return Verdict(None, (_problem(f"internal error while reading it: {error!r}"),))
+        return ReloadResult(None, (_problem(f"internal error while reading it: {error!r}"),))
 
 
 def load(content: bytes, source: str) -> Loaded:
@@ -170,8 +170,8 @@ class Reloader:
         self.warnings = loaded.warnings + tuple(f"out of order: {each}" for each in loaded.violations)
         if self.started is not loaded.snapshot:
             self.warnings += _waiting(self.started, loaded.snapshot)
-        self.record = record
-        self.unlisted = unlisted
+        self._record = record
+        self._unlisted = unlisted
         self._announced: OrderedDict[str, Author] = OrderedDict()  # by hash
         self._publish = publish
         self._judged = digest(content)
@@ -187,7 +187,7 @@ class Reloader:
         if len(self._announced) > ANNOUNCED:
             self._announced.popitem(last=False)
 
-    async def reload(self, trigger: str, author: Author = NOBODY, *, force: bool = False) -> Verdict:
+    async def reload(self, trigger: str, author: Author = NOBODY, *, force: bool = False) -> ReloadResult:
         """Reads and judges the file now, whatever was judged before.
 
         `force` takes `unlisted: 404` although unlisted paths are still asked for.
@@ -206,32 +206,32 @@ class Reloader:
 
     async def _take(
         self, content: bytes | OSError, trigger: str, author: Author = NOBODY, force: bool = False
-    ) -> Verdict:
+    ) -> ReloadResult:
         before = self.running.snapshot.hash
         self._judged = digest(content)
         if isinstance(content, OSError):
-            verdict = Verdict(None, (_problem(f"cannot be read: {content.strerror}"),))
+            result = ReloadResult(None, (_problem(f"cannot be read: {content.strerror}"),))
         else:
-            verdict = await asyncio.to_thread(
+            result = await asyncio.to_thread(
                 _judge_safely, content, str(self.path), self.running.snapshot, self.started
             )
-            if verdict.loaded is not None and not force and (lost := self._lost(verdict.loaded)):
-                verdict = Verdict(None, (_problem(lost),))
-            if verdict.loaded is not None:
+            if result.loaded is not None and not force and (lost := self._lost(result.loaded)):
+                result = ReloadResult(None, (_problem(lost),))
+            if result.loaded is not None:
                 self.content = content
-        if verdict.loaded is None:
-            self._refuse(verdict, content, trigger)
+        if result.loaded is None:
+            self._refuse(result, content, trigger)
         else:
-            await self._accept(verdict.loaded, verdict, trigger)
-        if verdict.loaded is None or verdict.loaded.snapshot.hash != before:
-            self._remember(verdict, content, trigger, author)
-        return verdict
+            await self._accept(result.loaded, result, trigger)
+        if result.loaded is None or result.loaded.snapshot.hash != before:
+            self._remember(result, content, trigger, author)
+        return result
 
     def _lost(self, loaded: Loaded) -> str:
         """What `unlisted: 404` would take away from clients, if it is new; "" for nothing."""
         if loaded.snapshot.unlisted != "404" or self.running.snapshot.unlisted == "404":
             return ""
-        count = self.unlisted()
+        count = self._unlisted()
         if not count:
             return ""
         return (
@@ -239,41 +239,41 @@ class Reloader:
             "(`strangler ledger` shows them), or take it all the same with `strangler reload --force`"
         )
 
-    def _remember(self, verdict: Verdict, content: bytes | OSError, trigger: str, author: Author) -> None:
+    def _remember(self, result: ReloadResult, content: bytes | OSError, trigger: str, author: Author) -> None:
         text = "" if isinstance(content, OSError) else content.decode("utf-8", "replace")
-        accepted = verdict.loaded.snapshot.hash if verdict.loaded else None
+        accepted = result.loaded.snapshot.hash if result.loaded else None
         if author == NOBODY:
             author = self._announced.pop(accepted or "", NOBODY)
-        lines = verdict.changes if verdict.loaded else tuple(map(str, verdict.errors))
-        self.record(Change(time.time(), trigger, author.name, accepted, lines, text, author.claimed))
+        lines = result.changes if result.loaded else tuple(map(str, result.errors))
+        self._record(Change(time.time(), trigger, author.name, accepted, lines, text, author.claimed))
 
-    def _refuse(self, verdict: Verdict, content: bytes | OSError, trigger: str) -> None:
+    def _refuse(self, result: ReloadResult, content: bytes | OSError, trigger: str) -> None:
         self.failures += 1
         text = "" if isinstance(content, OSError) else content.decode("utf-8", "replace")
-        excerpts = tuple(tuple(excerpt(text, each.line, each.column)) for each in verdict.errors[:EXCERPTS])
-        self.last_error = LastError(time.time(), trigger, verdict.errors, excerpts)
-        for error in verdict.errors:
+        excerpts = tuple(tuple(excerpt(text, each.line, each.column)) for each in result.errors[:EXCERPTS])
+        self.last_error = LastError(time.time(), trigger, result.errors, excerpts)
+        for error in result.errors:
             log.error("%s:%s", self.path, error)
         log.error(
             "configuration refused (%s): %d error(s); %s goes on being served",
             trigger,
-            len(verdict.errors),
+            len(result.errors),
             self.running.snapshot.hash,
         )
 
-    async def _accept(self, loaded: Loaded, verdict: Verdict, trigger: str) -> None:
+    async def _accept(self, loaded: Loaded, result: ReloadResult, trigger: str) -> None:
         self.last_error = None
-        self.warnings = verdict.warnings
+        self.warnings = result.warnings
         if loaded.snapshot.hash == self.running.snapshot.hash:
             log.info("configuration %s is unchanged (%s)", loaded.snapshot.hash, trigger)
             return
         self._in_force.loaded = loaded
         self.generation += 1
         self.loaded_at = time.time()
-        self.last_difference = verdict.changes
-        for line in verdict.changes:
+        self.last_difference = result.changes
+        for line in result.changes:
             log.info("%s", line)
-        for line in verdict.warnings:
+        for line in result.warnings:
             log.warning("%s", line)
         log.info("configuration %s accepted (%s)", loaded.snapshot.hash, trigger)
         await self._publish(loaded, self.generation)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from proxy import __version__
 from proxy.control.alarms import Alarm, Alarms
 from proxy.control.collect import Collector
 from proxy.control.comparer import ComparerProcess
@@ -30,7 +31,8 @@ from proxy.control.supervisor.supervisor import Supervisor
 from proxy.control.verdicts import Verdicts
 from proxy.core.routing.unlisted import UNLISTED
 from proxy.core.settings import AdminUser
-from proxy.store.audit import Entry
+from proxy.datapath import data_path
+from proxy.store.audit import AuditEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,8 @@ class State:
             for each in self.supervisor.workers()
         )
         return ConfigFigures(
+            __version__,
+            data_path(),
             reloader.running.snapshot.hash,
             str(reloader.path),
             reloader.loaded_at,
@@ -122,6 +126,6 @@ class State:
         found = ((name, last_hour(name, past)) for name in names)
         return {name: hour for name, hour in found if any(hour.values())}
 
-    def audit(self) -> list[Entry]:
+    def audit(self) -> list[AuditEntry]:
         """Who changed what, newest first; as fresh as the last look, seconds ago."""
         return self.recorder.recent if self.recorder else []

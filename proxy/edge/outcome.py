@@ -6,6 +6,7 @@ them depends on how one works.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from proxy.core.forwarding.hop_by_hop import Hop
@@ -45,7 +46,7 @@ class Outcome:
         seconds: float,
         asked: bool,
         answer: ResponseHead | None,
-        body: list[bytes] | None,
+        body: Sequence[bytes] | None,
         captured: bytearray | None,
         upgrade: bool,
         trace: str | None,

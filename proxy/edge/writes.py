@@ -60,8 +60,7 @@ class Writes:
     def claims(self) -> Claims:
         """The store, opened with the first use."""
         if self._claims is None:
-            self._claims = open_claims(self._state, self._incarnation)
-            self._claims.held = self._tokens
+            self._claims = open_claims(self._state, self._incarnation, self._tokens)
         return self._claims
 
     def room(self, limit: int) -> int | None:

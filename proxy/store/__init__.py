@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from proxy.store.claims import Claims
+from proxy.store.claims import Claims, Held
 from proxy.store.places import StoreUnavailable, attend, claims_file, incarnations_of, is_sqlite
 
 __all__ = [
@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 
-def open_claims(url: str, incarnation: str) -> Claims:
+def open_claims(url: str, incarnation: str, held: Held | None = None) -> Claims:
     """The claims in `server.state`. Returns at once; whether the store works shows with the first call.
 
     Raises StoreUnavailable if not even that is possible, say for want of a thread; the next call may succeed.
@@ -29,10 +29,10 @@ def open_claims(url: str, incarnation: str) -> Claims:
         if is_sqlite(url):
             from proxy.store.sqlite import SqliteClaims
 
-            return SqliteClaims(url, incarnation)
+            return SqliteClaims(url, incarnation, held)
         from proxy.store.postgresql import PostgresqlClaims  # only who uses it needs the driver
 
-        return PostgresqlClaims(url, incarnation)
+        return PostgresqlClaims(url, incarnation, held)
     except Exception as error:
         raise StoreUnavailable(f"cannot be opened: {type(error).__name__}: {error}") from error
 

@@ -20,7 +20,7 @@ from proxy.store.places import is_sqlite, private_file, private_folder, state_fi
 from proxy.store.schema import audit
 
 
-class Entry(NamedTuple):
+class AuditEntry(NamedTuple):
     id: int
     time: float  # Unix seconds
     author: str
@@ -51,12 +51,14 @@ async def append(
     await connection.execute(audit.insert().values(values))
 
 
-async def entries(connection: AsyncConnection, limit: int = 100, action: str | None = None) -> list[Entry]:
+async def entries(
+    connection: AsyncConnection, limit: int = 100, action: str | None = None
+) -> list[AuditEntry]:
     """The newest `limit` entries, newest first."""
     query = sa.select(audit).order_by(audit.c.id.desc()).limit(limit)
     if action is not None:
         query = query.where(audit.c.action == action)
-    return [Entry(*row) for row in await connection.execute(query)]
+    return [AuditEntry(*row) for row in await connection.execute(query)]
 
 
 def author() -> str:

@@ -53,15 +53,18 @@ class Sent(NamedTuple):
     updated_at: float
 
 
+Held = Callable[[], Iterable[str]]
+
+
 class Claims(abc.ABC):
     """The claims of one worker, on its event loop. `incarnation` is this process and no other.
 
-    `held` gives the tokens of the writes that are under way in it; until it is set nothing is compared.
+    `held` gives the tokens of the writes that are under way in it; without it nothing is compared.
     """
 
-    def __init__(self, incarnation: str, places: int = IN_FLIGHT) -> None:
+    def __init__(self, incarnation: str, held: Held | None = None, places: int = IN_FLIGHT) -> None:
         self.incarnation = incarnation
-        self.held: Callable[[], Iterable[str]] | None = None
+        self._held = held
         self._owed: dict[tuple[str, str], Record] = {}
         self._debts = asyncio.Event()  # something is owed
         self._payment = PAYMENT
@@ -247,11 +250,11 @@ class Claims(abc.ABC):
 
     async def _compare(self) -> None:
         """What is `sent` in this worker's name, and nothing in it holds, is lost."""
-        if self.held is None:
+        if self._held is None:
             return
         page = await self._for_house(self._sent)
         self._compared = page[-1].updated_at if len(page) == PAGE else 0.0
-        held = self._busy | {token for _, token in self._owed} | set(self.held())
+        held = self._busy | {token for _, token in self._owed} | set(self._held())
         late = [self._vain.pop(sent.token) for sent in page if sent.token in self._vain]
         for record in late:  # it came after all; nothing of it was sent
             self.owe(record)

@@ -21,7 +21,7 @@ from proxy.store.schema import configs
 KEPT: Final = 200
 
 
-class Accepted(NamedTuple):
+class AcceptedConfig(NamedTuple):
     """One accepted configuration. `difference` are lines such as "GET /a: weight 25 -> 50"."""
 
     id: int
@@ -50,7 +50,7 @@ async def opened(url: str) -> AsyncIterator[AsyncEngine]:
         await engine.dispose()
 
 
-async def append(connection: AsyncConnection, accepted: Accepted) -> None:
+async def append(connection: AsyncConnection, accepted: AcceptedConfig) -> None:
     """Adds one (its `id` is not used) and forgets all but the newest KEPT."""
     values = accepted._asdict()
     del values["id"]
@@ -62,7 +62,7 @@ async def append(connection: AsyncConnection, accepted: Accepted) -> None:
     await connection.execute(configs.delete().where(configs.c.id <= newest[0] - KEPT))
 
 
-async def newest(connection: AsyncConnection, limit: int = KEPT) -> list[Accepted]:
+async def newest(connection: AsyncConnection, limit: int = KEPT) -> list[AcceptedConfig]:
     """The newest `limit`, newest first."""
     query = sa.select(configs).order_by(configs.c.id.desc()).limit(limit)
-    return [Accepted(*row) for row in await connection.execute(query)]
+    return [AcceptedConfig(*row) for row in await connection.execute(query)]

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from proxy.core.resilience.idempotency import ClaimRequest, Record, Verdict
 from proxy.store import statements
-from proxy.store.claims import UNHELD, Claims, Sent
+from proxy.store.claims import UNHELD, Claims, Held, Sent
 from proxy.store.clock import elapsed
 from proxy.store.engines import CONNECTIONS, postgresql_engine
 from proxy.store.migrations import TooNew, migrate
@@ -38,7 +38,7 @@ _now = sa.extract("epoch", sa.func.clock_timestamp())
 class PostgresqlClaims(Claims):
     """Connects with the first call; the pool replaces broken connections."""
 
-    def __init__(self, url: str, incarnation: str) -> None:
+    def __init__(self, url: str, incarnation: str, held: Held | None = None) -> None:
         # Each statement is a transaction of its own: one round trip, durable when it returns.
         self._engine: AsyncEngine = postgresql_engine(url, "AUTOCOMMIT", STATEMENT)
         self._whole = self._engine.execution_options(isolation_level="READ COMMITTED")
@@ -46,7 +46,7 @@ class PostgresqlClaims(Claims):
         self._migrated = False
         self._renewed = -math.inf  # by `elapsed`
         self._renewing: asyncio.Task[None] | None = None
-        super().__init__(incarnation, CONNECTIONS)
+        super().__init__(incarnation, held, CONNECTIONS)
 
     async def _claim(self, wanted: ClaimRequest) -> Verdict:
         self._unasked.add(wanted.token)

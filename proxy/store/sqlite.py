@@ -20,7 +20,7 @@ import sqlalchemy as sa
 
 from proxy.core.resilience.idempotency import ClaimRequest, Record, Verdict
 from proxy.store import now, statements
-from proxy.store.claims import UNHELD, Claims, Sent
+from proxy.store.claims import UNHELD, Claims, Held, Sent
 from proxy.store.engines import sqlite_engine
 from proxy.store.life import Life, OpenFile
 from proxy.store.migrations import migrate
@@ -41,14 +41,14 @@ class _Job(NamedTuple):
 class SqliteClaims(Claims):
     """Opens its file with the first call, and again after a failure."""
 
-    def __init__(self, url: str, incarnation: str) -> None:
+    def __init__(self, url: str, incarnation: str, held: Held | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._file = claims_file(url)
         self._open_file = OpenFile(self._file)
         self._life = Life(incarnations_of(url), incarnation)
         self._thread = threading.Thread(target=self._run, name="claims", daemon=True)
-        super().__init__(incarnation, PLACES)
+        super().__init__(incarnation, held, PLACES)
         self._thread.start()
 
     async def _claim(self, wanted: ClaimRequest) -> Verdict:

@@ -41,6 +41,8 @@ class RealSite(Site):
     def __init__(self, directory: Path, legacy: int, asynchronous: int) -> None:
         self.ports = (legacy, asynchronous)
         self.options: tuple[str, ...] = ()  # of `strangler serve`
+        self.strangler: tuple[str, ...] = (sys.executable, "-m", "proxy")
+        self.folder: Path | None = None  # that it is started in; None: ours
         super().__init__(directory)
 
     def text(self, weight: object, workers: int = 2) -> str:
@@ -50,7 +52,8 @@ class RealSite(Site):
     def start(self, environ: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
         with (self.directory / "control.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "proxy", "serve", "--config", str(self.config), *self.options],
+                [*self.strangler, "serve", "--config", str(self.config), *self.options],
+                cwd=self.folder,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
                 preexec_fn=self.limit,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections import Counter
 from pathlib import Path
@@ -12,6 +13,7 @@ import httpx2
 from click.testing import CliRunner
 
 from proxy.cli import main
+from proxy.datapath import data_path, this_build
 from tests import plain
 from tests.cli.real_site import RealSite
 from tests.control.site import Site, alive
@@ -140,3 +142,17 @@ def test_help_has_an_example() -> None:
     result = CliRunner().invoke(main, ["serve", "--help"])
     assert result.exit_code == 0
     assert "strangler serve --config routing.yaml" in result.output
+
+
+def test_the_workers_are_of_the_build_that_was_started_and_the_log_says_which(
+    site: RealSite, tmp_path: Path
+) -> None:
+    other = tmp_path / "proxy"
+    other.mkdir()
+    (other / "__init__.py").write_text("raise RuntimeError('this is another proxy')")
+    site.strangler = (str(Path(sys.executable).with_name("strangler")),)
+    site.folder = tmp_path
+    site.up()
+    assert site.state()["data_path"] == data_path()
+    assert f"{this_build()}\n" in site.log()
+    assert "another proxy" not in site.log()

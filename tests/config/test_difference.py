@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config import Difference, difference, load_text
+from proxy.config import ConfigDifference, difference, load_text
 from tests.config.texts import load
 
 
-def between(old: str, new: str) -> Difference:
+def between(old: str, new: str) -> ConfigDifference:
     return difference(load(old).snapshot, load(new).snapshot)
 
 
@@ -88,7 +88,7 @@ CHANGES = [
 
 @pytest.mark.parametrize(("old", "new", "line"), CHANGES)
 def test_change_is_said_in_one_line(old: str, new: str, line: str) -> None:
-    assert between(old, new) == Difference((line,), ())
+    assert between(old, new) == ConfigDifference((line,), ())
 
 
 RESTART = [
@@ -103,7 +103,7 @@ RESTART = [
 
 @pytest.mark.parametrize(("new", "line"), RESTART)
 def test_what_only_a_restart_changes_is_told_apart(new: str, line: str) -> None:
-    assert between("", new) == Difference((line,), (line,))
+    assert between("", new) == ConfigDifference((line,), (line,))
 
 
 def test_a_files_content_is_not_said_even_where_the_setting_is_no_secret(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_a_files_content_is_not_said_even_where_the_setting_is_no_secret(tmp_pat
 
 def test_equal_snapshots_have_no_difference() -> None:
     text = "phases: {x: {methods: [GET, HEAD, PUT]}}\nendpoints: {GET /a: {weight: 5}}"
-    assert between(text, text) == Difference((), ())
+    assert between(text, text) == ConfigDifference((), ())
 
 
 def test_phases_and_backends_are_compared() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.config.graph import MAX_CHARACTERS, MAX_DEPTH, Mark, Problem, compose, lines_of
+from proxy.config.graph import MAX_CHARACTERS, MAX_DEPTH, Position, Problem, compose, lines_of
 
 
 def problem(text: str) -> Problem:
@@ -15,8 +15,8 @@ def test_nodes_know_their_place_in_characters() -> None:
     root = compose("# é😀\na: {b: '1'}\n")
     assert root is not None
     ((key, value),) = root.entries
-    assert key.start == Mark(5, 1, 0)
-    assert (value.start, value.end, value.flow) == (Mark(8, 1, 3), Mark(16, 1, 11), True)
+    assert key.start == Position(5, 1, 0)
+    assert (value.start, value.end, value.flow) == (Position(8, 1, 3), Position(16, 1, 11), True)
     inner = value.entries[0][1]
     assert (inner.text, inner.plain, inner.start.offset, inner.end.offset) == ("1", False, 12, 15)
 

@@ -11,10 +11,10 @@ import pytest
 from pydantic import BaseModel
 
 from proxy.config import load_text
-from proxy.config.model import Backend, Config, Endpoint
+from proxy.config.model import BackendSection, Config, EndpointSection
 
 DOCS = (Path(__file__).parent.parent.parent / "docs" / "configuration.md").read_text()
-SHARED: dict[str, type[BaseModel]] = {"backends": Backend, "endpoints": Endpoint}
+SHARED: dict[str, type[BaseModel]] = {"backends": BackendSection, "endpoints": EndpointSection}
 
 
 def keys(section: type[BaseModel], prefix: str = "") -> Iterator[str]:

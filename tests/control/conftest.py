@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from proxy.control.admin.app import build
 from proxy.control.collect import Collector
 from proxy.control.hearing import Hearing
 from proxy.control.pulse import Pulse
-from proxy.control.reload import InForce, Reloader, load
+from proxy.control.reload import Change, InForce, Reloader, load
 from proxy.control.restart import Restarter
 from proxy.control.state import State
 from proxy.control.supervisor.supervisor import supervise
@@ -47,7 +48,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture
 def make_state(tmp_path: Path) -> MakeState:
-    def make(admin: str = "127.0.0.1:9000", token: str = "", write: str = "false") -> State:
+    def make(
+        admin: str = "127.0.0.1:9000",
+        token: str = "",
+        write: str = "false",
+        record: Callable[[Change], None] = lambda change: None,
+        unlisted: Callable[[], int] = lambda: 0,
+    ) -> State:
         path = tmp_path / "routing.yaml"
         path.write_text(CONFIG.format(admin=admin, token=token, write=write, state=tmp_path / "state.db"))
         collector = Collector()
@@ -56,7 +63,8 @@ def make_state(tmp_path: Path) -> MakeState:
             """There are no workers."""
 
         content = path.read_bytes()
-        reloader = Reloader(path, content, InForce(load(content, str(path))), publish)
+        in_force = InForce(load(content, str(path)))
+        reloader = Reloader(path, content, in_force, publish, record=record, unlisted=unlisted)
         supervisor = supervise(("true",), "", collector, Pulse(Hearing()))
         return State(
             reloader,
@@ -103,3 +111,8 @@ def traffic(state: State) -> None:
             breakers=[OpenBreaker("GET /a/{id}", "open", 8)],
         ),
     )
+
+
+def a_minute_later(state: State) -> None:
+    """The minute in which `traffic` came is over, whatever the clock says."""
+    state.collector.history.add(time.monotonic() + 60, state.collector.totals())

@@ -25,6 +25,7 @@ DESIGNED = {
     "strangler_client_connections": set(),
     "strangler_endpoint_weight": {"endpoint"},
     "strangler_config_info": {"hash"},
+    "strangler_build_info": {"version", "data_path"},
     "strangler_config_reload_failures_total": set(),
 }
 

@@ -37,8 +37,8 @@ def test_all_parts_look_at_one_configuration(given: Given) -> None:
     assert parts.reloader.warnings == given.loaded.warnings
     assert parts.state.reloader is parts.reloader
     assert parts.state.supervisor is ground.supervisor
-    assert parts.reloader.record == parts.recorder.record
-    assert parts.reloader.unlisted == parts.ledger.unlisted_lately
+    assert parts.reloader._record == parts.recorder.record
+    assert parts.reloader._unlisted == parts.ledger.unlisted_lately
 
 
 def test_the_state_database_is_that_of_workers_that_went_on_serving(given: Given) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from proxy.config import Loaded
-from proxy.control.reload import Change, InForce, Reloader, Verdict, digest, judge, load, read
-from proxy.control.state import State
+from proxy.control.reload import Change, InForce, Reloader, ReloadResult, digest, judge, load, read
 from proxy.core.traffic.authors import Author
+from tests.control.conftest import MakeState
 
 
 def text(reads: object = 0, writes: object = 0, extra: str = "") -> bytes:
@@ -21,7 +21,7 @@ endpoints:
 """.encode()
 
 
-def verdict(old: bytes, new: bytes) -> Verdict:
+def verdict(old: bytes, new: bytes) -> ReloadResult:
     running = load(old, "routing.yaml").snapshot
     return judge(new, "routing.yaml", running, running)
 
@@ -203,10 +203,10 @@ def test_ways_of_being_unreadable_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_an_announced_author_is_remembered_with_the_change_and_announcements_are_bounded(
-    state: State,
+    make_state: MakeState,
 ) -> None:
     changes: list[Change] = []
-    state.reloader.record = changes.append
+    state = make_state(record=changes.append)
     changed = state.reloader.path.read_text().replace("12.5", "50")
     wanted = load(changed.encode(), "x").snapshot.hash
     for number in range(100):

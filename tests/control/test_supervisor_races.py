@@ -20,8 +20,8 @@ from proxy.control.pulse import Pulse
 from proxy.control.supervisor import roll
 from proxy.control.supervisor.changes import Changes
 from proxy.control.supervisor.crew import Crew
-from proxy.control.supervisor.leaving import Leaving
 from proxy.control.supervisor.links import WorkerLinks
+from proxy.control.supervisor.retirement import Retirement
 from proxy.control.supervisor.roll import Roll
 from proxy.control.supervisor.slots import Slots
 from proxy.control.supervisor.sockets import Sockets
@@ -73,11 +73,11 @@ class Rehearsal:
         changes, sockets, collector = Changes(), Sockets(), Collector()
         unclaimed = Unclaimed(changes)
         crew = Crew(changes, Pulse(Hearing()))
-        self.leaving = Leaving(crew)
-        slots = Slots(("worker",), "", crew, self.leaving, sockets, unclaimed, collector)
+        self.retirement = Retirement(crew)
+        slots = Slots(("worker",), "", crew, self.retirement, sockets, unclaimed, collector)
         links = WorkerLinks(crew, slots, sockets, unclaimed, collector)
-        self.roll = Roll(crew, self.leaving, slots, sockets)
-        self.supervisor = Supervisor(crew, self.leaving, slots, links, self.roll, sockets, unclaimed)
+        self.roll = Roll(crew, self.retirement, slots, sockets)
+        self.supervisor = Supervisor(crew, self.retirement, slots, links, self.roll, sockets, unclaimed)
         self.supervisor.publish(NEWEST, ServerTimeouts(drain=0.0))
         monkeypatch.setattr(processes, "start", self._start)
 
@@ -191,7 +191,7 @@ def test_an_orphan_without_a_slot_drains_patiently_and_is_killed_when_it_does_no
         with socket.socket() as listener:
             rehearsal.supervisor.start(listener, 0)
             assert link.sent == [Drain(timeout=0.0, patient=True)]
-            await rehearsal.leaving.retired()
+            await rehearsal.retirement.retired()
         assert rehearsal.supervisor.workers() == []
 
     run(play())

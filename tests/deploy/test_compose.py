@@ -107,6 +107,15 @@ def test_our_services_are_stages_that_run_without_root(
     assert "\nUSER 10001\n" in stage(dockerfile, build["target"])
 
 
+def test_the_proxys_wheel_is_compiled_or_not_built_and_the_others_need_no_compiler(dockerfile: str) -> None:
+    base, wheel = stage(dockerfile, "base"), stage(dockerfile, "wheel")
+    assert re.search(r"^COPY .*\bhatch_build\.py\b", base, re.M)  # the build backend
+    assert "\nENV STRANGLER_COMPILE=never\n" in base
+    assert re.search(r"apt-get install .*\bgcc libc6-dev\b", wheel)
+    assert "\nRUN STRANGLER_COMPILE=always pip wheel " in wheel
+    assert "/wheel/*.whl" in stage(dockerfile, "proxy")
+
+
 @pytest.mark.parametrize(
     ("service", "package"),
     [

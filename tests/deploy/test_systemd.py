@@ -15,7 +15,7 @@ import pytest
 from proxy.cli import COMMANDS, main
 from proxy.cli.errors import BAD_INPUT
 from proxy.config import load_text
-from proxy.config.model import ServerTimeouts
+from proxy.config.model import ServerTimeoutsSection
 from proxy.control import comparer
 from proxy.control.handover import SIGNALS
 from proxy.control.supervisor import leaving
@@ -75,7 +75,7 @@ def test_it_is_told_when_the_proxy_is_ready(service: dict[str, str]) -> None:
 
 
 def test_a_stop_has_time_for_the_drain(service: dict[str, str]) -> None:
-    drain = ServerTimeouts().drain
+    drain = ServerTimeoutsSection().drain
     after = leaving.KILL_AFTER + leaving.KILL_TIMEOUT + comparer.END
     assert float(service["TimeoutStopSec"]) >= drain + after
     assert f"(`{drain:g} s`)".replace("`", "") in PAGE

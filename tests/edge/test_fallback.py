@@ -161,7 +161,9 @@ def test_an_async_whose_every_connection_waits_for_a_slow_client_does_not_hang(s
     edge = busy(
         stage, answering(ok(bytes(24 * 1024 * 1024))), "\nserver: {buffers: {request: 1KiB, response: 4KiB}}"
     )
-    edge.call(lambda: setattr(edge.services.pools["async"]._relief, "_looking", True))  # nobody gives way
+    edge.call(
+        lambda: setattr(edge.services.pools["async"]._slow_clients, "_looking", True)
+    )  # nobody gives way
     with contextlib.closing(edge.connect()) as first:
         first.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         first.send(SLOW)

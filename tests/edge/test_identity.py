@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.edge.conftest import Stage
-from tests.edge.exchange.test_ownership import Bench, closing, problem
+from tests.edge.exchange.test_keyed_write import Bench, closing, problem
 from tests.edge.harness import Wire, eventually, ok
 
 ALICE = b"HTTP/1.1 201 Created\r\nContent-Length: 5\r\nSet-Cookie: session=alice\r\n\r\nalice"

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from proxy.edge.exchange.ownership import Ownership
+from proxy.edge.exchange.keyed_write import KeyedWrite
 from proxy.store import claims_file
 from tests.edge.conftest import Stage
-from tests.edge.exchange.test_ownership import Bench, closing, request
+from tests.edge.exchange.test_keyed_write import Bench, closing, request
 from tests.edge.harness import WAIT, Wire, eventually
 
 HEAD = (
@@ -145,9 +145,9 @@ def test_events_that_give_way_while_the_store_is_told_end_once(bench: Bench) -> 
     assert bench.post().status == 409
 
 
-def under_way(bench: Bench) -> Ownership:
-    [ownership] = bench.edge.services.writes.under_way
-    return ownership
+def under_way(bench: Bench) -> KeyedWrite:
+    [write] = bench.edge.services.writes.under_way
+    return write
 
 
 def give_way(bench: Bench) -> None:

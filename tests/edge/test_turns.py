@@ -40,7 +40,7 @@ def said(caplog: pytest.LogCaptureFixture, of: str) -> list[str]:
         (exchange.STATES, exchange.TRANSITIONS),
         (exchange.KEY_STATES, exchange.KEY_TRANSITIONS),
     ],
-    ids=["client", "exchange", "ownership"],
+    ids=["client", "exchange", "keyed write"],
 )
 def test_each_state_has_a_name_and_a_way_to_the_end(names: tuple[str, ...], table: turns.Table) -> None:
     assert len(names) == len(table)
@@ -81,7 +81,7 @@ def test_a_write_with_a_key_is_told_state_by_state(
     stage._parts.append(edge)
     assert edge.ask(WRITE).status == 200
     asyncio.run_coroutine_threadsafe(edge.services.writes.close(), edge._loop).result(WAIT)
-    assert said(debug, "Ownership") == [
+    assert said(debug, "KeyedWrite") == [
         "reading -> claiming",
         "claiming -> owned",
         "owned -> storing",

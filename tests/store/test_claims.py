@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -41,8 +41,10 @@ def wanted(key: str, token: str = "t", backend: BackendName = LEGACY, **given: A
 
 
 @asynccontextmanager
-async def opened(url: str, incarnation: str = "a") -> AsyncIterator[Claims]:
-    claims = open_claims(url, incarnation)
+async def opened(
+    url: str, incarnation: str = "a", held: Callable[[], Iterable[str]] | None = None
+) -> AsyncIterator[Claims]:
+    claims = open_claims(url, incarnation, held)
     try:
         yield claims
     finally:

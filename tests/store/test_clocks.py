@@ -161,11 +161,10 @@ async def states(url: str) -> dict[str, str]:
 
 
 async def test_a_claim_that_comes_late_into_the_store_becomes_unknown_and_is_listed(url: str) -> None:
-    async with opened(url) as claims:
-        held = await proceed(claims, wanted("held", "t1"))
+    async with opened(url, held=lambda: ["t1"]) as claims:
+        await proceed(claims, wanted("held", "t1"))
         late = idem.send(idem.claim(wanted("late", "t2")))
         await proceed(claims, wanted("late", late.token))  # its release came before it, and found nothing
-        claims.held = lambda: [held.token]
         await compare(claims)
         assert await states(url) == {"held": "sent", "late": "sent"}, "both are young"
         await age(url, module.UNHELD + 1)
@@ -175,7 +174,7 @@ async def test_a_claim_that_comes_late_into_the_store_becomes_unknown_and_is_lis
 
 
 async def test_what_is_owed_or_being_changed_is_held(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with opened(url) as claims:
+    async with opened(url, held=tuple) as claims:
         claims._housekeeper.cancel()
         owed = await proceed(claims, wanted("owed", "t1"))
         busy = await proceed(claims, wanted("busy", "t2"))
@@ -191,7 +190,6 @@ async def test_what_is_owed_or_being_changed_is_held(url: str, monkeypatch: pyte
         monkeypatch.setattr(claims, "_change", slow)
         changing = asyncio.create_task(claims.change(idem.complete(busy, ANSWER, time.time())))
         await asyncio.sleep(0)
-        claims.held = tuple
         await compare(claims)
         assert await states(url) == {"owed": "sent", "busy": "sent"}
         gate.set()
@@ -204,19 +202,17 @@ async def test_what_is_beyond_the_bound_of_what_is_owed_becomes_unknown(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "OWED", 0)
-    async with opened(url) as claims:
+    async with opened(url, held=tuple) as claims:
         claims.owe(idem.release(await proceed(claims, wanted("k")), time.time()))
-        claims.held = tuple
         await age(url, module.UNHELD + 1)
         await compare(claims)
         assert await states(url) == {"k": "unknown"}
 
 
 async def test_what_other_workers_have_under_way_is_theirs(url: str) -> None:
-    async with opened(url, "a") as one, opened(url, "b") as other:
+    async with opened(url, "a") as one, opened(url, "b", tuple) as other:
         await proceed(one, wanted("k"))
         await age(url, module.UNHELD + 1)
-        other.held = tuple
         await compare(other)
         assert await states(url) == {"k": "sent"}
 
@@ -226,12 +222,11 @@ async def test_behind_many_that_are_held_the_one_that_is_not_is_found(
 ) -> None:
     for place in ("proxy.store.claims.PAGE", "proxy.store.statements.PAGE"):
         monkeypatch.setattr(place, 2)
-    async with opened(url) as claims:
+    async with opened(url, held=lambda: [f"t{number}" for number in range(4)]) as claims:
         claims._housekeeper.cancel()
         for number in range(5):
             await proceed(claims, wanted(f"k{number}", f"t{number}"))
         await age(url, module.UNHELD + 1)
-        claims.held = lambda: [f"t{number}" for number in range(4)]
         for _ in range(3):
             await compare(claims)
         assert (await states(url))["k4"] == "unknown"
@@ -240,10 +235,9 @@ async def test_behind_many_that_are_held_the_one_that_is_not_is_found(
 
 async def test_house_keeping_compares(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "HOUSEKEEPING", 0.01)
-    async with opened(url) as claims:
+    async with opened(url, held=tuple) as claims:
         await proceed(claims, wanted("k"))
         await age(url, module.UNHELD + 1)
-        claims.held = tuple
         assert await eventually_async(lambda: listing(url, "unknown"))
 
 

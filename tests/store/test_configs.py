@@ -5,14 +5,16 @@ import stat
 import pytest
 
 from proxy.store import configs
-from proxy.store.configs import Accepted
+from proxy.store.configs import AcceptedConfig
 from proxy.store.places import is_sqlite, state_file
 
 pytestmark = pytest.mark.anyio
 
 
-def one(number: int) -> Accepted:
-    return Accepted(0, float(number), f"hash{number}", "ada", "test", [f"line {number}"], f"text {number}")
+def one(number: int) -> AcceptedConfig:
+    return AcceptedConfig(
+        0, float(number), f"hash{number}", "ada", "test", [f"line {number}"], f"text {number}"
+    )
 
 
 async def test_the_newest_come_first_and_whole(url: str) -> None:

@@ -214,8 +214,7 @@ async def test_what_was_withdrawn_before_the_store_had_it_is_released_when_it_co
 ) -> None:
     monkeypatch.setattr(module, "HOUSEKEEPING", 0.05)
     monkeypatch.setattr("proxy.store.sqlite.UNHELD", 0.0)
-    async with opened(url, "a") as claims, opened(url, "b") as late:
-        claims.held = list
+    async with opened(url, "a", list) as claims, opened(url, "b") as late:
         first = wanted("late", incarnation="a")
         claims.owe(idem.withdraw(idem.send(idem.claim(first)), first.now))
 

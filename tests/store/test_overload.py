@@ -88,8 +88,7 @@ async def nothing_is_owed(claims: Claims) -> None:
 
 async def test_a_database_that_was_slow_recovers_under_its_clients_retries(postgres: Postgres) -> None:
     url = postgres.database("overload")
-    async with opened(url) as claims:
-        claims.held = list
+    async with opened(url, held=list) as claims:
         await claims.claim(wanted("first", "first"))
         for statement in _ONE_PROCESSOR:
             await execute(url, statement)

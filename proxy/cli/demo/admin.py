@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from urllib.parse import quote
 import httpx2
 
 from proxy.cli.demo.services import DemoError
+from proxy.interpreter import module_command
 
 PATIENCE = 15.0
 """Seconds until a change must have reached every worker."""
@@ -74,7 +74,7 @@ class Admin:
     async def set(self, endpoint: str, weight: int, path: Path) -> Ran:
         """`strangler set ENDPOINT WEIGHT --config FILE --admin URL`."""
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "proxy", "set", endpoint, str(weight)),
+            *(*module_command("proxy"), "set", endpoint, str(weight)),
             *("--config", str(path), "--admin", self.url),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,

@@ -8,7 +8,7 @@ from math import sqrt
 from typing import Any
 
 from proxy.cli.demo.routing import DRY_RUN, QUOTES, READS, WRITE
-from proxy.cli.demo.tally import Tally
+from proxy.cli.demo.tally import StepTally
 from proxy.core.settings import ASYNC, LEGACY
 
 SOUND_VERSION = "2.1"
@@ -25,7 +25,7 @@ class Claim:
     evidence: str
 
 
-def split(tally: Tally, weight: int, before: set[tuple[str, str]]) -> Claim:
+def split(tally: StepTally, weight: int, before: set[tuple[str, str]]) -> Claim:
     """Reads are split by user at `weight` percent; who was on async (`before`) still is."""
     users = len(tally.sides)
     on_async = tally.on(ASYNC)
@@ -41,7 +41,7 @@ def split(tally: Tally, weight: int, before: set[tuple[str, str]]) -> Claim:
     return Claim(f"reads at {weight} %: each user stays on one side", held, evidence)
 
 
-def no_failed_reads(tally: Tally, when: str) -> Claim:
+def no_failed_reads(tally: StepTally, when: str) -> Claim:
     """Every read of this step brought its answer."""
     failed, reads = tally.failed(read=True), tally.count(read=True)
     examples = f": {'; '.join(tally.failed_reads)}" if failed else ""
@@ -52,7 +52,7 @@ def no_failed_reads(tally: Tally, when: str) -> Claim:
     )
 
 
-def writes_moved(tally: Tally) -> Claim:
+def writes_moved(tally: StepTally) -> Claim:
     sent, served = tally.count(read=False), tally.count(read=False, backend=ASYNC)
     failed = tally.failed(read=False)
     held = 0 < served == sent and failed == 0
@@ -63,7 +63,7 @@ def writes_moved(tally: Tally) -> Claim:
     )
 
 
-def fell_back(tally: Tally) -> Claim:
+def fell_back(tally: StepTally) -> Claim:
     """With async dead, reads were answered by legacy and writes were refused or not, but sent once."""
     reads = tally.count(read=True)
     by_legacy = tally.count(read=True, backend=LEGACY)
@@ -75,7 +75,7 @@ def fell_back(tally: Tally) -> Claim:
     return Claim("async killed: reads fall back to legacy", 0 < by_legacy == reads and not failed, evidence)
 
 
-def paid_once(total: Tally, found: int, distinct: int) -> Claim:
+def paid_once(total: StepTally, found: int, distinct: int) -> Claim:
     """Each answered payment is in the database once; only an errored one may be there or not."""
     sent, failed = total.of_endpoint(WRITE)
     answered = sent - failed

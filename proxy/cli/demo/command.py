@@ -20,7 +20,8 @@ from proxy.cli.demo.claims import Claim
 from proxy.cli.demo.screen import Screen
 from proxy.cli.demo.services import DemoError, Site
 from proxy.cli.demo.story import Story
-from proxy.cli.demo.traffic import Traffic
+from proxy.cli.demo.traffic import LoadGenerator
+from proxy.datapath import this_build
 
 
 @click.command()
@@ -50,6 +51,7 @@ def demo(once: bool, port: int, pause: float, directory: Path) -> None:
         services.require_backends()
         with _alone(directory):
             screen.say(f"Starting PostgreSQL, legacy, async and the proxy; logs in {directory / 'logs'}")
+            screen.say(f"The proxy is {this_build()}")
             with services.running(directory, port) as site:
                 held = asyncio.run(_play(site, screen, pause, once))
     except DemoError as error:
@@ -60,7 +62,7 @@ def demo(once: bool, port: int, pause: float, directory: Path) -> None:
 
 
 async def _play(site: Site, screen: Screen, pause: float, once: bool) -> bool:
-    traffic = Traffic("127.0.0.1", site.ports.data, site.seeded)
+    traffic = LoadGenerator("127.0.0.1", site.ports.data, site.seeded)
     async with httpx2.AsyncClient(timeout=10) as client:
         admin = Admin(site.admin, client)
         background = [asyncio.create_task(traffic.run()), asyncio.create_task(_show(screen, admin, traffic))]
@@ -88,7 +90,7 @@ async def _tell(story: Story) -> bool:
         return story.screen.summary(story.traffic.total())
 
 
-async def _show(screen: Screen, admin: Admin, traffic: Traffic) -> None:
+async def _show(screen: Screen, admin: Admin, traffic: LoadGenerator) -> None:
     while True:
         with suppress(DemoError):  # a missed refresh is made up by the next
             screen.update(await admin.endpoints(), traffic.total())

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from proxy.cli.demo.claims import Claim
-from proxy.cli.demo.tally import Tally
+from proxy.cli.demo.tally import StepTally
 from proxy.core.settings import BACKENDS
 
 
@@ -36,7 +36,7 @@ class Screen:
             yield
         self._live = None
 
-    def update(self, endpoints: Sequence[dict[str, Any]], totals: Tally) -> None:
+    def update(self, endpoints: Sequence[dict[str, Any]], totals: StepTally) -> None:
         if self._live is not None:
             self._live.update(_table(endpoints, totals), refresh=True)
 
@@ -52,11 +52,11 @@ class Screen:
         line = f"  {mark} {escape(claim.text)} [dim]({escape(claim.evidence)})[/dim]"
         self.console.print(line, highlight=False, soft_wrap=True)
 
-    def split(self, weight: int, tally: Tally) -> None:
+    def split(self, weight: int, tally: StepTally) -> None:
         """For the summary: what a weight of `weight` percent brought."""
         self.splits.append(f"{weight} -> {tally.share():.1f}")
 
-    def summary(self, totals: Tally) -> bool:
+    def summary(self, totals: StepTally) -> bool:
         """Prints totals and every claim that failed; whether all held."""
         reads, writes = totals.count(read=True), totals.count(read=False)
         self.step("Summary")
@@ -76,7 +76,7 @@ class Screen:
         return not failed
 
 
-def _table(endpoints: Sequence[dict[str, Any]], totals: Tally) -> Table:
+def _table(endpoints: Sequence[dict[str, Any]], totals: StepTally) -> Table:
     """Fits 80 columns: only the endpoint's name gives way."""
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("endpoint", no_wrap=True, overflow="ellipsis", max_width=33)

@@ -22,6 +22,7 @@ import psycopg
 
 from proxy.cli.demo import postgres, routing
 from proxy.cli.demo.claims import SOUND_VERSION
+from proxy.interpreter import module_command
 
 DATABASE = "strangler_demo"
 ACCOUNTS, PAYMENTS = 900, 5_000
@@ -227,7 +228,7 @@ def _services(directory: Path, ports: Ports, url: str, logs: Path) -> tuple[Serv
     legacy = {**both, "BIND": f"127.0.0.1:{ports.legacy}", "WEB_CONCURRENCY": "4", "APP_VERSION": "1.0"}
     async_ = {**both, "HOST": "127.0.0.1", "PORT": str(ports.async_), **FAULTY}
     fx = [sys.executable, "-m", "fx_provider", "--port", str(ports.fx), "--latency", "5ms"]
-    serve = [sys.executable, "-m", "proxy", "serve", "--config", str(directory / "routing.yaml")]
+    serve = [*module_command("proxy"), "serve", "--config", str(directory / "routing.yaml")]
     return (
         Service("fx", fx, {}, logs / "fx.log"),
         Service("legacy", gunicorn, legacy, logs / "legacy.log"),

@@ -16,8 +16,8 @@ from proxy.cli.demo.claims import Claim
 from proxy.cli.demo.routing import QUOTES, WRITE, WRITES
 from proxy.cli.demo.screen import Screen
 from proxy.cli.demo.services import SOUND, Site
-from proxy.cli.demo.tally import Tally
-from proxy.cli.demo.traffic import QUIET, RATE, Traffic
+from proxy.cli.demo.tally import StepTally
+from proxy.cli.demo.traffic import QUIET, RATE, LoadGenerator
 from proxy.core.settings import ASYNC
 
 BROKEN = "endpoints: [this is not a table\n"
@@ -36,7 +36,7 @@ class Story:
 
     site: Site
     admin: Admin
-    traffic: Traffic
+    traffic: LoadGenerator
     screen: Screen
     pause: float
     on_async: set[tuple[str, str]] = field(default_factory=set)  # group and user, as seen so far
@@ -56,7 +56,7 @@ class Story:
         await self.reckoning()
         return self.screen.summary(self.traffic.total())
 
-    async def watch(self) -> Tally:
+    async def watch(self) -> StepTally:
         """What clients see from now on, after `pause` seconds of it."""
         tally = self.traffic.begin()
         await asyncio.sleep(self.pause)
@@ -80,7 +80,7 @@ class Story:
         tally = await self.watch()
         self.screen.split(weight, tally)
         self.screen.claim(claims.split(tally, weight, self.on_async))
-        both = Tally.of(spreading, tally)
+        both = StepTally.of(spreading, tally)
         self.screen.claim(claims.no_failed_reads(both, f"while and after moving to {weight} %"))
         self.on_async |= tally.on(ASYNC)
 
@@ -194,11 +194,11 @@ class Story:
         took = time.monotonic() - started
         evidence = f"{latest.share():.0f} % of reads {took:.1f} s after its restart"
         self.screen.claim(Claim("async has its reads back by itself", latest.share() == 100, evidence))
-        meanwhile = Tally.of(*self.traffic.tallies[mark:])
+        meanwhile = StepTally.of(*self.traffic.tallies[mark:])
         self.screen.claim(claims.no_failed_reads(meanwhile, "while it came back"))
         self.traffic.streams = True
 
-    async def _second(self) -> Tally:
+    async def _second(self) -> StepTally:
         tally = self.traffic.begin()
         await asyncio.sleep(1)
         return tally

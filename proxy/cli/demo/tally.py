@@ -38,7 +38,7 @@ class Seen:
 
 
 @dataclass(slots=True)
-class Tally:
+class StepTally:
     """Requests that started in one step of the story."""
 
     requests: Counter[tuple[str, str]] = field(default_factory=Counter)  # endpoint, backend
@@ -61,7 +61,7 @@ class Tally:
             self.sides.setdefault((seen.group, seen.user), set()).add(seen.backend)
 
     @classmethod
-    def of(cls, *parts: Tally) -> Tally:
+    def of(cls, *parts: StepTally) -> StepTally:
         """The sum of several; who saw which side is a matter of one step and is left out."""
         whole = cls()
         for part in parts:

@@ -14,10 +14,10 @@ from itertools import count
 from typing import Any
 
 from proxy.cli.demo.routing import QUOTES, WRITE
-from proxy.cli.demo.tally import Seen, Tally
+from proxy.cli.demo.tally import Seen, StepTally
 
 USERS = 1_000
-RATE = 150.0
+RATE = 100.0
 QUIET = 50.0
 """Requests per second; fewer while one waits for comparisons, which give way to whatever clients need."""
 CLIENTS = 16
@@ -37,7 +37,7 @@ class Call:
     json: dict[str, Any] | None = None
 
 
-class Traffic:
+class LoadGenerator:
     """Sends until cancelled, with http.client on threads: cheap, so that the backends keep the cores.
 
     The last of `tallies` counts what starts now.
@@ -49,7 +49,7 @@ class Traffic:
         self.merchants: list[dict[str, Any]] = seeded["merchants"]
         self.random = random.Random(seed)
         self.numbers = count(1)
-        self.tallies = [Tally()]
+        self.tallies = [StepTally()]
         self.slots = asyncio.Semaphore(CLIENTS)  # all taken: paused
         self.rate = RATE
         self.streams = True  # whether statements are asked for, which are streamed
@@ -66,13 +66,13 @@ class Traffic:
             self._refund: 4,
         }
 
-    def begin(self) -> Tally:
+    def begin(self) -> StepTally:
         """A fresh tally for the requests from now on; the former one still gets what is in flight."""
-        self.tallies.append(Tally())
+        self.tallies.append(StepTally())
         return self.tallies[-1]
 
-    def total(self) -> Tally:
-        return Tally.of(*self.tallies)
+    def total(self) -> StepTally:
+        return StepTally.of(*self.tallies)
 
     async def run(self) -> None:
         with ThreadPoolExecutor(CLIENTS, "client") as threads:

@@ -12,11 +12,11 @@ from proxy.control.admin.api import Api
 from proxy.control.admin.busy import Busy
 from proxy.control.admin.differences import Differences
 from proxy.control.admin.differences_page import DifferencesPage
-from proxy.control.admin.forget import Forget
+from proxy.control.admin.forget import ForgetHandler
 from proxy.control.admin.guard import Guard
 from proxy.control.admin.pages import Pages
 from proxy.control.admin.problems import on_error, on_http_exception
-from proxy.control.admin.writes import Writes
+from proxy.control.admin.writes import WritesHandler
 from proxy.control.state import State
 
 BUSY: Final = 64  # requests at the same time, unless the caller knows how many descriptors there are
@@ -28,8 +28,8 @@ def build(state: State, pages: Pages | None = None, busy: int = BUSY) -> Starlet
     return Starlette(
         routes=[
             *Api(state).routes(),
-            *Writes(state).routes(),
-            *Forget(state).routes(),
+            *WritesHandler(state).routes(),
+            *ForgetHandler(state).routes(),
             *differences.routes(),
             *DifferencesPage(state, differences).routes(),
             *(pages or Pages(state)).routes(),

@@ -13,7 +13,7 @@ from proxy.control.admin.problems import problem
 from proxy.control.admin.requests import author_of, client_of
 from proxy.control.edits import Edit, change, propose
 from proxy.control.errors import Refusal
-from proxy.control.reload import Reloader, Verdict
+from proxy.control.reload import Reloader, ReloadResult
 
 
 class EditRequest(Protocol):
@@ -26,7 +26,7 @@ class EditRequest(Protocol):
     def preview(self) -> bool: ...
 
 
-async def carry_out(reloader: Reloader, request: Request, wanted: EditRequest, edit: Edit) -> Verdict:
+async def carry_out(reloader: Reloader, request: Request, wanted: EditRequest, edit: Edit) -> ReloadResult:
     """Makes the edit in the file, or with `preview` says what it would do. Raises Refusal."""
     if wanted.hash and wanted.hash != reloader.running.snapshot.hash:
         raise Refusal(409, "the configuration has changed since you looked; look at it again")
@@ -40,7 +40,7 @@ def refused(refusal: Refusal) -> Response:
     return problem(refusal.status, refusal.detail, errors=[error_json(error) for error in refusal.errors])
 
 
-def judged(verdict: Verdict, **more: Any) -> Response:
+def judged(verdict: ReloadResult, **more: Any) -> Response:
     """What the reloader said to the file."""
     if verdict.loaded is None:
         return problem(

@@ -38,7 +38,7 @@ LIMITS = {HEAD: 10.0, BODY: 20.0, READER: 20.0}
 ORDER: Final = (HEAD, BODY, READER, WORK)  # in which they make room
 
 
-class Connection(H11Protocol):
+class AdminConnection(H11Protocol):
     """One client, and since when it keeps us waiting. `asked`: its first request's head was there at once."""
 
     def __init__(self, door: Door, config: Config, state: ServerState, asked: bool) -> None:
@@ -109,13 +109,15 @@ class Connection(H11Protocol):
 class Door:
     """Accepts on `sock`; at most `cap` connections stay. `connection` makes the protocol of one."""
 
-    def __init__(self, sock: socket.socket, cap: int, connection: Callable[[Door, bool], Connection]) -> None:
+    def __init__(
+        self, sock: socket.socket, cap: int, connection: Callable[[Door, bool], AdminConnection]
+    ) -> None:
         self._socket = sock
         self._cap = cap
         self._connection = connection
         self._lobby: dict[socket.socket, float] = {}  # since when; oldest first
         self._entering: set[asyncio.Task[None]] = set()
-        self._inside: dict[Connection, None] = {}
+        self._inside: dict[AdminConnection, None] = {}
         self._loop = asyncio.get_running_loop()
         self._sweeping = self._loop.call_later(SWEEP, self._sweep)
         self._open()
@@ -130,10 +132,10 @@ class Door:
         for task in self._entering:
             task.cancel()
 
-    def entered(self, connection: Connection) -> None:
+    def entered(self, connection: AdminConnection) -> None:
         self._inside[connection] = None
 
-    def left(self, connection: Connection) -> None:
+    def left(self, connection: AdminConnection) -> None:
         self._inside.pop(connection, None)
 
     def _open(self) -> None:
@@ -205,7 +207,7 @@ class Door:
         if not self._inside:
             return False
 
-        def patience(connection: Connection) -> tuple[int, float]:
+        def patience(connection: AdminConnection) -> tuple[int, float]:
             what, since = connection.waits()
             return ORDER.index(what), since
 

@@ -16,7 +16,7 @@ from proxy.control.errors import Refusal
 from proxy.control.state import State
 
 
-class Forget:
+class ForgetHandler:
     """A handler over the store that `server.state` names; `routes` lists it."""
 
     def __init__(self, state: State) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import uvicorn
 
 from proxy.control.admin.app import build
-from proxy.control.admin.door import Connection, Door
+from proxy.control.admin.door import AdminConnection, Door
 from proxy.control.admin.pages import Pages
 from proxy.control.state import State
 
@@ -32,8 +32,8 @@ class _Server(uvicorn.Server):
         assert sockets is not None
         [sock] = sockets
 
-        def connection(door: Door, asked: bool) -> Connection:
-            return Connection(door, self.config, self.server_state, asked)
+        def connection(door: Door, asked: bool) -> AdminConnection:
+            return AdminConnection(door, self.config, self.server_state, asked)
 
         self._door = Door(sock, self._cap, connection)
         self.started = True

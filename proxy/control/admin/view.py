@@ -24,7 +24,7 @@ SIGNS: Final = {"differs": "≠", "likely equal": "=", "not yet known": "…", "
 METRICS: Final = ("errors", "p50", "p95", "p99")
 
 
-class Verdict(NamedTuple):
+class DifferenceCell(NamedTuple):
     """One difference, such as "+3.1 ms", "from +2.0 to +4.2 ms", "worse", "▲"."""
 
     estimate: str
@@ -50,7 +50,7 @@ class _Numbers(TypedDict):
     asked: bool
 
 
-class Row(NamedTuple):
+class EndpointRow(NamedTuple):
     """One endpoint. `cells` are by backend: requests/s, errors, p50, p95, p99. `keys` is a sentence or "".
 
     `asked`: whether there was any request since the proxy counts.
@@ -62,7 +62,7 @@ class Row(NamedTuple):
     fallbacks: int
     cells: dict[BackendName, tuple[str, ...]]
     failing: dict[BackendName, bool]
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[DifferenceCell, ...]
     charts: tuple[Sparkline, ...]
     keys: str
     asked: bool
@@ -70,13 +70,13 @@ class Row(NamedTuple):
     since: str = "async is"
 
 
-class Phase(NamedTuple):
+class PhaseRow(NamedTuple):
     name: str
     done: int  # endpoints at 100
-    rows: tuple[Row, ...]
+    rows: tuple[EndpointRow, ...]
 
 
-def phases(state: State, found: Overview, hours: Mapping[str, Hour]) -> list[Phase]:
+def phases(state: State, found: Overview, hours: Mapping[str, Hour]) -> list[PhaseRow]:
     """Every endpoint by phase, in the order of the file; those without a phase last."""
     names: list[str | None] = [phase.name for phase in state.reloader.running.snapshot.phases]
     shown = []
@@ -85,13 +85,13 @@ def phases(state: State, found: Overview, hours: Mapping[str, Hour]) -> list[Pha
         rows = tuple(_row(each, hours.get(each.endpoint.name, {}), found.now) for each in listed)
         if rows:
             done = sum(each.endpoint.weight == FULL_WEIGHT for each in listed)
-            shown.append(Phase(name or "no phase", done, rows))
+            shown.append(PhaseRow(name or "no phase", done, rows))
     return shown
 
 
-def unlisted(found: UnlistedFigures, hours: Mapping[str, Hour]) -> Row:
+def unlisted(found: UnlistedFigures, hours: Mapping[str, Hour]) -> EndpointRow:
     """What matches no endpoint; its weight is the policy."""
-    return Row(
+    return EndpointRow(
         UNLISTED,
         found.policy,
         "closed",
@@ -103,9 +103,9 @@ def unlisted(found: UnlistedFigures, hours: Mapping[str, Hour]) -> Row:
     )
 
 
-def _row(found: EndpointFigures, hour: Hour, now: float) -> Row:
+def _row(found: EndpointFigures, hour: Hour, now: float) -> EndpointRow:
     endpoint = found.endpoint
-    return Row(
+    return EndpointRow(
         endpoint.name,
         percent(endpoint.weight),
         found.breaker,
@@ -168,11 +168,11 @@ def _cells(minute: Figures) -> tuple[str, ...]:
 
 def _verdict(
     difference: MeasuredDifference, of: EndpointFigures, show: Callable[[float], str], unit: str
-) -> Verdict:
+) -> DifferenceCell:
     word, interval = difference.verdict, difference.interval
     if interval is None:
-        return Verdict(*_missing(difference, of), word, MARKS[word])
-    return Verdict(
+        return DifferenceCell(*_missing(difference, of), word, MARKS[word])
+    return DifferenceCell(
         f"{show(interval.estimate)} {unit}",
         f"from {show(interval.low)} to {show(interval.high)} {unit}",
         word,

@@ -27,7 +27,7 @@ class Settlement(msgspec.Struct, forbid_unknown_fields=True):
     reason: str
 
 
-class Writes:
+class WritesHandler:
     """Handlers over the store that `server.state` names; `routes` lists them."""
 
     def __init__(self, state: State) -> None:

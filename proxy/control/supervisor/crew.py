@@ -8,7 +8,7 @@ from proxy.control.channel import Link
 from proxy.control.processes import Process
 from proxy.control.pulse import Pulse
 from proxy.control.supervisor.changes import Changes
-from proxy.control.supervisor.member import Worker
+from proxy.control.supervisor.member import Member
 from proxy.core.settings import ServerTimeouts
 from proxy.core.wire.messages import Apply, Drain, Reopen
 
@@ -19,7 +19,7 @@ class Crew:
     def __init__(self, changes: Changes, pulse: Pulse) -> None:
         self.changes = changes
         self.pulse = pulse
-        self.by_pid: dict[int, Worker] = {}
+        self.by_pid: dict[int, Member] = {}
         self.drain_timeout = 0.0
         self.draining = False
         self._newest: Apply | None = None
@@ -28,24 +28,24 @@ class Crew:
         state = "draining" if self.draining else "up"
         return f"<Crew {state}: {len(self.by_pid)} workers, {len(self.behind())} behind>"
 
-    def workers(self) -> list[Worker]:
+    def workers(self) -> list[Member]:
         """By number."""
         return sorted(self.by_pid.values(), key=lambda worker: worker.slot)
 
-    def join(self, slot: int, process: Process) -> Worker:
-        worker = Worker(slot, process)
+    def join(self, slot: int, process: Process) -> Member:
+        worker = Member(slot, process)
         self.by_pid[worker.pid] = worker
         return worker
 
-    def kept(self, slot: int) -> list[Worker]:
+    def kept(self, slot: int) -> list[Member]:
         """Those that are replaced in this slot when they die: one, but for a moment of a roll."""
         return [worker for worker in self.by_pid.values() if worker.kept and worker.slot == slot]
 
-    def up(self, worker: Worker) -> bool:
+    def up(self, worker: Member) -> bool:
         """Whether it serves the newest snapshot."""
         return self._newest is not None and worker.serves(self._newest) and not worker.ended
 
-    def behind(self) -> list[Worker]:
+    def behind(self) -> list[Member]:
         """Those that are connected and do not serve the newest snapshot."""
         newest = self._newest
         return [
@@ -81,7 +81,7 @@ class Crew:
             if worker.link is not None:
                 worker.link.send(Reopen())
 
-    def attach(self, worker: Worker, link: Link) -> None:
+    def attach(self, worker: Member, link: Link) -> None:
         """This is the worker's connection now; it is told what it has missed."""
         link.listener.close()
         if worker.link is not None:
@@ -96,14 +96,14 @@ class Crew:
             self._update(worker)
         self.changes.tell()
 
-    def tell_to_drain(self, worker: Worker) -> None:
+    def tell_to_drain(self, worker: Member) -> None:
         """One that has lost its connection is told when it is back."""
         if worker.link is not None:
             worker.link.send(Drain(timeout=self.drain_timeout, patient=not self.draining))
         elif self.draining or not worker.incarnation:
             worker.process.send_signal(signal.SIGTERM)
 
-    def _update(self, worker: Worker) -> None:
+    def _update(self, worker: Member) -> None:
         newest = self._newest
         if newest is None or worker.link is None:
             return

@@ -9,7 +9,7 @@ from proxy.control.channel import Link, Links
 from proxy.control.collect import Collector
 from proxy.control.log import log
 from proxy.control.supervisor.crew import Crew
-from proxy.control.supervisor.member import Worker
+from proxy.control.supervisor.member import Member
 from proxy.control.supervisor.slots import Slots
 from proxy.control.supervisor.sockets import Sockets
 from proxy.control.supervisor.unclaimed import Unclaimed
@@ -61,7 +61,7 @@ class WorkerLinks(Links):
             worker.link = None
         self._crew.changes.tell()
 
-    def _take_in(self, worker: Worker, message: FromWorker) -> None:
+    def _take_in(self, worker: Member, message: FromWorker) -> None:
         match message:
             case Applied():
                 worker.hash, worker.generation, worker.refused = message.hash, message.generation, ""

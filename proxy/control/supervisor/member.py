@@ -9,7 +9,7 @@ from proxy.control.processes import Process
 from proxy.core.wire.messages import Apply
 
 
-class Worker:
+class Member:
     """One worker process and its connection, if it has one now."""
 
     def __init__(self, slot: int, process: Process) -> None:

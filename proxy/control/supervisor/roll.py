@@ -13,8 +13,8 @@ from typing import Literal
 
 from proxy.control.log import log
 from proxy.control.supervisor.crew import Crew
-from proxy.control.supervisor.leaving import Leaving
-from proxy.control.supervisor.member import Worker
+from proxy.control.supervisor.member import Member
+from proxy.control.supervisor.retirement import Retirement
 from proxy.control.supervisor.slots import START_TIMEOUT, Slots
 from proxy.control.supervisor.sockets import Sockets
 
@@ -42,9 +42,9 @@ class Restart:
 
 
 class Roll:
-    def __init__(self, crew: Crew, leaving: Leaving, slots: Slots, sockets: Sockets) -> None:
+    def __init__(self, crew: Crew, retirement: Retirement, slots: Slots, sockets: Sockets) -> None:
         self._crew = crew
-        self._leaving = leaving
+        self._retirement = retirement
         self._slots = slots
         self._sockets = sockets
 
@@ -73,7 +73,7 @@ class Roll:
             self._sockets.go_back()
             return f"did not come up: {self._why_not(worker)}"
         for other in crew.kept(slot):
-            self._leaving.retire(other)
+            self._retirement.retire(other)
         worker.kept = True
         self._sockets.moved()
         return ""
@@ -82,7 +82,7 @@ class Roll:
         """Drains the workers of slots that are not one of 0 to count - 1."""
         for worker in self._crew.workers():
             if worker.kept and worker.slot >= count:
-                self._leaving.retire(worker)
+                self._retirement.retire(worker)
 
     async def _replace_all(self, restart: Restart, count: int) -> Restart:
         for slot in range(count):
@@ -93,7 +93,7 @@ class Roll:
                 self._restore(count)
                 return replace(restart, state="failed", detail=detail)
         self.shrink(count)
-        await self._leaving.retired()
+        await self._retirement.retired()
         log.info("rolling restart done: %d workers", count)
         return replace(restart, state="done", detail=f"{count} workers")
 
@@ -103,7 +103,7 @@ class Roll:
             if not self._crew.kept(slot):
                 self._slots.fill(slot, None)
 
-    def _why_not(self, worker: Worker) -> str:
+    def _why_not(self, worker: Member) -> str:
         if worker.refused:
             return f"it refused the configuration: {worker.refused}"
         if self._crew.draining:

@@ -15,8 +15,8 @@ from proxy.control.collect import Collector
 from proxy.control.log import log
 from proxy.control.processes import Orphan
 from proxy.control.supervisor.crew import Crew
-from proxy.control.supervisor.leaving import Leaving
-from proxy.control.supervisor.member import Worker
+from proxy.control.supervisor.member import Member
+from proxy.control.supervisor.retirement import Retirement
 from proxy.control.supervisor.sockets import Sockets
 from proxy.control.supervisor.unclaimed import Unclaimed
 
@@ -31,7 +31,7 @@ class Slots:
         command: Sequence[str],
         channel: str,
         crew: Crew,
-        leaving: Leaving,
+        retirement: Retirement,
         sockets: Sockets,
         unclaimed: Unclaimed,
         collector: Collector,
@@ -39,7 +39,7 @@ class Slots:
         self._command = tuple(command)
         self._channel = channel
         self._crew = crew
-        self._leaving = leaving
+        self._retirement = retirement
         self._sockets = sockets
         self._unclaimed = unclaimed
         self._collector = collector
@@ -58,14 +58,14 @@ class Slots:
         self.dismiss_all()
         for pid in set(pids) - self._crew.by_pid.keys():
             if processes.is_child(pid):
-                self._tasks.append(asyncio.create_task(self._leaving.see_off(Orphan(pid))))
+                self._tasks.append(asyncio.create_task(self._retirement.see_off(Orphan(pid))))
 
-    def fill(self, slot: int, worker: Worker | None) -> None:
+    def fill(self, slot: int, worker: Member | None) -> None:
         """Keeps a process in the slot from now on, first this one."""
         self._tasks = [task for task in self._tasks if not task.done()]
         self._tasks.append(asyncio.create_task(self._keep(slot, worker), name=f"worker {slot}"))
 
-    async def spawn(self, slot: int) -> Worker | None:
+    async def spawn(self, slot: int) -> Member | None:
         """A new process for the slot; None if there cannot be one."""
         fd = self._sockets.in_use().fileno()
         command = (*self._command, "--worker", str(slot), "--channel", self._channel, "--fd", str(fd))
@@ -86,7 +86,7 @@ class Slots:
             return
         log.warning("draining a worker without a place here (pid %d)", link.hello.pid)
         worker = self._crew.join(link.hello.worker, Orphan(link.hello.pid))
-        self._leaving.let_go(worker)
+        self._retirement.let_go(worker)
         self._crew.attach(worker, link)
         self.fill(worker.slot, worker)
 
@@ -100,7 +100,7 @@ class Slots:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _keep(self, slot: int, worker: Worker | None) -> None:
+    async def _keep(self, slot: int, worker: Member | None) -> None:
         backoff = Backoff()
         while worker is not None or not self._crew.draining:
             worker = worker or await self.spawn(slot)
@@ -108,7 +108,7 @@ class Slots:
                 how, uptime = "could not be started", 0.0
             else:
                 if len(self._crew.kept(slot)) > 1:
-                    self._leaving.retire(worker)  # a roll has filled the slot while it was being started
+                    self._retirement.retire(worker)  # a roll has filled the slot while it was being started
                 how = await worker.process.wait()
                 uptime = time.monotonic() - worker.started
                 self._bury(worker, how)
@@ -128,14 +128,14 @@ class Slots:
             if self._crew.kept(slot):
                 return  # a roll has filled it meanwhile
 
-    def _bury(self, worker: Worker, how: str) -> None:
+    def _bury(self, worker: Member, how: str) -> None:
         worker.ended = how
         del self._crew.by_pid[worker.pid]
         if worker.link is None:
             self._collector.left(worker.incarnation)
         self._crew.changes.tell()
 
-    def _adopt(self, slot: int, *, moved: bool = False) -> Worker | None:
+    def _adopt(self, slot: int, *, moved: bool = False) -> Member | None:
         """An orphan of this number on our socket, or, if `moved`, on any."""
         link = self._unclaimed.take_slot(slot, None if moved else self._sockets.in_use())
         if link is None:
@@ -146,7 +146,7 @@ class Slots:
         return worker
 
 
-def _check_started(worker: Worker) -> None:
+def _check_started(worker: Member) -> None:
     if not worker.ended and not worker.hash and not worker.refused:
         log.error("worker %d (pid %d) did not come up; killing it", worker.slot, worker.pid)
         worker.process.send_signal(signal.SIGKILL)

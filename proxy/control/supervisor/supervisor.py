@@ -10,9 +10,9 @@ from proxy.control.collect import Collector
 from proxy.control.pulse import Pulse
 from proxy.control.supervisor.changes import Changes
 from proxy.control.supervisor.crew import Crew
-from proxy.control.supervisor.leaving import Leaving
 from proxy.control.supervisor.links import WorkerLinks
-from proxy.control.supervisor.member import Worker
+from proxy.control.supervisor.member import Member
+from proxy.control.supervisor.retirement import Retirement
 from proxy.control.supervisor.roll import Restart, Roll
 from proxy.control.supervisor.slots import Slots
 from proxy.control.supervisor.sockets import Sockets
@@ -26,10 +26,12 @@ def supervise(command: Sequence[str], channel: str, collector: Collector, pulse:
     changes, sockets = Changes(), Sockets()
     unclaimed = Unclaimed(changes)
     crew = Crew(changes, pulse)
-    leaving = Leaving(crew)
-    slots = Slots(command, channel, crew, leaving, sockets, unclaimed, collector)
+    retirement = Retirement(crew)
+    slots = Slots(command, channel, crew, retirement, sockets, unclaimed, collector)
     links = WorkerLinks(crew, slots, sockets, unclaimed, collector)
-    return Supervisor(crew, leaving, slots, links, Roll(crew, leaving, slots, sockets), sockets, unclaimed)
+    return Supervisor(
+        crew, retirement, slots, links, Roll(crew, retirement, slots, sockets), sockets, unclaimed
+    )
 
 
 class Supervisor:
@@ -38,7 +40,7 @@ class Supervisor:
     def __init__(
         self,
         crew: Crew,
-        leaving: Leaving,
+        retirement: Retirement,
         slots: Slots,
         links: Links,
         roll: Roll,
@@ -46,7 +48,7 @@ class Supervisor:
         unclaimed: Unclaimed,
     ) -> None:
         self._crew = crew
-        self._leaving = leaving
+        self._retirement = retirement
         self._slots = slots
         self._roll = roll
         self.links = links
@@ -58,7 +60,7 @@ class Supervisor:
     def draining(self) -> bool:
         return self._crew.draining
 
-    def workers(self) -> list[Worker]:
+    def workers(self) -> list[Member]:
         """Living workers, by number."""
         return self._crew.workers()
 
@@ -97,7 +99,7 @@ class Supervisor:
         """Sends the snapshot to every worker; those that connect later get it then."""
         self._crew.publish(newest, timeouts)
 
-    async def settled(self, timeout: float) -> list[Worker]:
+    async def settled(self, timeout: float) -> list[Member]:
         """Waits until every connected worker serves the newest snapshot; returns those that do not."""
         behind = self._crew.behind
         await self._crew.changes.until(lambda: all(worker.refused for worker in behind()), timeout)
@@ -116,11 +118,11 @@ class Supervisor:
         self._crew.draining = True
         self.sockets.close()
         self._slots.dismiss_all()
-        await self._leaving.drain_all()
+        await self._retirement.drain_all()
         await self.kill()
 
     async def kill(self) -> None:
         """Ends every worker at once and forgets the slots."""
         self._crew.draining = True
-        await self._leaving.kill_all()
+        await self._retirement.kill_all()
         await self._slots.forget()

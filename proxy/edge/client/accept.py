@@ -29,7 +29,7 @@ PAUSE: Final = 0.1  # seconds without accepting after descriptors ran out
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
-class Accepted:
+class AcceptedSocket:
     """What uvloop's `connect_accepted_socket` asks of a socket. A real one costs two system calls to make."""
 
     __slots__ = ("_descriptor", "family")
@@ -54,8 +54,8 @@ class Acceptor:
     """Accepts on `listener` while fewer than `cap()` connections are open (`count()` tells), or while one of
     those can go: `leaver()` finds it, and what that returns ends it.
 
-    `factory` makes a protocol, given the client's numeric address. `loop` is uvloop's: it takes an `Accepted`
-    for a socket.
+    `factory` makes a protocol, given the client's numeric address. `loop` is uvloop's: it takes an
+    `AcceptedSocket` for a socket.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class Acceptor:
                 leave()
             self._pause(f"{error.strerror}: raise the limit of open files or lower server.limits.connections")
             return False
-        sock = cast(socket.socket, Accepted(descriptor, self._family))
+        sock = cast(socket.socket, AcceptedSocket(descriptor, self._family))
         factory = functools.partial(self._factory, address[0])
         adoption = self._loop.connect_accepted_socket(factory, sock).__await__()
         try:

@@ -27,8 +27,8 @@ from proxy.edge.client.transport import Connection
 from proxy.edge.client.tunnel import Tunnel
 from proxy.edge.deadlines import NEVER
 from proxy.edge.exchange.exchange import Exchange
+from proxy.edge.exchange.key_policy import apply_key_policy
 from proxy.edge.exchange.outbound import Outbound
-from proxy.edge.exchange.owning import own
 from proxy.edge.ports import UpstreamPort
 from proxy.edge.services import Services
 
@@ -222,7 +222,7 @@ class ClientConnection(Connection):
         assert backend is not None
         exchange = Exchange(self, self.outbound, services, snapshot, head, decision, backend)
         if endpoint is not None and endpoint.idempotency != "off":
-            own(exchange)
+            apply_key_policy(exchange)
         self.exchange = exchange
         if not fields.chunked and not fields.content_length:
             self.turn(ANSWERING)
@@ -259,7 +259,7 @@ class ClientConnection(Connection):
             if len(self._buffer) > PIPELINE:
                 self._pause()
             if body.trailers:
-                exchange.request_trailers = unprotected(body.trailers, exchange.snapshot.protected)
+                exchange.on_request_trailers(unprotected(body.trailers, exchange.snapshot.protected))
             if self._writable:
                 self.deadline = NEVER
         else:

@@ -93,7 +93,7 @@ def whole(coding: Coding, data: bytes) -> bytes:
 CODERS: Final[dict[Coding, type[Coder]]] = {"gzip": Gzip, "br": Brotli, "zstd": Zstd}
 
 
-class Body:
+class EncodedBody:
     """The rest of one body in its coding."""
 
     __slots__ = ("_coder", "_flush")
@@ -110,7 +110,7 @@ class Body:
 
 def begin(
     settings: Compression, request: RequestHead, response: ResponseHead, data: bytes, complete: bool
-) -> tuple[ResponseHead, bytes, Body | None]:
+) -> tuple[ResponseHead, bytes, EncodedBody | None]:
     """The head to relay, the first bytes of the body, and what codes the rest; None: it goes as it comes."""
     if response.status == 304:
         return varied_head(not_modified_head(request, response)), data, None
@@ -126,7 +126,7 @@ def begin(
     if complete:
         coded = whole(wanted.coding, data)
         return coded_head(response, wanted.coding, len(coded)), coded, None
-    body = Body(wanted.coding, wanted.flush)
+    body = EncodedBody(wanted.coding, wanted.flush)
     return coded_head(response, wanted.coding, None), body.feed(data, False), body
 
 

@@ -14,22 +14,18 @@ from proxy.core.forwarding.hop_by_hop import response_block
 from proxy.core.forwarding.replies import Source
 from proxy.core.http1.chunked import encode
 from proxy.core.http1.grammar import Pairs
-from proxy.core.http1.request import RequestHead
 from proxy.core.http1.response import ResponseHead
-from proxy.core.resilience.retry import FailureKind
-from proxy.core.routing.decide import Decision
-from proxy.core.routing.snapshot import Snapshot
-from proxy.core.settings import ASYNC, BackendName
+from proxy.core.resilience.retry import STATUS, UNSENT, Again, Attempt, FailureKind, after_failure, blames
+from proxy.core.settings import ASYNC, LEGACY, BackendName
 from proxy.edge.exchange import compression, upgrade
-from proxy.edge.exchange.attempts import RETRY_AFTER
-from proxy.edge.exchange.outbound import Outbound
+from proxy.edge.exchange.attempts import Attempts
 from proxy.edge.exchange.sending import Sending
-from proxy.edge.exchange.states import ANSWERED, ENDED, SENT, SETTLING
+from proxy.edge.exchange.states import ANSWERED, ENDED, IDLE, SENT, SETTLING
 from proxy.edge.outcome import Outcome
-from proxy.edge.ports import ClientPort, UpstreamPort
-from proxy.edge.services import Services
+from proxy.edge.ports import UpstreamPort
 from proxy.edge.upstream import hanging
 
+RETRY_AFTER: Final = 1  # seconds suggested to a client that met something full or not ready
 MAX_CAPTURED = 64 * 1024  # bytes of an answer
 OPEN_OUTCOME: Final = "; the request may or may not have been executed"
 
@@ -37,34 +33,14 @@ OPEN_OUTCOME: Final = "; the request may or may not have been executed"
 class Exchange(Sending):
     """Created when a request head is complete; ends with exactly one `Outcome`."""
 
-    __slots__ = ("_coding", "_encode_response", "_refused_itself", "captured", "keep_alive", "status")
-
-    def __init__(
-        self,
-        client: ClientPort,
-        outbound: Outbound,
-        services: Services,
-        snapshot: Snapshot,
-        head: RequestHead,
-        decision: Decision,
-        backend: BackendName,
-    ) -> None:
-        super().__init__(client, outbound, services, snapshot, head, decision, backend)
-        self.keep_alive = head.fields.keep_alive
-        self.status = 0  # what the client got; 0 while and if it got nothing whole
-        self.captured: bytearray | None = None  # the answer's body, for a comparison with a dry run
-        if self.endpoint is not None and self.endpoint.compare.dry_run:
-            self.captured = bytearray()
-        self._encode_response = False
-        self._refused_itself = False  # with a status that says nothing about the backend
-        self._coding: compression.Body | None = None
+    __slots__ = ()
 
     # from the client's connection
 
     def on_client_gone(self) -> None:
         """The client disconnected. Safe work is cancelled; a write that may have begun is finished."""
         self.client = None
-        if self.owner is not None and self.owner.outlives_client():
+        if self.key is not None and self.key.outlives_client():
             if self.upstream is not None:
                 self.upstream.resume()
             return
@@ -77,15 +53,21 @@ class Exchange(Sending):
                     self.upstream.resume()
                 return
             self.services.counters.count_unknown(self.endpoint)
-        self.on_given_up()
+        self._on_given_up()
         self.drop_upstream()
         self.end()
+
+    def _on_given_up(self) -> None:
+        """What it waited for may have been a backend that hangs."""
+        upstream = self.upstream
+        if upstream is not None and upstream.given_up() and self.backend == ASYNC:
+            self.services.breakers.hung(self.endpoint)
 
     def on_client_writable(self, writable: bool) -> None:
         """The client's connection is full beyond `buffers.response`, or has room again."""
         if self.upstream is None or self.answer is None:
             return
-        if self.owner is not None and self.owner.ignores_client():
+        if self.key is not None and self.key.ignores_client():
             return
         if writable:
             self.upstream.resume()
@@ -139,7 +121,7 @@ class Exchange(Sending):
             self._capture(data)
         if complete:
             self.upstream = None  # it is in the pool again
-        if self.owner is not None and self.owner.holds(data, complete, []):
+        if self.key is not None and self.key.holds(data, complete, []):
             return
         if complete and self.backend == ASYNC:
             self.services.breakers.answered(self.endpoint, response.status)
@@ -159,7 +141,7 @@ class Exchange(Sending):
         upstream = self.upstream
         if complete:
             self.upstream = None
-        if self.owner is not None and self.owner.holds(data, complete, trailers):
+        if self.key is not None and self.key.holds(data, complete, trailers):
             return
         if self.backend == ASYNC and not self.credited:
             self._credit(upstream, complete)
@@ -180,17 +162,17 @@ class Exchange(Sending):
     def begin_answer(self, response: ResponseHead, data: bytes, complete: bool, trailers: Pairs) -> bytes:
         """The head, and what there is of the body, as the client gets them."""
         if self.endpoint is not None and self.endpoint.compression:
-            response, data, self._coding = compression.begin(
+            response, data, self.coding = compression.begin(
                 self.snapshot.compression, self.head, response, data, complete
             )
         head = self._response_head(response)
-        return head + (encode(data, complete, trailers) if self._encode_response else data)
+        return head + (encode(data, complete, trailers) if self.encode_response else data)
 
     def go_on_answer(self, data: bytes, complete: bool, trailers: Pairs) -> bytes:
         """The next piece of the body, as the client gets it."""
-        if self._coding is not None:
-            data = self._coding.feed(data, complete)
-        return encode(data, complete, trailers) if self._encode_response else data
+        if self.coding is not None:
+            data = self.coding.feed(data, complete)
+        return encode(data, complete, trailers) if self.encode_response else data
 
     def _capture(self, data: bytes) -> None:
         if self.captured is not None:
@@ -205,7 +187,7 @@ class Exchange(Sending):
         framing = b""
         if response.length < 0:  # CHUNKED or UNTIL_CLOSE
             if minor == 1:
-                self._encode_response = True
+                self.encode_response = True
                 framing = b"transfer-encoding: chunked\r\n"
             else:
                 self.keep_alive = False
@@ -222,13 +204,83 @@ class Exchange(Sending):
     # failures
 
     def on_failure(self, kind: FailureKind, detail: str) -> None:
-        if self.trace is not None and self.state < SETTLING:
+        """An attempt came to nothing; the failure table says what now."""
+        if self.state >= SETTLING:
+            return
+        if self.trace is not None:
             url = None if self.upstream is None else self.upstream.url
             self.trace.failed(self.method, self.backend, url, kind)
-        super().on_failure(kind, detail)
+        if self.state == IDLE:
+            return
+        failed = self._failed(kind)
+        if self.backend == ASYNC and blames(failed) and not self.credited:
+            self.services.breakers.failed(self.endpoint)
+        verdict = after_failure(failed)
+        if not isinstance(verdict, Again):
+            self._give_up(verdict.status, kind, detail, unknown=verdict.unknown, abort=verdict.abort)
+        elif self.client is None or not self._may_retry(verdict):
+            self._give_up(STATUS[kind], kind, detail, unknown=False, abort=False)
+        elif self.key is None or not self.key.moves(verdict):
+            self.try_again(verdict)
 
-    def give_up(self, status: int, kind: FailureKind, detail: str, *, unknown: bool, abort: bool) -> None:
-        if self.owner is None or not self.owner.settles(status, kind, detail, unknown, abort):
+    def _failed(self, kind: FailureKind) -> Attempt:
+        """What is known of the attempt, which is over by that."""
+        sent = self.is_open()
+        self.turn(IDLE)
+        attempts = self.made()
+        attempts.fresh = attempts.fresh or sent
+        upstream, self.upstream = self.upstream, None
+        return Attempt(
+            failure=kind,
+            safe=self.safe,
+            sent=sent and kind not in UNSENT,
+            reused=upstream is not None and upstream.used,
+            read=upstream is not None and upstream.read,
+            answered=upstream is not None and upstream.answered,
+            relayed=self.relayed,
+            whole=self.held_body() is not None,
+            attempts=attempts.here,
+            upstreams=len(self.snapshot.backend(self.backend).upstreams),
+            fallback=attempts.may_fall_back(self.backend, self.endpoint)
+            and (self.key is None or self.key.may_fall_back()),
+            retried=attempts.retries > 0,
+            stuck=kind == "no_connection" and self._pool is not None and self._pool.is_stuck(),
+        )
+
+    def made(self) -> Attempts:
+        """What is remembered of the attempts, from now on if nothing was."""
+        if self.attempts is None:
+            self.attempts = Attempts()
+        return self.attempts
+
+    def _may_retry(self, verdict: Again) -> bool:
+        services = self.services
+        return not verdict.budgeted or services.budget.withdraw(
+            services.loop.time(), services.observers.observed
+        )
+
+    def try_again(self, verdict: Again) -> None:
+        """Another attempt, as the failure table says."""
+        self.services.counters.count_retry(self.endpoint, verdict.why)
+        attempts = self.made()
+        attempts.again(verdict)
+        if verdict.on_fallback:
+            self.backend = LEGACY
+            self.reason = "fallback"
+            self.tried = ()
+        if verdict.budgeted:
+            delay = attempts.delay(self.snapshot.retries)
+            self.services.loop.call_later(delay, self._attempt_after_backoff)
+        else:
+            self.attempt()
+
+    def _attempt_after_backoff(self) -> None:
+        if self.state == IDLE:
+            self.attempt()
+
+    def _give_up(self, status: int, kind: FailureKind, detail: str, *, unknown: bool, abort: bool) -> None:
+        """No attempt is left."""
+        if self.key is None or not self.key.settles(status, kind, detail, unknown, abort):
             self.fail(status, kind, detail, unknown=unknown, abort=abort)
 
     def fail(self, status: int, kind: FailureKind, detail: str, *, unknown: bool, abort: bool) -> None:
@@ -250,8 +302,8 @@ class Exchange(Sending):
 
     def refuse(self, status: int, kind: str, detail: str) -> None:
         """Many clients send a request again by themselves after a 408: not if a part of a write has left."""
-        if self.owner is not None:
-            self.owner.on_refusal()
+        if self.key is not None:
+            self.key.on_refusal()
         self.services.counters.count_error("client", kind)
         unknown = not self.safe and self.is_open()
         if unknown:
@@ -263,7 +315,7 @@ class Exchange(Sending):
         client = self.client
         if client is not None and not self.relayed:
             self.status = status
-            self._refused_itself = unknown and status >= 500
+            self.refused_itself = unknown and status >= 500
             client.reply(self, status, "client", kind, detail)
             self.end()
         elif client is not None:
@@ -301,9 +353,9 @@ class Exchange(Sending):
 
     def end(self) -> None:
         """From here on nothing can be sent, and nothing be written to the client."""
-        owner, self.owner = self.owner, None
-        if owner is not None:
-            owner.on_end()
+        key, self.key = self.key, None
+        if key is not None:
+            key.on_end()
         if self.state == ENDED:
             self.violated("ended_twice")
             return
@@ -314,7 +366,8 @@ class Exchange(Sending):
         if self.trace is not None:
             self.trace.end(outcome)
         self.services.observers.observe(outcome)
-        self.body = []
+        if self.body is not None:
+            self.body.pieces = []
         if client is not None:
             client.on_exchange_end(self)
 
@@ -334,5 +387,5 @@ class Exchange(Sending):
             self.captured,
             self.upgrade is not None,
             None if self.trace is None else self.trace.id,
-            self._refused_itself,
+            self.refused_itself,
         )

@@ -11,8 +11,7 @@ from proxy.core.http1.grammar import Pairs
 from proxy.core.http1.response import ResponseHead
 from proxy.core.resilience import idempotency
 from proxy.core.resilience.idempotency import Record
-from proxy.edge.exchange.attempts import RETRY_AFTER
-from proxy.edge.exchange.exchange import Exchange
+from proxy.edge.exchange.exchange import RETRY_AFTER, Exchange
 from proxy.edge.exchange.held import HeldAnswer
 from proxy.edge.upstream.events import is_event_stream
 

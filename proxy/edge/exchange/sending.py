@@ -1,48 +1,74 @@
-"""The request's way: buffers the body, sends it on the connection of each attempt, minds who waits for whom.
+"""The request's way: finds an upstream for each attempt, sends the request on it, minds who waits for whom.
 
-What comes back is relayed by `exchange.py`.
+What comes back is relayed by `exchange.py`, which also says what follows a failure.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from proxy.core.forwarding import replies
 from proxy.core.forwarding.hop_by_hop import request_head
-from proxy.core.http1.body import hold
-from proxy.core.http1.chunked import encode
 from proxy.core.http1.grammar import Pairs
 from proxy.core.http1.request import RequestHead
-from proxy.core.resilience.retry import Again
+from proxy.core.http1.response import ResponseHead
 from proxy.core.routing.decide import Decision
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.settings import SAFE_METHODS, BackendName
-from proxy.edge.exchange import upgrade
+from proxy.edge import turns
+from proxy.edge.deadlines import NEVER
+from proxy.edge.exchange import compression, upgrade
 from proxy.edge.exchange.attempts import Attempts
+from proxy.edge.exchange.body import RequestBody
 from proxy.edge.exchange.expectation import LINE, Expectation
+from proxy.edge.exchange.key_port import KeyPort
 from proxy.edge.exchange.outbound import Outbound
-from proxy.edge.exchange.owner import Owner
-from proxy.edge.exchange.states import IDLE, SENT, WAITING
+from proxy.edge.exchange.states import ANSWERED, IDLE, SENT, STATES, TRANSITIONS, WAITING
 from proxy.edge.observe.tracing import Trace
-from proxy.edge.ports import ClientPort, UpstreamPort
+from proxy.edge.ports import ClientPort, Receiver, UpstreamPort
 from proxy.edge.services import Services
+from proxy.edge.upstream.pool import Pool
 
 
-class Sending(Attempts):
-    """The half of an exchange that is about the request."""
+class Sending(Receiver):
+    """An exchange without its answer. `backend` and `reason` follow the attempts: a fallback changes them.
+
+    The one constructor of an exchange is here. This is a base class, not a part of the exchange, because both
+    work on one state: a part would be one more object for each request, and every call would go through it.
+    What only some requests need is a part, and made when it is needed: `body`, `attempts`, `key`, `trace`.
+    """
 
     __slots__ = (
+        "_pool",
+        "answer",
+        "asked",
+        "attempts",
+        "backend",
         "body",
-        "buffered",
         "buffers",
-        "encode_request",
+        "captured",
+        "client",
+        "coding",
+        "credited",
+        "encode_response",
+        "endpoint",
         "expectation",
         "head",
+        "keep_alive",
+        "key",
         "outbound",
-        "owner",
-        "request_trailers",
+        "reason",
+        "refused_itself",
+        "relayed",
+        "safe",
+        "services",
+        "snapshot",
         "started",
+        "state",
+        "status",
         "trace",
+        "upstream",
     )
 
     def __init__(
@@ -55,32 +81,72 @@ class Sending(Attempts):
         decision: Decision,
         backend: BackendName,
     ) -> None:
+        super().__init__(head.method)
         endpoint = decision.endpoint
-        safe = head.method in SAFE_METHODS if endpoint is None else endpoint.safe
-        super().__init__(client, services, snapshot, head.method, endpoint, backend, decision.reason, safe)
-        self.head = head
-        self.upgrade = head.fields.upgrade
-        self.started = time.perf_counter()  # the loop's own clock has milliseconds only
+        self.client: ClientPort | None = client
         self.outbound = outbound
-        self.owner: Owner | None = None  # of the key, if this is a write with one
-        self.buffers = snapshot.buffers
-        if endpoint is not None:
+        self.services = services
+        self.snapshot = snapshot  # one snapshot from start to end, whatever is reloaded meanwhile
+        self.head = head
+        self.endpoint = endpoint
+        self.backend = backend
+        self.reason = decision.reason
+        self.state = IDLE
+        self.started = time.perf_counter()  # the loop's own clock has milliseconds only
+        self.upgrade = head.fields.upgrade
+        self.body: RequestBody | None = None
+        self.expectation: Expectation | None = None
+        self.key: KeyPort | None = None  # of the key, if this is a write with one
+        self._pool: Pool | None = None
+        self.upstream: UpstreamPort | None = None
+        self.asked = False  # whether any backend was
+        self.attempts: Attempts | None = None
+        self.answer: ResponseHead | None = None  # of the last attempt, if it was answered
+        self.credited = False  # this answer has counted as one, though its end has not come
+        self.relayed = False  # a byte of an answer went to the client
+        self.encode_response = False
+        self.coding: compression.EncodedBody | None = None
+        self.captured: bytearray | None = None  # the answer's body, for a comparison with a dry run
+        self.keep_alive = head.fields.keep_alive
+        self.status = 0  # what the client got; 0 while and if it got nothing whole
+        self.refused_itself = False  # with a status that says nothing about the backend
+        if endpoint is None:
+            self.safe = head.method in SAFE_METHODS
+            self.buffers = snapshot.buffers
+        else:
+            self.safe = endpoint.safe
+            self.buffers = endpoint.buffers
             self.response_timeout = endpoint.response_timeout
             self.idle_timeout = endpoint.idle_timeout
-            self.buffers = endpoint.buffers
-        self.body: list[bytes] = []
-        self.buffered = 0  # bytes of it that came in before it was streamed
-        self.encode_request = False
-        self.expectation: Expectation | None = None
-        self.request_trailers: Pairs | None = None
+            if endpoint.compare.dry_run:
+                self.captured = bytearray()
         self.trace: Trace | None = None
         if (tracer := services.observers.tracer) is not None:
             self.trace = tracer.begin(head, endpoint, self.peer)
+
+    def __repr__(self) -> str:
+        name = "unlisted" if self.endpoint is None else self.endpoint.name
+        return f"<{type(self).__name__} {name} to {self.backend}: {STATES[self.state]}>"
+
+    def turn(self, state: int) -> None:
+        """The one place where the state changes."""
+        if self.services.debug:
+            turns.tell(self, STATES, TRANSITIONS, self.state, state)
+        self.state = state
 
     @property
     def peer(self) -> str:
         """Address of the client's end of its connection, also when it is gone."""
         return self.outbound.hop.peer.decode("ascii")
+
+    @property
+    def body_complete(self) -> bool:
+        """Whether nothing more of the request is to come."""
+        return self.body is None or self.body.complete
+
+    def is_open(self) -> bool:
+        """Whether bytes of the request may have left, and its outcome is open."""
+        return self.state == SENT or self.state == ANSWERED
 
     def refuse(self, status: int, kind: str, detail: str) -> None:
         """The client broke the rules in the middle of its body: nothing more is taken from it."""
@@ -94,56 +160,60 @@ class Sending(Attempts):
 
     def begin(self, has_body: bool) -> None:
         """The head is in. With a body, the first attempt waits until enough of it is buffered."""
-        if self.owner is not None:
-            self.owner.begin(has_body)
+        if has_body:
+            self.body = RequestBody()
+        if self.key is not None:
+            self.key.begin(has_body)
         elif self.upgrade is not None and not self.services.pools[self.backend].has_tunnel():
-            self.body_complete = not has_body
             self.no_tunnel()
-        elif has_body:
-            self.body_complete = False
-        else:
+        elif not has_body:
             self.attempt()
 
     def expect(self) -> bool:
         """In place of `begin` for a client that waits: whether the backend is asked if it wants the body."""
-        if self.owner is not None or self.buffers.request or self.upgrade is not None:
+        if self.key is not None or self.buffers.request or self.upgrade is not None:
             return False
         self.expectation = Expectation(self.services.loop, self._on_expectation_met)
-        self.body_complete = False
+        self.body = RequestBody()
         self.pause_client()
         self.attempt()
         return True
 
+    def on_request_trailers(self, trailers: Pairs) -> None:
+        """They come before the last piece of the body."""
+        if self.body is not None:
+            self.body.trailers = trailers
+
     def on_request_body(self, data: bytes, complete: bool) -> None:
         """The next piece of the body, already decoded."""
-        if self.owner is not None:
-            self.owner.on_request_body(data, complete)
-            return
-        self.body_complete = complete
-        if self.upstream is not None:
-            self._stream(data, complete)
-            return
-        self.hold_body(data)
-        if not self.asked:
-            self.send_when_ready()  # else connecting, or between two attempts: it goes out with the head
-
-    def hold_body(self, data: bytes) -> None:
-        """Until it is sent."""
-        if data:
-            hold(self.body, data)
-            self.buffered += len(data)
+        body = self.body
+        assert body is not None
+        body.complete = complete
+        if self.key is not None:
+            body.hold(data)
+            self.key.on_request_body(body)
+        elif self.upstream is not None:
+            self._stream(body, data)
+        else:
+            body.hold(data)
+            if not self.asked:
+                self.send_when_ready()  # else connecting, or between two attempts: it goes out with the head
 
     def send_when_ready(self) -> None:
         """Begins the first attempt, if enough of the body is here."""
-        if self.body_complete:
+        body = self.body
+        if body is None or body.complete:
             self.attempt()
-        elif self.buffered > self.buffers.request:
+        elif body.size > self.buffers.request:
             self.pause_client()
             self.attempt()
 
-    def held_body(self) -> list[bytes] | None:
-        """None if it is not held: it was streamed, or did not come to its end."""
-        return self.body if self.body_complete and not self.streaming else None
+    def held_body(self) -> Sequence[bytes] | None:
+        """Its pieces. None if it is not held: it was streamed, or did not come to its end."""
+        body = self.body
+        if body is None:
+            return ()
+        return body.pieces if body.complete and not body.streamed else None
 
     def pause_client(self) -> None:
         """The body has nowhere to go."""
@@ -170,9 +240,42 @@ class Sending(Attempts):
 
     # an attempt
 
+    def attempt(self) -> None:
+        """Another one, at `backend`."""
+        self.asked = True
+        self.turn(WAITING)
+        self.answer = None
+        pool = self._pool = self.services.pools[self.backend]
+        attempts = self.attempts
+        fresh = attempts is not None and attempts.fresh
+        connection = pool.acquire(self, write=not self.safe, fresh=fresh, upload=not self.body_complete)
+        if connection is not None:
+            self.on_connection(connection)
+
+    def wants_connection(self, pool: object) -> bool:
+        return self.state == WAITING and self._pool is pool
+
+    def on_deadline(self, now: float) -> None:
+        """Waited too long for the pool."""
+        self.deadline = NEVER
+        if self.state != WAITING:
+            self.violated("deadline_unset")
+            return
+        if self._pool is not None:
+            self._pool.stop_waiting(self)
+        self.on_failure("no_connection", f"no connection to the {self.backend} backend became free in time")
+
+    def leave_pool(self) -> None:
+        """No connection is wanted any more, if one was."""
+        if self.state == WAITING:
+            self.turn(IDLE)
+            if self._pool is not None and self.deadline != NEVER:
+                self.deadline = NEVER
+                self._pool.stop_waiting(self)
+
     def on_connection(self, connection: UpstreamPort) -> None:
-        owner = self.owner
-        if owner is not None and owner.confirms(connection):
+        key = self.key
+        if key is not None and key.confirms(connection):
             self.upstream = connection  # nothing is sent on it yet, and no other one is wanted
             self.turn(IDLE)
         else:
@@ -187,17 +290,15 @@ class Sending(Attempts):
             return
         self.upstream = connection
         self.turn(SENT)
-        data = self._request_head()
         body = self.body
-        if body:
-            data += self._encoded_request(b"".join(body), self.body_complete)
-            if not self.body_complete:
-                self.streaming = True
-                self.body = []
-        goes_on = not self.body_complete and self.expectation is None
+        data = self._request_head()
+        if body is not None:
+            data += body.begin()
+        complete = body is None or body.complete
+        goes_on = not complete and self.expectation is None
         if goes_on:
             self.resume_client()
-        connection.start(self, data, self.body_complete)
+        connection.start(self, data, complete)
         if goes_on:
             self.look_who_waits(connection)
         elif self.expectation is not None:
@@ -213,25 +314,19 @@ class Sending(Attempts):
         added = b""
         if self.upgrade is not None:
             added = upgrade.asking(self.upgrade)
-        elif fields.chunked:
-            self.encode_request = not self.body_complete
-            length = b"content-length: %d\r\n" % self.buffered
-            added = b"transfer-encoding: chunked\r\n" if self.encode_request else length
+        elif fields.chunked and self.body is not None:
+            added = self.body.framing()
         if self.expectation is not None:
             added += LINE
         own_id = b"" if b"x-request-id" in fields.special else self.services.request_id()
         return request_head(self.head, block, added, own_id)
 
-    def _encoded_request(self, data: bytes, complete: bool) -> bytes:
-        """A body that was buffered whole goes with its length, and has no place for trailers."""
-        return encode(data, complete, self.request_trailers or []) if self.encode_request else data
-
-    def _stream(self, data: bytes, complete: bool) -> None:
+    def _stream(self, body: RequestBody, data: bytes) -> None:
         connection = self.upstream
         if connection is not None and not connection.closed:
-            self.streaming = True
-            connection.write(self._encoded_request(data, complete), complete)
-            if complete:
+            body.streamed = True
+            connection.write(body.encoded(data), body.complete)
+            if body.complete:
                 self.look_who_waits(connection)
 
     def on_upstream_writable(self, writable: bool) -> None:
@@ -255,11 +350,15 @@ class Sending(Attempts):
         upstream.stall()  # from here on it waits for the client
         client.resume_body()
 
-    # what the owner of a key has to say about another attempt
+    def drop_upstream(self) -> None:
+        """Whatever is under way on its connection."""
+        upstream, self.upstream = self.upstream, None
+        if upstream is not None:
+            upstream.abort()
 
-    def _fallback_available(self) -> bool:
-        return super()._fallback_available() and (self.owner is None or self.owner.may_fall_back())
-
-    def again(self, verdict: Again) -> None:
-        if self.owner is None or not self.owner.moves(verdict):
-            self.try_again(verdict)
+    def violated(self, what: str) -> None:
+        """An event came in a state that it does not belong to: a fault of ours, confined to this client."""
+        self.services.counters.violated(what, repr(self))
+        self.drop_upstream()
+        if self.client is not None:
+            self.client.abort()

@@ -24,7 +24,7 @@ TRANSITIONS: Final[tuple[frozenset[int], ...]] = (
     frozenset(),  # ENDED
 )
 
-# Of an `Ownership`. Without one, a request is never in any of these.
+# Of a `KeyedWrite`. A request without a key is never in any of these.
 READING: Final = 0  # the body: the whole of it is needed for the fingerprint
 CLAIMING: Final = 1  # the store is asked whether the key is free
 OWNED: Final = 2  # it is ours: the request may be sent

@@ -33,7 +33,7 @@ MAX_TARGET: Final = 2048  # bytes shown of a request target
 MASK: Final = "***"
 
 
-class Entry(NamedTuple):
+class AccessEntry(NamedTuple):
     """One request, as the event loop leaves it. `time` in Unix seconds, `seconds` its duration."""
 
     time: float
@@ -54,7 +54,7 @@ class AccessLog:
     def __init__(self, path: str) -> None:
         self.path = path
         self.dropped = 0
-        self._entries: deque[Entry] = deque()
+        self._entries: deque[AccessEntry] = deque()
         self._put_bytes = 0  # since the start, by the event loop
         self._taken_bytes = 0  # by the thread: each number has one writer
         self._stop = threading.Event()
@@ -68,7 +68,7 @@ class AccessLog:
         """A request that went to a backend. Called once per request in the event loop."""
         endpoint = outcome.endpoint
         self._put(
-            Entry(
+            AccessEntry(
                 time.time(),
                 outcome.peer,
                 outcome.head.method,
@@ -84,7 +84,7 @@ class AccessLog:
 
     def refusal(self, reason: str, status: int) -> None:
         """A request that was answered here; its head may not even have been one."""
-        self._put(Entry(time.time(), "", None, b"", None, "proxy", reason, status, 0.0))
+        self._put(AccessEntry(time.time(), "", None, b"", None, "proxy", reason, status, 0.0))
 
     def reopen(self) -> None:
         """Opens the file anew before the next line, whatever has its name by now."""
@@ -97,7 +97,7 @@ class AccessLog:
     def join(self, timeout: float = 5.0) -> None:
         self._thread.join(timeout)
 
-    def _put(self, entry: Entry) -> None:
+    def _put(self, entry: AccessEntry) -> None:
         if len(self._entries) < WAITING and self._put_bytes - self._taken_bytes < WAITING_BYTES:
             self._put_bytes += ENTRY + len(entry.target)
             self._entries.append(entry)
@@ -145,7 +145,7 @@ class AccessLog:
         self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
 
 
-def line(entry: Entry) -> bytes:
+def line(entry: AccessEntry) -> bytes:
     """The entry as JSON with a line end."""
     target = masked(entry.target[:MAX_TARGET]).decode("latin-1")
     fields = {

@@ -97,9 +97,10 @@ class Address:
         self.tls = ssl.create_default_context() if upstream.scheme == "https" else None
 
     def reached(self, backend: str, trouble: str) -> None:
-        """A connection was made, or could not be for `trouble`. Only what is new is logged."""
-        if trouble != self.trouble:
-            self.trouble = trouble
+        """A connection was made, or could not be for `trouble`. Only a new cause is logged: the numeric
+        addresses of a name, which fail in turn for the same one, stand in brackets behind it."""
+        before, self.trouble = self.trouble, trouble
+        if _cause(trouble) != _cause(before):
             what = f"cannot be reached: {trouble}" if trouble else "can be reached again"
             log.warning("%s upstream %s %s", backend, self.upstream.url, what)
 
@@ -127,3 +128,7 @@ class Address:
         self.failures += 1
         if self.failures % FAILURES == 0:
             self.out_until = now + SIT_OUT
+
+
+def _cause(trouble: str) -> str:
+    return trouble.partition(" (")[0]

@@ -1,4 +1,4 @@
-"""A pool as its parts know it: its connections, its dialler, its health checks, its relief."""
+"""A pool as its parts know it: its connections, its dialler, its health checks, its slow clients."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from proxy.edge.upstream.dialling import Dialler
 from proxy.edge.upstream.hanging import waits_since
 from proxy.edge.upstream.health import HealthCheck
 from proxy.edge.upstream.home import Home
-from proxy.edge.upstream.relief import Relief
+from proxy.edge.upstream.slow_clients import SlowClients
 
 STUCK: Final = 1.0  # seconds, at the least, in which something comes from a backend that only is busy
 WAITING: Final = 4  # requests that may wait for each connection; more would hardly have their turn in time
@@ -41,14 +41,14 @@ class Pool(Home):
         "_connecting",
         "_dialler",
         "_health",
-        "_relief",
         "_retired",
+        "_slow_clients",
         "_sweeper",
     )
 
     def __init__(self, backend: Backend, loop: asyncio.AbstractEventLoop, sweeper: Sweeper) -> None:
         super().__init__(backend, loop)
-        self._relief = Relief(self)
+        self._slow_clients = SlowClients(self)
         self._sweeper = sweeper
         self._dialler = Dialler(self)
         self._busy_since = 0.0  # when the first of those that wait began to
@@ -70,7 +70,7 @@ class Pool(Home):
         `write`: the request may not be sent twice, so only a connection that is surely alive will do.
         `fresh`: a pooled one has just been found dead. `upload`: its body has not come whole.
         """
-        if upload and not self._relief.admits():
+        if upload and not self._slow_clients.admits():
             self._refuse(waiter, "others wait for this backend, and slow clients hold their share of it")
             return None
         addresses = self.addresses
@@ -96,7 +96,7 @@ class Pool(Home):
         waiter.deadline = now + self.backend.timeouts.connect
         self._sweeper.items.add(waiter)
         if not upload:
-            self._relief.begin()
+            self._slow_clients.begin()
 
     @staticmethod
     def _refuse(waiter: Waiter, detail: str) -> None:
@@ -284,7 +284,7 @@ class Pool(Home):
 
     def _next_waiter(self) -> Waiter | None:
         while self.waiting:
-            waiter = self.waiting.take(self._relief.within(), self._relief.admits())
+            waiter = self.waiting.take(self._slow_clients.within(), self._slow_clients.admits())
             if waiter is None:
                 break
             self._sweeper.items.discard(waiter)

@@ -6,21 +6,21 @@ import pytest
 
 from proxy.cli.demo import claims
 from proxy.cli.demo.routing import DRY_RUN, QUOTES, READS
-from proxy.cli.demo.tally import Seen, Tally
+from proxy.cli.demo.tally import Seen, StepTally
 
 READ = "GET /accounts/{account_id}"
 WRITE = "POST /payments"
 
 
-def tally(users: int, backend: Callable[[int], str], status: int = 200) -> Tally:
-    made = Tally()
+def tally(users: int, backend: Callable[[int], str], status: int = 200) -> StepTally:
+    made = StepTally()
     for number in range(users):
         made.record(Seen(READ, backend(number), status, 0.01, f"user-{number}"))
     return made
 
 
-def writes(count: int, backend: str, status: int = 201) -> Tally:
-    made = Tally()
+def writes(count: int, backend: str, status: int = 201) -> StepTally:
+    made = StepTally()
     for _ in range(count):
         made.record(Seen(WRITE, backend, status, 0.01, "user-1"))
     return made
@@ -42,11 +42,11 @@ def test_a_split_off_the_weight_does_not_hold(weight: int) -> None:
 
 
 def test_no_traffic_is_no_evidence() -> None:
-    assert not claims.split(Tally(), 0, set()).held
-    assert not claims.no_failed_reads(Tally(), "at all").held
-    assert not claims.writes_moved(Tally()).held
-    assert not claims.fell_back(Tally()).held
-    assert not claims.paid_once(Tally(), 0, 0).held
+    assert not claims.split(StepTally(), 0, set()).held
+    assert not claims.no_failed_reads(StepTally(), "at all").held
+    assert not claims.writes_moved(StepTally()).held
+    assert not claims.fell_back(StepTally()).held
+    assert not claims.paid_once(StepTally(), 0, 0).held
 
 
 def test_a_user_who_saw_both_backends_breaks_the_split() -> None:
@@ -76,11 +76,11 @@ def test_any_read_without_its_answer_counts(status: int) -> None:
 def test_writes_have_moved_when_all_are_answered_by_async() -> None:
     assert claims.writes_moved(writes(5, "async")).held
     assert not claims.writes_moved(writes(5, "legacy")).held
-    assert not claims.writes_moved(Tally.of(writes(5, "async"), writes(1, "async", 500))).held
+    assert not claims.writes_moved(StepTally.of(writes(5, "async"), writes(1, "async", 500))).held
 
 
 def test_falling_back_allows_failed_writes_but_no_read_by_async() -> None:
-    down = Tally.of(tally(10, lambda _: "legacy"), writes(3, "", 502))
+    down = StepTally.of(tally(10, lambda _: "legacy"), writes(3, "", 502))
     assert claims.fell_back(down).held
     assert not claims.fell_back(tally(10, tenth_on_async)).held
 
@@ -98,7 +98,7 @@ def test_falling_back_allows_failed_writes_but_no_read_by_async() -> None:
 def test_payments_in_the_database_are_held_against_what_clients_saw(
     found: int, distinct: int, held: bool
 ) -> None:
-    total = Tally.of(writes(10, "async"), writes(2, "", 502))
+    total = StepTally.of(writes(10, "async"), writes(2, "", 502))
     assert claims.paid_once(total, found, distinct).held is held
 
 

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from proxy.cli.demo.claims import Claim
 from proxy.cli.demo.screen import Screen
-from proxy.cli.demo.tally import Seen, Tally
+from proxy.cli.demo.tally import Seen, StepTally
 
 FIGURES = {
     "legacy": {"requests_per_second": 123.4, "p50_ms": 12.3, "p99_ms": 1234.5},
@@ -27,7 +27,7 @@ def output() -> io.StringIO:
 def test_the_live_table_fits_80_columns_with_every_figure(output: io.StringIO) -> None:
     screen = Screen(Console(file=output, force_terminal=True, color_system=None, width=80))
     with screen.live():
-        screen.update(ENDPOINTS, Tally())
+        screen.update(ENDPOINTS, StepTally())
     shown = output.getvalue()
     for figure in ("12.5", "123.4", "12/1234", "0.0", "-/-", "100"):
         assert f" {figure} " in shown
@@ -37,7 +37,7 @@ def test_the_live_table_fits_80_columns_with_every_figure(output: io.StringIO) -
 def test_without_a_terminal_there_are_lines_only(output: io.StringIO) -> None:
     screen = Screen(Console(file=output))
     with screen.live():
-        screen.update(ENDPOINTS, Tally())
+        screen.update(ENDPOINTS, StepTally())
         screen.say("GET [/payments]: said")
     assert output.getvalue() == "GET [/payments]: said\n"
 
@@ -47,7 +47,7 @@ def test_the_summary_holds_only_if_every_claim_did(held: bool, output: io.String
     screen = Screen(Console(file=output, width=200))
     screen.claim(Claim("water is wet", True, "felt"))
     screen.claim(Claim("fire is cold", held, "touched"))
-    totals = Tally()
+    totals = StepTally()
     totals.record(Seen("GET /x", "legacy", 200, 0.01, "u"))
     assert screen.summary(totals) is held
     assert f"{1 + held} of 2 claims held" in output.getvalue()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.cli.demo.tally import MAX_EXAMPLES, Seen, Tally
+from proxy.cli.demo.tally import MAX_EXAMPLES, Seen, StepTally
 
 READ = "GET /accounts/{account_id}"
 
@@ -12,11 +12,11 @@ def seen(seconds: float = 0.01, status: int = 200, backend: str = "async") -> Se
 
 
 def test_a_sum_counts_every_part_once() -> None:
-    parts = [Tally(), Tally()]
+    parts = [StepTally(), StepTally()]
     for part in parts:
         part.record(seen())
         part.record(seen(status=502, backend=""))
-    whole = Tally.of(*parts)
+    whole = StepTally.of(*parts)
     assert whole.count(read=True) == 4
     assert whole.count(read=True, backend="async") == 2
     assert whole.failed(read=True) == 2
@@ -25,7 +25,7 @@ def test_a_sum_counts_every_part_once() -> None:
 
 
 def test_latency_is_kept_within_the_histogram_s_precision() -> None:
-    tally = Tally()
+    tally = StepTally()
     for _ in range(100):
         tally.record(seen(0.050))
     assert tally.milliseconds("async", 0.5) == pytest.approx(50, rel=0.12)
@@ -33,13 +33,13 @@ def test_latency_is_kept_within_the_histogram_s_precision() -> None:
 
 
 def test_an_answer_slower_than_all_bounds_is_counted() -> None:
-    tally = Tally()
+    tally = StepTally()
     tally.record(seen(1000.0))
     assert sum(tally.latencies["async"]) == 1
 
 
 def test_examples_are_bounded() -> None:
-    tally = Tally()
+    tally = StepTally()
     for _ in range(100):
         tally.record(seen(status=500))
     assert len(tally.failed_reads) == MAX_EXAMPLES

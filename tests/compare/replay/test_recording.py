@@ -9,7 +9,7 @@ import pytest
 from proxy.compare.replay import recording
 from proxy.compare.replay.recorded import BadInput, Recorded
 from proxy.compare.replay.recording import Survey, format_of, requests, survey
-from proxy.edge.observe.access_log import Entry, line
+from proxy.edge.observe.access_log import AccessEntry, line
 
 
 def entry(url: str = "http://api.example/a?b=1", **request: object) -> dict[str, object]:
@@ -35,10 +35,10 @@ def refused(path: Path) -> str:
 def test_the_proxys_own_log_is_read(tmp_path: Path) -> None:
     path = tmp_path / "access.log"
     entries = [
-        Entry(0.0, "10.0.0.7", "GET", b"/a?x=%41\xe9", "GET /a", "legacy", "weight", 200, 0.1),
-        Entry(0.0, "10.0.0.7", "GET", b"/a?token=secret", "GET /a", "legacy", "weight", 200, 0.1),
-        Entry(0.0, "10.0.0.7", "GET", b"/" + b"a" * 3000, None, "legacy", "unlisted", 200, 0.1),
-        Entry(0.0, "", None, b"", None, "proxy", "bad_header", 400, 0.0),
+        AccessEntry(0.0, "10.0.0.7", "GET", b"/a?x=%41\xe9", "GET /a", "legacy", "weight", 200, 0.1),
+        AccessEntry(0.0, "10.0.0.7", "GET", b"/a?token=secret", "GET /a", "legacy", "weight", 200, 0.1),
+        AccessEntry(0.0, "10.0.0.7", "GET", b"/" + b"a" * 3000, None, "legacy", "unlisted", 200, 0.1),
+        AccessEntry(0.0, "", None, b"", None, "proxy", "bad_header", 400, 0.0),
     ]
     path.write_bytes(b"".join(map(line, entries)))
     assert survey(path) == Survey("access log", 4, None)

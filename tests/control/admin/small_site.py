@@ -23,14 +23,14 @@ from proxy.control.reload import InForce, LastError, Reloader, load
 from proxy.control.restart import Restarter
 from proxy.control.state import State
 from proxy.control.storage import Disk, Storage
-from proxy.control.supervisor.member import Worker
+from proxy.control.supervisor.member import Member
 from proxy.control.supervisor.roll import Restart
 from proxy.control.supervisor.supervisor import supervise
 from proxy.control.verdicts import Verdicts
 from proxy.core.evidence.stats import BOUNDS
 from proxy.core.traffic.totals import EMPTY
 from proxy.core.wire.messages import AddressSeen, Labelled, Latency, OpenBreaker, Requests
-from proxy.store.audit import Entry
+from proxy.store.audit import AuditEntry
 from tests.control.admin.planted import differing, equal, plant, scope_of
 from tests.control.admin.planted import traffic as compared
 from tests.support.writes import lose_a_write
@@ -97,10 +97,10 @@ def counted(collector: Collector, clock: Clock) -> None:
     collector.record("w", msgspec.structs.replace(totals, requests=newer, latencies=later))
 
 
-def workers() -> list[Worker]:
+def workers() -> list[Member]:
     made = []
     for slot, silence in ((0, 0.26), (1, 9.0)):
-        worker = Worker(slot, cast(Process, SimpleNamespace(pid=100 + slot)))
+        worker = Member(slot, cast(Process, SimpleNamespace(pid=100 + slot)))
         worker.hash, worker.connections, worker.tasks, worker.heard = "abc", 4, 9, silence
         made.append(worker)
     return made
@@ -131,7 +131,7 @@ def small_site(folder: Path, monkeypatch: pytest.MonkeyPatch) -> State:
     ledger = Ledger(url, collector, lambda: reloader.running.snapshot, lambda: NOW)
     ledger.look()
     recorder = Recorder(url)
-    recorder.recent = [Entry(1, NOW - 9, "ada", "settle", {"id": "lost", "reason": "seen"})]
+    recorder.recent = [AuditEntry(1, NOW - 9, "ada", "settle", {"id": "lost", "reason": "seen"})]
     storage = Storage(url, lambda: reloader.running.snapshot.idempotency.max_store)
     storage.stored, storage.disk = 700, Disk(5000, 4000)
     plant(url, [differing(scope_of(snapshot, "GET /a/{id}"))], compared("GET /a/{id}"))

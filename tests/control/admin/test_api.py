@@ -6,13 +6,16 @@ import msgspec
 import pytest
 from starlette.testclient import TestClient
 
+from proxy import __version__
+from proxy.control.admin.app import build
 from proxy.control.alarms import FULL, Alarms
 from proxy.control.reload import read
 from proxy.control.state import State
 from proxy.core.evidence.stats import BOUNDS
+from proxy.core.http1 import scan
 from proxy.core.traffic.totals import EMPTY
 from proxy.core.wire.messages import Latency, Requests
-from tests.control.conftest import traffic
+from tests.control.conftest import LOCAL, MakeState, a_minute_later, traffic
 
 
 def test_healthz_answers_without_a_worker_and_readyz_does_not(client: TestClient) -> None:
@@ -41,6 +44,8 @@ def test_config_has_the_documented_keys(client: TestClient, state: State) -> Non
     assert answer["source"] == str(state.reloader.path)
     assert answer["loaded_at"].endswith("Z")
     assert {key: answer[key] for key in answer if key not in ("hash", "source", "loaded_at")} == {
+        "version": __version__,
+        "data_path": "compiled" if scan.COMPILED else "interpreted",
         "generation": 1,
         "workers": [],
         "last_error": None,
@@ -88,8 +93,9 @@ def test_reload_answers_hash_and_difference(client: TestClient, state: State) ->
     }
 
 
-def test_404_for_unlisted_paths_that_are_asked_for_has_to_be_forced(client: TestClient, state: State) -> None:
-    state.reloader.unlisted = lambda: 3
+def test_404_for_unlisted_paths_that_are_asked_for_has_to_be_forced(make_state: MakeState) -> None:
+    state = make_state(unlisted=lambda: 3)
+    client = TestClient(build(state), base_url=LOCAL)
     state.reloader.path.write_text(state.reloader.path.read_text() + "unlisted: 404\n")
     refused = client.post("/api/v1/reload")
     assert refused.status_code == 422
@@ -189,7 +195,7 @@ def test_a_real_difference_has_an_interval_without_zero(client: TestClient, stat
 def test_history_lists_the_minutes_of_endpoints_that_had_traffic(client: TestClient, state: State) -> None:
     assert client.get("/api/v1/history").json() == {"endpoints": {}}
     traffic(state)
-    state.collector.history.add(10**9, state.collector.totals())
+    a_minute_later(state)
     hour = client.get("/api/v1/history").json()["endpoints"]
     assert set(hour) == {"GET /a/{id}", "unlisted"}
     assert set(hour["GET /a/{id}"]["async"][0]) == {"requests", "errors", "p95_ms"}

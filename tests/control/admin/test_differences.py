@@ -203,9 +203,8 @@ def test_a_preview_of_a_rule_changes_nothing(make_state: MakeState) -> None:
 def test_an_accepted_difference_is_a_rule_in_the_file_and_the_evidence_starts_anew(
     make_state: MakeState,
 ) -> None:
-    state = make_state(write="true")
     changes: list[Change] = []
-    state.reloader.record = changes.append
+    state = make_state(write="true", record=changes.append)
     client = plant(state)
     answer = accept(client, owner="qa", expires="2099-01-31").json()
     assert answer["applied"] is True

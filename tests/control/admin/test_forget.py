@@ -63,8 +63,8 @@ def forget(client: TestClient, **body: object) -> dict[str, Any]:
     return cast(dict[str, Any], answer.json())
 
 
-def entries(state: State) -> list[audit.Entry]:
-    async def read() -> list[audit.Entry]:
+def entries(state: State) -> list[audit.AuditEntry]:
+    async def read() -> list[audit.AuditEntry]:
         async with (
             audit.opened(state.reloader.started.server.state) as engine,
             engine.connect() as connection,

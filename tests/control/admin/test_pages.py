@@ -12,7 +12,7 @@ from proxy.control.admin.app import build
 from proxy.control.ledger import Ledger
 from proxy.control.state import State
 from proxy.store.ledger import KeysRow
-from tests.control.conftest import LOCAL, MakeState, traffic
+from tests.control.conftest import LOCAL, MakeState, a_minute_later, traffic
 
 
 class Outline(HTMLParser):
@@ -88,7 +88,7 @@ def test_weights_can_be_changed_only_where_the_configuration_says_so(make_state:
 )
 def test_everything_that_an_engineer_asks_for_is_there(client: TestClient, state: State, text: str) -> None:
     traffic(state)
-    state.collector.history.add(10**9, state.collector.totals())
+    a_minute_later(state)
     page = client.get("/").text
     assert text in page
     assert 'aria-label="requests/min in the last hour: async' in page

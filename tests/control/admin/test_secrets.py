@@ -55,21 +55,20 @@ def make(path: Path, text: str = TEXT) -> State:
         """There are no workers."""
 
     path.write_text(text)
-    reloader = Reloader(path, text.encode(), InForce(load(text.encode(), str(path))), publish)
     url = f"sqlite:///{path.parent}/state.db"
+    recorder = Recorder(url)
+    in_force = InForce(load(text.encode(), str(path)))
+    reloader = Reloader(path, text.encode(), in_force, publish, record=recorder.record)
     supervisor = supervise(("true",), "", collector, Pulse(Hearing()))
-    state = State(
+    return State(
         reloader,
         supervisor,
         collector,
         Restarter(reloader, supervisor, str(path.parent)),
         Verdicts(url, lambda: reloader.running.snapshot),
-        recorder=Recorder(url),
+        recorder=recorder,
         ledger=Ledger(url, collector, lambda: reloader.running.snapshot),
     )
-    assert state.recorder is not None
-    reloader.record = state.recorder.record
-    return state
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -15,7 +16,7 @@ from proxy.control.recorder import Recorder
 from proxy.control.security import FAILURES
 from proxy.control.state import State
 from proxy.store import configs
-from proxy.store.audit import Entry
+from proxy.store.audit import AuditEntry
 from tests.control.conftest import LOCAL, MakeState
 from tests.support.writes import lose_a_write
 
@@ -100,7 +101,7 @@ def test_wrong_tokens_are_limited_with_users_too(client: TestClient) -> None:
     assert client.get("/api/v1/me", headers=bearer("ada")).status_code == 429
 
 
-def audited(state: State, answer: httpx2.Response) -> tuple[Entry, str]:
+def audited(state: State, answer: httpx2.Response) -> tuple[AuditEntry, str]:
     """The newest entry of the audit log, and the author of the newest configuration."""
     assert answer.status_code == 200
     assert state.recorder is not None
@@ -115,9 +116,10 @@ async def newest_author(url: str) -> str:
 
 
 @pytest.fixture
-def recorded(state: State) -> State:
-    recorder = Recorder(state.reloader.started.server.state)
-    state.reloader.record = recorder.record
+def recorded(make_state: MakeState, tmp_path: Path) -> State:
+    recorder = Recorder(f"sqlite:///{tmp_path}/state.db")
+    state = make_state(write="true", token="admin-token", record=recorder.record)
+    with_users(state, USERS)
     return replace(state, recorder=recorder)
 
 

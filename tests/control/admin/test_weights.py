@@ -36,10 +36,10 @@ def test_a_preview_tells_the_difference_and_changes_nothing(client: TestClient, 
     assert state.reloader.running is before
 
 
-def test_a_change_is_applied_and_remembered_with_its_author(client: TestClient, state: State) -> None:
+def test_a_change_is_applied_and_remembered_with_its_author(make_state: MakeState) -> None:
     changes: list[Change] = []
-    state.reloader.record = changes.append
-    answer = client.post(
+    state = make_state(write="true", record=changes.append)
+    answer = TestClient(build(state), base_url=LOCAL).post(
         "/api/v1/weights", json={"endpoint": "GET /a/{id}", "weight": 50}, headers={"x-author": "ada\x7f"}
     )
     assert answer.json() == {

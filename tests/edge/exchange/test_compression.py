@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.settings import Coding
-from proxy.edge.exchange.compression import CODERS, Body, whole
+from proxy.edge.exchange.compression import CODERS, EncodedBody, whole
 from tests.edge.conftest import Stage
 from tests.edge.harness import WAIT, Wire, answering, ok
 
@@ -37,7 +37,7 @@ CODINGS: list[Coding] = list(CODERS)
 @pytest.mark.parametrize("coding", CODINGS)
 @given(st.lists(st.binary(max_size=2000), max_size=8), st.booleans())
 def test_what_is_decoded_is_what_was_given(coding: Coding, pieces: list[bytes], flush: bool) -> None:
-    body = Body(coding, flush)
+    body = EncodedBody(coding, flush)
     coded = b"".join(body.feed(piece, False) for piece in pieces) + body.feed(b"", True)
     assert DECODE[coding](coded) == b"".join(pieces)
 
@@ -50,7 +50,7 @@ def test_a_body_that_is_there_at_once_decodes_to_itself(coding: Coding, data: by
 
 @pytest.mark.parametrize("coding", CODINGS)
 def test_a_flushed_piece_can_be_read_before_the_next_is_there(coding: Coding) -> None:
-    body = Body(coding, flush=True)
+    body = EncodedBody(coding, flush=True)
     piece = b'{"n": 1}' * 100
     coded = body.feed(piece, False)
     if coding == "gzip":
@@ -64,7 +64,7 @@ def test_a_flushed_piece_can_be_read_before_the_next_is_there(coding: Coding) ->
 
 @pytest.mark.parametrize("coding", CODINGS)
 def test_large_bodies_of_known_length_shrink(coding: Coding) -> None:
-    body = Body(coding, flush=False)
+    body = EncodedBody(coding, flush=False)
     piece = b'{"account": "acc_1", "amount": "12.34"},' * 1000
     coded = b"".join(body.feed(piece, False) for _ in range(20)) + body.feed(b"", True)
     assert len(coded) < len(piece)

@@ -10,9 +10,9 @@ import pytest
 
 from proxy.core.resilience.idempotency import Record
 from proxy.edge.exchange import confirmation
-from proxy.edge.exchange.ownership import Ownership
+from proxy.edge.exchange.keyed_write import KeyedWrite
 from proxy.store import Claims, claims_file
-from tests.edge.exchange.test_ownership import CREATED, Bench, bench, request
+from tests.edge.exchange.test_keyed_write import CREATED, Bench, bench, request
 from tests.edge.harness import Response, Wire, answering, eventually
 
 __all__ = ["bench"]
@@ -53,14 +53,14 @@ def test_a_claim_that_others_have_taken_is_not_sent(
     bench: Bench, old: None, monkeypatch: pytest.MonkeyPatch, taken: str
 ) -> None:
     bench.start()
-    confirm = Ownership._confirm
+    confirm = KeyedWrite._confirm
 
-    async def late(self: Ownership, *given: object) -> None:
-        monkeypatch.setattr(Ownership, "_confirm", confirm)
+    async def late(self: KeyedWrite, *given: object) -> None:
+        monkeypatch.setattr(KeyedWrite, "_confirm", confirm)
         execute(bench, f"UPDATE claims SET {taken}")
         await confirm(self, *given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Ownership, "_confirm", late)
+    monkeypatch.setattr(KeyedWrite, "_confirm", late)
     refused = bench.post()
     assert (refused.status, kind(refused)) == (503, "claim_lost")
     assert refused.header("retry-after") == "1"
@@ -75,18 +75,18 @@ def test_an_old_claim_that_cannot_be_confirmed_is_not_sent(
     bench: Bench, old: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.start()
-    monkeypatch.setattr("proxy.store.claims.CLAIM_TIMEOUT", 0.3)
-    confirm = Ownership._confirm
+    confirm = KeyedWrite._confirm
     locks: list[sqlite3.Connection] = []
 
-    async def locked(self: Ownership, *given: object) -> None:
-        monkeypatch.setattr(Ownership, "_confirm", confirm)
+    async def locked(self: KeyedWrite, *given: object) -> None:
+        monkeypatch.setattr("proxy.store.claims.CLAIM_TIMEOUT", 0.3)  # the claim itself may take its time
+        monkeypatch.setattr(KeyedWrite, "_confirm", confirm)
         locker = sqlite3.connect(claims_file(bench.state), isolation_level=None, check_same_thread=False)
         locker.execute("BEGIN IMMEDIATE")
         locks.append(locker)
         await confirm(self, *given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Ownership, "_confirm", locked)
+    monkeypatch.setattr(KeyedWrite, "_confirm", locked)
     refused = bench.post()
     assert (refused.status, kind(refused)) == (503, "store_unavailable")
     assert bench.legacy.requests == []
@@ -104,8 +104,8 @@ def test_a_write_that_ended_while_its_claim_was_confirmed_is_released(
 
     async def ending(self: Claims, record: Record) -> bool:
         held = await confirm(self, record)
-        [owner] = bench.edge.services.writes.under_way
-        owner.exchange.refuse(400, "test", "over")
+        [write] = bench.edge.services.writes.under_way
+        write.exchange.refuse(400, "test", "over")
         return held
 
     monkeypatch.setattr(Claims, "confirm", ending)
@@ -119,14 +119,14 @@ def test_a_connection_that_closed_while_the_claim_was_confirmed_is_replaced(
     bench: Bench, old: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.start()
-    confirm = Ownership._confirm
+    confirm = KeyedWrite._confirm
 
-    async def closing(self: Ownership, record: object, connection: object) -> None:
-        monkeypatch.setattr(Ownership, "_confirm", confirm)
+    async def closing(self: KeyedWrite, record: object, connection: object) -> None:
+        monkeypatch.setattr(KeyedWrite, "_confirm", confirm)
         connection.transport.abort()  # type: ignore[attr-defined]
         await confirm(self, record, connection)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Ownership, "_confirm", closing)
+    monkeypatch.setattr(KeyedWrite, "_confirm", closing)
     assert bench.post().status == 201
     assert len(bench.legacy.requests) == 1
 
@@ -181,8 +181,8 @@ def test_what_is_under_way_is_named_to_the_store(bench: Bench) -> None:
     claims = bench.edge.services.writes.claims()
 
     def held() -> set[str]:
-        assert claims.held is not None
-        return set(claims.held())
+        assert claims._held is not None
+        return set(claims._held())
 
     assert bench.edge.call(held) == {bench.claim()["token"]}
     gate.set()

@@ -14,9 +14,9 @@ from unittest.mock import patch
 
 from proxy.edge.client.http1 import ClientConnection
 from proxy.edge.deadlines import Sweeper
-from proxy.edge.exchange.attempts import Attempts
 from proxy.edge.exchange.exchange import Exchange
-from proxy.edge.exchange.ownership import Ownership
+from proxy.edge.exchange.keyed_write import KeyedWrite
+from proxy.edge.exchange.sending import Sending
 from proxy.edge.exchange.states import ANSWERED, ENDED, SENT, SETTLING, WAITING
 from proxy.edge.upstream.address import Address
 from proxy.edge.upstream.connection import UpstreamConnection
@@ -31,12 +31,12 @@ def _sweep(self: Sweeper) -> None:
         item.on_deadline(now)
 
 
-def _wants_connection(self: Attempts, pool: Pool) -> bool:
+def _wants_connection(self: Sending, pool: Pool) -> bool:
     """Only the end counts, which a write with a key reaches when the store has answered."""
     return self.state != ENDED
 
 
-def _settles(self: Ownership, *given: Any) -> bool:
+def _settles(self: KeyedWrite, *given: Any) -> bool:
     """Who waits goes on waiting until the store has answered."""
     settles = _real_settles(self, *given)
     if self.exchange.state == SETTLING:
@@ -44,10 +44,10 @@ def _settles(self: Ownership, *given: Any) -> bool:
     return settles
 
 
-_real_settles = Ownership.settles
+_real_settles = KeyedWrite.settles
 
 
-def _is_over(self: Ownership) -> bool:
+def _is_over(self: KeyedWrite) -> bool:
     """What has waited for the store goes on, whatever has happened meanwhile."""
     return False
 
@@ -56,7 +56,7 @@ def _in_state(state: int, method: Callable[..., None]) -> Callable[..., None]:
     """As if the exchange were in the state that the event belongs to."""
 
     @functools.wraps(method)
-    def unguarded(self: Attempts, *given: Any) -> None:
+    def unguarded(self: Sending, *given: Any) -> None:
         self.state = state
         method(self, *given)
 
@@ -65,12 +65,13 @@ def _in_state(state: int, method: Callable[..., None]) -> Callable[..., None]:
 
 def _end(self: Exchange) -> None:
     """As often as you like, and the client stays within reach."""
-    if self.owner is not None:
-        self.owner.on_end()
+    if self.key is not None:
+        self.key.on_end()
     self.leave_pool()
     self.state = ENDED
     self.services.observers.observe(self.outcome())
-    self.body = []
+    if self.body is not None:
+        self.body.pieces = []
     if self.client is not None:
         self.client.on_exchange_end(self)
 
@@ -100,9 +101,9 @@ Replaced = tuple[Any, str, Callable[..., Any]]
 FAULTS: Final[dict[str, tuple[Replaced, ...]]] = {
     "made-is-counted-twice": ((Pool, "_protocol", _protocol),),
     "sweep-does-not-look-again": ((Sweeper, "_sweep", _sweep),),
-    "settling-wants-connection": ((Attempts, "wants_connection", _wants_connection),),
-    "waited-unguarded": ((Ownership, "_is_over", _is_over),),
-    "settling-late": ((Ownership, "settles", _settles),),
+    "settling-wants-connection": ((Sending, "wants_connection", _wants_connection),),
+    "waited-unguarded": ((KeyedWrite, "_is_over", _is_over),),
+    "settling-late": ((KeyedWrite, "settles", _settles),),
     "connection-unguarded": ((Exchange, "send_on", _in_state(WAITING, Exchange.send_on)),),
     "answer-unguarded": (
         (Exchange, "on_response", _in_state(SENT, Exchange.on_response)),

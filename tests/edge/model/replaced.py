@@ -10,8 +10,8 @@ from unittest.mock import patch
 
 from proxy.edge import turns
 from proxy.edge.deadlines import Timed
-from proxy.edge.exchange import confirmation, ownership
-from proxy.edge.exchange.attempts import Attempts
+from proxy.edge.exchange import confirmation, keyed_write
+from proxy.edge.exchange.sending import Sending
 from proxy.edge.upstream.connection import UpstreamConnection
 
 turned: list[str] = []  # wrongly; whoever looks empties it
@@ -57,11 +57,11 @@ def prepared() -> Iterator[None]:
     with (
         patch.object(UpstreamConnection, "is_quiet", is_quiet),
         patch.object(confirmation, "elapsed", _elapsed),
-        patch.object(ownership, "elapsed", _elapsed),
+        patch.object(keyed_write, "elapsed", _elapsed),
         patch.object(UpstreamConnection, "on_deadline", _timely(UpstreamConnection.on_deadline)),
         patch.object(turns, "wanted", lambda: True),
         patch.object(turns, "tell", _tell),
-        patch.object(Attempts, "on_deadline", _timely(Attempts.on_deadline)),
+        patch.object(Sending, "on_deadline", _timely(Sending.on_deadline)),
     ):
         yield
 

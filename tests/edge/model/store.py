@@ -7,7 +7,7 @@ that happens to a statement on its way to a database.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -52,9 +52,9 @@ class Call:
 class FakeClaims(Claims):
     """The real bounds and debts of `Claims`; what is asked of the store waits in `calls`."""
 
-    def __init__(self) -> None:
-        super().__init__("this worker")
-        self.on_outcome: Callable[[Record], None] = lambda record: None
+    def __init__(self, held: Callable[[], Iterable[str]], on_outcome: Callable[[Record], None]) -> None:
+        super().__init__("this worker", held)
+        self._on_outcome = on_outcome
         self.rows: dict[str, Record] = {}
         self.calls: list[Call] = []
 
@@ -68,7 +68,7 @@ class FakeClaims(Claims):
 
     async def _change(self, record: Record) -> bool:
         if record.state != "sent":
-            self.on_outcome(record)
+            self._on_outcome(record)
         changed: bool = await self._ask(lambda: self._change_now(record))
         return changed
 

@@ -51,11 +51,9 @@ class World:
             self.services = Services(self.loop, snapshot(settings), "this worker")
             self.services.upstreams.items = Ordered(backwards, self._early)
             self.services.clients.items = Ordered(backwards, self._early)
-            self.store = FakeClaims()
+            self.store = FakeClaims(self.services.writes._tokens, self._outcome)
             self.services.writes._claims = self.store
-            self.store.held = self.services.writes._tokens
             self.loop.run()
-        self.store.on_outcome = self._outcome
         self._observed: set[RequestHead] = set()
         self._observe = self.services.observers.observe
         self.services.observers.observe = self._observe_once  # type: ignore[method-assign]
@@ -253,10 +251,10 @@ class World:
 
     def _outcome(self, record: Record) -> None:
         """The store is told of an outcome."""
-        for owner in self.services.writes.under_way:
-            held = owner.record
-            if held is not None and held.token == record.token and owner.exchange.state < ANSWERED:
-                self.invariants.wrong("unsettled", f"{owner!r} is stored as {record.state}")
+        for write in self.services.writes.under_way:
+            held = write.record
+            if held is not None and held.token == record.token and write.exchange.state < ANSWERED:
+                self.invariants.wrong("unsettled", f"{write!r} is stored as {record.state}")
 
     def close(self) -> None:
         with self.running:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from proxy.edge.observe import access_log
-from proxy.edge.observe.access_log import AccessLog, Entry, line
+from proxy.edge.observe.access_log import AccessEntry, AccessLog, line
 from tests.edge.conftest import Stage
 from tests.edge.harness import snapshot
 from tests.support.waiting import eventually
@@ -19,8 +19,8 @@ DOCS = (Path(__file__).parent.parent.parent.parent / "docs" / "access-log.md").r
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
-def entry(target: bytes = b"/accounts/42", status: int = 200) -> Entry:
-    return Entry(
+def entry(target: bytes = b"/accounts/42", status: int = 200) -> AccessEntry:
+    return AccessEntry(
         0.0, "10.0.0.7", "GET", target, "GET /accounts/{account_id}", "async", "weight", status, 0.0032, TRACE
     )
 

@@ -15,6 +15,8 @@ from proxy.core.timestamps import timestamp
 
 def config_json(found: ConfigFigures) -> dict[str, Any]:
     return {
+        "version": found.version,
+        "data_path": found.data_path,
         "hash": found.hash,
         "source": found.source,
         "loaded_at": timestamp(found.loaded_at),

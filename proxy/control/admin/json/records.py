@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from proxy.control.forgetting import Outcome
+from proxy.control.forgetting import Erasure
 from proxy.control.ledger import Migration
 from proxy.core.resilience.idempotency import Record
 from proxy.core.routing.unlisted import UNLISTED
 from proxy.core.settings import BACKENDS
 from proxy.core.timestamps import timestamp
 from proxy.core.traffic.ledger import LedgerRow, last_hit, legacy_hits, progress
-from proxy.store.audit import Entry
+from proxy.store.audit import AuditEntry
 from proxy.store.writes import Page
 
 
-def audit_json(entries: Iterable[Entry]) -> dict[str, Any]:
+def audit_json(entries: Iterable[AuditEntry]) -> dict[str, Any]:
     """`GET /api/v1/audit`."""
     return {
         "entries": [
@@ -60,7 +60,7 @@ def write_json(record: Record) -> dict[str, Any]:
     }
 
 
-def erased_json(outcome: Outcome) -> dict[str, Any]:
+def erased_json(outcome: Erasure) -> dict[str, Any]:
     """The answer of `POST /api/v1/forget`."""
     samples = outcome.erased.samples + outcome.waiting
     return {"keys": outcome.erased.keys, "samples": samples, "left": list(outcome.left)}

@@ -20,11 +20,11 @@ from proxy.core.resilience.retry import Again, FailureKind
 from proxy.core.settings import ASYNC, LEGACY, BackendName, Endpoint
 from proxy.edge import turns
 from proxy.edge.exchange import states
-from proxy.edge.exchange.attempts import RETRY_AFTER
+from proxy.edge.exchange.body import RequestBody
 from proxy.edge.exchange.confirmation import ask_whether_held, is_old
-from proxy.edge.exchange.exchange import Exchange
+from proxy.edge.exchange.exchange import RETRY_AFTER, Exchange
 from proxy.edge.exchange.held import replay
-from proxy.edge.exchange.owner import Owner
+from proxy.edge.exchange.key_port import KeyPort
 from proxy.edge.exchange.relaying import Relaying
 from proxy.edge.ports import UpstreamPort
 from proxy.store import StoreUnavailable
@@ -33,7 +33,7 @@ from proxy.store.clock import elapsed
 _OUTCOMES: Final = frozenset({"completed", "too_large", "released", "unknown", "unavailable", "unstored"})
 
 
-class Ownership(Owner):
+class KeyedWrite(KeyPort):
     """`record` is the claim, from the store's yes until the outcome is stored.
 
     `_asked` is when the store was asked last, to claim or to confirm.
@@ -69,7 +69,7 @@ class Ownership(Owner):
 
     def __repr__(self) -> str:
         state = states.KEY_STATES[self.state]
-        return f"<Ownership {self.token or 'without a name'}: {state}, of {self.exchange!r}>"
+        return f"<KeyedWrite {self.token or 'without a name'}: {state}, of {self.exchange!r}>"
 
     def turn(self, state: int) -> None:
         """The one place where the state changes."""
@@ -80,24 +80,20 @@ class Ownership(Owner):
     # the request
 
     def begin(self, has_body: bool) -> None:
-        if has_body:
-            self.exchange.body_complete = False
-        else:
+        if not has_body:
             self._claim()
 
-    def on_request_body(self, data: bytes, complete: bool) -> None:
+    def on_request_body(self, body: RequestBody) -> None:
         exchange = self.exchange
-        exchange.body_complete = complete
-        exchange.hold_body(data)
         limit = exchange.snapshot.idempotency.max_body
-        if max(exchange.buffered, exchange.head.fields.content_length) > limit:
+        if max(body.size, exchange.head.fields.content_length) > limit:
             if self._records_only:
                 self._count("invalid")
                 self._let_go()
             else:
                 detail = f"with an idempotency key a body may have {limit} bytes"
                 exchange.refuse(413, "body_too_large", detail)
-        elif complete:
+        elif body.complete:
             self._claim()
 
     def outlives_client(self) -> bool:
@@ -111,9 +107,9 @@ class Ownership(Owner):
         exchange = self.exchange
         self.turn(states.RELEASED)
         self._writes.under_way.discard(self)
-        exchange.owner = None
+        exchange.key = None
         if self._existing:
-            exchange.fallback_used = True
+            exchange.made().fallback_used = True
         exchange.send_when_ready()
 
     # the claim
@@ -129,7 +125,7 @@ class Ownership(Owner):
                 exchange.snapshot,
                 self._endpoint,
                 exchange.head,
-                b"".join(exchange.body),
+                b"".join(exchange.held_body() or ()),
                 self._keys,
                 exchange.backend,
                 exchange.services.request_id().decode(),
@@ -245,7 +241,7 @@ class Ownership(Owner):
             exchange.send_on(connection)
             return
         exchange.drop_upstream()
-        exchange.fresh = True
+        exchange.made().died()
         exchange.attempt()
 
     def _on_claim_lost(self, record: Record, known: bool) -> None:

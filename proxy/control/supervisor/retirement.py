@@ -9,23 +9,23 @@ from typing import Final
 from proxy.control.log import log
 from proxy.control.processes import Orphan
 from proxy.control.supervisor.crew import Crew
-from proxy.control.supervisor.member import Worker
+from proxy.control.supervisor.member import Member
 
 KILL_AFTER: Final = 1.0  # seconds past the drain timeout
 KILL_TIMEOUT: Final = 5.0  # seconds that the system may take to end a killed process
 
 
-class Leaving:
+class Retirement:
     def __init__(self, crew: Crew) -> None:
         self._crew = crew
 
-    def retire(self, worker: Worker) -> None:
+    def retire(self, worker: Member) -> None:
         """Lets it finish, idle connections included, and puts nothing in its place."""
         log.info("draining worker %d (pid %d)", worker.slot, worker.pid)
         self.let_go(worker)
         self._crew.tell_to_drain(worker)
 
-    def let_go(self, worker: Worker) -> None:
+    def let_go(self, worker: Member) -> None:
         """It has the time of a drain from now on; it is told when it connects."""
         worker.kept = False
         worker.retired = True
@@ -60,7 +60,7 @@ class Leaving:
         """Seconds that one may take to go."""
         return self._crew.drain_timeout + KILL_AFTER
 
-    def _end(self, worker: Worker) -> None:
+    def _end(self, worker: Member) -> None:
         if not worker.ended:
             log.warning("killing worker %d (pid %d), which is still busy", worker.slot, worker.pid)
             worker.process.send_signal(signal.SIGKILL)

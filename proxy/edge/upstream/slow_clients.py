@@ -10,7 +10,7 @@ from proxy.edge.upstream import stalled
 from proxy.edge.upstream.home import Home
 
 
-class Relief:
+class SlowClients:
     """Looks at what is stalled from time to time, as long as requests wait."""
 
     __slots__ = ("_cautious_until", "_looking", "_pool", "_share")

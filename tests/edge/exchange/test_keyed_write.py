@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from proxy.edge.exchange.held import HeldAnswer
-from proxy.edge.exchange.ownership import Ownership
+from proxy.edge.exchange.keyed_write import KeyedWrite
 from proxy.store import claims_file
 from tests.edge.conftest import Stage
 from tests.edge.harness import Edge, Response, Script, Wire, answering, eventually, ok, snapshot
@@ -422,7 +422,7 @@ def test_a_fault_before_the_request_was_sent_ends_the_exchange(
         raise LookupError("a fault")
 
     bench.start()
-    monkeypatch.setattr(Ownership, "_on_verdict", broken)
+    monkeypatch.setattr(KeyedWrite, "_on_verdict", broken)
     refused = bench.post()
     assert (refused.status, problem(refused)["status"]) == (500, 500)
     assert not bench.edge.call(lambda: bench.edge.services.writes.under_way)
@@ -526,8 +526,8 @@ def test_what_ends_while_the_store_is_asked_stays_over(
     with contextlib.closing(edge.connect()) as client:
         client.send(request())
         assert waits.wait(10)
-        [owner] = edge.call(lambda: list(edge.services.writes.under_way))
-        edge.call(lambda: owner.exchange.refuse(400, "test", "over"))
+        [write] = edge.call(lambda: list(edge.services.writes.under_way))
+        edge.call(lambda: write.exchange.refuse(400, "test", "over"))
         assert client.response("POST").status == 400
         sent = len(bench.legacy.requests)
         edge.call(go.set)

@@ -1,4 +1,4 @@
-"""What may own a request: the ownership of a write's key, as the exchange that has it knows it.
+"""The key of a write, as the exchange knows it that sends the write.
 
 An exchange asks it at each step on which a key has something to say. Those that answer "whether" have taken
 the step over, and go on with it by themselves.
@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from proxy.core.http1.grammar import Pairs
 from proxy.core.resilience.retry import Again, FailureKind
+from proxy.edge.exchange.body import RequestBody
 from proxy.edge.ports import Claimant, UpstreamPort
 
 
-class Owner(Claimant):
-    """The base of `Ownership`; a request without a key has none."""
+class KeyPort(Claimant):
+    """The base of `KeyedWrite`; a request without a key has none."""
 
     __slots__ = ()
 
@@ -20,8 +21,8 @@ class Owner(Claimant):
         """The head is in."""
         raise NotImplementedError
 
-    def on_request_body(self, data: bytes, complete: bool) -> None:
-        """The next piece of the body."""
+    def on_request_body(self, body: RequestBody) -> None:
+        """There is more of the body."""
         raise NotImplementedError
 
     def confirms(self, connection: UpstreamPort) -> bool:
