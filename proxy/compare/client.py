@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import httpx2
 
 from proxy.compare import tracing
-from proxy.compare.decoding import BodyReader
+from proxy.compare.decoding import BodyDecoder
 from proxy.compare.tracing import Lines
 from proxy.core.comparison.differences import Answer, Body
 from proxy.core.forwarding.hop_by_hop import Hop, request_block
@@ -154,7 +154,7 @@ def _transport(upstream: Upstream, limits: httpx2.Limits = NO_LIMITS) -> httpx2.
 
 async def _body(response: httpx2.Response, keep: int) -> Body:
     """Without its content-coding, so that compressed and plain answers can be compared."""
-    reader, size = BodyReader(",".join(response.headers.get_list("content-encoding")), keep), 0
+    reader, size = BodyDecoder(",".join(response.headers.get_list("content-encoding")), keep), 0
     async for piece in response.aiter_raw():
         size += len(piece)
         if size > MAX_READ:

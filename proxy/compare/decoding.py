@@ -138,7 +138,7 @@ _DECODERS: Final[dict[str, Callable[[], _Decoder]]] = {
 }
 
 
-class BodyReader:
+class BodyDecoder:
     """One body as it comes in; what is over `keep` bytes is hashed and not kept."""
 
     def __init__(self, content_encoding: str, keep: int) -> None:
@@ -203,6 +203,6 @@ class BodyReader:
 
 def decoded(content_encoding: str, data: bytes) -> Body:
     """A body that is there at once, and kept whole."""
-    reader = BodyReader(content_encoding, MAX_DECODED)
+    reader = BodyDecoder(content_encoding, MAX_DECODED)
     reader.feed(data)
     return reader.finish()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -134,7 +136,8 @@ def test_a_write_that_was_begun_is_not_executed_by_the_run_that_goes_on(
         nonlocal stopped
         if configured.name == "async" and not stopped:
             stopped = True
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
+            await asyncio.Event().wait()
         return await asking(configured, request, *more)
 
     monkeypatch.setattr(run, "ask", stop_once)

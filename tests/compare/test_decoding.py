@@ -11,7 +11,7 @@ import pytest
 import zstandard
 
 from proxy.compare import decoding
-from proxy.compare.decoding import BodyReader, decoded
+from proxy.compare.decoding import BodyDecoder, decoded
 from proxy.core.comparison.differences import Body
 from proxy.core.settings import Compression
 from proxy.edge.exchange.compression import whole
@@ -44,7 +44,7 @@ PACKED = {name: coded for name, coded in CODED.items() if name != "none"}
 
 
 def read(coding: str, data: bytes, step: int, keep: int = 10_000) -> Body:
-    reader = BodyReader(coding, keep)
+    reader = BodyDecoder(coding, keep)
     for start in range(0, len(data), step):
         reader.feed(data[start : start + step])
     return reader.finish()

@@ -20,7 +20,7 @@ _REFUSED: Final = "refused before it was a request"
 _NO_BODY: Final = "its body is not in the log"
 
 _request: Final = re.compile(rb'"([A-Za-z]+) ((?:[^\s"\\]|\\.)+)(?: HTTP/[0-9.]+)?"')
-_no_request: Final = re.compile(rb'"(?:[^"\\]|\\.)*" [0-9]{3}\b|<BADREQ>')
+_no_request: Final = re.compile(rb'[^"]*+"(?:[^"\\]|\\.)*+" [0-9]{3}\b').match
 _status_behind: Final = re.compile(rb" ([0-9]{3})\b")
 _status_before: Final = re.compile(
     rb" [0-9+\-]+(?:/[0-9+\-]+){4} ([0-9]{3}|-1) "
@@ -86,7 +86,7 @@ def _own(method: str, target: str, status: int | None) -> Recorded:
 def _of_text(line: bytes) -> Recorded:
     found = _request.search(line)
     if found is None:
-        if _no_request.search(line):
+        if b"<BADREQ>" in line or _no_request(line):
             return left_out(_REFUSED)
         raise ValueError('there is no request in it, such as "GET /path HTTP/1.1"')
     behind, before = _status_behind.match(line, found.end()), _status_before.search(line[: found.start()])

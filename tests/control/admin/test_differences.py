@@ -17,6 +17,7 @@ from proxy.control.admin.app import build
 from proxy.control.admin.differences import AT_ONCE
 from proxy.control.reload import Change
 from proxy.control.state import State
+from proxy.core.comparison.comparisons import Side
 from proxy.core.comparison.marks import Mark
 from proxy.core.comparison.one_off import NotCompared, OneOff
 from proxy.core.routing.snapshot import Snapshot
@@ -271,6 +272,19 @@ def test_one_request_is_asked_of_both_backends(state: State) -> None:
     assert (refused.status_code, len(theirs.requests)) == (422, 2)
     assert "only GET, HEAD, OPTIONS, TRACE are asked twice" in refused.json()["detail"]
     assert "1 difference" in html.text
+
+
+def test_a_body_that_can_not_be_decoded_whole_is_not_called_equal(state: State) -> None:
+    async def broken(*_: object) -> OneOff:
+        side = Side(200, {}, None, False, 9, 0.001)
+        return OneOff(NAME, side, side, (), 0, (), (), "async's body: br is not whole")
+
+    client = TestClient(build(replace(state, one_off=broken)), base_url=LOCAL)
+    found = compare(client).json()
+    assert (found["equal"], found["not_comparable"]) == (False, "async's body: br is not whole")
+    html = client.post("/differences/compare", json={"method": "GET", "path": "/a/1"}).text
+    assert "not comparable: async&#39;s body: br is not whole" in html
+    assert "</span> equal</strong>" not in html
 
 
 @pytest.mark.parametrize(
