@@ -82,7 +82,7 @@ def judged(settings: Compare, legacy: Asked, async_: Asked, day: date) -> Judged
     return judge(legacy.answer, async_.answer, settings.headers, settings.rules, day)
 
 
-class Contrast:
+class AnswerContrast:
     """How one answer differs from another: as it came, and as marks under redacted paths.
 
     `names` are the redacted paths of those met before: that of a difference depends on its path alone, and
@@ -215,10 +215,10 @@ class Judging(NamedTuple):
             unreadable="" if found is None else found.unreadable,
         )
 
-    def contrast(self, one: Asked, other: Asked) -> Contrast:
+    def contrast(self, one: Asked, other: Asked) -> AnswerContrast:
         """How the second answer differs from the first."""
         found = judged(self.settings, one, other, self.day)
-        return Contrast(found, (one.answer, other.answer), self.redactor, self.names)
+        return AnswerContrast(found, (one.answer, other.answer), self.redactor, self.names)
 
     def look(self, first: Answers, later: Answers) -> Look | None:
         """What one more round of legacy, async, legacy shows; None if one did not answer, in full."""
@@ -251,7 +251,7 @@ class Judging(NamedTuple):
             following.add(look)
         return finding._replace(observed=following.result(complete))
 
-    def _observed(self, answers: Answers, found: Contrast | None, baseline: BackendName) -> Observed:
+    def _observed(self, answers: Answers, found: AnswerContrast | None, baseline: BackendName) -> Observed:
         """With distances, where legacy was asked twice: of dry runs none were made at about the same time."""
         ours = frozenset[Mark]() if found is None else found.marks
         one, again = answers[baseline], answers.get(AGAIN)

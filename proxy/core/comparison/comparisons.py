@@ -253,11 +253,11 @@ def report(tally: Tally, traffic: Sequence[Traffic] = (), limit: float = PARITY)
     )
 
 
-def _seen(tally: Tally) -> parity.Seen:
+def _seen(tally: Tally) -> parity.ParityCounts:
     """A request without a sticky key is a unit by itself."""
     outcomes = _labels(tally, "outcome")
     ordered = sorted(tally.paths, key=lambda each: (each.first, each.mark))
-    return parity.Seen(
+    return parity.ParityCounts(
         tally.n,
         tally.m,
         {each.mark: each.counts for each in ordered},

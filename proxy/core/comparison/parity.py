@@ -45,7 +45,7 @@ class PathEvidence(NamedTuple):
         return self.kind == "shape"
 
 
-class Seen(NamedTuple):
+class ParityCounts(NamedTuple):
     """What is judged: n samples, m of them with legacy asked twice. `counts` in the order of appearance.
 
     `units` are distinct users, and requests of nobody known; `bad` those with a difference that counts.
@@ -118,7 +118,7 @@ class Parity(NamedTuple):
 NOTHING: Final = Parity("no evidence", 0, 0, 0, 1.0, missing=missing_units(0, 0, PARITY))
 
 
-def judge(seen: Seen, limit: float = PARITY) -> Parity:
+def judge(seen: ParityCounts, limit: float = PARITY) -> Parity:
     """The verdict: `likely equal` only if the bound has come down to `limit`."""
     if not seen.n:
         return NOTHING._replace(limit=limit, missing=missing_units(0, 0, limit))
@@ -147,7 +147,7 @@ def judge(seen: Seen, limit: float = PARITY) -> Parity:
     )
 
 
-def _paths(seen: Seen) -> list[PathEvidence]:
+def _paths(seen: ParityCounts) -> list[PathEvidence]:
     """Faults first. In what respect else a place differs is only worth a word where its values are noise."""
     made = {
         mark: _evidence(mark, counts, place, seen)
@@ -162,7 +162,7 @@ def _paths(seen: Seen) -> list[PathEvidence]:
     return sorted(shown, key=lambda each: (each.verdict != "fault", -each.differed, each.path))
 
 
-def _evidence(mark: Mark, counts: Counts, place: int, seen: Seen) -> PathEvidence:
+def _evidence(mark: Mark, counts: Counts, place: int, seen: ParityCounts) -> PathEvidence:
     verdict: PathVerdict = (
         "fault" if counts.is_fault(place, seen.m) else "noise" if counts.noisy else "untested"
     )
