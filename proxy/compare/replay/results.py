@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from proxy.compare.aggregate import counted, units_of
+from proxy.compare.aggregate import MAX_SHAPES, counted, units_of
 from proxy.compare.judging import Finding
 from proxy.core.comparison.comparisons import (
     Count,
@@ -24,6 +24,7 @@ from proxy.core.comparison.comparisons import (
     Tally,
     Traffic,
     What,
+    label,
     report,
 )
 from proxy.core.comparison.differences import Difference, Kind
@@ -92,6 +93,11 @@ class _ScopeCounts:
         for mark in gain.marks:
             self.seen[mark] = self.seen.get(mark, (now, now))[0], now
         self.counts.update(counted(found, self.fields, gain))
+        shape = label(found.asker.shape)
+        known = ("asked", shape) in self.counts or sum(
+            what == "asked" for what, _ in self.counts
+        ) < MAX_SHAPES
+        self.counts["asked", shape if known else OTHER] += 1
         for what, unit in units_of(found, gain):
             self.units[what] = self.units.get(what, 0) | 1 << unit
         self.first, self.last = self.first or now, now

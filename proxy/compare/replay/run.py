@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from proxy.compare.client import Asked, BackendRequest, Connections, Unanswered, ask
-from proxy.compare.judging import AGAIN, Answers, Finding, Judging, NotJudged, endpoint_of, today
+from proxy.compare.judging import AGAIN, Answers, Finding, Judging, NotJudged, asker_of, endpoint_of, today
 from proxy.compare.replay.recorded import BadInput, Recorded
 from proxy.compare.replay.repeats import Repeats
 from proxy.compare.replay.results import Replayed, ReplayResults
@@ -226,7 +226,10 @@ class ReplayRun:
     def _judging(self, planned: Planned) -> Judging:
         """By the day on which the replay began, so that its end is judged as its beginning was."""
         endpoint, head = planned.endpoint, planned.request.head
-        return Judging.of(self._snapshot, endpoint.name, endpoint.compare, head, self._key, self._today)
+        asker = asker_of(self._snapshot, endpoint, head, b"")._replace(user=None)  # one -H for all is no user
+        return Judging.of(
+            self._snapshot, endpoint.name, endpoint.compare, head, self._key, self._today, asker
+        )
 
     async def _found(
         self, planned: Planned, judging: Judging, answers: dict[str, Asked | None]
