@@ -15,7 +15,7 @@ from functools import partial
 from typing import Final, TypeVar
 
 from proxy.compare.aggregate import Aggregate
-from proxy.compare.client import Asked, BackendRequest, Connections, Unanswered, ask
+from proxy.compare.client import Asked, BackendRequest, Connections, Unanswered, Unreachable, ask
 from proxy.compare.judging import AGAIN, Answers, AskRound, Judging, NotJudged, asker_of, today
 from proxy.compare.shadow import answer_of, dry_run, read_back, same
 from proxy.core.comparison.comparisons import DRY_RUN, READ_BACK, Scope, Tally
@@ -224,10 +224,12 @@ class Comparer:
     async def _answer(
         self, backend: Backend, request: BackendRequest, request_id: str, settings: Compare
     ) -> Asked | None:
-        """None if there is no whole answer, in time."""
+        """None if there is no whole answer, in time. Raises Skipped if the backend is down."""
         try:
             async with asyncio.timeout(ANSWER):
                 return await ask(backend, request, request_id, settings.max_body, self._connections)
+        except Unreachable:  # that is told elsewhere, and says nothing of this request
+            raise Skipped(f"{backend.name} cannot be reached") from None
         except (TimeoutError, Unanswered):
             return None
 
@@ -252,10 +254,18 @@ class Comparer:
             aggregate.learn(scope, await self._lookup(scope))
         if ask_round is not None:
             suspects = aggregate.suspects(scope, finding.observed)
-            finding = await judging.follow(finding, suspects, answers, ask_round)
+            finding = await judging.follow(finding, suspects, answers, partial(_look, ask_round))
         aggregate.add(finding)
         if finding.differences and aggregate.wants_sample(scope, finding.paths):
             aggregate.keep(judging.sample(uuid.uuid4().hex, time.time(), answers, finding))
+
+
+async def _look(ask_round: AskRound, sides: Sequence[str]) -> Answers:
+    """A later look that fails leaves undecided what was found; it does not undo the comparison."""
+    try:
+        return await ask_round(sides)
+    except Skipped:
+        return {}
 
 
 def _readable(make: Callable[[], _T]) -> _T:

@@ -6,12 +6,14 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import date, timedelta
+from typing import Any
 
 import msgspec
 import pytest
 
 from proxy.compare import comparer as module
 from proxy.compare.aggregate import Aggregate
+from proxy.compare.client import Asked, Unanswered, Unreachable, ask
 from proxy.compare.comparer import Comparer
 from proxy.config import load_text
 from proxy.core.comparison.comparisons import Scope, Tally, report, settings_hash
@@ -126,6 +128,38 @@ def test_a_difference_that_is_gone_when_asked_once_more_is_told_apart(
     monkeypatch.setattr(module, "share_twice", lambda _: 0.0)
     found = compared(snapshot(sides({"n": 1}, {"n": 2}), sides({"n": 2})), [TAP])  # legacy was behind
     assert counts(found)[Mark("n")] == Counts(differed=1, moved=1)
+
+
+def test_a_later_look_that_fails_leaves_a_difference_undecided(
+    sides: Callable[..., Side], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "share_twice", lambda _: 0.0)
+    real, asked = module.ask, []
+
+    async def once(backend: object, *arguments: Any) -> Asked:
+        asked.append(backend)
+        if len(asked) > 2:
+            raise Unreachable("down")
+        return await real(backend, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "ask", once)
+    found = compared(snapshot(sides({"n": 1}), sides({"n": 2})), [TAP])
+    assert counts(found)[Mark("n")] == Counts(differed=1, undecided=1)
+
+
+def test_a_backend_that_is_down_is_a_reason_to_skip_and_one_that_breaks_off_an_outcome(
+    sides: Callable[..., Side], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for error, result in ((Unreachable, "skipped: async cannot be reached"), (Unanswered, "unanswered")):
+
+        async def failing(backend: Any, *arguments: Any, error: type[Unanswered] = error) -> Asked:
+            if backend.name == "async":
+                raise error("no")
+            return await ask(backend, *arguments)
+
+        monkeypatch.setattr(module, "ask", failing)
+        found = compared(snapshot(sides({}), sides({})), [TAP])
+        assert found.results == {("GET /a", result): 1}
 
 
 def test_legacys_own_differences_are_counted_where_it_is_asked_twice(

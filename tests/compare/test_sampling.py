@@ -265,7 +265,9 @@ def asking(proxy: Proxy) -> Iterator[list[int]]:
 
 
 def skipped(proxy: Proxy) -> float:
-    return counted(proxy, 'strangler_compare_total{endpoint="GET /a",result="unanswered"}')
+    return counted(
+        proxy, 'strangler_compare_total{endpoint="GET /a",result="skipped: async cannot be reached"}'
+    )
 
 
 def counted(proxy: Proxy, line: str) -> float:
