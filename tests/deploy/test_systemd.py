@@ -18,7 +18,7 @@ from proxy.config import load_text
 from proxy.config.model import ServerTimeoutsSection
 from proxy.control import comparer
 from proxy.control.handover import SIGNALS
-from proxy.control.supervisor import leaving
+from proxy.control.supervisor import retirement
 from proxy.logs import FORMATS
 from proxy.logs import VARIABLE as LOG_FORMAT
 from tests.deploy.test_compose import environment_names
@@ -76,7 +76,7 @@ def test_it_is_told_when_the_proxy_is_ready(service: dict[str, str]) -> None:
 
 def test_a_stop_has_time_for_the_drain(service: dict[str, str]) -> None:
     drain = ServerTimeoutsSection().drain
-    after = leaving.KILL_AFTER + leaving.KILL_TIMEOUT + comparer.END
+    after = retirement.KILL_AFTER + retirement.KILL_TIMEOUT + comparer.END
     assert float(service["TimeoutStopSec"]) >= drain + after
     assert f"(`{drain:g} s`)".replace("`", "") in PAGE
     assert f"`TimeoutStopSec` {float(service['TimeoutStopSec']) - drain:g} s above it" in PAGE
