@@ -15,7 +15,7 @@ CHOSEN = $(if $(LEFT_OUT),-m 'not ($(subst $(EMPTY) $(EMPTY), or ,$(LEFT_OUT)))'
 COMPILED := build/compiled
 
 .DEFAULT_GOAL := help
-.PHONY: help setup httpbin demo test unit check coverage hooks docs faults compiled test-compiled test-again test-compiled-again bench bench-all bench-headline bench-100k bench-conformance bench-hotread soak clean
+.PHONY: help setup httpbin demo test unit check faults compiled test-compiled test-again test-compiled-again bench bench-all bench-headline bench-100k bench-conformance bench-hotread bench-faults soak clean
 
 help:  ## show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -137,7 +137,10 @@ bench-conformance: $(STAMP)  ## send odd and hostile bytes to this proxy, nginx 
 bench-hotread: $(STAMP)  ## measure what collapsing and Redis gain for a hot read; one minute; writes docs/results/caching.md
 	$(BIN)/python -m bench.hotread --into docs/results/caching.md
 
-soak: $(STAMP)  ## send mixed traffic while weights change and processes are killed; MINUTES=10 SEED=1
+bench-faults: $(STAMP)  ## how soon planted faults are found, beside Diffy's rule; about 10 minutes, into docs/results/faultfinder.md
+	$(BIN)/python -m bench.faultfinder --document docs/results/faultfinder.md
+
+soak: $(STAMP)  ## mixed traffic while weights flip and processes are killed; MINUTES=10 SEED=1
 	$(BIN)/python -m bench.soak --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1)
 
 clean:  ## remove everything that was built or left behind

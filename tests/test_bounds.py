@@ -18,7 +18,8 @@ from proxy.compare.judging import Finding
 from proxy.control.collect import MAX_UNLISTED, REMEMBERED, Collector
 from proxy.core.comparison.comparisons import Scope
 from proxy.core.comparison.differences import Difference
-from proxy.core.comparison.noise import MAX_PATHS, OTHER
+from proxy.core.comparison.marks import Mark
+from proxy.core.comparison.noise import MAX_PATHS, OTHER, Observed
 from proxy.core.documents.fieldpaths import MAX_TEXT, path_text
 from proxy.core.forwarding.compression import MAX_ACCEPTED, MAX_TYPE, negotiate, plan
 from proxy.core.forwarding.hop_by_hop import Hop, request_block, response_block
@@ -227,7 +228,8 @@ def test_the_text_of_a_path_has_an_end() -> None:
 
 
 def finding(scope: Scope, path: str) -> Finding:
-    return Finding(scope, [Difference(path, "value", 1, 2)], None, (), 200, {path}, {}, None, None)
+    found = Observed(frozenset({Mark(path)}))
+    return Finding(scope, [Difference(path, "value", 1, 2)], found, 200, {path}, {}, None, None)
 
 
 def test_what_is_known_of_paths_is_bounded_over_all_scopes(monkeypatch: pytest.MonkeyPatch) -> None:

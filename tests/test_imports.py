@@ -112,6 +112,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "bench": ("bench",),
     "bench.compression": ("proxy.core", "proxy.edge"),
     "bench.crowd": ("bench", "proxy.cli.demo.postgres"),
+    "bench.faultfinder": ("bench", "proxy.compare", "proxy.config", "proxy.core"),
     "bench.headline": ("bench", "async_api.models"),
     "bench.hundredk": ("bench",),
     "bench.instructions": ("bench", "proxy.config", "proxy.edge"),

@@ -9,8 +9,9 @@ from typing import Any
 
 from proxy.control.admin.json.comparisons import summary_json
 from proxy.control.running import running_state
-from proxy.control.verdicts import NOTHING, in_force
+from proxy.control.verdicts import in_force
 from proxy.core.comparison.comparisons import report
+from proxy.core.comparison.parity import NOTHING
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.settings import Endpoint
 from proxy.store import StoreUnavailable, comparison_reader
@@ -25,4 +26,4 @@ def comparison(snapshot: Snapshot, endpoint: Endpoint) -> dict[str, Any] | None:
     except StoreUnavailable:
         return None
     tally = in_force(found.tallies, endpoint, endpoint.name, date.today())
-    return summary_json(NOTHING if tally is None else report(tally).parity)
+    return summary_json(NOTHING if tally is None else report(tally, (), endpoint.compare.parity).parity)

@@ -44,6 +44,7 @@ class Output(NamedTuple):
     junit: Path | None
     state: Path
     restart: bool
+    parity: bool
 
 
 @click.command("replay")
@@ -77,10 +78,11 @@ class Output(NamedTuple):
     metavar="URL",
     help="Send writes too; repeat for every backend address.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option("--junit", "junit_file", type=File, help="Also write JUnit XML to this file.")
-@click.option("--state", type=File, help="Keep the progress in this file [FILE.replay].")
-@click.option("--restart", is_flag=True, help="Ignore saved progress and begin again.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--junit", "junit_file", type=File, help="Write JUnit XML here as well.")
+@click.option("--parity", is_flag=True, help="Exit 1 unless every endpoint is likely equal (compare.parity).")
+@click.option("--state", type=File, help="Where a stopped replay goes on [FILE.replay].")
+@click.option("--restart", is_flag=True, help="Begin anew, whatever the state file says.")
 def replay(
     file: Path,
     config: str,
@@ -93,6 +95,7 @@ def replay(
     sandboxes: tuple[str, ...],
     as_json: bool,
     junit_file: Path | None,
+    parity: bool,
     state: Path | None,
     restart: bool,
 ) -> None:
@@ -112,8 +115,9 @@ def replay(
     strangler replay access.log --config routing.yaml --rate 100 --junit report.xml
 
     \b
-    Exit codes: 0 nothing differs except noise; 1 something differs, was not answered,
-    or nothing was compared; 2 bad input (reported with its line); 130 interrupted.
+    Exit codes: 0 nothing differs but noise, 1 something differs, was not answered,
+    or nothing was compared (with --parity also: an endpoint is not yet likely equal),
+    2 bad input (the line is named), 130 stopped.
     """
     snapshot = load_or_exit(config).snapshot
     _check(snapshot, rate, concurrency, endpoints, sandboxes)
@@ -121,7 +125,7 @@ def replay(
     chosen = frozenset(hosts or ([about.host] if about.host else []))
     options = Options(rate, concurrency, _given(headers), chosen, frozenset(endpoints), bool(sandboxes))
     total = min(about.requests, limit or about.requests)
-    output = Output(as_json, junit_file, state or file.with_name(f"{file.name}.replay"), restart)
+    output = Output(as_json, junit_file, state or file.with_name(f"{file.name}.replay"), restart, parity)
     raise SystemExit(_replay(snapshot, file, about._replace(requests=total), options, output))
 
 
@@ -145,10 +149,10 @@ def _replay(snapshot: Snapshot, file: Path, about: Survey, options: Options, out
     except (Gone, BadInput, OSError) as error:
         found.save(output.state, of)
         stopped = str(error)
-    reports = found.reports()
+    reports = found.reports({each.name: each.compare.parity for each in snapshot.endpoints})
     proposed = _suggestions(snapshot, found, reports)
     told = (str(file), about.format, snapshot.hash, about.requests)
-    finished = Finished(*told, found, reports, proposed, stopped, about.bad)
+    finished = Finished(*told, found, reports, proposed, stopped, about.bad, output.parity)
     if not stopped:
         output.state.unlink(missing_ok=True)
     _tell(finished, output, time.monotonic() - started)

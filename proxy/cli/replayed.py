@@ -10,9 +10,15 @@ from proxy.cli.printable import printable
 from proxy.compare.replay.report import Finished, differing, example_text, sentence
 from proxy.compare.replay.results import ReplayResults
 from proxy.core.comparison.comparisons import FEW, Report
+from proxy.core.comparison.marks import WORDS
 
 MAX_PATHS: Final = 20  # of one endpoint
-_STYLES: Final = {"differs": "bold red", "likely equal": "green", "no evidence": "yellow"}
+_STYLES: Final = {
+    "differs": "bold red",
+    "likely equal": "green",
+    "not yet known": "blue",
+    "no evidence": "yellow",
+}
 
 
 def prose(finished: Finished) -> Text:
@@ -42,7 +48,7 @@ def _endpoint(report: Report, found: ReplayResults) -> Text:
     wrong = differing(report)
     for each in wrong[:MAX_PATHS]:
         text.append("  ").append(printable(each.path), "bold")
-        text.append(f"  {each.differed} differ{' in shape' * each.shape}\n")
+        text.append(f"  {each.differed} differ{WORDS[each.kind]}\n")
         examples = [one for one in found.examples.get(scope.endpoint, ()) if one.path == each.path]
         for example in examples[:1]:
             text.append(f"    {printable(example_text(example))}\n")

@@ -30,21 +30,16 @@ _SHORT = {"too little data": "?", "noise": "≈"}
 def status(admin: str, watch: bool, as_json: bool) -> None:
     """Show every endpoint with its weight, and the figures of both backends over the last minute.
 
-    The lines below an endpoint show:
-
-    \b
-    - how async compares with legacy over the last minutes: better or worse if the difference
-      is real (99 % confidence), ≈ if it is noise, ? if there is too little data;
-    - whether the answers differ, and in how many comparisons, or are likely equal, with the rate
-      of differences that would have been found (95 % confidence);
-    - for writes, the time until every idempotency key in use is known; do not move them before.
-
-    A request counts for the backend that should have answered it: one that legacy answered instead of async
-    is an error of async.
-
-    Exits 1 if the proxy does not answer, a worker hangs or does not serve the newest configuration, the file
-    was refused, every address of a backend fails, a breaker has been open for more than 10 s, or writes have
-    an unknown outcome.
+    Beneath an endpoint: how async compares since the weight or a version changed, better or worse if the
+    difference is real (99 %, however often one looks), ≈ if it is noise, ? if there is too little data, and
+    how much is missing; whether the answers differ, in how many of how many comparisons, are likely equal,
+    with the rate of differences that would have shown (95 %), or how many more comparisons that takes; for
+    writes, in how many hours and minutes every idempotency key in use is known, for none should move before.
+    A request counts for the backend that was to answer it: one that legacy answered in place of async is an
+    error of async.
+    Exits 1 if the proxy does not answer, a worker does not serve the newest configuration or hangs, the file
+    was refused, every address of a backend fails, a breaker has been open for over 10 s, or writes have an
+    unknown outcome.
 
     \b
     strangler status
@@ -159,7 +154,19 @@ def _verdicts(difference: dict[str, Any]) -> str:
     ]
     if all(verdict == "too little data" for _, verdict in found):
         return ""
-    return ", ".join(f"[{_COLOURS[word]}]{label} {_SHORT.get(word, word)}[/]" for label, word in found)
+    told = ", ".join(f"[{_COLOURS[word]}]{label} {_SHORT.get(word, word)}[/]" for label, word in found)
+    return "; ".join(filter(None, [told, _waiting(difference)]))
+
+
+def _waiting(difference: dict[str, Any]) -> str:
+    """How many more requests the p99 needs, which needs most, and how long they take to come."""
+    missing = difference["p99_ms"].get("missing")  # a proxy of an earlier version does not tell
+    if missing is None:
+        return ""
+    seconds = difference["p99_ms"]["eta_seconds"]
+    when = "never, at this rate" if seconds is None else f"about {-(-seconds // 60)} min"
+    needs = ", ".join(f"{number:,} on {backend}" for backend, number in missing.items() if number)
+    return f"[dim]p99 needs {needs}: {when}[/]"
 
 
 def _answers(row: dict[str, Any]) -> str:
@@ -169,6 +176,9 @@ def _answers(row: dict[str, Any]) -> str:
         return ""
     if found["verdict"] == "differs":
         return f"[red]answers differ ({found['k']} of {found['n']})[/]"
+    if found["verdict"] == "not yet known":
+        missing = f", {found['missing']} more needed" if "missing" in found else ""
+        return f"[yellow]answers not yet known ({found['n']} compared{missing})[/]"
     return f"[green]answers likely equal ({found['bound'] * 100:.2g} %)[/]"
 
 

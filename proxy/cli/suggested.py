@@ -17,7 +17,7 @@ from proxy.compare.judging import today
 from proxy.config.edit_rules import rule_text
 from proxy.core.comparison.comparisons import Report, Sample, latest, report, settings_hash
 from proxy.core.comparison.faults import Fault
-from proxy.core.comparison.noise import PathEvidence
+from proxy.core.comparison.parity import PathEvidence
 from proxy.core.comparison.suggest import Suggestions, suggest
 from proxy.core.documents.exactjson import text_of
 from proxy.core.documents.fieldpaths import member_path, parse_pattern

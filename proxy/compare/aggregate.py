@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import Final, NamedTuple
 
 from proxy.compare.judging import Finding
@@ -19,8 +19,9 @@ from proxy.core.comparison.comparisons import (
     What,
     label,
 )
-from proxy.core.comparison.differences import Difference
-from proxy.core.comparison.noise import MAX_PATHS, OTHER, Counts, Mark, Observations
+from proxy.core.comparison.marks import Mark
+from proxy.core.comparison.noise import MAX_PATHS, OTHER, Counts, Gain, Observations, Observed
+from proxy.core.comparison.units import UnitKind, as_map
 from proxy.core.evidence.stats import bucket
 from proxy.core.privacy.erasure import Matcher
 
@@ -29,6 +30,7 @@ MAX_NAMES: Final = 100_000  # of paths and fields in all scopes together; those 
 FIRST: Final = 3  # samples of a path that are kept at once; after them one in SPACING seconds
 SPACING: Final = 60.0
 MAX_SAMPLES: Final = 20  # between two writes
+MAX_SHAPES: Final = 100  # of parameters, told apart for one endpoint
 
 
 class Batch(NamedTuple):
@@ -46,7 +48,8 @@ class _Known:
     """What is known of one scope, also from the store."""
 
     def __init__(self, tally: Tally | None) -> None:
-        counts = {each.mark: each.counts for each in tally.paths} if tally else {}
+        paths = sorted(tally.paths, key=lambda each: (each.first, each.mark)) if tally else []
+        counts = {each.mark: each.counts for each in paths}
         self.observations = Observations(tally.n, tally.m, counts) if tally else Observations()
         self.fields = {each.label for each in tally.counts if each.what == "field"} if tally else set()
         self.kept: dict[str, tuple[int, float]] = {}  # by path: samples, and when the last was taken
@@ -68,6 +71,7 @@ class _Gained:
         self.first = self.last = now
         self.paths: dict[Mark, PathCount] = {}
         self.counts: Counter[tuple[What, str]] = Counter()
+        self.units: dict[UnitKind, int] = {}  # a bit for each
 
 
 class Aggregate:
@@ -81,6 +85,7 @@ class Aggregate:
         self._gained: dict[Scope, _Gained] = {}
         self._traffic: Counter[tuple[str, Seen, str]] = Counter()
         self._samples: list[Sample] = []
+        self._shapes: dict[str, set[str]] = {}  # of parameters, by endpoint
         self.results: Counter[tuple[str, str]] = Counter()
 
     def knows(self, scope: Scope) -> bool:
@@ -97,9 +102,15 @@ class Aggregate:
         known = self._known.get(self._newest.get(endpoint, Scope("", "", "", "")))
         return Observations() if known is None else known.observations
 
-    def suspects(self, scope: Scope, differences: Collection[Difference]) -> set[str]:
-        """Paths on which both should be asked once more (`Observations.suspects`). `learn` comes before."""
-        return self._known[scope].observations.suspects(differences)
+    def newest(self, scope: Scope) -> Scope:
+        """The newest scope of this endpoint under these rules: whose answer it would have been."""
+        newest = self._newest.get(scope.endpoint, scope)
+        return newest if newest.rules == scope.rules else scope
+
+    def suspects(self, scope: Scope, seen: Observed) -> frozenset[Mark]:
+        """Differences that both should be asked about again (`Observations.suspects`). `learn` comes
+        before."""
+        return self._known[scope].observations.suspects(seen)
 
     def add(self, found: Finding) -> None:
         """`learn` comes before."""
@@ -110,14 +121,27 @@ class Aggregate:
         self._newest[scope.endpoint] = scope
         gained = self._gained.setdefault(scope, _Gained(now))
         gained.n += 1
-        gained.m += found.again is not None
+        gained.m += found.observed.again is not None
         gained.last = now
-        for mark, counts in known.observations.add(found.differences, found.again, found.gone).items():
+        new = known.observations.add(found.observed)
+        for mark, counts in new.marks.items():
             before = gained.paths.get(mark, PathCount(mark, Counts(), now, now))
             gained.paths[mark] = before._replace(counts=before.counts.plus(counts), last=now)
-        gained.counts.update(counted(found, known.fields))
-        self.results[scope.endpoint, "different" if found.differences else "equal"] += 1
+        gained.counts.update(counted(found, known.fields, new))
+        gained.counts["asked", self._shape(scope.endpoint, found.asker.shape)] += 1
+        for what, unit in units_of(found, new):
+            gained.units[what] = gained.units.get(what, 0) | 1 << unit
+        result = "different" if found.differences else "equal"
+        self.results[scope.endpoint, "unanswered" if found.observed.unanswered else result] += 1
         self._make_room(known)
+
+    def _shape(self, endpoint: str, shape: str) -> str:
+        known = self._shapes.setdefault(endpoint, set())
+        shape = label(shape)
+        if shape not in known and len(known) >= MAX_SHAPES:
+            return OTHER
+        known.add(shape)
+        return shape
 
     def wants_sample(self, scope: Scope, paths: Collection[str]) -> bool:
         """Whether a sample that differs on these paths is worth keeping, going by those kept before."""
@@ -152,8 +176,10 @@ class Aggregate:
         self._traffic[endpoint, "skipped", reason] += number
         self.results[endpoint, f"skipped: {reason}"] += number
 
-    def live(self, endpoint: str, status: int) -> None:
+    def live(self, endpoint: str, status: int, shape: str) -> None:
+        """What a client was answered, and the shape of the parameters it asked with."""
         self._traffic[endpoint, "live", str(status)] += 1
+        self._traffic[endpoint, "asked", self._shape(endpoint, shape)] += 1
 
     def take(self) -> Batch:
         """Everything since the last call."""
@@ -168,12 +194,29 @@ class Aggregate:
 def _tally(scope: Scope, gained: _Gained) -> Tally:
     counts = tuple(Count(what, text, number) for (what, text), number in gained.counts.items())
     paths = tuple(gained.paths.values())
-    return Tally(scope, gained.n, gained.m, gained.first, gained.last, paths, counts)
+    units = tuple(as_map(what, bits) for what, bits in gained.units.items())
+    return Tally(scope, gained.n, gained.m, gained.first, gained.last, paths, counts, units)
 
 
-def counted(found: Finding, fields: set[str]) -> Counter[tuple[What, str]]:
+def units_of(found: Finding, gain: Gain) -> Iterator[tuple[UnitKind, int]]:
+    """Which distinct users and ids one comparison was of."""
+    if found.asker.user is not None:
+        yield "users", found.asker.user
+        if gain.differs:
+            yield "users differing", found.asker.user
+    if found.asker.ids is not None:
+        yield "ids", found.asker.ids
+
+
+def counted(found: Finding, fields: set[str], gain: Gain) -> Counter[tuple[What, str]]:
     """What one comparison adds to the counts of its scope; `fields` are those known of that, added to."""
     counts: Counter[tuple[What, str]] = Counter({("status", str(found.status)): 1})
+    counts.update(("outcome", outcome) for outcome in gain.outcomes)
+    if found.asker.user is None:
+        counts["outcome", "unkeyed"] += 1
+        counts["outcome", "unkeyed differs"] += gain.differs
+    if found.slowest:
+        counts["slowest", found.slowest] += 1
     if found.legacy is not None:
         counts["legacy seconds", str(bucket(found.legacy))] += 1
     if found.async_ is not None:

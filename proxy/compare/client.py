@@ -30,6 +30,10 @@ class Unanswered(Exception):
     """The backend gave no whole answer; the message says which address and why."""
 
 
+class Unreachable(Unanswered):
+    """No address of the backend takes a connection: it is down, whatever is asked."""
+
+
 class BackendRequest(NamedTuple):
     """`body` has the length that the head says; `extra` are header lines in addition to those of the head."""
 
@@ -107,7 +111,7 @@ async def _ask_one_of(
             reason = f"{backend.name} at {upstream.url}: {_cause(error)}"
         except (httpx2.HTTPError, TimeoutError) as error:
             raise Unanswered(f"{backend.name} at {upstream.url}: {_cause(error)}") from None
-    raise Unanswered(reason)
+    raise Unreachable(reason)
 
 
 async def _ask(

@@ -10,17 +10,17 @@ import logging
 import random
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Final, TypeVar
 
 from proxy.compare.aggregate import Aggregate
-from proxy.compare.client import Asked, BackendRequest, Connections, Unanswered, ask
-from proxy.compare.judging import AGAIN, Answers, Judging, NotJudged, today
+from proxy.compare.client import Asked, BackendRequest, Connections, Unanswered, Unreachable, ask
+from proxy.compare.judging import AGAIN, Answers, AskRound, Judging, NotJudged, asker_of, today
 from proxy.compare.shadow import answer_of, dry_run, read_back, same
 from proxy.core.comparison.comparisons import DRY_RUN, READ_BACK, Scope, Tally
 from proxy.core.comparison.noise import share_twice
+from proxy.core.comparison.units import Asker, shape_of_parameters
 from proxy.core.http1.grammar import Malformed
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.settings import ASYNC, BACKENDS, LEGACY, Backend, BackendName, Compare, Endpoint
@@ -37,7 +37,6 @@ Lookup = Callable[[Scope], Awaitable[Tally | None]]
 _T = TypeVar("_T")
 
 Work = Callable[[], Awaitable[None]]
-AskAll = Callable[[list[str]], Awaitable[Answers]]
 
 
 class Skipped(Exception):
@@ -51,7 +50,7 @@ class Comparer:
         self._aggregate = aggregate
         self._lookup = lookup
         self._key = key
-        self._random = random.Random()
+        self._random = random.Random()  # which samples ask legacy twice
         self._snapshot: Snapshot | None = None
         self._endpoints: dict[str, Endpoint] = {}
         self._connections = Connections()
@@ -88,7 +87,7 @@ class Comparer:
         if snapshot is None or endpoint is None:
             self._aggregate.skip(tap.endpoint, "endpoint gone")
             return
-        self._aggregate.live(endpoint.name, tap.status)
+        self._aggregate.live(endpoint.name, tap.status, shape_of_parameters(tap.target))
         if endpoint.safe:
             self._begin(endpoint.name, snapshot, partial(self._same, snapshot, endpoint, tap))
             return
@@ -143,34 +142,39 @@ class Comparer:
     # what is compared
 
     async def _same(self, snapshot: Snapshot, endpoint: Endpoint, tap: Tap) -> None:
-        await self._both(snapshot, endpoint.name, endpoint.compare, _readable(lambda: same(snapshot, tap)))
+        request = _readable(lambda: same(snapshot, tap))
+        asker = asker_of(snapshot, endpoint, request.head, tap.peer)
+        await self._both(snapshot, endpoint.name, endpoint.compare, request, asker)
 
     async def _read_back(self, snapshot: Snapshot, endpoint: Endpoint, shown: Endpoint, tap: Tap) -> None:
         request = _readable(lambda: read_back(snapshot, endpoint, shown, tap))
         if request is None:
             raise Skipped("no Location")
-        await self._both(snapshot, endpoint.name + READ_BACK, shown.compare, request)
+        asker = asker_of(snapshot, shown, request.head, tap.peer)
+        await self._both(snapshot, endpoint.name + READ_BACK, shown.compare, request, asker)
 
-    async def _both(self, snapshot: Snapshot, name: str, settings: Compare, request: BackendRequest) -> None:
-        """Asks both backends, one after the other in random order, and legacy twice on a share of samples.
+    async def _both(
+        self, snapshot: Snapshot, name: str, settings: Compare, request: BackendRequest, asker: Asker
+    ) -> None:
+        """Asks legacy, async and, on a share of samples, legacy again, one after the other.
 
-        What moves meanwhile meets either side alike. Where async alone differs on a path that was quiet so
-        far, both are asked once more: a difference that does not last is told apart.
+        What moves by itself meanwhile then shows as legacy's own difference. Where something differs, both
+        are asked more often: only what lasts is a fault by itself.
         """
-        judging = Judging.of(snapshot, name, settings, request.head, self._key, today())
-        sides: list[str] = [*BACKENDS]
-        if self._is_twice(name):
-            sides.append(AGAIN)
+        judging = Judging.of(snapshot, name, settings, request.head, self._key, today(), asker)
+        sides = [*BACKENDS, AGAIN] if self._is_twice(name) else [*BACKENDS]
         request_id = uuid.uuid4().hex
 
-        async def ask_all(sides: list[str]) -> Answers:
-            answers: dict[str, Asked] = {}
-            for side in self._random.sample(sides, len(sides)):
+        async def ask_round(sides: Sequence[str]) -> Answers:
+            answers: dict[str, Asked | None] = {}
+            for side in sides:
                 backend = snapshot.async_ if side == ASYNC else snapshot.legacy
-                answers[side] = await self._ask(backend, request, request_id, settings)
+                answers[side] = await self._answer(backend, request, request_id, settings)
+                if answers[LEGACY] is None:
+                    raise Skipped("legacy did not answer")
             return answers
 
-        await self._judge(judging, await ask_all(sides), ask_all)
+        await self._judge(judging, await ask_round(sides), ask_round)
 
     async def _dry_run(self, snapshot: Snapshot, endpoint: Endpoint, tap: Tap) -> None:
         """The would-be answer of the backend that did not write, with the real one of the one that did.
@@ -186,12 +190,16 @@ class Comparer:
             raise Skipped("the answer was not kept")
         name, settings = endpoint.name + DRY_RUN, endpoint.compare
         first = _readable(lambda: dry_run(snapshot, tap, dict(backend.dry_run)))
-        judging = Judging.of(snapshot, name, settings, first.head, self._key, today())
-        answers = {tap.backend: Asked(live, 0.0, "", "")}
+        asker = asker_of(snapshot, endpoint, first.head, tap.peer)
+        judging = Judging.of(snapshot, name, settings, first.head, self._key, today(), asker)
+        answers: dict[str, Asked | None] = {tap.backend: Asked(live, 0.0, "", "")}
         for side in (other, AGAIN) if self._is_twice(name) else (other,):
             fresh = _readable(lambda: dry_run(snapshot, tap, dict(backend.dry_run)))
-            answers[side] = await self._ask(backend, fresh, uuid.uuid4().hex, settings)
-            self._check_dry_run(backend, endpoint, answers[side])
+            answered = await self._answer(backend, fresh, uuid.uuid4().hex, settings)
+            if answered is None:
+                raise Skipped(f"{other} did not answer")
+            answers[side] = answered
+            self._check_dry_run(backend, endpoint, answered)
         await self._judge(judging, answers, baseline=other)
 
     def _is_twice(self, name: str) -> bool:
@@ -213,27 +221,30 @@ class Comparer:
         )
         raise Skipped("the dry run was not confirmed")
 
-    async def _ask(
+    async def _answer(
         self, backend: Backend, request: BackendRequest, request_id: str, settings: Compare
-    ) -> Asked:
+    ) -> Asked | None:
+        """None if there is no whole answer, in time. Raises Skipped if the backend is down."""
         try:
             async with asyncio.timeout(ANSWER):
                 return await ask(backend, request, request_id, settings.max_body, self._connections)
-        except TimeoutError:
-            raise Skipped(f"{backend.name} did not answer in time") from None
-        except Unanswered:
-            raise Skipped(f"{backend.name} did not answer") from None
+        except Unreachable:  # that is told elsewhere, and says nothing of this request
+            raise Skipped(f"{backend.name} cannot be reached") from None
+        except (TimeoutError, Unanswered):
+            return None
 
     async def _judge(
         self,
         judging: Judging,
         answers: Answers,
-        once_more: AskAll | None = None,
+        ask_round: AskRound | None = None,
         baseline: BackendName = LEGACY,
     ) -> None:
         """Judges and adds up; `baseline` is the side that was asked AGAIN, if any was."""
-        finding = judging.finding(answers, baseline)
-        scope, aggregate = finding.scope, self._aggregate
+        aggregate, finding = self._aggregate, judging.finding(answers, baseline)
+        if finding.observed.unanswered:  # no answer, no version
+            finding = finding._replace(scope=aggregate.newest(finding.scope))
+        scope = finding.scope
         if finding.unreadable:
             reason = f"not comparable: {finding.unreadable}"
             if not finding.differences:
@@ -241,14 +252,20 @@ class Comparer:
             aggregate.skip(scope.endpoint, reason)
         if not aggregate.knows(scope):
             aggregate.learn(scope, await self._lookup(scope))
-        suspects = aggregate.suspects(scope, finding.differences)
-        if suspects and once_more is not None:
-            with suppress(Skipped):
-                later = await once_more([*BACKENDS])
-                finding = finding._replace(gone=judging.passing(suspects, answers, later))
+        if ask_round is not None:
+            suspects = aggregate.suspects(scope, finding.observed)
+            finding = await judging.follow(finding, suspects, answers, partial(_look, ask_round))
         aggregate.add(finding)
         if finding.differences and aggregate.wants_sample(scope, finding.paths):
             aggregate.keep(judging.sample(uuid.uuid4().hex, time.time(), answers, finding))
+
+
+async def _look(ask_round: AskRound, sides: Sequence[str]) -> Answers:
+    """A later look that fails leaves undecided what was found; it does not undo the comparison."""
+    try:
+        return await ask_round(sides)
+    except Skipped:
+        return {}
 
 
 def _readable(make: Callable[[], _T]) -> _T:

@@ -217,6 +217,7 @@ class CommonCompareSection(Section):
     sample: t.Share = _COMPARE.sample
     max_body: t.Size = _COMPARE.max_body
     headers: tuple[t.Token, ...] = _COMPARE.headers
+    parity: t.Parity = _COMPARE.parity
     rules: tuple[CompareRuleSection, ...] = ()
     redact: tuple[t.Redacted, ...] = ()
 

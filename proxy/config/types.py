@@ -159,6 +159,14 @@ def parse_share(value: Any) -> float:
     return float(number) / 100
 
 
+def parse_parity(value: Any) -> float:
+    """A bound that samples can come down to."""
+    share = parse_share(value)
+    if not 0.0001 <= share <= 0.5:
+        raise ValueError("is not a percentage from 0.01% to 50%")
+    return share
+
+
 def parse_ratio(value: Any) -> float:
     if type(value) not in (int, float) or not 0 < value <= 1:
         raise ValueError("is not a number above 0 and at most 1")
@@ -342,6 +350,7 @@ Duration = Annotated[float, PlainValidator(parse_duration), SECONDS]
 Size = Annotated[int, PlainValidator(parse_size), BYTES]
 ByteRate = Annotated[int, PlainValidator(parse_size), BYTES_PER_SECOND]
 Share = Annotated[float, PlainValidator(parse_share)]
+Parity = Annotated[float, PlainValidator(parse_parity)]
 Ratio = Annotated[float, PlainValidator(parse_ratio)]
 Rate = Annotated[float, PlainValidator(parse_rate)]
 Weight = Annotated[int, PlainValidator(parse_weight)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 
 import msgspec
 
@@ -83,9 +83,13 @@ class Collector:
             full=min((totals.full for totals in live if totals.full >= 0), default=-1.0),
         )
 
-    def evidence_seconds(self) -> float:
-        """How long the samples of `history.recent` have been collected."""
-        return self._clock() - self.history.recent_since
+    def step(self, source: str, keys: Mapping[str, Hashable]) -> None:
+        """See `History.step`."""
+        self.history.step(self._clock(), self.totals(), source, keys)
+
+    def evidence_seconds(self, endpoint: str) -> float:
+        """How long the sample of this endpoint in `history.recent` has been collected."""
+        return self._clock() - self.history.began(endpoint)
 
     def figures(self) -> dict[Series, Figures]:
         """By (endpoint, backend), over the last minute."""

@@ -10,7 +10,7 @@ from proxy.control.claimed import Keys
 from proxy.control.reload import LastError
 from proxy.control.storage import Stored
 from proxy.control.supervisor.roll import Restart
-from proxy.core.comparison.noise import Parity
+from proxy.core.comparison.parity import Parity
 from proxy.core.evidence.significance import MeasuredDifference, SeriesCounts, error_rates, latencies
 from proxy.core.forwarding import addresses
 from proxy.core.forwarding.addresses import by_backend
@@ -62,12 +62,16 @@ class Served(NamedTuple):
 
 
 class Contrast(NamedTuple):
-    """Async minus legacy over the last minutes, of one endpoint."""
+    """Async minus legacy, of one endpoint, since its weight or a version changed `seconds` ago.
+
+    Requests are counted, not users: those are not told apart in these figures.
+    """
 
     error_rate: MeasuredDifference
     p50: MeasuredDifference
     p95: MeasuredDifference
     p99: MeasuredDifference
+    seconds: float
 
 
 class EndpointFigures(NamedTuple):
@@ -103,7 +107,6 @@ class Overview(NamedTuple):
     unlisted: UnlistedFigures
     backends: Mapping[BackendName, BackendFigures]
     storage: Stored | None
-    evidence_seconds: float
 
 
 class Counted:
@@ -128,10 +131,10 @@ class Counted:
             for backend in BACKENDS
         }
 
-    def contrast(self, name: str) -> Contrast:
+    def contrast(self, name: str, seconds: float) -> Contrast:
         legacy, async_ = (self._recent.get((name, backend), SeriesCounts()) for backend in (LEGACY, ASYNC))
-        quantiles = (latencies(legacy, async_, q) for q in (0.5, 0.95, 0.99))
-        return Contrast(error_rates(legacy, async_), *quantiles)
+        p50, p95, p99 = (latencies(legacy, async_, q) for q in (0.5, 0.95, 0.99))
+        return Contrast(error_rates(legacy, async_), p50, p95, p99, seconds)
 
     def breaker(self, endpoint: Endpoint) -> BreakerState:
         """The worse of its own and, if that concerns it, of async as a whole."""
@@ -139,6 +142,17 @@ class Counted:
         found = [self._breakers.get(endpoint.name), self._breakers.get(ASYNC) if diverted else None]
         states = {_state(breaker) for breaker in found}
         return "open" if "open" in states else "ramping" if "ramping" in states else "closed"
+
+
+def wait(difference: MeasuredDifference, backends: Mapping[BackendName, Served]) -> float | None:
+    """Seconds until there are enough requests, at the rate of the last minute; None if none come."""
+    longest = 0.0
+    for backend, missing in zip(BACKENDS, difference.missing, strict=True):
+        rate = backends[backend].minute.requests_per_second
+        if missing and not rate:
+            return None
+        longest = max(longest, missing / rate if missing else 0.0)
+    return longest
 
 
 def reachable(totals: Stats) -> dict[BackendName, BackendFigures]:

@@ -7,6 +7,7 @@ state database the instance uses. Everything else is built on that.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -28,6 +29,7 @@ from proxy.control.storage import Storage
 from proxy.control.supervisor.roll import Restart
 from proxy.control.supervisor.supervisor import Supervisor, supervise
 from proxy.control.verdicts import Verdicts
+from proxy.core.routing.snapshot import Snapshot
 from proxy.interpreter import module_command
 
 COMPARER: Final = module_command("proxy.compare")
@@ -67,6 +69,12 @@ class Parts(NamedTuple):
     state: State
 
 
+def begin_steps(collector: Collector, snapshot: Snapshot) -> None:
+    """What the backends are held against each other by begins anew with a weight or a version."""
+    versions = (snapshot.legacy.version, snapshot.async_.version)
+    collector.step("configuration", {each.name: (each.weight, *versions) for each in snapshot.endpoints})
+
+
 def ground_floor(given: Given) -> Ground:
     path = given.runtime / SOCKET_NAME
     collector, hearing = Collector(), Hearing()
@@ -86,7 +94,7 @@ def build(given: Given, ground: Ground, ready: Callable[[Restart], None]) -> Par
     storage = Storage(url, lambda: in_force.snapshot().idempotency.max_store)
     alarms = Alarms(collector.signals)
     verdicts = Verdicts(url, in_force.snapshot)
-    publisher = Publisher(supervisor, comparer, ledger, url)
+    publisher = Publisher(supervisor, comparer, ledger, url, partial(begin_steps, collector))
     reloader = Reloader(
         given.path.absolute(),
         given.content,

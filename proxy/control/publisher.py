@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from proxy.config import Loaded
@@ -9,23 +10,36 @@ from proxy.control.comparer import ComparerProcess
 from proxy.control.ledger import Ledger
 from proxy.control.log import log
 from proxy.control.supervisor.supervisor import Supervisor
+from proxy.core.routing.snapshot import Snapshot
 from proxy.core.wire.messages import Apply
 
 APPLY_TIMEOUT: Final = 5.0  # seconds that a reload waits for the workers
 
 
 class Publisher:
-    """`state` is the database that all workers of the instance use, whatever a newer file says."""
+    """`state` is the database that all workers of the instance use, whatever a newer file says.
 
-    def __init__(self, supervisor: Supervisor, comparer: ComparerProcess, ledger: Ledger, state: str) -> None:
+    `began` is told of each snapshot, before the workers get it.
+    """
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        comparer: ComparerProcess,
+        ledger: Ledger,
+        state: str,
+        began: Callable[[Snapshot], None],
+    ) -> None:
         self._supervisor = supervisor
         self._comparer = comparer
         self._ledger = ledger
         self._state = state
+        self._began = began
 
     def push(self, loaded: Loaded, generation: int) -> None:
         """Sends it; who connects later gets it then."""
         snapshot = loaded.snapshot
+        self._began(snapshot)
         newest = Apply(snapshot.hash, generation, loaded.document, self._state)
         self._supervisor.publish(newest, snapshot.server.timeouts)
         self._comparer.publish(newest, snapshot)

@@ -96,6 +96,7 @@ class State:
     def overview(self) -> Overview:
         """Every endpoint, what matches none, and both backends."""
         snapshot, totals = self.reloader.running.snapshot, self.collector.totals()
+        self.collector.step("comparisons", self.verdicts.versions())
         recent = self.collector.history.recent(totals)
         counted = Counted(totals, self.collector.figures(), recent)
         keys = self.ledger.keys() if self.ledger else {}
@@ -107,7 +108,7 @@ class State:
                     counted.breaker(each),
                     counted.fallbacks[each.name],
                     counted.backends(each.name),
-                    counted.contrast(each.name),
+                    counted.contrast(each.name, self.collector.evidence_seconds(each.name)),
                     self.verdicts.parity(each.name),
                     keys.get(each.name),
                 )
@@ -116,7 +117,6 @@ class State:
             UnlistedFigures(snapshot.unlisted, counted.backends(UNLISTED)),
             reachable(totals),
             None if self.storage is None else self.storage.figures(),
-            self.collector.evidence_seconds(),
         )
 
     def history(self) -> dict[str, Hour]:

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from proxy.control.log import log
 from proxy.core.comparison.comparisons import Report, Tally, latest, report, settings_hash
-from proxy.core.comparison.noise import Parity
+from proxy.core.comparison.parity import NOTHING, PARITY, Parity
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.settings import Endpoint
 from proxy.store import StoreUnavailable, comparison_reader
@@ -19,7 +19,9 @@ from proxy.store.comparisons import StoredCounts
 INTERVAL: Final = 3.0  # seconds between two looks, at least
 SHARE: Final = 0.1  # of the time may be spent on looking
 PATIENCE: Final = 5.0  # seconds that an answer waits for a look
-NOTHING: Final = Parity("no evidence", 0, 0, 0, 1.0, ())
+DAY: Final = 86_400.0
+OVERLAP: Final = 600.0  # seconds that two versions answer beside each other while one replaces the other
+GRAVE: Final = {"differs": 0, "not yet known": 1, "no evidence": 1, "likely equal": 2}
 
 
 class Standing(NamedTuple):
@@ -67,6 +69,11 @@ class Verdicts:
         standing = self.standings.get(endpoint)
         return NOTHING if standing is None else standing.parity
 
+    def versions(self) -> dict[str, tuple[str, str]]:
+        """Of both backends, by endpoint, as the newest comparison met them."""
+        found = ((name, each.report) for name, each in self.standings.items())
+        return {name: (report.scope.legacy, report.scope.async_) for name, report in found if report}
+
     def _start(self) -> asyncio.Task[None] | None:
         snapshot = self._snapshot()
         now = time.monotonic()
@@ -104,9 +111,28 @@ def standings(snapshot: Snapshot, found: StoredCounts, today: date) -> dict[str,
 
 
 def in_force(tallies: Iterable[Tally], endpoint: Endpoint | None, name: str, today: date) -> Tally | None:
-    """The newest under the rules in force; of what is no endpoint of the configuration, the newest of all."""
+    """The newest under the rules in force; of what is no endpoint of the configuration, the newest of all.
+
+    Of versions that answer beside each other, as with a canary, the worst of the last day: a faulty one that
+    gives a tenth of the answers is not hidden by the sound one that gave the last.
+    """
     rules = None if endpoint is None else settings_hash(endpoint.compare, today)
-    return latest(tallies, name, rules)
+    mine = [each for each in tallies if each.scope.endpoint == name]
+    newest = latest(mine, name, rules)
+    if newest is None:
+        return None
+    beside = [
+        each
+        for each in mine
+        if each.scope.rules == newest.scope.rules
+        and each.last >= newest.last - DAY
+        and each.last - newest.first > OVERLAP
+    ]
+    return min([newest, *beside], key=lambda each: GRAVE[report(each, (), _limit(endpoint)).parity.verdict])
+
+
+def _limit(endpoint: Endpoint | None) -> float:
+    return PARITY if endpoint is None else endpoint.compare.parity
 
 
 def _standing(name: str, endpoint: Endpoint | None, found: StoredCounts, today: date) -> Standing:
@@ -114,6 +140,5 @@ def _standing(name: str, endpoint: Endpoint | None, found: StoredCounts, today: 
     traffic = [each for each in found.traffic if each.endpoint == name]
     tally = in_force(mine, endpoint, name, today)
     skipped = {each.label: each.number for each in traffic if each.what == "skipped"}
-    return Standing(
-        name, None if tally is None else report(tally, traffic), len(mine) - (tally is not None), skipped
-    )
+    made = None if tally is None else report(tally, traffic, _limit(endpoint))
+    return Standing(name, made, len(mine) - (tally is not None), skipped)

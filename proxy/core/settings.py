@@ -189,6 +189,7 @@ class Compare:
 
     `sample` is a ratio. `in_flight`, `rate` (per second) and `ttl` hold for all endpoints together. `redact`
     has entries of `proxy.core.privacy.redact`. `read_back` names the endpoint that shows what a write did.
+    `parity` is the bound, a ratio, at which the backends are called likely equal.
     """
 
     sample: float = 0.0
@@ -201,6 +202,7 @@ class Compare:
     max_body: int = 256 * 1024
     headers: tuple[str, ...] = ("content-type", "location", "cache-control", "etag")
     rules: tuple[ComparisonRule, ...] = ()
+    parity: float = 0.02
 
 
 Coding = Literal["zstd", "br", "gzip"]

@@ -15,7 +15,7 @@ from proxy.store import comparisons
 from proxy.store.comparisons import StoredCounts
 from proxy.store.engines import async_engine
 from proxy.store.places import StoreUnavailable, comparisons_file, is_sqlite
-from proxy.store.schema import comparison_samples, comparison_scopes
+from proxy.store.schema import comparison_marks, comparison_samples, comparison_scopes
 
 TIMEOUT: Final = 5.0  # seconds that one of these may take
 
@@ -65,4 +65,4 @@ async def _reading(url: str) -> AsyncIterator[AsyncConnection | None]:
 
 def _is_there(connection: sa.Connection) -> bool:
     found = set(sa.inspect(connection).get_table_names())
-    return {comparison_scopes.name, comparison_samples.name} <= found
+    return {comparison_scopes.name, comparison_samples.name, comparison_marks.name} <= found

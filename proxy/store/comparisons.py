@@ -18,16 +18,20 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from proxy.core.comparison.comparisons import Count, PathCount, Sample, Scope, Tally, Traffic
-from proxy.core.comparison.noise import Counts, Mark
+from proxy.core.comparison.marks import Mark
+from proxy.core.comparison.noise import Counts
+from proxy.core.comparison.units import UnitMap, merged, number_in
 from proxy.store.engines import async_engine
 from proxy.store.migrations import migrate
 from proxy.store.places import comparisons_file, is_sqlite, private_file, private_folder
 from proxy.store.schema import comparison_counts as counts
-from proxy.store.schema import comparison_paths as paths
+from proxy.store.schema import comparison_marks as marks
+from proxy.store.schema import comparison_paths as old_paths
 from proxy.store.schema import comparison_sample_paths as sample_paths
 from proxy.store.schema import comparison_samples as samples_table
 from proxy.store.schema import comparison_scopes as scopes
 from proxy.store.schema import comparison_traffic as traffic_table
+from proxy.store.schema import comparison_units as units
 
 PER_PATH: Final = 10  # samples kept of one path of a scope, the newest
 PER_ENDPOINT: Final = 200
@@ -76,8 +80,11 @@ async def add(
     tallies = list(tallies)
     await _add(connection, scopes, 1, [_scope_row(each) for each in tallies])
     await _add(
-        connection, paths, 3, [_path_row(each.scope.id, path) for each in tallies for path in each.paths]
+        connection, marks, 3, [_path_row(each.scope.id, path) for each in tallies for path in each.paths]
     )
+    for each in sorted(tallies, key=lambda each: each.scope.id):
+        for found in sorted(each.units):
+            await _add_units(connection, each.scope.id, found)
     rows = [{"scope": each.scope.id, **count._asdict()} for each in tallies for count in each.counts]
     await _add(connection, counts, 3, rows)
     await _add(connection, traffic_table, 3, [each._asdict() for each in traffic])
@@ -96,7 +103,7 @@ async def forget(connection: AsyncConnection, before: float) -> None:
     """Removes samples, scopes and counts of samples that are older than `before`, Unix seconds."""
     await drop_samples(connection, sa.select(samples_table.c.id).where(samples_table.c.time < before))
     old = sa.select(scopes.c.id).where(scopes.c.last < before)
-    for table in (paths, counts):
+    for table in (old_paths, marks, units, counts):
         await connection.execute(table.delete().where(table.c.scope.in_(old)))
     await connection.execute(scopes.delete().where(scopes.c.last < before))
     await connection.execute(traffic_table.delete().where(traffic_table.c.last < before))
@@ -121,6 +128,17 @@ async def _add(connection: AsyncConnection, table: sa.Table, keys: int, rows: li
         elif isinstance(column.type, sa.BigInteger):
             changed[column.name] = old + new
     await connection.execute(insert.on_conflict_do_update(index_elements=columns[:keys], set_=changed), rows)
+
+
+async def _add_units(connection: AsyncConnection, scope: str, found: UnitMap) -> None:
+    """Maps are brought together by OR; a replica that adds to the same one waits for the row."""
+    place = (units.c.scope == scope) & (units.c.what == found.what)
+    insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(units)
+    row = {"scope": scope, "what": found.what, "number": 0, "map": b""}
+    await connection.execute(insert.on_conflict_do_nothing(), row)
+    known = await connection.scalar(sa.select(units.c.map).where(place).with_for_update())
+    both = merged(known or b"", found.map)
+    await connection.execute(units.update().where(place).values(number=number_in(both), map=both))
 
 
 async def _bound_path(connection: AsyncConnection, scope: str, path: str) -> None:
@@ -227,8 +245,12 @@ async def sample(connection: AsyncConnection, id: str) -> Sample | None:
 async def _tallies(connection: AsyncConnection, rows: Sequence[sa.Row[Any]]) -> list[Tally]:
     ids = [row.id for row in rows]
     seen: defaultdict[str, list[PathCount]] = defaultdict(list)
-    for row in await connection.execute(sa.select(paths).where(paths.c.scope.in_(ids))):
-        seen[row.scope].append(PathCount(Mark(*row[1:3]), Counts(*row[3:8]), *row[8:]))
+    for row in await connection.execute(sa.select(marks).where(marks.c.scope.in_(ids))):
+        seen[row.scope].append(PathCount(Mark(*row[1:3]), Counts(*row[3:14]), *row[14:]))
+    maps: defaultdict[str, list[UnitMap]] = defaultdict(list)
+    numbers = sa.select(units.c.scope, units.c.what, units.c.number).where(units.c.scope.in_(ids))
+    for row in await connection.execute(numbers):
+        maps[row.scope].append(UnitMap(row.what, row.number))
     counted: defaultdict[str, list[Count]] = defaultdict(list)
     for row in await connection.execute(sa.select(counts).where(counts.c.scope.in_(ids))):
         counted[row.scope].append(Count(row.what, row.label, row.number))
@@ -241,6 +263,7 @@ async def _tallies(connection: AsyncConnection, rows: Sequence[sa.Row[Any]]) -> 
             row.last,
             tuple(seen[row.id]),
             tuple(counted[row.id]),
+            tuple(maps[row.id]),
         )
         for row in rows
     ]

@@ -142,6 +142,36 @@ comparison_paths = sa.Table(
     sa.Column("last", sa.Double, nullable=False),
 )
 
+comparison_marks = sa.Table(
+    "comparison_marks",
+    metadata,
+    sa.Column("scope", sa.Text, primary_key=True),
+    sa.Column("path", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("differed", sa.BigInteger, nullable=False),
+    sa.Column("b", sa.BigInteger, nullable=False),
+    sa.Column("c", sa.BigInteger, nullable=False),
+    sa.Column("both", sa.BigInteger, nullable=False),
+    sa.Column("lasting", sa.BigInteger, nullable=False),
+    sa.Column("paired", sa.BigInteger, nullable=False),
+    sa.Column("legacy", sa.BigInteger, nullable=False),
+    sa.Column("once", sa.BigInteger, nullable=False),
+    sa.Column("undecided", sa.BigInteger, nullable=False),
+    sa.Column("moved", sa.BigInteger, nullable=False),
+    sa.Column("proven", sa.BigInteger, nullable=False),
+    sa.Column("first", sa.Double, nullable=False),
+    sa.Column("last", sa.Double, nullable=False),
+)
+
+comparison_units = sa.Table(
+    "comparison_units",
+    metadata,
+    sa.Column("scope", sa.Text, primary_key=True),
+    sa.Column("what", sa.Text, primary_key=True),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("map", sa.LargeBinary, nullable=False),
+)
+
 comparison_counts = sa.Table(
     "comparison_counts",
     metadata,

@@ -197,6 +197,35 @@ CREATE TABLE comparison_sample_paths (
 CREATE INDEX comparison_sample_paths_place ON comparison_sample_paths (scope, path, time);
 """
 
+_COMPARISON_MARKS: Final = """
+CREATE TABLE comparison_marks (
+    scope TEXT NOT NULL,
+    path TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    differed BIGINT NOT NULL,
+    b BIGINT NOT NULL,
+    c BIGINT NOT NULL,
+    "both" BIGINT NOT NULL,
+    lasting BIGINT NOT NULL,
+    paired BIGINT NOT NULL,
+    legacy BIGINT NOT NULL,
+    once BIGINT NOT NULL,
+    undecided BIGINT NOT NULL,
+    moved BIGINT NOT NULL,
+    proven BIGINT NOT NULL,
+    first {double} NOT NULL,
+    last {double} NOT NULL,
+    PRIMARY KEY (scope, path, kind)
+);
+CREATE TABLE comparison_units (
+    scope TEXT NOT NULL,
+    what TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    map {bytes} NOT NULL,
+    PRIMARY KEY (scope, what)
+);
+"""
+
 PARTS: Final[dict[str, Sequence[Step]]] = {
     "claims": [
         Step(_CLAIMS),
@@ -206,6 +235,6 @@ PARTS: Final[dict[str, Sequence[Step]]] = {
     "audit": [Step(_AUDIT)],
     "configs": [Step(_CONFIGS)],
     "ledger": [Step(_LEDGER), Step(_LEDGER_KEYS)],
-    "comparisons": [Step(_COMPARISONS)],
+    "comparisons": [Step(_COMPARISONS), Step(_COMPARISON_MARKS, compatible=True)],
 }
 """The steps of each part, in order. Steps are only ever added, at the end."""

@@ -16,7 +16,8 @@ from click.testing import CliRunner, Result
 from proxy.cli import main
 from proxy.config import load_file
 from proxy.core.comparison.comparisons import PathCount, Sample, Scope, Shown, Side, Tally, settings_hash
-from proxy.core.comparison.noise import Counts, Mark
+from proxy.core.comparison.marks import Mark
+from proxy.core.comparison.noise import Counts
 from proxy.store import comparisons
 from tests.compare.backends import Backend, Reply, backend
 
@@ -246,8 +247,8 @@ async def _store(url: str, scope: Scope) -> None:
     sides = (Side(200, kind, body, False, len(body), 0.1) for body in bodies)
     shown = (Shown("id", "value", '"x"', '"y"', ("id",)),)
     paths = [
-        PathCount(Mark("id", False), Counts(30, 0, 0, 30), 1.0, 1.0),
-        PathCount(Mark("total", False), Counts(2, 2, 0, 0), 1.0, 1.0),
+        PathCount(Mark("id"), Counts(30, 0, 0, 30), 1.0, 1.0),
+        PathCount(Mark("total"), Counts(2, 2, 0, 0, lasting=2), 1.0, 1.0),
     ]
     tally = Tally(scope, 30, 30, 1.0, time.time(), tuple(paths), ())
     sample = Sample("s", scope, time.time(), "GET", "/a", (), *sides, shown)

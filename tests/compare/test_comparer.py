@@ -6,16 +6,19 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import date, timedelta
+from typing import Any
 
 import msgspec
 import pytest
 
 from proxy.compare import comparer as module
 from proxy.compare.aggregate import Aggregate
+from proxy.compare.client import Asked, Unanswered, Unreachable, ask
 from proxy.compare.comparer import Comparer
 from proxy.config import load_text
 from proxy.core.comparison.comparisons import Scope, Tally, report, settings_hash
-from proxy.core.comparison.noise import LASTING, Counts, Mark
+from proxy.core.comparison.marks import Mark
+from proxy.core.comparison.noise import LASTING, LOOKS, Counts
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.wire.taps import Tap, Write
 from tests.compare.backends import Backend, Reply
@@ -95,9 +98,9 @@ def test_a_difference_that_lasts_is_asked_for_until_it_is_known(sides: Callable[
     found = compared(snapshot(legacy, async_), [TAP] * 6)
     (tally,) = found.take().tallies
     assert (tally.scope.legacy, tally.scope.async_) == ("", "v9")
-    (path,) = (each for each in tally.paths if not each.mark.shape)
-    assert (path.counts.differed, path.counts.gone) == (6, 0)
-    assert len(async_.backend.requests) == 6 + LASTING
+    (path,) = (each for each in tally.paths if each.mark.kind == "value")
+    assert (path.counts.differed, path.counts.lasting, path.counts.once) == (6, LASTING, 0)
+    assert len(async_.backend.requests) == 6 + LASTING * LOOKS
     assert report(tally).scope.endpoint == "GET /a"
 
 
@@ -123,8 +126,40 @@ def test_a_difference_that_is_gone_when_asked_once_more_is_told_apart(
     sides: Callable[..., Side], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "share_twice", lambda _: 0.0)
-    found = compared(snapshot(sides({"n": 1}, {"n": 2}), sides({"n": 2})), [TAP])
-    assert counts(found)[Mark("n", False)] == Counts(differed=1, gone=1)
+    found = compared(snapshot(sides({"n": 1}, {"n": 2}), sides({"n": 2})), [TAP])  # legacy was behind
+    assert counts(found)[Mark("n")] == Counts(differed=1, moved=1)
+
+
+def test_a_later_look_that_fails_leaves_a_difference_undecided(
+    sides: Callable[..., Side], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "share_twice", lambda _: 0.0)
+    real, asked = module.ask, []
+
+    async def once(backend: object, *arguments: Any) -> Asked:
+        asked.append(backend)
+        if len(asked) > 2:
+            raise Unreachable("down")
+        return await real(backend, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "ask", once)
+    found = compared(snapshot(sides({"n": 1}), sides({"n": 2})), [TAP])
+    assert counts(found)[Mark("n")] == Counts(differed=1, undecided=1)
+
+
+def test_a_backend_that_is_down_is_a_reason_to_skip_and_one_that_breaks_off_an_outcome(
+    sides: Callable[..., Side], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for error, result in ((Unreachable, "skipped: async cannot be reached"), (Unanswered, "unanswered")):
+
+        async def failing(backend: Any, *arguments: Any, error: type[Unanswered] = error) -> Asked:
+            if backend.name == "async":
+                raise error("no")
+            return await ask(backend, *arguments)
+
+        monkeypatch.setattr(module, "ask", failing)
+        found = compared(snapshot(sides({}), sides({})), [TAP])
+        assert found.results == {("GET /a", result): 1}
 
 
 def test_legacys_own_differences_are_counted_where_it_is_asked_twice(
@@ -132,7 +167,7 @@ def test_legacys_own_differences_are_counted_where_it_is_asked_twice(
 ) -> None:
     monkeypatch.setattr(module, "share_twice", lambda _: 1.0)
     found = compared(snapshot(sides({"n": 1}, {"n": 2}), sides({"n": 1}, {"n": 2})), [TAP])
-    (noisy,) = (each for mark, each in counts(found).items() if mark == Mark("n", False))
+    (noisy,) = (each for mark, each in counts(found).items() if mark == Mark("n"))
     assert noisy.c + noisy.both == 1
 
 
@@ -165,8 +200,7 @@ def test_a_backend_that_does_not_answer_in_time_is_a_reason_to_skip(
     monkeypatch.setattr(module, "ANSWER", 0.0)
     found = compared(snapshot(sides({}), sides({})), [TAP])
     ((endpoint, result),) = found.results
-    assert endpoint == "GET /a"
-    assert result in ("skipped: legacy did not answer in time", "skipped: async did not answer in time")
+    assert (endpoint, result) == ("GET /a", "skipped: legacy did not answer")
 
 
 def test_what_the_worker_dropped_and_what_came_of_live_requests_is_added_up(
@@ -180,6 +214,7 @@ def test_what_the_worker_dropped_and_what_came_of_live_requests_is_added_up(
     assert traffic == {
         ("GET /a", "skipped", "comparer busy"): 4,
         ("GET /a", "live", "200"): 1,
+        ("GET /a", "asked", "no parameters"): 1,
         ("GET /x", "skipped", "endpoint gone"): 1,
     }
 

@@ -19,7 +19,7 @@ import httpx2
 import pytest
 
 from proxy.core.comparison.comparisons import DRY_RUN, READ_BACK, Report, Sample, report
-from proxy.core.comparison.noise import Mark
+from proxy.core.comparison.marks import Mark
 from proxy.core.wire.taps import SOCKET_NAME
 from proxy.store import comparisons
 from proxy.store.places import comparisons_file
@@ -191,7 +191,7 @@ def _check_evidence(proxy: Proxy) -> None:
     assert by_path == {"total": "fault", "owner": "fault", "iban": "fault", "id": "noise"}
     assert found.statuses == {"200": found.parity.n}
     assert dict(found.rare_fields) == {}
-    assert found.seen[Mark("owner", False)][0] >= found.first
+    assert found.seen[Mark("owner")][0] >= found.first
     assert found.legacy.p50 is not None
     sample = proxy.samples("GET /a")[0]
     assert sample.target.startswith("/a?token=redacted:")
@@ -236,7 +236,7 @@ def test_no_client_notices_a_killed_comparer_or_a_dead_backend(
         before = proxy.compared("GET /a")
         eventually(lambda: proxy.compared("GET /a") > before, "it compares, and adds to what was there")
         backends[1].close()
-        eventually(lambda: skipped(proxy) > 0, "what cannot be compared is counted")
+        eventually(lambda: skipped(proxy) > 0, "what is not answered is counted")
     assert set(statuses) == {200}
     pid, counted = proxy.comparer, skipped(proxy)
     assert pid is not None
@@ -265,7 +265,9 @@ def asking(proxy: Proxy) -> Iterator[list[int]]:
 
 
 def skipped(proxy: Proxy) -> float:
-    return counted(proxy, 'strangler_compare_total{endpoint="GET /a",result="skipped: async did not answer"}')
+    return counted(
+        proxy, 'strangler_compare_total{endpoint="GET /a",result="skipped: async cannot be reached"}'
+    )
 
 
 def counted(proxy: Proxy, line: str) -> float:

@@ -14,6 +14,7 @@ from proxy.compare.judging import Finding
 from proxy.compare.process import redaction_key
 from proxy.compare.writer import AggregateWriter
 from proxy.core.comparison.comparisons import Sample, Scope, Shown, Side, Tally
+from proxy.core.comparison.noise import Observed
 from proxy.core.privacy.erasure import NameMatcher
 from proxy.store import comparisons
 
@@ -24,7 +25,7 @@ SIDE = Side(200, {}, None, False, 0, 0.0)
 def found(aggregate: Aggregate, number: int) -> None:
     aggregate.learn(SCOPE, None)
     for _ in range(number):
-        aggregate.add(Finding(SCOPE, [], None, (), 200, (), {}, 0.001, 0.001))
+        aggregate.add(Finding(SCOPE, [], Observed(frozenset()), 200, (), {}, 0.001, 0.001))
 
 
 async def stored(url: str) -> Tally | None:

@@ -114,7 +114,7 @@ def test_minutes_are_closed_as_totals_come_in() -> None:
     clock.now = 61.0
     collector.record("a", served(6))
     assert collector.history.minutes(("GET /a", "legacy"))[-1].requests == 6
-    assert collector.evidence_seconds() == 61.0
+    assert collector.evidence_seconds("GET /a") == 61.0
 
 
 def test_what_an_adopted_worker_did_before_is_no_evidence() -> None:

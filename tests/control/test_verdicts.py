@@ -8,6 +8,7 @@ import pytest
 
 from proxy.control import verdicts
 from proxy.control.state import State
+from proxy.core.comparison.comparisons import Tally
 from proxy.store import comparison_reader
 from proxy.store.comparisons import StoredCounts
 from tests.control.admin import planted
@@ -92,3 +93,22 @@ def test_what_is_no_longer_listed_is_shown_with_the_newest_of_all(state: State) 
     assert list(standings) == [NAME, "POST /b", "POST /b (read-back)", "GET /gone"]
     assert standings["POST /b (read-back)"].parity.verdict == "likely equal"
     assert standings["GET /gone"].skipped == {"rate": 12}
+
+
+def test_of_versions_beside_each_other_the_worst_of_the_last_day_is_shown(state: State) -> None:
+    """A canary: a tenth of the answers come from a faulty version, and the last one from the sound one."""
+    snapshot = state.reloader.running.snapshot
+    sound = planted.equal(planted.scope_of(snapshot, NAME, "2.0"))
+    faulty = planted.differing(planted.scope_of(snapshot, NAME, "2.1"))
+    faulty = faulty._replace(last=sound.last - 60)
+
+    def shown(*tallies: Tally) -> tuple[str, str]:
+        report = verdicts.standings(snapshot, StoredCounts([*tallies], []), date.today())[NAME].report
+        assert report is not None
+        return report.scope.async_, report.parity.verdict
+
+    assert shown(sound, faulty) == ("2.1", "differs")
+    replaced = faulty._replace(last=sound.first + 60)  # it was gone once the sound one was there
+    assert shown(sound, replaced) == ("2.0", "likely equal")
+    old = faulty._replace(last=sound.last - verdicts.DAY - 1)
+    assert shown(sound._replace(first=sound.first - 10 * verdicts.DAY), old) == ("2.0", "likely equal")

@@ -5,7 +5,9 @@ import stat
 import pytest
 
 from proxy.core.comparison.comparisons import Count, PathCount, Sample, Scope, Shown, Side, Tally, Traffic
-from proxy.core.comparison.noise import Counts, Mark
+from proxy.core.comparison.marks import Mark
+from proxy.core.comparison.noise import Counts
+from proxy.core.comparison.units import as_map
 from proxy.store import comparisons
 from proxy.store.places import comparisons_file, is_sqlite
 
@@ -16,7 +18,7 @@ SIDE = Side(200, {"etag": "x"}, '{"a":1}', False, 7, 0.001)
 
 
 def tally(scope: Scope = SCOPE, at: float = 10.0) -> Tally:
-    path = PathCount(Mark("a", False), Counts(3, 2, 1, 0), at, at)
+    path = PathCount(Mark("a"), Counts(3, 2, 1, 0), at, at)
     return Tally(scope, 5, 3, at, at, (path,), (Count("status", "200", 5),))
 
 
@@ -34,9 +36,27 @@ async def test_what_two_replicas_found_adds_up(url: str) -> None:
         found = await comparisons.found(connection)
         assert await comparisons.tally(connection, SCOPE.id) == found.tallies[0]
         assert await comparisons.tally(connection, "none") is None
-    path = PathCount(Mark("a", False), Counts(6, 4, 2, 0), 10.0, 20.0)
+    path = PathCount(Mark("a"), Counts(6, 4, 2, 0), 10.0, 20.0)
     assert found.tallies == [Tally(SCOPE, 10, 6, 10.0, 20.0, (path,), (Count("status", "200", 10),))]
     assert found.traffic == [Traffic("GET /a", "skipped", "rate", 8, 20.0)]
+
+
+async def test_users_that_two_replicas_met_are_counted_once(url: str) -> None:
+    maps = [as_map("users", 0b0111), as_map("users", 0b1100), as_map("users differing", 0b1000)]
+    for units in (maps[:1], maps[1:]):
+        async with comparisons.opened(url) as engine, engine.begin() as connection:
+            await comparisons.add(connection, [tally()._replace(units=tuple(units))])
+    async with comparisons.opened(url) as engine, engine.connect() as connection:
+        ((found,), _) = await comparisons.found(connection)
+    assert {each.what: each.number for each in found.units} == {"users": 4, "users differing": 1}
+
+
+async def test_all_counts_of_a_place_come_back(url: str) -> None:
+    path = PathCount(Mark("a[]", "multiset"), Counts(*range(1, 12)), 10.0, 10.0)
+    async with comparisons.opened(url) as engine, engine.begin() as connection:
+        await comparisons.add(connection, [tally()._replace(paths=(path,))])
+        ((found,), _) = await comparisons.found(connection)
+    assert found.paths == (path,)
 
 
 async def test_scopes_are_kept_apart_and_the_newest_comes_first(url: str) -> None:

@@ -9,7 +9,8 @@ from xml.etree import ElementTree
 
 from proxy.compare.replay.results import Example, ReplayResults
 from proxy.core.comparison.comparisons import LatencyQuantiles, Report
-from proxy.core.comparison.noise import MIN_COMPARED, PathEvidence
+from proxy.core.comparison.marks import WORDS
+from proxy.core.comparison.parity import PathEvidence
 
 # XML 1.0 section 2.2: what cannot be in a document, not even as a reference.
 _not_xml: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]").sub
@@ -27,6 +28,7 @@ class Finished(NamedTuple):
     suggestions: Mapping[str, dict[str, Any]] = {}  # by endpoint, as JSON has them
     stopped: str = ""
     bad: Sequence[str] = ()  # what in the file is no request, with its place
+    parity: bool = False  # whether everything has to be likely equal
 
     @property
     def equal(self) -> bool:
@@ -35,19 +37,34 @@ class Finished(NamedTuple):
         return self.found.compared > 0 and not any(map(differing, self.reports)) and not lost
 
     @property
+    def open(self) -> list[str]:
+        """Endpoints of which it is not yet known whether they are likely equal."""
+        return [each.scope.endpoint for each in self.reports if each.parity.verdict == "not yet known"]
+
+    @property
     def code(self) -> int:
-        return 0 if self.equal and not self.stopped else 1
+        known = not self.open or not self.parity
+        return 0 if self.equal and known and not self.stopped else 1
 
     @property
     def conclusion(self) -> str:
         if not self.found.compared:
             return "nothing was compared"
-        return "nothing differs except noise" if self.equal else "something differs"
+        if not self.equal:
+            return "something differs, or was not answered"
+        left = f"; not yet known whether likely equal: {len(self.open)} of {len(self.reports)} endpoints"
+        return "nothing differs but noise" + left * bool(self.open)
 
 
 def differing(report: Report) -> list[PathEvidence]:
-    """Faults, and what cannot be told from noise yet."""
-    return [each for each in report.parity.paths if each.verdict != "noise"]
+    """Faults; and what differed once, if it did in more requests than `compare.parity` allows."""
+    seen = report.parity
+    too_often = seen.k > seen.limit * seen.n
+    return [
+        each
+        for each in seen.paths
+        if each.verdict == "fault" or (each.verdict == "untested" and too_often and each.kind == "value")
+    ]
 
 
 def sentence(report: Report, once: int = 0) -> str:
@@ -58,8 +75,6 @@ def sentence(report: Report, once: int = 0) -> str:
         counts = (
             f"{counts}, {once} executed once" if once < seen.n else f"{seen.n} compared, each executed once"
         )
-    if seen.verdict == "no evidence":
-        return f"{counts}; too few to tell (at least {MIN_COMPARED})"
     return (
         f"{counts}, {seen.k} differ; with 95 % confidence fewer than {seen.bound * 100:.2g} % of requests do"
     )
@@ -97,6 +112,15 @@ def _endpoint(report: Report, finished: Finished) -> dict[str, Any]:
         "m": seen.m,
         "k": seen.k,
         "bound": seen.bound,
+        "parity": seen.limit,
+        "missing_units": seen.missing,
+        "units": seen.units,
+        "hiding": seen.hiding,
+        "unanswered": seen.unanswered,
+        "once": seen.once,
+        "undecided": seen.undecided,
+        "pace": report.pace,
+        "asked": dict(report.asked),
         "fields": [_field(each, examples) for each in seen.paths],
         "statuses": dict(report.statuses),
         "unseen_statuses": list(report.unseen_statuses),
@@ -117,6 +141,7 @@ def _field(each: PathEvidence, examples: Sequence[Example]) -> dict[str, Any]:
     return {
         "path": each.path,
         "shape": each.shape,
+        "kind": each.kind,
         "verdict": each.verdict,
         "differed": each.differed,
         "b": each.b,
@@ -192,12 +217,12 @@ def _case_of(suite: ElementTree.Element, report: Report, found: ReplayResults) -
     told = sentence(report, found.once[scope.endpoint])
     lines = [told]
     for each in wrong:
-        lines.append(f"{each.path}: {each.differed} differ{' in shape' * each.shape}")
+        lines.append(f"{each.path}: {each.differed} differ{WORDS[each.kind]}")
         lines += [example_text(example) for example in examples if example.path == each.path]
     paths = ", ".join(each.path for each in wrong[:5])
     case = _case(suite, scope.endpoint + versions, f"differs: {paths}", lines if wrong else [])
-    if not wrong and report.parity.verdict == "no evidence":
-        ElementTree.SubElement(case, "skipped", message=_xml(f"no evidence: {told}"))
+    if report.parity.verdict == "not yet known":
+        ElementTree.SubElement(case, "skipped", message=_xml(f"{report.parity.short}: {told}"))
     ElementTree.SubElement(case, "system-out").text = _xml(told)
 
 

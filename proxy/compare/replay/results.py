@@ -6,13 +6,13 @@ import hashlib
 import os
 import time
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
 
-from proxy.compare.aggregate import counted
+from proxy.compare.aggregate import MAX_SHAPES, counted, units_of
 from proxy.compare.judging import Finding
 from proxy.core.comparison.comparisons import (
     Count,
@@ -24,10 +24,14 @@ from proxy.core.comparison.comparisons import (
     Tally,
     Traffic,
     What,
+    label,
     report,
 )
 from proxy.core.comparison.differences import Difference, Kind
-from proxy.core.comparison.noise import Mark, Observations
+from proxy.core.comparison.marks import Mark
+from proxy.core.comparison.noise import Observations, Observed
+from proxy.core.comparison.parity import PARITY
+from proxy.core.comparison.units import UnitKind, as_map
 from proxy.core.documents.exactjson import Json, text_of
 
 MAX_EXAMPLES: Final = 3  # of one path
@@ -69,7 +73,7 @@ class _ScopeCounts:
     """The counts of one scope."""
 
     def __init__(self, tally: Tally | None = None) -> None:
-        paths = tally.paths if tally else ()
+        paths = sorted(tally.paths, key=lambda each: (each.first, each.mark)) if tally else []
         self.observations = Observations(
             tally.n if tally else 0, tally.m if tally else 0, {each.mark: each.counts for each in paths}
         )
@@ -78,20 +82,32 @@ class _ScopeCounts:
             {(each.what, each.label): each.number for each in (tally.counts if tally else ())}
         )
         self.fields = {text for what, text in self.counts if what == "field"}
+        self.units: dict[UnitKind, int] = {
+            each.what: int.from_bytes(each.map, "little") for each in (tally.units if tally else ())
+        }
         self.first = tally.first if tally else 0.0
         self.last = tally.last if tally else 0.0
 
     def add(self, found: Finding, now: float) -> None:
-        for mark in self.observations.add(found.differences, found.again):
+        gain = self.observations.add(found.observed)
+        for mark in gain.marks:
             self.seen[mark] = self.seen.get(mark, (now, now))[0], now
-        self.counts.update(counted(found, self.fields))
+        self.counts.update(counted(found, self.fields, gain))
+        shape = label(found.asker.shape)
+        known = ("asked", shape) in self.counts or sum(
+            what == "asked" for what, _ in self.counts
+        ) < MAX_SHAPES
+        self.counts["asked", shape if known else OTHER] += 1
+        for what, unit in units_of(found, gain):
+            self.units[what] = self.units.get(what, 0) | 1 << unit
         self.first, self.last = self.first or now, now
 
     def tally(self, scope: Scope) -> Tally:
         seen, made = self.observations, self.observations.counts
         paths = (PathCount(mark, made[mark], *self.seen[mark]) for mark in made)
         counts = (Count(what, label, count) for (what, label), count in self.counts.items())
-        return Tally(scope, seen.n, seen.m, self.first, self.last, tuple(paths), tuple(counts))
+        units = tuple(as_map(what, bits) for what, bits in self.units.items())
+        return Tally(scope, seen.n, seen.m, self.first, self.last, tuple(paths), tuple(counts), units)
 
 
 class Saved(msgspec.Struct):
@@ -177,10 +193,18 @@ class ReplayResults:
         self.samples.setdefault(sample.scope.endpoint, []).append(sample)
         self._bytes += sum(len(each.body or "") for each in (sample.legacy, sample.async_))
 
-    def reports(self) -> list[Report]:
-        """By endpoint and versions."""
+    def suspects(self, scope: Scope, seen: Observed) -> frozenset[Mark]:
+        """Differences that both should be asked about again."""
+        known = self._scopes.get(scope)
+        return (Observations() if known is None else known.observations).suspects(seen)
+
+    def reports(self, limits: Mapping[str, float] = {}) -> list[Report]:
+        """By endpoint and versions; `limits` are `compare.parity` by endpoint."""
         traffic = self._traffic()
-        return [report(each.tally(scope), traffic) for scope, each in sorted(self._scopes.items())]
+        return [
+            report(each.tally(scope), traffic, limits.get(scope.endpoint, PARITY))
+            for scope, each in sorted(self._scopes.items())
+        ]
 
     def _traffic(self) -> list[Traffic]:
         kinds: tuple[tuple[Seen, Counter[tuple[str, str]]], ...]

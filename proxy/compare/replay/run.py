@@ -14,11 +14,11 @@ import asyncio
 import secrets
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from proxy.compare.client import Asked, BackendRequest, Connections, Unanswered, ask
-from proxy.compare.judging import AGAIN, Finding, Judging, NotJudged, endpoint_of, today
+from proxy.compare.judging import AGAIN, Answers, Finding, Judging, NotJudged, asker_of, endpoint_of, today
 from proxy.compare.replay.recorded import BadInput, Recorded
 from proxy.compare.replay.repeats import Repeats
 from proxy.compare.replay.results import Replayed, ReplayResults
@@ -212,8 +212,10 @@ class ReplayRun:
         if unlike and legacy.answer.status in (401, 403):
             self._results.skipped[name, f"legacy says {legacy.answer.status}: credentials?"] += 1
             return
-        answers = {LEGACY: legacy, ASYNC: await self._ask(self._snapshot.async_, planned)}
-        finding, moved, once = await self._found(planned, judging, answers)
+        answers: dict[str, Asked | None] = {LEGACY: legacy}
+        answers[ASYNC] = await self._ask(self._snapshot.async_, planned)
+        finding, once = await self._found(planned, judging, answers)
+        moved = frozenset(each.path for each in finding.observed.moved)
         target = judging.redactor.text(planned.request.head.target.decode("latin-1"))
         self._results.add(
             Replayed(finding, planned.request.head.method, target, planned.status, moved, unlike, once)
@@ -224,27 +226,37 @@ class ReplayRun:
     def _judging(self, planned: Planned) -> Judging:
         """By the day on which the replay began, so that its end is judged as its beginning was."""
         endpoint, head = planned.endpoint, planned.request.head
-        return Judging.of(self._snapshot, endpoint.name, endpoint.compare, head, self._key, self._today)
+        asker = asker_of(self._snapshot, endpoint, head, b"")._replace(user=None)  # one -H for all is no user
+        return Judging.of(
+            self._snapshot, endpoint.name, endpoint.compare, head, self._key, self._today, asker
+        )
 
     async def _found(
-        self, planned: Planned, judging: Judging, answers: dict[str, Asked]
-    ) -> tuple[Finding, frozenset[str], bool]:
-        """With the paths that moved meanwhile, and whether the request was executed once on each backend."""
+        self, planned: Planned, judging: Judging, answers: dict[str, Asked | None]
+    ) -> tuple[Finding, bool]:
+        """With what lasts of it, and whether the request was executed once on each backend."""
         legacy, repeats = answers[LEGACY], self._repeats.setdefault(planned.endpoint.name, Repeats())
-        again = planned.endpoint.safe and repeats.wanted()
-        if again:
+        if planned.endpoint.safe and repeats.wanted():
             answers[AGAIN] = second = await self._ask(self._snapshot.legacy, planned)
-            repeats.saw(legacy.answer.status, second.answer.status)
+            if legacy is not None:
+                repeats.saw(legacy.answer.status, second.answer.status)
         if not planned.endpoint.safe or repeats.stateful:
             answers.pop(AGAIN, None)
-            return judging.finding(answers, made=repeats.made, body=planned.request.body), frozenset(), True
+            return judging.finding(answers, made=repeats.made, body=planned.request.body), True
+
+        async def ask_round(sides: Sequence[str]) -> Answers:
+            return {side: await self._answer(side, planned) for side in sides}
+
         finding = judging.finding(answers)
-        if not finding.differences or again:
-            return finding, frozenset(), False
-        second = await self._ask(self._snapshot.legacy, planned)
-        moved = frozenset(each.path for each in judging.differences(legacy, second))
-        lasting = [each for each in finding.differences if each.path not in moved]
-        return finding._replace(differences=lasting), moved, False
+        suspects = self._results.suspects(finding.scope, finding.observed)
+        return await judging.follow(finding, suspects, answers, ask_round), False
+
+    async def _answer(self, side: str, planned: Planned) -> Asked | None:
+        backend = self._snapshot.async_ if side == ASYNC else self._snapshot.legacy
+        try:
+            return await self._ask(backend, planned)
+        except Unanswered:
+            return None
 
     async def _ask(self, backend: Backend, planned: Planned) -> Asked:
         keep = planned.endpoint.compare.max_body

@@ -162,7 +162,8 @@ class Differences:
         tally = current if scope is None else comparison_reader.of_scope(found, scope)
         if scope is not None and tally is None:
             raise HTTPException(404, f"{endpoint!r} has no evidence with the id {scope!r}")
-        chosen = None if tally is None else await asyncio.to_thread(report, tally, found.traffic)
+        limit = snapshot.compare.parity if listed is None else listed.compare.parity
+        chosen = None if tally is None else await asyncio.to_thread(report, tally, found.traffic, limit)
         return Looked(
             endpoint, chosen, "" if current is None else current.scope.id, found.tallies, found.traffic
         )

@@ -16,9 +16,10 @@ from proxy.control.admin.differences import Differences, Looked
 from proxy.control.admin.json.comparisons import rules_json
 from proxy.control.admin.pages import CSP, TEMPLATES
 from proxy.control.state import State
-from proxy.control.verdicts import NOTHING, Standing
+from proxy.control.verdicts import Standing
 from proxy.core.comparison.differences import Pairing, by_position
 from proxy.core.comparison.judge import pairing
+from proxy.core.comparison.parity import NOTHING
 from proxy.core.routing.phases import percent
 from proxy.core.settings import Endpoint
 

@@ -10,9 +10,12 @@ from proxy.control.admin.view import SIGNS
 from proxy.control.verdicts import Standing
 from proxy.core.comparison.comparisons import FEW, Report, Sample, Shown, Side, Tally
 from proxy.core.comparison.differences import Pairing
-from proxy.core.comparison.noise import MIN_COMPARED, MIN_TWICE, Mark, Parity, PathEvidence, upper_bound
+from proxy.core.comparison.marks import Mark
+from proxy.core.comparison.noise import LOOKS
 from proxy.core.comparison.one_off import OneOff
+from proxy.core.comparison.parity import Parity, PathEvidence
 from proxy.core.comparison.sidebyside import Row, bodies
+from proxy.core.evidence.sequential import upper_bound
 from proxy.core.timestamps import timestamp
 
 MAX_SHOWN: Final = 50  # fields, differences and the like that the page lists
@@ -85,20 +88,43 @@ def badge(found: Parity) -> Badge:
 def sure(standing: Standing | None, found: Parity, sampled: bool) -> list[str]:
     """In plain words: how sure one may be, and of what."""
     if found.verdict == "no evidence":
-        return [_too_little(standing, found, sampled)]
+        return [_nothing(standing, sampled)]
+    if found.verdict == "not yet known":
+        return [_too_little(found), *_allowed(found)]
     if found.verdict == "likely equal":
         return [
-            f"In {found.n:,} comparisons nothing differed{' except noise' if found.paths else ''}.",
-            f"A difference in more than {_rate(found.bound)} of such requests would have shown, with 95 % "
-            "confidence. A rarer one may exist.",
+            f"In {found.n:,} comparisons nothing differed lastingly{' but noise' if found.paths else ''}.",
+            f"With 95 % confidence, however often one looks, fewer than {_rate(found.bound)} of "
+            f"{_whose(found)} meet a difference. A rarer one may be there.",
+            *_allowed(found),
         ]
     faults = sum(each.verdict == "fault" for each in found.paths)
     return [
-        f"At least {_share(found.k, found.n)} comparisons differ in something that is not noise: "
-        f"{_count(faults, 'field')}. The true rate is below {found.bound * 100:.2g} %, with 95 % confidence.",
-        f"Any other difference in more than {_rate(upper_bound(0, found.n))} of such requests would have "
-        "been found as well, with 95 % confidence. A rarer one may exist.",
+        f"{_share(found.k, found.n)} comparisons differ in something that is not noise: "
+        f"{_count(faults, 'field')}. Of {_whose(found)} fewer than {found.bound * 100:.2g} % meet one, "
+        "with 95 % confidence.",
+        f"Any other difference that {_rate(upper_bound(0, found.units))} of them meet would have been found "
+        "as well, with 95 % confidence. A rarer one may be there.",
     ]
+
+
+def _whose(found: Parity) -> str:
+    """What the bound counts: users where there are keys, else requests."""
+    return "such requests" if found.units >= found.n else f"users ({found.units:,} were compared)"
+
+
+def _allowed(found: Parity) -> list[str]:
+    """What had to be allowed for."""
+    lines = []
+    if found.unanswered:
+        lines.append(f"Async did not answer {_count(found.unanswered, 'time')}, where legacy did.")
+    if found.once:
+        lines.append(
+            f"{_count(found.once, 'comparison')} differed once and not in {LOOKS} more looks; they count."
+        )
+    if found.undecided:
+        lines.append(f"{_count(found.undecided, 'comparison')} could not be looked at again; they count.")
+    return lines
 
 
 def unsure(found: Report | None, skipped: Mapping[str, int]) -> list[str]:
@@ -107,8 +133,10 @@ def unsure(found: Report | None, skipped: Mapping[str, int]) -> list[str]:
     if found is not None:
         noisy = [each for each in found.parity.paths if each.verdict == "noise"]
         if noisy:
+            hiding = found.parity.hiding
             gaps.append(
-                f"{_count(len(noisy), 'noisy field')}: a difference there shows only if it is frequent."
+                f"{_count(len(noisy), 'noisy field')}: a fault there shows only if it is frequent, below"
+                + (f"; in {hiding:,} of them any rate could hide." if hiding else ".")
             )
         if found.unseen_statuses:
             gaps.append(
@@ -118,6 +146,7 @@ def unsure(found: Report | None, skipped: Mapping[str, int]) -> list[str]:
         if found.rare_fields:
             rare = [f"{path} ({count:,})" for path, count in found.rare_fields]
             gaps.append(f"Fields in fewer than {FEW} compared answers: {_list(rare)}.")
+        gaps += _asked(found)
         if found.statuses:
             seen = [f"{status} ({count:,})" for status, count in found.statuses.items()]
             gaps.append(f"Only answers with status {_list(seen)} were compared.")
@@ -125,6 +154,24 @@ def unsure(found: Report | None, skipped: Mapping[str, int]) -> list[str]:
         reasons = [f"{reason} ({count:,})" for reason, count in skipped.items()]
         gaps.append(f"Sampled but not compared: {_list(reasons)}.")
     return gaps
+
+
+def _asked(found: Report) -> list[str]:
+    """How various what was compared is, and what clients asked and no comparison did."""
+    lines = []
+    various = [
+        _count(number, what)
+        for number, what in ((found.users, "distinct user"), (found.ids, "distinct id"))
+        if number
+    ]
+    if found.asked:
+        shapes = [f"{shape} ({count:,})" for shape, count in found.asked.items()]
+        various.append(f"{_count(len(shapes), 'shape')} of parameters: {_list(shapes)}")
+    if various:
+        lines.append(f"Compared were {'; '.join(various)}; and nothing else.")
+    if found.unasked:
+        lines.append(f"Clients asked with {_list(found.unasked)}; compared fewer than {FEW} times.")
+    return lines
 
 
 def fields(found: Report | None, *verdicts: str) -> list[Field]:
@@ -271,12 +318,12 @@ def _printable(text: str) -> str:
 
 
 def _field(each: PathEvidence, found: Report) -> Field:
-    first, last = found.seen.get(Mark(each.path, each.shape), (found.first, found.last))
+    first, last = found.seen.get(Mark(each.path, each.kind), (found.first, found.last))
     n = found.parity.n
-    sees = "only a change of shape" if each.sees >= 1 else f"faults in more than {_rate(each.sees)}"
+    sees = "any rate could hide" if each.sees >= 1 else f"faults in more than {_rate(each.sees)}"
     return Field(
         each.path,
-        f"{each.path} (its shape)" if each.shape else each.path,
+        str(Mark(each.path, each.kind)),
         each.verdict,
         _share(each.differed, n) if n else "",
         _minute(first),
@@ -285,10 +332,15 @@ def _field(each: PathEvidence, found: Report) -> Field:
     )
 
 
-def _too_little(standing: Standing | None, found: Parity, sampled: bool) -> str:
-    if found.n:
-        needed = f"{found.n:,} compared, legacy asked twice in {found.m:,} of them"
-        return f"Too little data: {needed}; at least {MIN_COMPARED} and {MIN_TWICE} are needed."
+def _too_little(found: Parity) -> str:
+    return (
+        f"{found.n:,} compared, {_count(found.units, 'user or request', 'users or requests')}: fewer than "
+        f"{found.bound * 100:.2g} % differ, and {found.limit * 100:g} % is the bound that counts "
+        f"(compare.parity). About {found.missing:,} more without a difference are needed."
+    )
+
+
+def _nothing(standing: Standing | None, sampled: bool) -> str:
     if standing is not None and standing.earlier:
         return "Nothing was compared yet under the rules in use; findings under other rules are listed below."
     if not sampled:
@@ -307,8 +359,8 @@ def _share(number: int, n: int) -> str:
     return f"{number:,} of {n:,} ({number / n * 100:.2g} %)"
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+def _count(number: int, what: str, many: str = "") -> str:
+    return f"{number:,} {what if number == 1 else many or what + 's'}"
 
 
 def _list(items: Sequence[str]) -> str:

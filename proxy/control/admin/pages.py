@@ -79,7 +79,6 @@ class Pages:
             storage=found.storage and told(found.storage),
             alarms=[*state.alarmed(), *self.unknown.alarms()],
             metrics=METRICS,
-            minutes=max(1, round(found.evidence_seconds / 60)),
             unready=state.supervisor.unready(),
             draining=state.supervisor.draining,
             patience=f"{state.supervisor.pulse.bound:g}",

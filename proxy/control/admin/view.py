@@ -7,20 +7,20 @@ from typing import Final, NamedTuple, TypedDict
 
 from proxy.control.admin.sparkline import Sparkline, sparkline
 from proxy.control.claimed import Keys
-from proxy.control.figures import EndpointFigures, Hour, Overview, Served, UnlistedFigures
+from proxy.control.figures import EndpointFigures, Hour, Overview, Served, UnlistedFigures, wait
 from proxy.control.state import State
-from proxy.core.comparison.noise import Parity
+from proxy.core.comparison.parity import Parity
 from proxy.core.evidence.significance import MeasuredDifference
 from proxy.core.routing.phases import percent
 from proxy.core.routing.unlisted import UNLISTED
-from proxy.core.settings import FULL_WEIGHT, BackendName
+from proxy.core.settings import BACKENDS, FULL_WEIGHT, BackendName
 from proxy.core.timestamps import timestamp
 from proxy.core.traffic.history import Minute
 from proxy.core.traffic.totals import Figures
 
 DASH: Final = "–"
 MARKS: Final = {"better": "▼", "worse": "▲", "noise": "≈", "too little data": "?"}
-SIGNS: Final = {"differs": "≠", "likely equal": "=", "no evidence": "?"}
+SIGNS: Final = {"differs": "≠", "likely equal": "=", "not yet known": "…", "no evidence": "?"}
 METRICS: Final = ("errors", "p50", "p95", "p99")
 
 
@@ -67,6 +67,7 @@ class EndpointRow(NamedTuple):
     keys: str
     asked: bool
     answers: Answers | None = None
+    since: str = "async is"
 
 
 class PhaseRow(NamedTuple):
@@ -111,9 +112,10 @@ def _row(found: EndpointFigures, hour: Hour, now: float) -> EndpointRow:
         found.fallbacks,
         **_numbers(found.backends),
         verdicts=(
-            _verdict(found.contrast.error_rate, _points, "points"),
-            *(_verdict(each, _signed, "ms") for each in found.contrast[1:]),
+            _verdict(found.contrast.error_rate, found, _points, "points"),
+            *(_verdict(each, found, _signed, "ms") for each in found.contrast[1:4]),
         ),
+        since=f"async is, for {duration(int(found.contrast.seconds))}",
         charts=_charts(hour),
         keys=_keys(found.keys, endpoint.weight, now),
         answers=_answers(found.parity),
@@ -164,16 +166,26 @@ def _cells(minute: Figures) -> tuple[str, ...]:
     )
 
 
-def _verdict(difference: MeasuredDifference, show: Callable[[float], str], unit: str) -> DifferenceCell:
+def _verdict(
+    difference: MeasuredDifference, of: EndpointFigures, show: Callable[[float], str], unit: str
+) -> DifferenceCell:
     word, interval = difference.verdict, difference.interval
     if interval is None:
-        return DifferenceCell("", "", word, MARKS[word])
+        return DifferenceCell(*_missing(difference, of), word, MARKS[word])
     return DifferenceCell(
         f"{show(interval.estimate)} {unit}",
         f"from {show(interval.low)} to {show(interval.high)} {unit}",
         word,
         MARKS[word],
     )
+
+
+def _missing(difference: MeasuredDifference, of: EndpointFigures) -> tuple[str, str]:
+    """How many more requests are needed, and how long they take to come."""
+    named = zip(BACKENDS, difference.missing, strict=True)
+    needs = ", ".join(f"{number:,} on {backend}" for backend, number in named if number)
+    seconds = wait(difference, of.backends)
+    return f"needs {needs}", "at this rate never" if seconds is None else f"about {duration(int(seconds))}"
 
 
 def _charts(hour: Hour) -> tuple[Sparkline, ...]:

@@ -8,12 +8,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
+from math import log
 from typing import Final, Literal, NamedTuple
 
+from proxy.core.comparison import parity
 from proxy.core.comparison.differences import Kind
-from proxy.core.comparison.noise import Counts, Mark, Parity, judge
+from proxy.core.comparison.marks import Mark
+from proxy.core.comparison.noise import OTHER, Counts
+from proxy.core.comparison.parity import PARITY, Parity, judge
+from proxy.core.comparison.units import UnitKind, UnitMap
 from proxy.core.documents.exactjson import Json, text_of
 from proxy.core.documents.fieldpaths import ROOT, Steps, member_path
+from proxy.core.evidence.sequential import one_sided
 from proxy.core.evidence.stats import BOUNDS, quantile
 from proxy.core.settings import Compare
 
@@ -26,12 +32,14 @@ FEW: Final = 30  # comparisons in which a status or a field must have been seen,
 MAX_FIELDS: Final = 500  # told apart in one body
 MAX_LABEL: Final = 400  # characters of a path, rule or version
 
-What = Literal["status", "field", "hidden", "legacy seconds", "async seconds"]
+What = Literal["status", "field", "hidden", "legacy seconds", "async seconds", "outcome", "asked", "slowest"]
 """status: of legacy's answers. field: path of a value in legacy's JSON. hidden: differences, by rule.
-seconds: of the answers, by index of the bucket in `stats.BOUNDS`."""
+seconds: of the answers, by index of the bucket in `stats.BOUNDS`. outcome: see `noise.Outcome`. asked: shapes
+of parameters. slowest: which of legacy's first, async's and legacy's second answer took longest."""
 
-Seen = Literal["live", "skipped"]
-"""live: statuses of sampled live answers. skipped: samples that were not compared, by reason."""
+Seen = Literal["live", "skipped", "asked"]
+"""live: statuses of sampled live answers. skipped: samples that were not compared, by reason. asked: shapes
+of parameters of what clients asked, compared or not."""
 
 
 class Scope(NamedTuple):
@@ -76,6 +84,7 @@ class Tally(NamedTuple):
     last: float
     paths: tuple[PathCount, ...] = ()
     counts: tuple[Count, ...] = ()
+    units: tuple[UnitMap, ...] = ()
 
 
 class Traffic(NamedTuple):
@@ -139,11 +148,20 @@ class LatencyQuantiles(NamedTuple):
     p99: float | None
 
 
+Pace = Literal["slower", "faster", "noise"]
+"""Of async, where legacy was asked before and after it."""
+
+PACE: Final = log(200.0)  # evidence for either direction: wrong in both together with a chance of 1 %
+METHOD: Final = "2"  # of judging: what was gathered by another is no evidence
+
+
 class Report(NamedTuple):
     """The verdict of one scope with its evidence.
 
-    `unseen_statuses` came in live traffic and in fewer than FEW comparisons; `rare_fields` were in fewer than
-    FEW of them: path and number. `seen` gives first and last time of a difference by its mark.
+    `unseen_statuses` came in live traffic and in fewer than FEW comparisons; `rare_fields` were in fewer
+    than FEW of them: path and number. `seen` gives first and last time of a difference by its mark. `users`
+    and `ids` are distinct ones that were compared, `asked` the shapes of parameters; `unasked` came in live
+    traffic and in fewer than FEW comparisons.
     """
 
     scope: Scope
@@ -158,6 +176,11 @@ class Report(NamedTuple):
     skipped: Mapping[str, int]
     legacy: LatencyQuantiles
     async_: LatencyQuantiles
+    users: int = 0
+    ids: int = 0
+    asked: Mapping[str, int] = {}
+    unasked: tuple[str, ...] = ()
+    pace: Pace = "noise"
 
 
 def settings_hash(settings: Compare, today: date) -> str:
@@ -166,7 +189,7 @@ def settings_hash(settings: Compare, today: date) -> str:
     rules = [
         (rule.kind, rule.path, rule.by or "", str(rule.within), *map(text_of, rule.values)) for rule in valid
     ]
-    decisive = repr((sorted(settings.headers), settings.max_body, rules))
+    decisive = repr((METHOD, sorted(settings.headers), settings.max_body, rules))
     return hashlib.sha256(decisive.encode()).hexdigest()[:16]
 
 
@@ -202,20 +225,19 @@ def latest(tallies: Iterable[Tally], endpoint: str, rules: str | None = None) ->
     return max(found, key=lambda each: each.last, default=None)
 
 
-def report(tally: Tally, traffic: Sequence[Traffic] = ()) -> Report:
-    """What is known of one scope; `traffic` may hold other endpoints as well."""
+def report(tally: Tally, traffic: Sequence[Traffic] = (), limit: float = PARITY) -> Report:
+    """What is known of one scope; `traffic` may hold other endpoints as well. `limit` is `compare.parity`."""
     mine = [each for each in traffic if each.endpoint == tally.scope.endpoint]
-    statuses = _labels(tally, "status")
-    live = sorted({each.label for each in mine if each.what == "live"})
+    statuses, asked = _labels(tally, "status"), _labels(tally, "asked")
     fields = _labels(tally, "field")
     return Report(
         scope=tally.scope,
-        parity=judge(tally.n, tally.m, {each.mark: each.counts for each in tally.paths}),
+        parity=judge(_seen(tally), limit),
         first=tally.first,
         last=tally.last,
         seen={each.mark: (each.first, each.last) for each in tally.paths},
         statuses=statuses,
-        unseen_statuses=tuple(status for status in live if statuses.get(status, 0) < FEW),
+        unseen_statuses=_unseen(mine, "live", statuses),
         rare_fields=tuple(
             sorted((each for each in fields.items() if each[1] < FEW), key=lambda each: each[1])
         ),
@@ -223,7 +245,49 @@ def report(tally: Tally, traffic: Sequence[Traffic] = ()) -> Report:
         skipped={each.label: each.number for each in mine if each.what == "skipped"},
         legacy=_latency(_labels(tally, "legacy seconds")),
         async_=_latency(_labels(tally, "async seconds")),
+        users=_units(tally, "users"),
+        ids=_units(tally, "ids"),
+        asked=asked,
+        unasked=_unseen(mine, "asked", asked),
+        pace=_pace(_labels(tally, "slowest")),
     )
+
+
+def _seen(tally: Tally) -> parity.ParityCounts:
+    """A request without a sticky key is a unit by itself."""
+    outcomes = _labels(tally, "outcome")
+    ordered = sorted(tally.paths, key=lambda each: (each.first, each.mark))
+    return parity.ParityCounts(
+        tally.n,
+        tally.m,
+        {each.mark: each.counts for each in ordered},
+        units=_units(tally, "users") + outcomes.get("unkeyed", 0),
+        bad=_units(tally, "users differing") + outcomes.get("unkeyed differs", 0),
+        differs=outcomes.get("differs", 0),
+        once=outcomes.get("once", 0),
+        undecided=outcomes.get("undecided", 0),
+        unanswered=outcomes.get("unanswered", 0),
+        fields=len(_labels(tally, "field").keys() - {OTHER}),
+    )
+
+
+def _units(tally: Tally, what: UnitKind) -> int:
+    return sum(each.number for each in tally.units if each.what == what)
+
+
+def _unseen(traffic: Iterable[Traffic], what: Seen, compared: Mapping[str, int]) -> tuple[str, ...]:
+    """What clients asked or were answered, and hardly any comparison had."""
+    live = sorted({each.label for each in traffic if each.what == what})
+    return tuple(each for each in live if compared.get(each, 0) < FEW)
+
+
+def _pace(slowest: Mapping[str, int]) -> Pace:
+    """Async is in the middle of three: whether it is the slowest more often than legacy's first answer, which
+    has cold caches against it."""
+    async_, legacy, again = (slowest.get(side, 0) for side in ("async", "legacy", "again"))
+    if one_sided(async_, legacy) >= PACE:
+        return "slower"
+    return "faster" if one_sided(again, async_) >= PACE else "noise"
 
 
 def _labels(tally: Tally, what: What) -> dict[str, int]:

@@ -15,7 +15,7 @@ from typing import Final
 
 from proxy.core.comparison.differences import Difference
 from proxy.core.comparison.judge import time_of
-from proxy.core.comparison.noise import shape_of
+from proxy.core.comparison.marks import shape_of
 from proxy.core.documents.exactjson import Json, text_of
 from proxy.core.documents.fieldpaths import HEADER
 

@@ -1,21 +1,24 @@
-"""The last hour by the minute, and the sample that the two backends are compared by."""
+"""The last hour by the minute, and the sample that the two backends are compared by.
+
+That sample is of the whole step: since the weight or a version changed last. On a quiet endpoint waiting
+helps.
+"""
 
 from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Final, NamedTuple
 
 from proxy.core.evidence import stats
 from proxy.core.evidence.significance import SeriesCounts
+from proxy.core.settings import BACKENDS
 from proxy.core.traffic import intended
 from proxy.core.traffic.totals import Series
 from proxy.core.wire.messages import Stats
 
 MINUTES: Final = 60
-RECENT: Final = 5
-"""Minutes between two starting points of the comparison, of which two are kept: it looks back 5 to 10."""
 MAX_SERIES: Final = 20_000  # of 0.7 KB each; what comes beyond them has no sparkline
 
 
@@ -51,7 +54,10 @@ class History:
         self._minute = int(now // 60)
         self._rings: dict[Series, _Ring] = {}
         self._last: Mapping[Series, SeriesCounts] = {}
-        self._bases: list[tuple[float, Mapping[Series, SeriesCounts]]] = [(now, {})]
+        self._start = now
+        self._bases: dict[Series, SeriesCounts] = {}  # what was counted when the step began
+        self._began: dict[str, float] = {}  # when it did, by endpoint
+        self._keys: dict[tuple[str, str], Hashable] = {}  # what makes it, by endpoint and by who says so
 
     def is_due(self, now: float) -> bool:
         return int(now // 60) != self._minute
@@ -68,13 +74,28 @@ class History:
             if known is not None:
                 known.put(self._minute, _minute(minus(sample, self._last.get(series))))
         self._minute, self._last = minute, current
-        if now - self._bases[-1][0] >= RECENT * 60:
-            self._bases = [*self._bases[-1:], (now, current)]
 
     def restart(self, now: float, totals: Stats) -> None:
         """What was counted until now is not attributed to any minute."""
         self._last = samples(totals)
-        self._bases = [(now, self._last)]
+        self._bases = dict(self._last)
+        self._start, self._began = now, {}
+
+    def step(self, now: float, totals: Stats, source: str, keys: Mapping[str, Hashable]) -> None:
+        """The evidence of an endpoint begins anew where its key is another than before.
+
+        `source` says who knows the keys: the configuration knows the weights, comparisons the versions.
+        """
+        changed = [name for name, key in keys.items() if self._keys.get((name, source), key) != key]
+        self._keys = {place: key for place, key in self._keys.items() if place[1] != source}
+        self._keys.update({(name, source): key for name, key in keys.items()})
+        if not changed:
+            return
+        current = samples(totals)
+        for name in changed:
+            self._began[name] = now
+            for backend in BACKENDS:
+                self._bases[name, backend] = current.get((name, backend), SeriesCounts())
 
     def minutes(self, series: Series) -> list[Minute]:
         """The last hour, oldest first; empty if the series had no traffic in it."""
@@ -84,13 +105,12 @@ class History:
         return [ring.get(minute) for minute in range(self._minute - MINUTES + 1, self._minute)]
 
     def recent(self, totals: Stats) -> dict[Series, SeriesCounts]:
-        """What was counted since `recent_since`."""
-        base = self._bases[0][1]
-        return {series: minus(sample, base.get(series)) for series, sample in samples(totals).items()}
+        """What was counted since the step of each endpoint began."""
+        return {series: minus(sample, self._bases.get(series)) for series, sample in samples(totals).items()}
 
-    @property
-    def recent_since(self) -> float:
-        return self._bases[0][0]
+    def began(self, endpoint: str) -> float:
+        """When its step did."""
+        return self._began.get(endpoint, self._start)
 
     def _new(self, series: Series) -> _Ring | None:
         if len(self._rings) >= MAX_SERIES:

@@ -8,16 +8,18 @@ from proxy.compare.judging import Finding
 from proxy.compare.replay.results import MAX_EXAMPLES, Replayed, ReplayResults, identity
 from proxy.core.comparison.comparisons import Scope
 from proxy.core.comparison.differences import Difference
+from proxy.core.comparison.marks import Mark
+from proxy.core.comparison.noise import Observed
 
 SCOPE = Scope("GET /a", "1.0", "2.0", "r")
 
 
 def compared(*paths: str, again: tuple[str, ...] | None = (), scope: Scope = SCOPE) -> Replayed:
-    found, noise = (
-        [Difference(path, "value", 1, 2, (path,)) for path in each] for each in (paths, again or ())
-    )
-    second = None if again is None else noise
-    finding = Finding(scope, found, second, (), 200, (), {"ignore x": 1}, 0.01, 0.02)
+    found = [Difference(path, "value", 1, 2, (path,)) for path in paths]
+    marks, noise = (frozenset(map(Mark, each)) for each in (paths, again or ()))
+    lasting = marks - noise if again is not None else frozenset[Mark]()
+    observed = Observed(marks, None if again is None else noise, looked=lasting, lasting=lasting)
+    finding = Finding(scope, found, observed, 200, (), {"ignore x": 1}, 0.01, 0.02)
     return Replayed(finding, "GET", "/a")
 
 

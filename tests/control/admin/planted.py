@@ -18,7 +18,8 @@ from proxy.core.comparison.comparisons import (
     Traffic,
     settings_hash,
 )
-from proxy.core.comparison.noise import Counts, Mark
+from proxy.core.comparison.marks import Mark
+from proxy.core.comparison.noise import Counts
 from proxy.core.routing.snapshot import Snapshot
 from proxy.store import comparisons
 
@@ -45,8 +46,8 @@ def differing(scope: Scope, n: int = 4321, differed: int = 37) -> Tally:
         now - 86_400,
         now,
         (
-            PathCount(Mark(FAULT, False), Counts(differed, 20, 0, 0), now - 7200, now - 60),
-            PathCount(Mark("updated_at", False), Counts(3100, 150, 160, 1400), now - 86_400, now),
+            PathCount(Mark(FAULT), Counts(differed, 20, 0, 0, lasting=differed), now - 7200, now - 60),
+            PathCount(Mark("updated_at"), Counts(3100, 150, 160, 1400), now - 86_400, now),
         ),
         (
             Count("status", "200", n - 21),
@@ -55,13 +56,18 @@ def differing(scope: Scope, n: int = 4321, differed: int = 37) -> Tally:
             Count("field", "id", n),
             Count("legacy seconds", "60", n),
             Count("async seconds", "40", n),
+            Count("outcome", "differs", differed),
+            Count("outcome", "unkeyed", n),
+            Count("outcome", "unkeyed differs", differed),
         ),
     )
 
 
 def equal(scope: Scope, n: int = 5000, ago: float = 0) -> Tally:
     last = time.time() - ago
-    return Tally(scope, n, 1000, last - 86_400, last, (), (Count("status", "200", n),))
+    return Tally(
+        scope, n, 1000, last - 86_400, last, (), (Count("status", "200", n), Count("outcome", "unkeyed", n))
+    )
 
 
 def sample(scope: Scope, number: int, target: str = "/a/acc_1?expand=owner's") -> Sample:

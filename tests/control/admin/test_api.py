@@ -158,8 +158,11 @@ def test_endpoints_say_how_the_backends_differ(client: TestClient, state: State)
         "estimate": None,
         "low": None,
         "high": None,
+        "missing": first["difference"]["error_rate"]["missing"],
+        "eta_seconds": None,  # legacy gets no requests at all
     }
-    assert set(first["difference"]) == {"error_rate", "p50_ms", "p95_ms", "p99_ms"}
+    assert first["difference"]["error_rate"]["missing"]["legacy"] == 50
+    assert set(first["difference"]) == {"seconds", "error_rate", "p50_ms", "p95_ms", "p99_ms"}
     assert answer["evidence_seconds"] >= 0
 
 
@@ -167,7 +170,7 @@ def test_a_real_difference_has_an_interval_without_zero(client: TestClient, stat
     state.collector.joined("w", fresh=True)
     counts = [0] * (len(BOUNDS) + 1)
     fast, slow = list(counts), list(counts)
-    fast[20], slow[60] = 1000, 1000
+    fast[20], slow[60] = 4000, 4000
     state.collector.record(
         "w",
         msgspec.structs.replace(

@@ -18,7 +18,7 @@ from proxy.control.admin.differences import AT_ONCE
 from proxy.control.reload import Change
 from proxy.control.state import State
 from proxy.core.comparison.comparisons import Side
-from proxy.core.comparison.noise import Mark
+from proxy.core.comparison.marks import Mark
 from proxy.core.comparison.one_off import NotCompared, OneOff
 from proxy.core.routing.snapshot import Snapshot
 from tests.compare.backends import Reply, backend
@@ -79,6 +79,14 @@ def test_the_verdict_stands_beside_the_weight(state: State) -> None:
         "m": 0,
         "k": 0,
         "bound": 1.0,
+        "parity": 0.02,
+        "missing": 178,
+        "units": 0,
+        "fields": 0,
+        "hiding": 0,
+        "unanswered": 0,
+        "once": 0,
+        "undecided": 0,
     }
 
 
@@ -105,7 +113,7 @@ def test_fields_come_most_significant_first_and_other_versions_can_be_asked_for(
 def test_fields_can_be_taken_into_a_spreadsheet(state: State) -> None:
     snapshot = state.reloader.running.snapshot
     tally = planted.differing(planted.scope_of(snapshot, NAME))
-    first = tally.paths[0]._replace(mark=Mark('=cmd("x")', False))
+    first = tally.paths[0]._replace(mark=Mark('=cmd("x")'))
     planted.plant(snapshot.server.state, [tally._replace(paths=(first, tally.paths[1]))])
     client = TestClient(build(state), base_url=LOCAL)
     answer = client.get(f"/api/v1/comparisons/{NAME}/fields?format=csv")

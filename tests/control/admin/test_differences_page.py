@@ -42,9 +42,9 @@ def test_the_list_has_every_endpoint_with_its_verdict_and_a_way_to_its_fields(st
 def test_an_endpoint_says_how_sure_one_may_be_and_what_was_not_seen(state: State) -> None:
     text = text_of(show(plant(state), endpoint=NAME))
     for words in (
-        "At least 37 of 4,321 (0.86 %) comparisons differ in something that is not noise: 1 field.",
-        "Any other difference in more than 0.069 % (1 in 1,443) of such requests would have been found",
-        "Clients received 410; compared fewer than 30 times",
+        "37 of 4,321 (0.86 %) comparisons differ in something that is not noise: 1 field.",
+        "Any other difference that 0.083 % (1 in 1,205) of them meet would have been found",
+        "Clients got 410; compared fewer than 30 times",
         "Fields in fewer than 30 compared answers: nickname (4).",
         "Sampled but not compared: rate (12).",
         "balance.amount 37 of 4,321 (0.86 %)",
@@ -58,9 +58,9 @@ def test_without_a_difference_the_bound_is_said_in_words(state: State) -> None:
     snapshot = state.reloader.running.snapshot
     planted.plant(snapshot.server.state, [planted.equal(planted.scope_of(snapshot, NAME))])
     text = text_of(show(TestClient(build(state), base_url=LOCAL), endpoint=NAME))
-    assert "= likely equal (bound 0.06 %)" in text
-    assert "In 5,000 comparisons nothing differed." in text
-    assert "A difference in more than 0.06 % (1 in 1,670) of such requests would have shown" in text
+    assert "= likely equal (< 0.072 %)" in text
+    assert "In 5,000 comparisons nothing differed lastingly." in text
+    assert "fewer than 0.072 % (1 in 1,394) of such requests meet a difference" in text
 
 
 def test_samples_stand_side_by_side_with_the_request_as_a_curl_line(state: State) -> None:

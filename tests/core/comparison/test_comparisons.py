@@ -15,7 +15,10 @@ from proxy.core.comparison.comparisons import (
     report,
     settings_hash,
 )
-from proxy.core.comparison.noise import Counts, Mark
+from proxy.core.comparison.marks import Mark
+from proxy.core.comparison.noise import Counts
+from proxy.core.comparison.units import UnitMap
+from proxy.core.evidence.sequential import upper_bound
 from proxy.core.evidence.stats import BOUNDS
 from proxy.core.settings import Compare, ComparisonRule
 
@@ -25,12 +28,46 @@ RULE = ComparisonRule("tolerance", "total", within=Decimal("0.01"))
 
 
 def test_the_verdict_is_made_from_the_counts() -> None:
-    paths = (PathCount(Mark("total", False), Counts(2, 1, 0, 0), 5.0, 9.0),)
+    paths = (PathCount(Mark("total"), Counts(2, 1, 0, 0, lasting=2), 5.0, 9.0),)
     found = report(Tally(SCOPE, 500, 200, 1.0, 9.0, paths))
     assert (found.parity.verdict, found.parity.n, found.parity.k) == ("differs", 500, 2)
-    assert found.seen == {Mark("total", False): (5.0, 9.0)}
-    assert report(Tally(SCOPE, 500, 200, 1.0, 9.0)).parity.verdict == "likely equal"
-    assert report(Tally(SCOPE, 5, 2, 1.0, 9.0)).parity.verdict == "no evidence"
+    assert found.seen == {Mark("total"): (5.0, 9.0)}
+    requests = (Count("outcome", "unkeyed", 500),)
+    equal = Tally(SCOPE, 500, 200, 1.0, 9.0, (), requests)
+    assert report(equal).parity.verdict == "likely equal"
+    assert report(equal, (), 0.001).parity.verdict == "not yet known"
+    assert report(Tally(SCOPE, 5, 2, 1.0, 9.0)).parity.verdict == "not yet known"
+
+
+def test_users_are_the_units_and_requests_of_nobody_known_one_by_one() -> None:
+    counts = (
+        Count("outcome", "unkeyed", 100),
+        Count("outcome", "unkeyed differs", 1),
+        Count("outcome", "differs", 9),
+        Count("outcome", "once", 9),
+    )
+    units = (UnitMap("users", 50), UnitMap("users differing", 2), UnitMap("ids", 7))
+    found = report(Tally(SCOPE, 5000, 200, 1.0, 9.0, (), counts, units))
+    assert (found.parity.units, found.parity.bound) == (150, upper_bound(3, 150))
+    assert (found.users, found.ids, found.parity.k, found.parity.once) == (50, 7, 9, 9)
+
+
+def test_what_clients_asked_and_no_comparison_did_is_said() -> None:
+    counts = (Count("asked", "?limit", FEW), Count("asked", "?page", 2))
+    traffic = [Traffic("GET /a", "asked", shape, 9, 9.0) for shape in ("?limit", "?page", "?sort")]
+    found = report(Tally(SCOPE, 50, 20, 1.0, 9.0, (), counts), traffic)
+    assert found.unasked == ("?page", "?sort")
+    assert found.asked == {"?limit": FEW, "?page": 2}
+
+
+def test_async_is_slower_where_it_takes_longest_of_three_too_often() -> None:
+    def pace(async_: int, legacy: int, again: int) -> str:
+        numbers = (("async", async_), ("legacy", legacy), ("again", again))
+        counts = tuple(Count("slowest", side, number) for side, number in numbers)
+        return report(Tally(SCOPE, 500, 200, 1.0, 9.0, (), counts)).pace
+
+    assert (pace(90, 30, 30), pace(3, 50, 60), pace(30, 35, 30)) == ("slower", "faster", "noise")
+    assert pace(10, 80, 10) == "noise"  # legacy's first answer has cold caches
 
 
 def test_what_was_never_exercised_is_said() -> None:

@@ -1,289 +1,303 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
-from decimal import Decimal
-from fractions import Fraction
-from math import comb
+from collections.abc import Callable
+from statistics import median
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from proxy.core.comparison import noise
-from proxy.core.comparison.differences import walk
+from proxy.core.comparison.marks import Mark
 from proxy.core.comparison.noise import (
-    ALPHA,
     ENOUGH_TWICE,
     LASTING,
-    MAX_PATHS,
-    MIN_COMPARED,
+    LOOKS,
+    MAX_MARKS,
     MIN_TWICE,
-    MISSED,
+    OTHER,
+    Counts,
+    Following,
+    Look,
     Observations,
-    Parity,
-    detectable,
-    holm,
-    mcnemar,
-    shape_of,
+    Observed,
     share_twice,
-    upper_bound,
 )
 from proxy.core.documents.exactjson import Json
+from tests.core.comparison.noisy import observe
 
-Document = dict[str, Json]
-
-
-def document(chance: random.Random) -> Document:
-    """With a noisy timestamp, a random id, a list in any order, a number that drifts; and a total."""
-    tags: list[Json] = ["a", "b", "c"]
-    chance.shuffle(tags)
-    return {
-        "id": f"{chance.getrandbits(128):032x}",
-        "at": f"2030-01-01T10:00:{chance.randrange(60):02d}Z",
-        "tags": tags,
-        "seen": 100 + (chance.random() < 0.1),
-        "total": Decimal("12.34"),
-        "owner": "x",
-    }
+A = frozenset({Mark("a")})
+NONE: frozenset[Mark] = frozenset()
 
 
-def rounds_wrong(rate: float) -> Callable[[Document, random.Random], None]:
-    def fault(found: Document, chance: random.Random) -> None:
-        if chance.random() < rate:
-            found["total"] = Decimal("12.35")
-
-    return fault
+def faults(seen: Observations) -> set[Mark]:
+    return {mark for mark, each in seen.counts.items() if each.proven}
 
 
-def lacks_owner(found: Document, chance: random.Random) -> None:
-    del found["owner"]
+# one sample
 
 
-def drifts_more(found: Document, chance: random.Random) -> None:
-    found["seen"] = 100 + (chance.random() < 0.3)
+def followed(first: Observed, *looks: Look, complete: bool = True) -> Observed:
+    following = Following(first, first.async_ | (first.again or frozenset()))
+    for look in looks:
+        following.add(look)
+    return following.result(complete)
 
 
-def loses_the_zone(found: Document, chance: random.Random) -> None:
-    found["at"] = f"{str(found['at'])[:-1]} UTC"
+STILL = Look(A, NONE, NONE, NONE, NONE)
 
 
-def watch(
-    n: int, *faults: Callable[[Document, random.Random], None], seed: int = 1, twice: float = 0.5
-) -> Parity:
-    chance = random.Random(seed)
-    seen = Observations()
-    for _ in range(n):
-        legacy, again, async_ = (document(chance) for _ in range(3))
-        for fault in faults:
-            fault(async_, chance)
-        seen.add(walk(legacy, async_), walk(legacy, again) if chance.random() < twice else None)
-    return seen.parity()
-
-
-def faults(evidence: Parity) -> Iterator[tuple[str, bool]]:
-    return ((each.path, each.shape) for each in evidence.paths if each.verdict == "fault")
-
-
-@pytest.mark.parametrize("seed", range(10))
-def test_noise_alone_is_never_reported(seed: int) -> None:
-    evidence = watch(400, seed=seed)
-    assert list(faults(evidence)) == []
-    assert evidence.verdict == "likely equal"
-    assert {each.path for each in evidence.paths} == {"id", "at", "tags[]", "seen"}
-
-
-def test_both_planted_faults_are_found_at_the_n_that_is_stated_and_nothing_else() -> None:
-    n = 3000  # the evidence of so many says that it misses a fault of one in a thousand in one run of 20
-    assert upper_bound(0, n) <= 0.001
-    found = []
-    for seed in range(8):
-        evidence = watch(n, rounds_wrong(0.001), lacks_owner, seed=seed)
-        assert set(faults(evidence)) <= {("total", False), ("owner", False)}
-        assert (evidence.verdict, evidence.n, evidence.k) == ("differs", n, n)
-        found.append(len(set(faults(evidence))))
-    assert found.count(2) >= 7
-
-
-def test_a_fault_on_a_noisy_path_is_found_at_the_rate_that_is_stated() -> None:
-    quiet = {each.path: each for each in watch(2000).paths if not each.shape}
-    assert 0 < quiet["seen"].sees < 0.2  # the planted difference of rates
-    assert list(faults(watch(2000, drifts_more))) == [("seen", False)]
-
-
-def test_an_always_noisy_path_is_compared_by_shape() -> None:
-    found = {(each.path, each.shape): each for each in watch(400, loses_the_zone).paths}
-    assert found["at", False].verdict == "noise"
-    assert found["at", True].verdict == "fault"
-    assert ("id", True) not in found
-
-
-def test_few_samples_are_no_evidence() -> None:
-    assert Observations().parity() == Parity("no evidence", 0, 0, 0, 1.0, ())
-    assert watch(MIN_COMPARED - 1).verdict == "no evidence"
-
-
-def test_without_second_answers_of_legacy_noise_is_not_told_from_faults() -> None:
-    evidence = watch(500, lacks_owner, twice=0.0)
-    assert (evidence.verdict, evidence.m) == ("no evidence", 0)
-    assert {each.verdict for each in evidence.paths} == {"untested"}
-
-
-def test_the_verdict_says_how_sure_one_may_be() -> None:
-    seen = Observations()
-    for _ in range(300):
-        seen.add([], [])
-    evidence = seen.parity()
-    assert str(evidence) == "likely equal (bound 0.99 %)"
-    assert evidence.paths == ()
-
-
-def test_memory_is_bounded_and_what_is_beyond_still_counts() -> None:
-    seen = Observations()
-    for number in range(3 * MAX_PATHS):
-        seen.add(walk({}, {f"k{number}": 1}), [])
-    evidence = seen.parity()
-    assert len(evidence.paths) <= MAX_PATHS + 1
-    assert evidence.paths[0].path == "..."
-    assert evidence.paths[0].differed == 2 * MAX_PATHS
-
-
-@settings(deadline=None)
-@given(st.integers(0, 60), st.integers(0, 60))
-def test_mcnemar_is_exact(b: int, c: int) -> None:
-    exact = Fraction(sum(comb(b + c, i) for i in range(b, b + c + 1)), 2 ** (b + c))
-    assert mcnemar(b, c) == pytest.approx(float(exact), rel=1e-9)
-
-
-@given(st.integers(0, 400), st.integers(1, 400), st.fractions(0, 1, max_denominator=1000))
-def test_a_binomial_tail_is_that_of_exact_fractions(k: int, n: int, p: Fraction) -> None:
-    exact = sum((comb(n, i) * p**i * (1 - p) ** (n - i) for i in range(min(k, n) + 1)), Fraction(0))
-    assert noise._at_most(k, n, float(p)) == pytest.approx(float(exact), rel=1e-6, abs=1e-12)
-
-
-def test_the_work_does_not_grow_with_the_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The page asks for this while people wait: it took minutes for some hundred noisy fields."""
-    terms: list[int] = []
-
-    def counted(*of: int) -> Iterator[int]:
-        for number in range(*of):
-            terms.append(number)
-            yield number
-
-    monkeypatch.setattr(noise, "range", counted, raising=False)
-    detectable(100_000, 10_000, 100)
-    assert len(terms) < 100_000
-
-
-def test_holm_corrects_by_rank_and_never_decreases() -> None:
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([0.9, 0.8]) == [1.0, 1.0]
-    assert holm([]) == []
-
-
-@pytest.mark.parametrize(("k", "n"), [(0, 1), (0, 300), (0, 3000), (1, 100), (5, 50), (49, 50), (40, 50)])
-def test_bounds_are_clopper_and_pearsons(k: int, n: int) -> None:
-    rate = Fraction(upper_bound(k, n))
-    chance = sum(comb(n, i) * rate**i * (1 - rate) ** (n - i) for i in range(k + 1))
-    assert float(chance) == pytest.approx(MISSED, rel=1e-6)
-
-
-def test_nothing_seen_or_nothing_equal_bounds_nothing() -> None:
-    assert upper_bound(0, 0) == upper_bound(5, 5) == 1.0
-
-
-def test_what_can_be_seen_grows_with_samples_and_shrinks_with_noise() -> None:
-    assert detectable(10_000, 5, 1) < detectable(1000, 5, 1) < detectable(1000, 50, 1) < 1
-    assert detectable(1000, 5, 1) < detectable(1000, 5, 20)
-    assert detectable(3, 0, 1) == 1.0
-    assert mcnemar(7, 0) <= ALPHA < mcnemar(6, 0)
+def test_a_difference_lasts_if_both_say_the_same_each_time() -> None:
+    found = followed(Observed(A), *[STILL] * LOOKS)
+    assert (found.lasting, found.once, found.undecided) == (A, NONE, NONE)
 
 
 @pytest.mark.parametrize(
-    ("value", "shape"),
+    ("look", "once"),
     [
-        ("2030-01-01T10:00:00.123+02:00", "time"),
-        ("6f1c2a3b-0000-4000-8000-0123456789ab", "uuid"),
-        ("-12.34", "number"),
-        ("00ff", "word"),
-        ("1234", "word"),
-        ("two words", "text"),
-        (12, "integer"),
-        (Decimal("1.5"), "decimal"),
-        (None, "null"),
-        ([], "array"),
+        (Look(NONE, NONE, NONE, NONE, A), A),  # async says what legacy says
+        (Look(A, NONE, NONE, NONE, A), A),  # async says something else each time
+        (Look(A, NONE, A, A, NONE), NONE),  # legacy says something else: it moved
+        (Look(A, A, NONE, A, NONE), NONE),  # legacy's two answers of this round differ
+        (Look(NONE, NONE, A, A, NONE), NONE),  # legacy now says what async said: it was faster
     ],
 )
-def test_shapes(value: Json, shape: str) -> None:
-    assert shape_of(value, absent=False) == shape
-    assert shape_of(value, absent=True) == "absent"
+def test_what_does_not_last_is_async_s_only_while_legacy_keeps_its_answer(
+    look: Look, once: frozenset[Mark]
+) -> None:
+    found = followed(Observed(A), STILL, look)
+    assert (found.lasting, found.once, found.undecided) == (NONE, once, NONE)
 
 
-def drift(rate: float, seed: int) -> Iterator[tuple[Document, Document, Document, set[str]]]:
-    """Answers with a time that moves on between two requests now and then; legacy's first, second, async's.
-
-    With the paths on which nothing lasts when both are asked once more.
-    """
-    chance = random.Random(seed)
-    while True:
-        first, again, async_ = ({"at": f"10:00:{chance.random() < rate:02d}"} for _ in range(3))
-        gone = {"at"} if first != async_ else set()  # later both say another time
-        yield first, again, async_, gone
+def test_a_look_that_fails_leaves_undecided_what_it_was_about() -> None:
+    found = followed(Observed(A), STILL, complete=False)
+    assert (found.lasting, found.once, found.undecided) == (NONE, NONE, A)
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_rare_noise_that_met_async_first_is_not_reported_at_any_time(seed: int) -> None:
-    chance = random.Random(seed)
+def test_a_lasting_difference_of_legacy_with_itself_is_told_apart() -> None:
+    """Two replicas that take turns: legacy's first answer is always of one, its second of the other."""
+    own = Look(NONE, A, NONE, NONE, NONE)
+    found = followed(Observed(NONE, A), *[own] * LOOKS)
+    assert (found.legacy, found.lasting) == (A, NONE)
+    flake = Look(NONE, NONE, NONE, A, NONE)
+    assert followed(Observed(NONE, A), flake).legacy == NONE
+
+
+def test_there_is_no_more_asking_once_nothing_can_last() -> None:
+    following = Following(Observed(A), A)
+    assert following.open
+    following.add(Look(NONE, NONE, NONE, NONE, A))
+    assert not following.open
+
+
+# many samples
+
+
+def test_one_lasting_difference_is_a_fault_and_one_flake_never_takes_it_back() -> None:
     seen = Observations()
-    for number, (first, again, async_, gone) in enumerate(drift(0.005, seed)):
-        ours = list(walk(first, async_))
-        twice = chance.random() < share_twice(seen)
-        seen.add(ours, walk(first, again) if twice else None, gone & seen.suspects(ours))
-        if number % 50 == 0:
-            assert list(faults(seen.parity())) == []
-        if number == 1500:
-            break
+    for _ in range(700):
+        seen.add(Observed(NONE, NONE))
+    seen.add(Observed(A, NONE, looked=A, lasting=A))
+    assert faults(seen) == {Mark("a")}
+    for _ in range(300):
+        seen.add(Observed(NONE, A, looked=A))  # legacy's second answer is odd
+        seen.add(Observed(NONE, A, looked=A, legacy=A))  # and once more, for good
+    assert faults(seen) == {Mark("a")}
 
 
-def test_a_difference_that_lasts_counts_at_once_though_others_were_gone() -> None:
+def test_where_legacy_differs_lastingly_from_itself_one_difference_of_async_proves_nothing() -> None:
     seen = Observations()
-    for _ in range(MIN_TWICE):
-        seen.add([], [])
-    one = list(walk({"a": 1}, {"a": 2}))
-    seen.add(one, None, seen.suspects(one))
-    assert seen.parity().paths[0].verdict == "noise"
-    seen.add(one, None)
-    assert seen.parity().paths[0].verdict == "fault"
+    seen.add(Observed(NONE, A, looked=A, legacy=A))
+    for number in range(40):
+        seen.add(Observed(A, NONE, looked=A, lasting=A))
+        if not number:
+            assert faults(seen) == set()
+    assert faults(seen) == {Mark("a")}
 
 
 def test_differences_that_never_last_count_where_async_has_too_many_of_them() -> None:
     seen = Observations()
-    one = list(walk({"a": 1}, {"a": 2}))
-    verdicts = []
-    for _ in range(10):
-        for _ in range(9):
-            seen.add([], [])
-        seen.add(one, None, {"a"})
-        verdicts.append(seen.parity().paths[0].verdict)
-    assert verdicts[0] == "noise"
-    assert verdicts[-1] == "fault"
-    assert sorted(verdicts, reverse=True) == verdicts
+    for number in range(1, 12):
+        seen.add(Observed(A, NONE, looked=A, once=A))
+        assert (faults(seen) == {Mark("a")}) == (number >= 11)
 
 
-def test_what_is_known_to_last_or_to_be_noise_is_not_asked_once_more() -> None:
+def test_what_is_proven_stays_proven_in_the_counts_that_are_stored() -> None:
     seen = Observations()
-    lasting, noisy = list(walk({"a": 1}, {"a": 2})), list(walk({"b": 1}, {"b": 2}))
-    assert seen.suspects([*lasting, *noisy]) == {"a", "b"}
+    gain = seen.add(Observed(A, NONE, looked=A, lasting=A))
+    assert gain.marks[Mark("a")].proven == 1
+    again = Observations(1, 1, {Mark("a"): gain.marks[Mark("a")].plus(Counts(c=500, legacy=9))})
+    assert again.counts[Mark("a")].is_fault(place=1, m=900)
+
+
+@pytest.mark.parametrize(
+    ("observed", "outcomes"),
+    [
+        (Observed(NONE), ()),
+        (Observed(A, looked=A, lasting=A), ("differs",)),
+        (Observed(A, looked=A, once=A), ("differs", "once")),
+        (Observed(A, looked=A, undecided=A), ("differs", "undecided")),
+        (Observed(A, looked=A, moved=A), ()),  # legacy moved: noise
+        (Observed(A), ("differs",)),  # nobody could look again, as with dry runs
+        (Observed(A, A), ()),
+        (Observed(NONE, unanswered=True), ("differs", "unanswered")),
+    ],
+)
+def test_any_difference_that_is_not_legacys_own_counts_into_the_bound(
+    observed: Observed, outcomes: tuple[str, ...]
+) -> None:
+    assert Observations().add(observed).outcomes == outcomes
+
+
+def test_disjoint_faults_count_together() -> None:
+    seen = Observations()
+    differing = [seen.add(lasting(f"f{n}")).differs for n in range(10)]
+    assert differing.count(True) == 10
+
+
+def lasting(path: str) -> Observed:
+    marks = frozenset({Mark(path)})
+    return Observed(marks, looked=marks, lasting=marks)
+
+
+def test_what_is_known_to_last_or_heavily_noisy_is_not_asked_about_again() -> None:
+    seen, b = Observations(), frozenset({Mark("b")})
+    assert seen.suspects(Observed(A | b)) == A | b
     for _ in range(LASTING):
-        seen.add(lasting, None)
-    seen.add([], noisy)
-    assert seen.suspects([*lasting, *noisy]) == set()
+        seen.add(Observed(A, NONE, looked=A, lasting=A))
+    for _ in range(10):
+        seen.add(Observed(b, b))
+    assert seen.suspects(Observed(A | b)) == NONE
+    assert seen.suspects(Observed(frozenset({Mark("b", "distance")}))) == NONE
+
+
+def test_a_flake_of_legacy_does_not_end_the_looking() -> None:
+    seen = Observations()
+    for _ in range(200):
+        seen.add(Observed(NONE, NONE))
+    seen.add(Observed(NONE, A))
+    assert seen.suspects(Observed(A)) == A
 
 
 def test_legacy_is_asked_twice_less_often_once_enough_is_known() -> None:
     seen = Observations()
-    assert share_twice(seen) == 0.5
-    seen.add(walk({"a": 1}, {"a": 2}), None)
     assert share_twice(seen) == 1.0
-    quiet = Observations(1000, ENOUGH_TWICE)
-    assert share_twice(quiet) == 0.1
+    for _ in range(MIN_TWICE):
+        seen.add(Observed(NONE, NONE))
+    assert share_twice(seen) == 0.5
+    seen.add(Observed(A))
+    assert share_twice(seen) == 1.0
+    assert share_twice(Observations(1000, ENOUGH_TWICE)) == 0.1
+
+
+def test_memory_is_bounded_and_what_is_beyond_still_counts() -> None:
+    seen = Observations()
+    for number in range(MAX_MARKS + 100):
+        seen.add(lasting(f"k{number}"))
+    assert len(seen.counts) == MAX_MARKS + 1
+    assert seen.counts[Mark(OTHER)].differed == 100
+
+
+# simulations: many runs, looked at after each sample
+
+
+def watch(ask: Callable[[random.Random, int], Callable[[str], Json]], n: int, seed: int) -> int | None:
+    """After how many samples something is called a fault; None if nothing is."""
+    chance, seen = random.Random(seed), Observations()
+    for number in range(1, n + 1):
+        observe(seen, ask(chance, number), chance)
+        if faults(seen):
+            return number
+    return None
+
+
+def flaky(rate: float, fault: float = 0.0) -> Callable[[random.Random, int], Callable[[str], Json]]:
+    """Each answer is odd with this rate, of either backend; async is wrong on a share of the requests."""
+
+    def of_request(chance: random.Random, number: int) -> Callable[[str], Json]:
+        wrong = chance.random() < fault
+
+        def ask(side: str) -> Json:
+            return {"a": "odd" if chance.random() < rate else "wrong" if wrong and side == "async" else "x"}
+
+        return ask
+
+    return of_request
+
+
+def test_rare_noise_is_never_called_a_fault() -> None:
+    found = [watch(flaky(1 / 500), 1500, seed) for seed in range(20)]
+    assert found.count(None) >= 19
+
+
+def test_a_fault_of_one_in_a_thousand_is_found_at_its_first_occurrence() -> None:
+    found = [watch(flaky(1 / 500, fault=1 / 1000), 8000, seed) for seed in range(25)]
+    numbers = [each for each in found if each is not None]
+    assert len(numbers) >= 24
+    assert 300 <= median(numbers) <= 1500  # the first such request comes after 693, in the median
+
+
+def ticking(chance: random.Random, number: int) -> Callable[[str], Json]:
+    """Async is slow, and a counter ticks between any two answers now and then."""
+    now = [0]
+
+    def ask(side: str) -> Json:
+        now[0] += chance.random() < (0.08 if side == "async" else 0.02)
+        return {"a": now[0]}
+
+    return ask
+
+
+def test_a_value_that_ticks_while_a_slow_async_answers_is_noise() -> None:
+    assert [watch(ticking, 800, seed) for seed in range(15)] == [None] * 15
+
+
+def replicas(chance: random.Random, number: int) -> Callable[[str], Json]:
+    """One request in 500 meets two replicas that disagree, behind either backend."""
+    apart = chance.random() < 1 / 500
+
+    def ask(side: str) -> Json:
+        return {"a": apart and chance.random() < 0.5}
+
+    return ask
+
+
+def test_two_replicas_that_disagree_are_noise() -> None:
+    found = [watch(replicas, 1500, seed) for seed in range(20)]
+    assert found.count(None) >= 19
+
+
+def test_many_noisy_places_are_no_more_often_reported_than_one() -> None:
+    def ask_of(chance: random.Random, number: int) -> Callable[[str], Json]:
+        return lambda side: {f"f{n}": chance.random() < 0.3 for n in range(60)}
+
+    assert [watch(ask_of, 60, seed) for seed in range(8)].count(None) >= 7
+
+
+def test_an_hour_off_is_found_in_a_time_that_always_differs() -> None:
+    def ask_of(chance: random.Random, number: int) -> Callable[[str], Json]:
+        def ask(side: str) -> Json:
+            hour = 11 if side == "async" else 10
+            return {"now": f"2030-01-01T{hour}:00:{chance.randrange(60):02d}Z"}
+
+        return ask
+
+    seen, chance = Observations(), random.Random(1)
+    for number in range(40):
+        observe(seen, ask_of(chance, number), chance)
+    assert faults(seen) == {Mark("now", "distance")}
+
+
+def test_a_wrong_price_is_found_in_a_shuffled_list() -> None:
+    def ask_of(chance: random.Random, number: int) -> Callable[[str], Json]:
+        wrong = chance.random() < 0.05
+
+        def ask(side: str) -> Json:
+            prices: list[Json] = [1, 2, 3, 4 + (wrong and side == "async")]
+            chance.shuffle(prices)
+            return {"prices": prices}
+
+        return ask
+
+    seen, chance = Observations(), random.Random(2)
+    for number in range(200):
+        observe(seen, ask_of(chance, number), chance)
+    assert faults(seen) == {Mark("prices[]", "multiset")}

@@ -53,14 +53,26 @@ def test_it_is_due_once_a_minute() -> None:
     assert not past.is_due(119.0)
 
 
-def test_evidence_looks_back_five_to_ten_minutes() -> None:
+def test_evidence_looks_back_over_the_whole_step() -> None:
     past = History(0.0)
     for minute in range(1, 31):
         past.add(minute * 60.0, served(minute * 100))
-        sample = past.recent(served(minute * 100))[SERIES]
-        assert sample.requests == minute * 100 - past.recent_since / 60 * 100
-        assert sample.counts[30] == sample.requests
-        assert minute < 5 or 5 <= minute - past.recent_since / 60 <= 10
+    sample = past.recent(served(3000))[SERIES]
+    assert (sample.requests, sample.counts[30], past.began(SERIES[0])) == (3000, 3000, 0.0)
+
+
+def test_a_new_weight_or_version_begins_anew_and_other_endpoints_go_on() -> None:
+    past, name = History(0.0), SERIES[0]
+    past.step(1.0, served(10), "configuration", {name: (0, "v1"), "GET /other": 5})
+    past.step(2.0, served(20), "configuration", {name: (0, "v1"), "GET /other": 50})
+    assert past.recent(served(20))[SERIES].requests == 20  # the first key is that of the start
+    assert (past.began(name), past.began("GET /other")) == (0.0, 2.0)
+    past.step(3.0, served(30), "configuration", {name: (1000, "v1"), "GET /other": 50})
+    assert (past.recent(served(34))[SERIES].requests, past.began(name)) == (4, 3.0)
+    past.step(4.0, served(40), "comparisons", {name: ("1", "2")})
+    assert past.began(name) == 3.0
+    past.step(5.0, served(50), "comparisons", {name: ("1", "3")})
+    assert (past.recent(served(50))[SERIES].requests, past.began(name)) == (0, 5.0)
 
 
 def test_after_a_restart_nothing_from_before_is_counted() -> None:

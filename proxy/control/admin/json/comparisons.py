@@ -10,12 +10,26 @@ from typing import Any, Final
 
 from proxy.control.verdicts import Standing
 from proxy.core.comparison.comparisons import LatencyQuantiles, Report, Sample, Shown, Side, Tally
-from proxy.core.comparison.noise import Mark, Parity, PathEvidence
+from proxy.core.comparison.marks import Mark
 from proxy.core.comparison.one_off import OneOff
+from proxy.core.comparison.parity import Parity, PathEvidence
 from proxy.core.settings import Endpoint
 from proxy.core.timestamps import timestamp
 
-COLUMNS: Final = ("path", "shape", "verdict", "differed", "rate", "b", "c", "p", "sees", "first", "last")
+COLUMNS: Final = (
+    "path",
+    "shape",
+    "verdict",
+    "differed",
+    "rate",
+    "b",
+    "c",
+    "p",
+    "sees",
+    "first",
+    "last",
+    "kind",
+)
 
 
 def comparisons_json(
@@ -44,7 +58,7 @@ def standing_json(standing: Standing, endpoint: Endpoint | None, today: date) ->
 def summary_json(found: Parity) -> dict[str, Any]:
     """What is said of an endpoint wherever its weight is shown.
 
-    `verdict` for programs, `text` for people; `bound` as in `proxy.core.comparison.noise.Parity`.
+    `verdict` for programs, `text` for people; the figures as in `proxy.core.comparison.parity.Parity`.
     """
     return {
         "verdict": found.verdict,
@@ -53,6 +67,14 @@ def summary_json(found: Parity) -> dict[str, Any]:
         "m": found.m,
         "k": found.k,
         "bound": round(found.bound, 8),
+        "parity": found.limit,
+        "missing": found.missing,
+        "units": found.units,
+        "fields": found.fields,
+        "hiding": found.hiding,
+        "unanswered": found.unanswered,
+        "once": found.once,
+        "undecided": found.undecided,
     }
 
 
@@ -66,6 +88,11 @@ def report_json(found: Report) -> dict[str, Any]:
         "statuses": dict(found.statuses),
         "unseen_statuses": list(found.unseen_statuses),
         "rare_fields": [{"path": path, "count": count} for path, count in found.rare_fields],
+        "users": found.users,
+        "ids": found.ids,
+        "asked": dict(found.asked),
+        "unasked": list(found.unasked),
+        "pace": found.pace,
         "latency": {"legacy": _latency(found.legacy), "async": _latency(found.async_)},
     }
 
@@ -89,15 +116,17 @@ def rules_json(endpoint: Endpoint | None, found: Report | None, today: date) -> 
 
 
 def noise_json(each: PathEvidence) -> dict[str, Any]:
-    return {"path": each.path, "shape": each.shape, "differed": each.differed, "sees": round(each.sees, 8)}
+    place = {"path": each.path, "shape": each.shape, "kind": each.kind}
+    return {**place, "differed": each.differed, "sees": round(each.sees, 8)}
 
 
 def field_json(each: PathEvidence, found: Report) -> dict[str, Any]:
     """One place of `GET /api/v1/comparisons/{endpoint}/fields`."""
-    first, last = found.seen.get(Mark(each.path, each.shape), (found.first, found.last))
+    first, last = found.seen.get(Mark(each.path, each.kind), (found.first, found.last))
     return {
         "path": each.path,
         "shape": each.shape,
+        "kind": each.kind,
         "verdict": each.verdict,
         "differed": each.differed,
         "rate": round(each.differed / found.parity.n, 8) if found.parity.n else None,

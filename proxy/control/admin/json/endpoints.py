@@ -8,7 +8,7 @@ from typing import Any
 from proxy.control.admin.json.comparisons import summary_json
 from proxy.control.alarms import Alarm
 from proxy.control.claimed import Keys
-from proxy.control.figures import BackendFigures, Contrast, EndpointFigures, Hour, Overview, Served
+from proxy.control.figures import BackendFigures, Contrast, EndpointFigures, Hour, Overview, Served, wait
 from proxy.control.storage import Stored
 from proxy.core.evidence.significance import MeasuredDifference
 from proxy.core.forwarding.addresses import is_failing
@@ -26,7 +26,7 @@ def endpoints_json(found: Overview, alarms: Iterable[Alarm]) -> dict[str, Any]:
         },
         "backends": {name: _reachable(each) for name, each in found.backends.items()},
         "storage": None if found.storage is None else _storage(found.storage),
-        "evidence_seconds": round(found.evidence_seconds, 1),
+        "evidence_seconds": round(max((each.contrast.seconds for each in found.endpoints), default=0.0), 1),
         "alarms": [alarm_json(alarm, found.now) for alarm in alarms],
     }
 
@@ -55,7 +55,7 @@ def _endpoint(found: EndpointFigures, now: float) -> dict[str, Any]:
         "breaker": found.breaker,
         "fallbacks": found.fallbacks,
         "backends": _backends(found.backends),
-        "difference": _contrast(found.contrast),
+        "difference": _contrast(found.contrast, found.backends),
         "comparison": summary_json(found.parity),
         "keys": None if found.keys is None else _keys(found.keys, now),
     }
@@ -92,19 +92,31 @@ def _milliseconds(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds * 1000, 3)
 
 
-def _contrast(found: Contrast) -> dict[str, Any]:
+def _contrast(found: Contrast, backends: Mapping[BackendName, Served]) -> dict[str, Any]:
     return {
-        "error_rate": _difference(found.error_rate, 1, 6),
-        "p50_ms": _difference(found.p50, 1000, 3),
-        "p95_ms": _difference(found.p95, 1000, 3),
-        "p99_ms": _difference(found.p99, 1000, 3),
+        "seconds": round(found.seconds, 1),
+        "error_rate": _difference(found.error_rate, backends, 1, 6),
+        "p50_ms": _difference(found.p50, backends, 1000, 3),
+        "p95_ms": _difference(found.p95, backends, 1000, 3),
+        "p99_ms": _difference(found.p99, backends, 1000, 3),
     }
 
 
-def _difference(difference: MeasuredDifference, factor: float, digits: int) -> dict[str, Any]:
+def _difference(
+    difference: MeasuredDifference, backends: Mapping[BackendName, Served], factor: float, digits: int
+) -> dict[str, Any]:
     interval = difference.interval
     if interval is None:
-        return {"verdict": difference.verdict, "estimate": None, "low": None, "high": None}
+        legacy, async_ = difference.missing
+        eta = wait(difference, backends)
+        return {
+            "verdict": difference.verdict,
+            "estimate": None,
+            "low": None,
+            "high": None,
+            "missing": {"legacy": legacy, "async": async_},
+            "eta_seconds": None if eta is None else round(eta),
+        }
     numbers = {key: round(value * factor, digits) for key, value in interval._asdict().items()}
     return {"verdict": difference.verdict, **numbers}
 

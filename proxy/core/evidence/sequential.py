@@ -1,0 +1,202 @@
+"""Evidence that stays valid however often it is looked at: e-values.
+
+An e-value has a mean of at most 1 as long as nothing is wrong, whenever one stops to look. So the chance
+that it ever reaches x is at most 1 / x (Ville 1939): a threshold replaces the significance level, and
+looking after every request costs nothing. Products of e-values of disjoint data and averages of any are
+e-values again. Everything is computed as logarithms, since e-values of much data do not fit in a float.
+
+Sources: Grünwald, de Heide and Koolen, Safe testing; ter Schure et al., Safe logrank tests; Howard, Ramdas
+et al., Time-uniform confidence sequences; Lindon and Malek, arXiv 2011.03567 (sample ratio).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import exp, inf, lgamma, log, log1p
+from typing import Final, NamedTuple
+
+CONFIDENCE: Final = log(20.0)  # of a bound: wrong at any time with a chance of 5 %
+PLACES: Final = 100.0  # 1 / the chance that any place of an endpoint is ever reported without a reason
+THETAS: Final = (0.0, 1 / 8, 1 / 4, 1 / 2)  # rates that a bound is sharp for, as shares of the bound
+RATIOS: Final = (1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0)  # of odds that a trial is sharp for
+CONCENTRATION: Final = (
+    100.0  # of the prior of a sample ratio: how near to the expected one others are looked for
+)
+MOST: Final = 10**12  # units that a forecast counts up to
+_NEGLIGIBLE: Final = 1e-16
+_PRECISE: Final = 1e-9
+
+
+def log_mean_exp(logs: Sequence[float]) -> float:
+    """The logarithm of the mean of numbers that are given as logarithms."""
+    largest = max(logs)
+    if largest in (-inf, inf):
+        return largest
+    return largest + log(sum(exp(each - largest) for each in logs) / len(logs))
+
+
+# Noisy places: of the pairs in which just one side was odd, how many fell on async?
+
+
+def one_sided(b: int, c: int) -> float:
+    """log of E = 2 * integral over p from 1/2 to 1 of (2p)^b (2-2p)^c: b fell on async, c on legacy.
+
+    With n = b + c + 1 the integral is a beta function times the tail of a fair binomial:
+    E = 2^n * b! c! / n! * P(X <= b).
+    """
+    n = b + c + 1
+    return n * log(2.0) + lgamma(b + 1) + lgamma(c + 1) - lgamma(n + 1) + _log_at_most(b, n)
+
+
+def place_threshold(i: int) -> float:
+    """log of what the i-th place to appear (from 1) has to reach: over all places a chance of 1 / PLACES."""
+    return log(PLACES * i * (i + 1))
+
+
+def smallest_b(c: int, threshold: float, most: int) -> int | None:
+    """The smallest b up to `most` that reaches the threshold beside this c; None if none does."""
+    low, high = 0, most + 1
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if one_sided(middle, c) >= threshold else (middle + 1, high)
+    return low if low <= most else None
+
+
+def _log_at_most(k: int, n: int) -> float:
+    """log P(X <= k) of n fair coins, summed from the term that matters most."""
+    if k >= n:
+        return 0.0
+    if 2 * k > n:
+        return log1p(-exp(_log_at_most(n - k - 1, n)))
+    total = term = 1.0
+    for i in range(k, 0, -1):
+        term *= i / (n - i + 1)
+        total += term
+        if term < total * _NEGLIGIBLE:
+            break
+    return lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1) - n * log(2.0) + log(total)
+
+
+# Bounds: of n units k were bad. Is the rate below q?
+
+
+def below(k: int, n: int, q: float) -> float:
+    """log of the evidence that the rate is below q, 0 < q < 1: the mean likelihood ratio over THETAS."""
+    logs = []
+    for share in THETAS:
+        theta = share * q
+        if theta == 0.0:
+            logs.append(-inf if k else -n * log1p(-q))
+        else:
+            logs.append(k * log(share) + (n - k) * (log1p(-theta) - log1p(-q)))
+    return log_mean_exp(logs)
+
+
+def upper_bound(k: int, n: int) -> float:
+    """With 95 % confidence, at all times together, the rate is below this; 1 if nothing is known."""
+    if n <= 0 or k >= n:
+        return 1.0
+    low, high = k / n, 1.0
+    while high - low > _PRECISE * high:
+        middle = (low + high) / 2
+        low, high = (low, middle) if below(k, n, middle) >= CONFIDENCE else (middle, high)
+    return 1.0 if high >= 1.0 - _PRECISE else high
+
+
+def missing_units(k: int, n: int, q: float) -> int:
+    """How many more units, all of them clean, bring the bound down to q; 0 if it is there."""
+    if n > 0 and below(k, n, q) >= CONFIDENCE:
+        return 0
+    low, high = 0, 1
+    while below(k, n + high, q) < CONFIDENCE and high < MOST:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if below(k, n + middle, q) >= CONFIDENCE else (middle, high)
+    return high
+
+
+# Trials: async's share of the units at risk against its share of those that fail.
+
+
+class AtRisk(NamedTuple):
+    """Units of both sides that are active and have not failed, and those of them that now did."""
+
+    legacy: int
+    async_: int
+    failed_legacy: int
+    failed_async: int
+
+    @property
+    def share(self) -> float:
+        return self.async_ / (self.legacy + self.async_)
+
+
+class Trial:
+    """Does async fail more often than `margin` times legacy's odds? One epoch.
+
+    Each report is one event: given how many units failed in it, the number on async has a (noncentral)
+    hypergeometric distribution. `log_e` is the mean over RATIOS above the margin, 0 at the beginning.
+    """
+
+    __slots__ = ("_logs", "_margin")
+
+    def __init__(self, margin: float = 1.0) -> None:
+        self._margin = margin
+        self._logs = {ratio: 0.0 for ratio in RATIOS if ratio > margin}
+
+    @property
+    def log_e(self) -> float:
+        return log_mean_exp(list(self._logs.values()))
+
+    def add(self, seen: AtRisk) -> None:
+        failed = seen.failed_legacy + seen.failed_async
+        if not failed or not seen.legacy or not seen.async_:
+            return
+        null = _log_sum(seen, failed, log(self._margin))
+        for ratio in self._logs:
+            gained = seen.failed_async * log(ratio / self._margin)
+            self._logs[ratio] += gained + null - _log_sum(seen, failed, log(ratio))
+
+
+def _log_sum(seen: AtRisk, failed: int, log_ratio: float) -> float:
+    """log of the sum over j of h(j) r^j, h hypergeometric: j of the failed are on async."""
+    first, last = max(0, failed - seen.legacy), min(failed, seen.async_)
+    whole = _log_choose(seen.legacy + seen.async_, failed)
+    logs = [
+        _log_choose(seen.async_, j) + _log_choose(seen.legacy, failed - j) - whole + j * log_ratio
+        for j in range(first, last + 1)
+    ]
+    return log_mean_exp(logs) + log(len(logs))
+
+
+def _log_choose(n: int, k: int) -> float:
+    return lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1)
+
+
+def failing_on_async(failed_async: int, failed: int, share: float, ratio: float) -> float:
+    """log of the factor r^x / (1 - p + r p)^failed: each of the failed was on async with probability `share`.
+
+    For requests of a stretch of time, of which only the sums are known: that the failed are drawn from a
+    finite number makes the true denominator smaller, so this errs on the safe side.
+    """
+    return failed_async * log(ratio) - failed * log1p(share * (ratio - 1.0))
+
+
+def no_worse(failed_async: int, failed: int, share: float, ratio: float) -> float:
+    """log of the evidence that async's odds of failing are below `ratio` times legacy's."""
+    return -failing_on_async(failed_async, failed, share, ratio)
+
+
+# Sample ratio: are units dealt as the weight says?
+
+
+def sample_ratio(async_: int, legacy: int, share: float) -> float:
+    """log of the evidence that async's share of the units is another than `share`, 0 < share < 1."""
+    a, b = CONCENTRATION * share, CONCENTRATION * (1 - share)
+    alternative = _log_beta(a + async_, b + legacy) - _log_beta(a, b)
+    return alternative - async_ * log(share) - legacy * log1p(-share)
+
+
+def _log_beta(a: float, b: float) -> float:
+    return lgamma(a) + lgamma(b) - lgamma(a + b)
