@@ -97,7 +97,7 @@ def test_lines_of_one_kind_are_left_out_and_counted() -> None:
     assert lines[-1] == "something else"
     now[0] = logs.INTERVAL
     log.error("cannot accept %d", 1000)
-    assert said.lines()[-2:] == ["left out 900 more lines like: cannot accept 999", "cannot accept 1000"]
+    assert said.lines()[-2:] == ["suppressed 900 more lines like: cannot accept 999", "cannot accept 1000"]
 
 
 def test_what_was_left_out_is_said_at_the_end_and_tracebacks_are_few() -> None:
@@ -109,7 +109,7 @@ def test_what_was_left_out_is_said_at_the_end_and_tracebacks_are_few() -> None:
             log.exception("it failed %d", number)
     assert said.getvalue().count("Traceback") == logs.TRACEBACKS
     handler.close()
-    assert said.lines()[-1] == f"left out {20 - logs.TRACEBACKS} more lines like: it failed 19"
+    assert said.lines()[-1] == f"suppressed {20 - logs.TRACEBACKS} more lines like: it failed 19"
 
 
 def test_kinds_are_bounded() -> None:

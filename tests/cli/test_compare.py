@@ -222,7 +222,7 @@ def test_rules_are_proposed_from_what_sampling_has_stored(tmp_path: Path) -> Non
     )
     command = ["compare", "--suggest", "--config", str(path)]
     nothing = CliRunner().invoke(main, command)
-    assert (nothing.exit_code, nothing.stdout) == (0, "# nothing differs in the stored samples\n")
+    assert (nothing.exit_code, nothing.stdout) == (0, "# nothing differs in the samples that are kept\n")
     endpoint = load_file(str(path)).snapshot.endpoints[0]
     scope = Scope(endpoint.name, "1", "2", settings_hash(endpoint.compare, date.today()))
     asyncio.run(_store(f"sqlite:///{tmp_path}/state.db", scope))

@@ -220,7 +220,7 @@ def test_headers_are_sent_and_writes_only_to_a_named_sandbox(tmp_path: Path) -> 
     [
         ("x\n", (), ":1: not a line of an access log"),
         ('{"log": {"entries": [', (), ":1: not JSON"),
-        ("", (), "contains no requests"),
+        ("", (), "there is no request in it"),
         ('{"method": "GET", "target": "/a"}', ("--rate", "0"), "--rate 0 is not"),
         ('{"method": "GET", "target": "/a"}', ("--concurrency", "0"), "--concurrency 0 is not"),
         ('{"method": "GET", "target": "/a"}', ("--endpoint", "GET /z"), "listed are GET /a, GET /b"),

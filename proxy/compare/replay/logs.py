@@ -16,7 +16,7 @@ from proxy.core.settings import SAFE_METHODS
 
 MAX_TARGET: Final = 2048  # bytes: the proxy's own log cuts longer ones
 
-_REFUSED: Final = "refused before it was a request"
+_REFUSED: Final = "refused before it was a complete request"
 _NO_BODY: Final = "its body is not in the log"
 
 _request: Final = re.compile(rb'"([A-Za-z]+) ((?:[^\s"\\]|\\.)+)(?: HTTP/[0-9.]+)?"')

@@ -88,7 +88,7 @@ def _lines(path: Path) -> Iterator[Recorded | Bad]:
             if not line:
                 return
             if len(line) > MAX_LINE:
-                raise BadInput(f"{path}:{number}: a line is over {MAX_LINE} bytes: this is no access log")
+                raise BadInput(f"{path}:{number}: a line is over {MAX_LINE} bytes: this is not an access log")
             line = line.removeprefix(_BOM) if number == 1 else line
             if not line.strip():
                 continue

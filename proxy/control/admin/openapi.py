@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from proxy import __version__
 PATH = "/api/v1/openapi.json"
 
 
-@cache
+@lru_cache(maxsize=1)
 def document() -> dict[str, Any]:
     """Read when it is first asked for: few ask, and every start would pay."""
     text = Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8")

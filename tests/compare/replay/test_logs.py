@@ -63,7 +63,7 @@ def test_targets_are_as_they_were_on_the_wire(line: str, target: str) -> None:
     ],
 )
 def test_what_never_was_a_request_says_so(line: str) -> None:
-    assert logged(line.encode()).skip == "refused before it was a request"
+    assert logged(line.encode()).skip == "refused before it was a complete request"
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_repeated_lines_and_all_bytes_are_sent_as_they_were_recorded() -> None:
 @pytest.mark.parametrize("value", [b"1\r\nx-admin: 1", b"1\nx", b"1\0"])
 def test_a_line_break_never_makes_a_second_header(value: bytes) -> None:
     found = plan(SNAPSHOT, OPTIONS, recorded(headers=(("x-a", value),)))
-    assert reason(found) == "not a request that the proxy takes"
+    assert reason(found) == "not a request that the proxy accepts"
 
 
 @pytest.mark.parametrize(

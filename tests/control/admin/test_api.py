@@ -99,7 +99,7 @@ def test_404_for_unlisted_paths_that_are_asked_for_has_to_be_forced(make_state: 
     state.reloader.path.write_text(state.reloader.path.read_text() + "unlisted: 404\n")
     refused = client.post("/api/v1/reload")
     assert refused.status_code == 422
-    assert "3 unlisted paths were asked for" in refused.json()["errors"][0]["message"]
+    assert "3 unlisted paths were requested" in refused.json()["errors"][0]["message"]
     assert state.reloader.running.snapshot.unlisted == "legacy"
     assert client.post("/api/v1/reload?force=perhaps").status_code == 400
     assert client.post("/api/v1/reload?force=true").status_code == 200

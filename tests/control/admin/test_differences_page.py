@@ -44,7 +44,7 @@ def test_an_endpoint_says_how_sure_one_may_be_and_what_was_not_seen(state: State
     for words in (
         "37 of 4,321 (0.86 %) comparisons differ in something that is not noise: 1 field.",
         "Any other difference that 0.083 % (1 in 1,205) of them meet would have been found",
-        "Clients got 410; compared fewer than 30 times",
+        "Clients received 410; compared fewer than 30 times",
         "Fields in fewer than 30 compared answers: nickname (4).",
         "Sampled but not compared: rate (12).",
         "balance.amount 37 of 4,321 (0.86 %)",
