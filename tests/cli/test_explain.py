@@ -180,4 +180,4 @@ def test_people_are_told_how_far_the_answers_agree(tmp_path: Path, monkeypatch: 
     assert "  answers   differs, 4321 compared" in explain(tmp_path, "GET", "/accounts/7").stdout
     database = tmp_path / ".strangler" / "state.comparisons.db"
     database.write_text("this is no database")
-    assert "  answers   not known" in explain(tmp_path, "GET", "/accounts/7").stdout
+    assert "  answers   unknown" in explain(tmp_path, "GET", "/accounts/7").stdout

@@ -29,7 +29,7 @@ def test_404_for_unlisted_paths_that_clients_use_is_refused_until_it_is_forced(s
     eventually(lambda: site.state()["last_error"], "the file is refused")
     refused = reload(site)
     assert refused.exit_code == 2
-    assert "1 unlisted paths were asked for in the last day" in refused.stderr
+    assert "1 unlisted paths were requested in the last day" in refused.stderr
     assert "strangler reload --force" in refused.stderr
     forced = reload(site, "--force")
     assert (forced.exit_code, forced.stdout.splitlines()[0]) == (0, "unlisted: legacy -> 404")
