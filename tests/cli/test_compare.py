@@ -234,7 +234,7 @@ def test_rules_are_proposed_from_what_sampling_has_stored(tmp_path: Path) -> Non
         "# GET /a: noise, which is set aside without a rule",
         '#   id: another value (1 in 1 samples) at id; id: legacy "x", async "y"',
         "endpoints:",
-        '  "GET /a":  # 3 differences in 1 samples, 2 left with these',
+        '  "GET /a":  # 3 differences in 1 samples, 2 left with these rules',
         *("    compare:", "      rules:"),
         '        - {equal: bio, values: [null, ""], reason: "null in place of an empty text"}'
         "  # hides 1 in 1 samples",
