@@ -114,11 +114,10 @@ def test_a_backend_fails_exactly_while_there_is_an_alarm_for_it(
     state.collector.joined("w", fresh=True)
     for bad in (True, False):
         seen = [msgspec.structs.replace(line, backend=backend)] if bad else []
-        stats = msgspec.structs.replace(EMPTY, addresses=seen)
-        state.collector.record("w", stats)
+        state.collector.record("w", msgspec.structs.replace(EMPTY, addresses=seen))
         expected = [backend] if bad else []
-        assert [alarm.subject for alarm in Alarms(lambda: stats).look()] == expected
+        assert [alarm.subject for alarm in Alarms(state.collector.totals).look()] == expected
         values = samples(client)["strangler_backend_failing"]
         assert [labels["backend"] for labels, value in values if value] == expected
-        figures = client.get("/api/v1/status").json()["backends"]
+        figures = client.get("/api/v1/endpoints").json()["backends"]
         assert [name for name, found in figures.items() if found["failing"]] == expected

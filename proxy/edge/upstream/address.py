@@ -77,6 +77,7 @@ class Address:
         "run",
         "run_at",
         "run_began",
+        "run_told",
         "tls",
         "trouble",
         "upstream",
@@ -96,6 +97,7 @@ class Address:
         self.run = 0  # requests in a row whose clients left after a short wait, without anything in between
         self.run_began = NEVER_YET  # when the first of them began to wait
         self.run_at = NEVER_YET  # when the last of them left
+        self.run_told = 0  # how many of them count already
         self.out_until = 0.0
         self.healthy = True  # as far as health checks know
         self.bad_probes = 0  # in a row
@@ -121,21 +123,21 @@ class Address:
         return max(self.answered_at, self.heard_at)
 
     def left(self, since: float, now: float) -> int:
-        """A client has left after a short wait: how many that did are as good as one long wait by now.
+        """A client has left after a short wait: how many of those that did count as failures from now on.
 
         A single one is none, and neither are many at once, such as those of a page that was closed.
         """
         if self.last_heard() > self.run_began or now - self.run_at > addresses.FORGOTTEN:
-            self.run = 0
+            self.run = self.run_told = 0
         if not self.run:
             self.run_began = since
-        before = self.run if self._is_long_run() else 0
         self.run += 1
         self.run_at = now
-        return self.run - before if self._is_long_run() else 0
-
-    def _is_long_run(self) -> bool:
-        return self.run >= FAILURES and self.run_at - self.run_began >= addresses.SILENCE
+        if self.run < FAILURES or now - self.run_began < addresses.SILENCE:
+            return 0
+        number = self.run - self.run_told
+        self.run_told = self.run
+        return number
 
     def given_up(self, now: float, number: int) -> None:
         """So many clients have left, in the course of a long wait in which nothing came from here."""

@@ -57,6 +57,7 @@ def give_up(edge: Edge, path: bytes = b"/a", after: float = 0.1) -> None:
         wire.sock.settimeout(after)
         with contextlib.suppress(TimeoutError):
             wire.read_until(b"\0never")
+        wire.reset()
     eventually(lambda: requests(edge) > ended, "the proxy hears of it")
 
 
