@@ -156,10 +156,10 @@ def wait(difference: MeasuredDifference, backends: Mapping[BackendName, Served])
 
 
 def reachable(totals: Stats) -> dict[BackendName, BackendFigures]:
-    seen, down = by_backend(totals.addresses), addresses.down(totals.addresses)
+    seen, bad = by_backend(totals.addresses), addresses.unanswering(totals.addresses)
     breakers = {breaker.name: breaker for breaker in totals.breakers}
     return {
-        backend: BackendFigures(backend in down, _state(breakers.get(backend)), tuple(seen.get(backend, ())))
+        backend: BackendFigures(backend in bad, _state(breakers.get(backend)), tuple(seen.get(backend, ())))
         for backend in BACKENDS
     }
 

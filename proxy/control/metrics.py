@@ -194,11 +194,11 @@ def _intended(totals: Stats) -> Metric:
 
 def _failing(totals: Stats) -> Metric:
     family = GaugeMetricFamily(
-        "strangler_backend_failing", "1 while every address of the backend fails", labels=("backend",)
+        "strangler_backend_failing", "1 while the backend does not answer", labels=("backend",)
     )
-    down = addresses.down(totals.addresses)
+    bad = addresses.unanswering(totals.addresses)
     for backend in BACKENDS:
-        family.add_metric((backend,), float(backend in down))
+        family.add_metric((backend,), float(backend in bad))
     return family
 
 

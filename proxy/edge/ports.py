@@ -67,8 +67,8 @@ class UpstreamPort(Timed):
         """Whether it has neither been closed by the upstream nor been sent unasked bytes."""
         raise NotImplementedError
 
-    def given_up(self) -> bool:
-        """Its client has left: whether that waited long while nothing came from the whole backend."""
+    def given_up(self) -> int:
+        """Its client has left: how many failures of the whole backend that makes known."""
         raise NotImplementedError
 
     def switch(self) -> bool:

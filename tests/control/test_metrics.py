@@ -2,15 +2,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
+from proxy.control.alarms import Alarms
 from proxy.control.metrics import BUCKETS, NEAR
 from proxy.control.state import State
 from proxy.core.evidence.stats import BOUNDS
+from proxy.core.settings import BACKENDS, BackendName
+from proxy.core.traffic.totals import EMPTY
+from proxy.core.wire.messages import AddressSeen
 from tests.control.conftest import traffic
+from tests.control.test_alarms import DEAD, SILENT
 
 DESIGNED = {
     "strangler_requests_total": {"endpoint", "backend", "reason", "code"},
@@ -98,3 +104,20 @@ def test_every_metric_is_documented(client: TestClient, state: State) -> None:
     families = {family.name for family in text_string_to_metric_families(client.get("/metrics").text)}
     assert families
     assert not {name for name in families if f"`{name}" not in text}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("line", [DEAD, SILENT], ids=["fails", "hangs"])
+def test_a_backend_fails_exactly_while_there_is_an_alarm_for_it(
+    client: TestClient, state: State, backend: BackendName, line: AddressSeen
+) -> None:
+    state.collector.joined("w", fresh=True)
+    for bad in (True, False):
+        seen = [msgspec.structs.replace(line, backend=backend)] if bad else []
+        state.collector.record("w", msgspec.structs.replace(EMPTY, addresses=seen))
+        expected = [backend] if bad else []
+        assert [alarm.subject for alarm in Alarms(state.collector.totals).look()] == expected
+        values = samples(client)["strangler_backend_failing"]
+        assert [labels["backend"] for labels, value in values if value] == expected
+        figures = client.get("/api/v1/endpoints").json()["backends"]
+        assert [name for name, found in figures.items() if found["failing"]] == expected

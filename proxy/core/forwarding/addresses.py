@@ -42,6 +42,12 @@ def silent(lines: Iterable[AddressSeen]) -> dict[str, list[AddressSeen]]:
     return {name: seen for name, seen in by_backend(lines).items() if all(map(_is_silent, seen))}
 
 
+def unanswering(lines: Iterable[AddressSeen]) -> list[str]:
+    """The backends that do not answer, for either reason."""
+    lines = list(lines)
+    return [*(found := down(lines)), *(name for name in silent(lines) if name not in found)]
+
+
 def _is_silent(seen: AddressSeen) -> bool:
     return seen.waiting >= UNANSWERED and not 0 <= seen.heard <= SILENCE
 

@@ -20,7 +20,7 @@ from proxy.core.settings import ASYNC, LEGACY, BackendName
 from proxy.edge.exchange import compression, upgrade
 from proxy.edge.exchange.attempts import Attempts
 from proxy.edge.exchange.sending import Sending
-from proxy.edge.exchange.states import ANSWERED, ENDED, IDLE, SENT, SETTLING
+from proxy.edge.exchange.states import ANSWERED, ENDED, IDLE, SENT, SETTLING, WAITING
 from proxy.edge.outcome import Outcome
 from proxy.edge.ports import UpstreamPort
 from proxy.edge.upstream import hanging
@@ -58,10 +58,14 @@ class Exchange(Sending):
         self.end()
 
     def _on_given_up(self) -> None:
-        """What it waited for may have been a backend that hangs."""
-        upstream = self.upstream
-        if upstream is not None and upstream.given_up() and self.backend == ASYNC:
-            self.services.breakers.hung(self.endpoint)
+        """What it waited for may have been a backend that hangs, or that cannot be reached."""
+        upstream, pool, failures = self.upstream, self._pool, 0
+        if upstream is not None:
+            failures = upstream.given_up()
+        elif self.state == WAITING and pool is not None:
+            failures = pool.given_up(self)
+        if failures and self.backend == ASYNC:
+            self.services.breakers.hung(self.endpoint, failures)
 
     def on_client_writable(self, writable: bool) -> None:
         """The client's connection is full beyond `buffers.response`, or has room again."""

@@ -6,6 +6,7 @@ import logging
 import ssl
 from typing import Final
 
+from proxy.core.forwarding import addresses
 from proxy.core.http1.response import ResponseHead
 from proxy.core.settings import Upstream
 from proxy.edge.deadlines import NEVER
@@ -48,7 +49,7 @@ class Pooled(UpstreamPort):
         self.tunnel = False
         self.request_sent = False  # the last byte of the request was written
         self.response: ResponseHead | None = None  # under way: its head came, its end has not
-        self.began = 0.0  # when that head came
+        self.began = 0.0  # when that head came; before it, the first interim answer
         self.pooled = False  # its pool has it, and hears of its end
 
     @property
@@ -73,6 +74,10 @@ class Address:
         "out_until",
         "outstanding",
         "probing",
+        "run",
+        "run_at",
+        "run_began",
+        "run_told",
         "tls",
         "trouble",
         "upstream",
@@ -87,8 +92,12 @@ class Address:
         self.failed_at = NEVER_YET
         self.answered_at = NEVER_YET  # the last whole answer
         self.heard_at = NEVER_YET  # the last piece of an answer that showed that work goes on
-        self.gave_up = 0  # requests whose clients left after a long wait in which nothing came
+        self.gave_up = 0  # requests whose clients left, in the course of a long wait in which nothing came
         self.gave_up_at = NEVER_YET  # the last of them
+        self.run = 0  # requests in a row whose clients left after a short wait, without anything in between
+        self.run_began = NEVER_YET  # when the first of them began to wait
+        self.run_at = NEVER_YET  # when the last of them left
+        self.run_told = 0  # how many of them count already
         self.out_until = 0.0
         self.healthy = True  # as far as health checks know
         self.bad_probes = 0  # in a row
@@ -113,13 +122,31 @@ class Address:
         """When something came that showed that it goes on with its work."""
         return max(self.answered_at, self.heard_at)
 
-    def given_up(self, now: float) -> None:
-        """A client has left after a long wait in which nothing came from here."""
+    def left(self, since: float, now: float) -> int:
+        """A client has left after a short wait: how many of those that did count as failures from now on.
+
+        A single one is none, and neither are many at once, such as those of a page that was closed.
+        """
+        if self.last_heard() > self.run_began or now - self.run_at > addresses.FORGOTTEN:
+            self.run = self.run_told = 0
+        if not self.run:
+            self.run_began = since
+        self.run += 1
+        self.run_at = now
+        if self.run < FAILURES or now - self.run_began < addresses.SILENCE:
+            return 0
+        number = self.run - self.run_told
+        self.run_told = self.run
+        return number
+
+    def given_up(self, now: float, number: int) -> None:
+        """So many clients have left, in the course of a long wait in which nothing came from here."""
         if self.last_heard() > self.gave_up_at:
             self.gave_up = 0
-        self.gave_up += 1
+        before = self.gave_up // FAILURES
+        self.gave_up += number
         self.gave_up_at = now
-        if self.gave_up % FAILURES == 0:
+        if self.gave_up // FAILURES > before:
             self.out_until = now + SIT_OUT
 
     def failed(self, now: float) -> None:

@@ -64,14 +64,16 @@ class Breakers:
             self._whole.record(True, now)
             self._of(endpoint).record(True, now)
 
-    def hung(self, endpoint: Endpoint | None) -> None:
-        """A client gave up waiting while nothing at all came from async.
+    def hung(self, endpoint: Endpoint | None, failures: int) -> None:
+        """So many clients gave up waiting while nothing at all came from async, this one as the last.
 
         That says nothing of this endpoint, so the breaker of async as a whole counts it: any answer ends its
         run.
         """
         if endpoint is not None and endpoint.safe:
-            self._whole.record(True, self._loop.time())
+            now = self._loop.time()
+            for _ in range(min(failures, self._whole.settings.consecutive)):  # so many open it at any rate
+                self._whole.record(True, now)
 
     def _of(self, endpoint: Endpoint) -> Breaker:
         breaker = self._endpoints.get(endpoint.name)

@@ -122,7 +122,7 @@ class UpstreamConnection(Pooled):
             poll.register(descriptor, select.POLLIN | select.POLLRDHUP)
         return not poll.poll(0)
 
-    def given_up(self) -> bool:
+    def given_up(self) -> int:
         return hanging.given_up(self, self.pool)
 
     def switch(self) -> bool:
@@ -237,9 +237,14 @@ class UpstreamConnection(Pooled):
         exchange = self.exchange
         if exchange is None:
             return
-        self.address.heard_at = self.pool.loop.time()
+        now = self.pool.loop.time()
+        if not self._informational:
+            self.began = now
+        elif now - self.began >= hanging.ALIVE:  # the first may come before a hang, as a head may
+            self.address.heard_at = now
         self._informational += 1
         if response.status == 101 and exchange.upgrade is not None:
+            self.address.heard_at = now
             self.exchange = None
             self.deadline = NEVER
             exchange.on_upgrade(response, rest)

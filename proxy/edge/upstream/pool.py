@@ -19,6 +19,7 @@ from proxy.core.resilience.retry import FailureKind
 from proxy.core.settings import Backend
 from proxy.edge.deadlines import NEVER, Sweeper
 from proxy.edge.ports import Waiter
+from proxy.edge.upstream import hanging
 from proxy.edge.upstream.address import Address, Pooled
 from proxy.edge.upstream.connection import UpstreamConnection
 from proxy.edge.upstream.dialling import Dialler
@@ -40,6 +41,7 @@ class Pool(Home):
         "_busy_since",
         "_connecting",
         "_dialler",
+        "_dials",
         "_health",
         "_retired",
         "_slow_clients",
@@ -53,6 +55,7 @@ class Pool(Home):
         self._dialler = Dialler(self)
         self._busy_since = 0.0  # when the first of those that wait began to
         self._connecting: set[asyncio.Task[None]] = set()
+        self._dials: dict[Waiter, tuple[Address, float]] = {}  # for whom, where to, and since when
         self._retired = False
         self._health = HealthCheck(self) if backend.health.path else None
 
@@ -109,6 +112,14 @@ class Pool(Home):
         """`waiter` has waited long enough, or has no use for a connection any more."""
         self._sweeper.items.discard(waiter)
         self.waiting.discard(waiter)
+
+    def given_up(self, waiter: Waiter) -> int:
+        """The client of `waiter` has left: how many failures of the backend that makes known.
+
+        One that waits for others' connections tells nothing: all of them may serve long polls.
+        """
+        dial = self._dials.get(waiter)
+        return 0 if dial is None else hanging.failures(dial[0], self, dial[1])
 
     def is_stuck(self) -> bool:
         """Whether, for as long as one waits for a connection and for a second, nothing at all came from it.
@@ -250,8 +261,7 @@ class Pool(Home):
 
     async def _connect(self, address: Address, waiter: Waiter) -> None:
         try:
-            async with asyncio.timeout(self.backend.timeouts.connect):
-                connection = await self._dialler.dial(address, partial(self._protocol, address))
+            connection = await self._dial(address, waiter)
         except (OSError, ssl.SSLError, TimeoutError) as error:
             kind: FailureKind = "connect_timeout" if isinstance(error, TimeoutError) else "connect_failed"
             within = f"no connection within timeouts.connect ({self.backend.timeouts.connect:g} s)"
@@ -272,6 +282,14 @@ class Pool(Home):
             waiter.on_connection(connection)
         else:
             self.release(connection)
+
+    async def _dial(self, address: Address, waiter: Waiter) -> UpstreamConnection:
+        self._dials[waiter] = (address, self.loop.time())
+        try:
+            async with asyncio.timeout(self.backend.timeouts.connect):
+                return await self._dialler.dial(address, partial(self._protocol, address))
+        finally:
+            self._dials.pop(waiter, None)
 
     def _not_connected(self, address: Address, waiter: Waiter, kind: FailureKind) -> None:
         self.connections -= 1

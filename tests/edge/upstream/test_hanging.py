@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -26,6 +27,9 @@ HANGS: dict[str, bytes] = {
     "a head and a piece": HEAD + b"abc",
     "the head of chunks": CHUNKED + b"\r\n",
     "a chunk": CHUNKED + b"\r\n3\r\nabc\r\n",
+    "early hints": b"HTTP/1.1 103 Early Hints\r\n\r\n",
+    "that it goes on": b"HTTP/1.1 102 Processing\r\n\r\n",
+    "two interim answers at once": 2 * b"HTTP/1.1 102 Processing\r\n\r\n",
 }
 
 
@@ -53,6 +57,7 @@ def give_up(edge: Edge, path: bytes = b"/a", after: float = 0.1) -> None:
         wire.sock.settimeout(after)
         with contextlib.suppress(TimeoutError):
             wire.read_until(b"\0never")
+        wire.reset()
     eventually(lambda: requests(edge) > ended, "the proxy hears of it")
 
 
@@ -165,6 +170,157 @@ def test_of_two_addresses_the_one_that_hangs_sits_out(stage: Stage) -> None:
         give_up(edge)
     assert len(hanging.requests) == RUN
     assert {edge.ask(READ).body for _ in range(20)} == {b"well"}
+
+
+def test_interim_answers_that_keep_coming_show_that_work_goes_on(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.edge.upstream.hanging.ALIVE", 0.05)
+    go = threading.Event()
+
+    def serve(wire: Wire, number: int) -> None:
+        wire.request()
+        wire.send(b"HTTP/1.1 102 Processing\r\n\r\n")
+        go.wait(WAIT)
+        wire.send(b"HTTP/1.1 102 Processing\r\n\r\n")
+        silent(wire)
+
+    edge = site(stage, serve)
+    with contextlib.closing(edge.connect()) as wire:
+        wire.send(READ)
+        wire.read_until(b"102 Processing\r\n\r\n")
+        assert seen(edge).heard == -1
+        pool = edge.services.pools["async"]
+        began = edge.call(lambda: pool.loop.time())
+        eventually(lambda: edge.call(lambda: pool.loop.time() - began > 0.05), "a while has passed")
+        go.set()
+        wire.read_until(b"102 Processing\r\n\r\n")
+        assert seen(edge).heard >= 0
+
+
+def test_connections_that_clients_gave_up_waiting_for_open_the_breaker(stage: Stage) -> None:
+    legacy = stage.upstream(answering(ok(b"legacy")))
+    with deaf() as port:
+        edge = stage.edge(
+            legacy.url,
+            f"http://127.0.0.1:{port}",
+            endpoints="GET /a: {weight: 100}",
+            async_backend="timeouts: {connect: 60s}",
+            rest="breaker: {open_for: 60s}",
+        )
+        for number in range(RUN):
+            assert breakers(edge) == []
+            assert seen(edge).waiting == number
+            give_up(edge)
+        assert breakers(edge) == ["async"]
+        assert edge.ask(READ).body == b"legacy"
+
+
+@contextlib.contextmanager
+def deaf() -> Iterator[int]:
+    """The port of one that does not answer those who connect: its queue is full."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
+# clients that are too impatient for one of them to say anything
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.edge.upstream.hanging.LONG", 60.0)
+    monkeypatch.setattr("proxy.edge.upstream.hanging.BRIEF", 0.05)
+    monkeypatch.setattr("proxy.core.forwarding.addresses.SILENCE", 0.0)
+
+
+@pytest.mark.parametrize("sent", HANGS.values(), ids=HANGS)
+def test_many_short_waits_without_anything_between_them_are_a_hang(
+    stage: Stage, hurried: None, sent: bytes
+) -> None:
+    edge = site(stage, saying(sent))
+    for _ in range(RUN):
+        assert (breakers(edge), seen(edge).waiting) == ([], 0)
+        give_up(edge)
+    assert (breakers(edge), seen(edge).waiting) == (["async"], RUN)
+    assert edge.ask(READ).body == b"legacy"
+
+
+def test_short_waits_for_connections_are_a_hang_too(stage: Stage, hurried: None) -> None:
+    with deaf() as port:
+        edge = stage.edge(
+            stage.upstream(answering(ok(b"legacy"))).url,
+            f"http://127.0.0.1:{port}",
+            endpoints="GET /a: {weight: 100}",
+            async_backend="timeouts: {connect: 60s}",
+            rest="breaker: {open_for: 60s}",
+        )
+        for _ in range(RUN):
+            assert (breakers(edge), seen(edge).waiting) == ([], 0)
+            give_up(edge)
+        assert (breakers(edge), seen(edge).waiting) == (["async"], RUN)
+
+
+def test_many_short_waits_say_nothing_before_the_silence_was_long(
+    stage: Stage, hurried: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.core.forwarding.addresses.SILENCE", 60.0)
+    edge = site(stage, saying(b""))
+    for _ in range(2 * RUN):
+        give_up(edge)
+    monkeypatch.setattr("proxy.core.forwarding.addresses.SILENCE", 0.0)
+    assert (breakers(edge), seen(edge).waiting) == ([], 0)
+    give_up(edge)  # and this one brings in all that came before it
+    assert (breakers(edge), seen(edge).waiting) == (["async"], 2 * RUN + 1)
+
+
+def test_clients_that_leave_at_once_say_nothing_however_many(
+    stage: Stage, hurried: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.edge.upstream.hanging.BRIEF", 60.0)
+    edge = site(stage, saying(b""))
+    for _ in range(3 * RUN):
+        give_up(edge, after=0.01)
+    assert (breakers(edge), seen(edge).waiting) == ([], 0)
+
+
+def test_short_waits_begin_anew_after_each_answer(stage: Stage, hurried: None) -> None:
+    hang = threading.Event()
+
+    def serve(wire: Wire, number: int) -> None:
+        wire.request()
+        if hang.is_set():
+            silent(wire)
+        wire.send(ok(b"async"))
+
+    edge = site(stage, serve)
+    for _ in range(3):
+        hang.set()
+        for _ in range(RUN - 1):
+            give_up(edge)
+        hang.clear()
+        assert edge.ask(READ).body == b"async"
+    assert (breakers(edge), seen(edge).waiting) == ([], 0)
+
+
+def test_of_two_addresses_the_one_that_lets_the_impatient_wait_sits_out(stage: Stage, hurried: None) -> None:
+    hanging, well = stage.upstream(saying(b"")), stage.upstream(answering(ok(b"well")))
+    edge = stage.edge(
+        stage.upstream().url, [hanging.url, well.url], endpoints="GET /a: {weight: 100, fallback: none}"
+    )
+    for _ in range(200):
+        if len(hanging.requests) == RUN:
+            break
+        give_up(edge)
+    assert len(hanging.requests) == RUN
+    assert {edge.ask(READ).body for _ in range(20)} == {b"well"}
+    assert breakers(edge) == []
 
 
 # one verdict for each answer
