@@ -78,11 +78,11 @@ class Output(NamedTuple):
     metavar="URL",
     help="Send writes too; repeat for every backend address.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-@click.option("--junit", "junit_file", type=File, help="Write JUnit XML here as well.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--junit", "junit_file", type=File, help="Also write JUnit XML to this file.")
 @click.option("--parity", is_flag=True, help="Exit 1 unless every endpoint is likely equal (compare.parity).")
-@click.option("--state", type=File, help="Where a stopped replay goes on [FILE.replay].")
-@click.option("--restart", is_flag=True, help="Begin anew, whatever the state file says.")
+@click.option("--state", type=File, help="Keep the progress in this file [FILE.replay].")
+@click.option("--restart", is_flag=True, help="Ignore saved progress and begin again.")
 def replay(
     file: Path,
     config: str,
@@ -101,10 +101,10 @@ def replay(
 ) -> None:
     """Send the recorded requests of FILE to both backends, and report for each endpoint whether they agree.
 
-    FILE is an access log (of the proxy, of nginx, Apache, HAProxy or Envoy) or a HAR file of a browser or a
-    debugging proxy; docs/comparing.md says how to record one. The backends are asked directly,
-    whatever the weights say. Only endpoints that change nothing are asked, unless --sandbox names the
-    addresses of both backends one by one: then each write is executed once on either.
+    FILE is an access log of the proxy, nginx, Apache, HAProxy or Envoy, or a HAR file of a browser or a
+    debugging proxy; docs/recording.md describes how to record one. Requests go directly to the backends,
+    regardless of weights. Requests that may change something are skipped, unless --sandbox is given for
+    every address of both backends: then each write is executed once on each backend.
 
     Press Ctrl-C to stop, and run the same command again to resume. An access log contains no credentials;
     pass them with -H.
@@ -115,9 +115,9 @@ def replay(
     strangler replay access.log --config routing.yaml --rate 100 --junit report.xml
 
     \b
-    Exit codes: 0 nothing differs but noise, 1 something differs, was not answered,
-    or nothing was compared (with --parity also: an endpoint is not yet likely equal),
-    2 bad input (the line is named), 130 stopped.
+    Exit codes: 0 nothing differs except noise; 1 something differs, was not answered, or nothing was
+    compared (with --parity also if an endpoint is not yet likely equal); 2 bad input (reported with its
+    line); 130 interrupted.
     """
     snapshot = load_or_exit(config).snapshot
     _check(snapshot, rate, concurrency, endpoints, sandboxes)

@@ -30,16 +30,22 @@ _SHORT = {"too little data": "?", "noise": "≈"}
 def status(admin: str, watch: bool, as_json: bool) -> None:
     """Show every endpoint with its weight, and the figures of both backends over the last minute.
 
-    Beneath an endpoint: how async compares since the weight or a version changed, better or worse if the
-    difference is real (99 %, however often one looks), ≈ if it is noise, ? if there is too little data, and
-    how much is missing; whether the answers differ, in how many of how many comparisons, are likely equal,
-    with the rate of differences that would have shown (95 %), or how many more comparisons that takes; for
-    writes, in how many hours and minutes every idempotency key in use is known, for none should move before.
-    A request counts for the backend that was to answer it: one that legacy answered in place of async is an
-    error of async.
-    Exits 1 if the proxy does not answer, a worker does not serve the newest configuration or hangs, the file
-    was refused, every address of a backend fails, a breaker has been open for over 10 s, or writes have an
-    unknown outcome.
+    The lines below an endpoint show:
+
+    \b
+    - how async compares with legacy since the weight or a version changed: better or worse if the
+      difference is real (99 % confidence, however often you look), ≈ if it is noise, ? if there is
+      too little data, with the number of requests that are missing;
+    - whether the answers differ, and in how many comparisons, or are likely equal, with the rate
+      of differences that would have been found (95 % confidence), or how many more comparisons are needed;
+    - for writes, the time until every idempotency key in use is known; do not move them before.
+
+    A request counts for the backend that should have answered it: one that legacy answered instead of async
+    is an error of async.
+
+    Exits 1 if the proxy does not answer, a worker hangs or does not serve the newest configuration, the file
+    was refused, every address of a backend fails, a breaker has been open for more than 10 s, or writes have
+    an unknown outcome.
 
     \b
     strangler status
