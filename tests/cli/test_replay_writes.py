@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import json
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +126,15 @@ def test_a_read_that_is_declared_to_change_something_is_executed_once(tmp_path: 
     assert (result.exit_code, len(ours.requests), len(theirs.requests)) == (0, 31, 31)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A job that a shell runs in the background ignores SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_a_write_that_was_begun_is_not_executed_by_the_run_that_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
