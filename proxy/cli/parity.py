@@ -25,5 +25,5 @@ def comparison(snapshot: Snapshot, endpoint: Endpoint) -> dict[str, Any] | None:
         found = asyncio.run(comparison_reader.of_endpoint(url, endpoint.name))
     except StoreUnavailable:
         return None
-    tally = in_force(found.tallies, endpoint, endpoint.name, date.today())
+    tally = in_force(found.tallies, endpoint, endpoint.name, date.today(), endpoint.compare.parity)
     return summary_json(NOTHING if tally is None else report(tally, (), endpoint.compare.parity).parity)

@@ -9,8 +9,16 @@ from datetime import date
 from typing import Final, NamedTuple
 
 from proxy.control.log import log
-from proxy.core.comparison.comparisons import Report, Tally, latest, report, settings_hash
-from proxy.core.comparison.parity import NOTHING, PARITY, Parity
+from proxy.core.comparison.comparisons import (
+    DRY_RUN,
+    READ_BACK,
+    Report,
+    Tally,
+    latest,
+    report,
+    settings_hash,
+)
+from proxy.core.comparison.parity import NOTHING, Parity
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.settings import Endpoint
 from proxy.store import StoreUnavailable, comparison_reader
@@ -106,11 +114,21 @@ def standings(snapshot: Snapshot, found: StoredCounts, today: date) -> dict[str,
     listed = {endpoint.name: endpoint for endpoint in snapshot.endpoints}
     stored = [each.scope.endpoint for each in found.tallies] + [each.endpoint for each in found.traffic]
     return {
-        name: _standing(name, listed.get(name), found, today) for name in dict.fromkeys([*listed, *stored])
+        name: _standing(name, listed.get(name), found, today, parity_asked(name, snapshot))
+        for name in dict.fromkeys([*listed, *stored])
     }
 
 
-def in_force(tallies: Iterable[Tally], endpoint: Endpoint | None, name: str, today: date) -> Tally | None:
+def parity_asked(name: str, snapshot: Snapshot) -> float:
+    """`compare.parity` of the endpoint; of a write's read-back and dry run, that of the write."""
+    write = name.removesuffix(READ_BACK).removesuffix(DRY_RUN)
+    own = (each.compare.parity for each in snapshot.endpoints if each.name == write)
+    return next(own, snapshot.compare.parity)
+
+
+def in_force(
+    tallies: Iterable[Tally], endpoint: Endpoint | None, name: str, today: date, limit: float
+) -> Tally | None:
     """The newest under the rules in force; of what is no endpoint of the configuration, the newest of all.
 
     Of versions that answer beside each other, as with a canary, the worst of the last day: a faulty one that
@@ -128,17 +146,15 @@ def in_force(tallies: Iterable[Tally], endpoint: Endpoint | None, name: str, tod
         and each.last >= newest.last - DAY
         and each.last - newest.first > OVERLAP
     ]
-    return min([newest, *beside], key=lambda each: GRAVE[report(each, (), _limit(endpoint)).parity.verdict])
+    return min([newest, *beside], key=lambda each: GRAVE[report(each, (), limit).parity.verdict])
 
 
-def _limit(endpoint: Endpoint | None) -> float:
-    return PARITY if endpoint is None else endpoint.compare.parity
-
-
-def _standing(name: str, endpoint: Endpoint | None, found: StoredCounts, today: date) -> Standing:
+def _standing(
+    name: str, endpoint: Endpoint | None, found: StoredCounts, today: date, limit: float
+) -> Standing:
     mine = [each for each in found.tallies if each.scope.endpoint == name]
     traffic = [each for each in found.traffic if each.endpoint == name]
-    tally = in_force(mine, endpoint, name, today)
+    tally = in_force(mine, endpoint, name, today, limit)
     skipped = {each.label: each.number for each in traffic if each.what == "skipped"}
-    made = None if tally is None else report(tally, traffic, _limit(endpoint))
+    made = None if tally is None else report(tally, traffic, limit)
     return Standing(name, made, len(mine) - (tally is not None), skipped)

@@ -78,7 +78,7 @@ def test_the_only_worker_is_told_of_and_replaced(quick: Site) -> None:
     assert site.ask()
     log = site.log()
     assert log.count(f"worker 0 (pid {pid}) has reported nothing for") == 1
-    assert log.count(f"worker 0 (pid {pid}) hangs: nothing for") == 1
+    assert log.count(f"worker 0 (pid {pid}) hangs: it has reported nothing for") == 1
     assert f"worker 0 (pid {pid}) died" in log
 
 

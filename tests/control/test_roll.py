@@ -35,7 +35,7 @@ def test_a_new_worker_that_dies_stops_the_roll_and_everything_goes_on(site: Site
     assert begin(site).status_code == 202
     eventually(lambda: outcome(site), "the roll has ended")
     assert outcome(site)["state"] == "failed"
-    assert "the new worker 0 did not come up: exit code 3" in outcome(site)["detail"]
+    assert "the new worker 0 did not start: exit code 3" in outcome(site)["detail"]
     eventually(lambda: site.pids(site.state()) == before and site.settled(), "the old workers are left")
     assert int(site.ask().split()[0]) in before
     broken.unlink()

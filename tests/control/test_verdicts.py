@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -112,3 +113,15 @@ def test_of_versions_beside_each_other_the_worst_of_the_last_day_is_shown(state:
     assert shown(sound, replaced) == ("2.0", "likely equal")
     old = faulty._replace(last=sound.last - verdicts.DAY - 1)
     assert shown(sound._replace(first=sound.first - 10 * verdicts.DAY), old) == ("2.0", "likely equal")
+
+
+def test_a_dry_run_has_the_parity_of_its_write_and_what_is_not_listed_that_of_all(state: State) -> None:
+    snapshot = state.reloader.running.snapshot
+    (write,) = (each for each in snapshot.endpoints if each.name == "POST /b")
+    write = replace(write, compare=replace(write.compare, parity=0.1))
+    snapshot = replace(snapshot, endpoints=(write,), compare=replace(snapshot.compare, parity=0.05))
+    asked = [
+        verdicts.parity_asked(f"POST /b{suffix}", snapshot) for suffix in ("", " (dry run)", " (read-back)")
+    ]
+    assert asked == [0.1, 0.1, 0.1]
+    assert verdicts.parity_asked("GET /gone", snapshot) == 0.05

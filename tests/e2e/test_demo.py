@@ -24,8 +24,11 @@ def test_every_claim_of_the_story_holds(tmp_path: Path, mark: str) -> None:
     assert match is not None
     assert match[1] == match[2]
     assert f"listen: 127.0.0.1:{wanted}\n" not in (tmp_path / "demo/routing.yaml").read_text()
-    assert "ok     QA finds async's fault before 10 % are passed (GET /quotes at 10 %: differs" in output
-    assert "ok     repaired, it turns to likely equal (GET /quotes of async 2.1: likely equal on" in output
+    assert "ok     QA finds async's fault at a weight of 10 % or less (GET /quotes at 10 %: differs" in output
+    assert (
+        "ok     after the repair, the verdict is likely equal (GET /quotes of async 2.1: likely equal on"
+        in output
+    )
     assert {path.name for path in (tmp_path / "demo/logs").iterdir()} == {
         "fx.log",
         "legacy.log",

@@ -28,7 +28,7 @@ from proxy.control.admin.problems import problem
 from proxy.control.admin.requests import limited_body
 from proxy.control.errors import Refusal
 from proxy.control.state import State
-from proxy.control.verdicts import in_force
+from proxy.control.verdicts import in_force, parity_asked
 from proxy.core.comparison.comparisons import Report, Sample, Tally, Traffic, report
 from proxy.core.comparison.one_off import NotCompared, OneOff
 from proxy.store import StoreUnavailable, comparison_reader
@@ -158,11 +158,11 @@ class Differences:
         found = await self._read(endpoint)
         if listed is None and not found.tallies and not found.traffic:
             raise HTTPException(404, f"{endpoint!r} is not listed, and nothing was compared under this name")
-        current = in_force(found.tallies, listed, endpoint, date.today())
+        limit = parity_asked(endpoint, snapshot)
+        current = in_force(found.tallies, listed, endpoint, date.today(), limit)
         tally = current if scope is None else comparison_reader.of_scope(found, scope)
         if scope is not None and tally is None:
             raise HTTPException(404, f"{endpoint!r} has no evidence with the id {scope!r}")
-        limit = snapshot.compare.parity if listed is None else listed.compare.parity
         chosen = None if tally is None else await asyncio.to_thread(report, tally, found.traffic, limit)
         return Looked(
             endpoint, chosen, "" if current is None else current.scope.id, found.tallies, found.traffic
