@@ -11,13 +11,12 @@ from typing import Final
 
 import msgspec
 
-from proxy.compare.replay.recorded import Recorded, left_out
+from proxy.compare.replay.recorded import NO_BODY, Recorded, left_out
 from proxy.core.settings import SAFE_METHODS
 
 MAX_TARGET: Final = 2048  # bytes: the proxy's own log cuts longer ones
 
 _REFUSED: Final = "refused before it was a complete request"
-_NO_BODY: Final = "its body is not in the log"
 
 _request: Final = re.compile(rb'"([A-Za-z]+) ((?:[^\s"\\]|\\.)+)(?: HTTP/[0-9.]+)?"')
 _no_request: Final = re.compile(rb'[^"]*+"(?:[^"\\]|\\.)*+" [0-9]{3}\b').match
@@ -98,7 +97,7 @@ def _of_text(line: bytes) -> Recorded:
 def _foreign(method: str, target: bytes, status: int | None) -> Recorded:
     """Also what came in absolute form, as HAProxy shows the targets of HTTP/2."""
     if method not in SAFE_METHODS:
-        return left_out(_NO_BODY, method, status)
+        return left_out(NO_BODY, method, status)
     absolute = _origin(target)
     path = target if absolute is None else absolute[1] if absolute[1].startswith(b"/") else b"/" + absolute[1]
     return Recorded(method, path.decode("latin-1"), (), b"", None, status, None)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+NO_BODY: Final = "its body is not in the log"  # a reason to skip
 
 
 class BadInput(Exception):

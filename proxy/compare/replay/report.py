@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 from xml.etree import ElementTree
 
 from proxy.compare.replay.results import Example, ReplayResults
-from proxy.core.comparison.comparisons import LatencyQuantiles, Report
+from proxy.core.comparison.comparisons import Report
 from proxy.core.comparison.marks import WORDS
 from proxy.core.comparison.parity import PathEvidence
 
@@ -133,7 +133,7 @@ def _endpoint(report: Report, finished: Finished) -> dict[str, Any]:
         "executed_once": found.once[name],
         "other_status_than_recorded": found.unlike[name],
         "suggestions": finished.suggestions.get(name),
-        "latency": {"legacy": _latency(report.legacy), "async": _latency(report.async_)},
+        "latency": {"legacy": report.legacy.in_ms(), "async": report.async_.in_ms()},
     }
 
 
@@ -164,13 +164,6 @@ def _field(each: PathEvidence, examples: Sequence[Example]) -> dict[str, Any]:
 
 def _reasons(found: ReplayResults, endpoint: str) -> dict[str, int]:
     return {reason: count for (name, reason), count in found.skipped.most_common() if name == endpoint}
-
-
-def _latency(latency: LatencyQuantiles) -> dict[str, float | None]:
-    return {
-        f"{name}_ms": None if value is None else round(value * 1000, 3)
-        for name, value in latency._asdict().items()
-    }
 
 
 def junit(finished: Finished, seconds: float) -> bytes:

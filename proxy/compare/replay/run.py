@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 
 from proxy.compare.client import Asked, BackendRequest, Connections, Unanswered, ask
 from proxy.compare.judging import AGAIN, Answers, Finding, Judging, NotJudged, asker_of, endpoint_of, today
-from proxy.compare.replay.recorded import BadInput, Recorded
+from proxy.compare.replay.recorded import NO_BODY, BadInput, Recorded
 from proxy.compare.replay.repeats import Repeats
 from proxy.compare.replay.results import Replayed, ReplayResults
 from proxy.compare.shadow import MARK
@@ -81,7 +81,7 @@ def plan(snapshot: Snapshot, options: Options, recorded: Recorded) -> Planned | 
     if not endpoint.safe and not options.sandbox:
         return Skip(endpoint.name, "it may change something")
     if recorded.host is None and recorded.method not in _BODILESS:
-        return Skip(endpoint.name, "its body is not in the log")
+        return Skip(endpoint.name, NO_BODY)
     request = BackendRequest(head, recorded.body, extra=(MARK,), protected=snapshot.protected)
     return Planned(endpoint, request, recorded.status)
 

@@ -147,6 +147,13 @@ class LatencyQuantiles(NamedTuple):
     p95: float | None
     p99: float | None
 
+    def in_ms(self) -> dict[str, float | None]:
+        """By `p50_ms` and so on, as reports give them."""
+        return {
+            f"{name}_ms": None if value is None else round(value * 1000, 3)
+            for name, value in self._asdict().items()
+        }
+
 
 Pace = Literal["slower", "faster", "noise"]
 """Of async, where legacy was asked before and after it."""

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Final
 
 from proxy.core.comparison.differences import Difference
-from proxy.core.comparison.judge import number_of, time_of
+from proxy.core.comparison.judge import number_of, time_between
 from proxy.core.documents.exactjson import Json
 from proxy.core.documents.fieldpaths import Steps, member_path, parse_pattern
 from proxy.core.settings import ComparisonRule
@@ -118,11 +118,11 @@ def _same_number(ours: Json, theirs: Json) -> bool:
 
 def _same_time(ours: Json, theirs: Json) -> bool | None:
     """Whether a fraction of a second is cut off on one side; None if these are not the same time."""
-    one, other = time_of(ours), time_of(theirs)
-    if one is None or other is None or (one.tzinfo is None) != (other.tzinfo is None):
+    between = time_between(ours, theirs)
+    if between is None:
         return None
-    if one == other:
+    if not between:
         return False
     whole = [not _has_fraction(str(each)) for each in (ours, theirs)]
-    first, second = (one, other) if whole[0] else (other, one)
-    return True if whole[0] != whole[1] and timedelta() <= second - first < _SECOND else None
+    cut = between if whole[0] else -between
+    return True if whole[0] != whole[1] and timedelta() <= cut < _SECOND else None

@@ -85,10 +85,8 @@ def _hides(rule: ComparisonRule, difference: Difference) -> bool:
     if rule.kind == "tolerance":
         ours, theirs = number_of(legacy), number_of(async_)
         return ours is not None and theirs is not None and apart(ours, theirs) <= rule.within
-    before, after = time_of(legacy), time_of(async_)
-    if before is None or after is None or (before.tzinfo is None) != (after.tzinfo is None):
-        return False
-    return abs(after - before) <= timedelta(seconds=float(rule.within))
+    between = time_between(legacy, async_)
+    return between is not None and abs(between) <= timedelta(seconds=float(rule.within))
 
 
 def _among(value: Json, values: Iterable[Json]) -> bool:
@@ -117,6 +115,14 @@ def time_of(value: Json) -> datetime | None:
         except (ValueError, OverflowError):
             continue
     return None
+
+
+def time_between(before: Json, after: Json) -> timedelta | None:
+    """None if one of them is no time, or only one says in which zone."""
+    start, end = time_of(before), time_of(after)
+    if start is None or end is None or (start.tzinfo is None) != (end.tzinfo is None):
+        return None
+    return end - start
 
 
 class _Order:

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from proxy.core.comparison.differences import Difference
-from proxy.core.comparison.judge import time_of
-from proxy.core.comparison.marks import shape_of
+from proxy.core.comparison.judge import time_between, time_of
+from proxy.core.comparison.marks import is_uuid, shape_of
 from proxy.core.documents.exactjson import Json, text_of
 from proxy.core.documents.fieldpaths import HEADER
 
@@ -26,7 +26,6 @@ MAX_VALUES: Final = 10_000  # of one place; beyond that nothing is new
 _LOCATION: Final = HEADER + "location"
 _ETAG: Final = HEADER + "etag"
 _is_id: Final = re.compile(r"id|.*_id|.*[a-z0-9]I[dD]|uuid|guid", re.DOTALL).fullmatch
-_is_uuid: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}").fullmatch
 _is_token: Final = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])[A-Za-z0-9_\-]{16,200}").fullmatch
 _id_parts: Final = re.compile(r"((?:[A-Za-z]+[_\-:.])*)([A-Za-z0-9]{1,100})").fullmatch
 
@@ -90,14 +89,12 @@ def _is_made(each: Difference, request: bytes) -> bool:
 
 
 def _close(ours: str, theirs: str) -> bool:
-    one, other = time_of(ours), time_of(theirs)
-    if one is None or other is None or (one.tzinfo is None) != (other.tzinfo is None):
-        return False
-    return abs((one - other).total_seconds()) <= CLOSE
+    between = time_between(ours, theirs)
+    return between is not None and abs(between.total_seconds()) <= CLOSE
 
 
 def _random(ours: str, theirs: str) -> bool:
-    if _is_uuid(ours) and _is_uuid(theirs):
+    if is_uuid(ours) and is_uuid(theirs):
         return True
     return len(ours) == len(theirs) and bool(_is_token(ours) and _is_token(theirs))
 

@@ -10,12 +10,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
-from datetime import datetime
 from decimal import Decimal
 from typing import Final, Literal, NamedTuple
 
 from proxy.core.comparison.differences import Difference
-from proxy.core.comparison.judge import apart, number_of, time_of
+from proxy.core.comparison.judge import apart, number_of, time_between
 from proxy.core.documents.exactjson import Json, kind_of
 from proxy.core.documents.fieldpaths import ROOT, member_path
 
@@ -23,12 +22,14 @@ MarkKind = Literal["value", "shape", "multiset", "distance"]
 """multiset: the values at this place of arrays, whatever their order. distance: async is farther from
 legacy's first answer than legacy's second."""
 
+is_uuid: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}").fullmatch
+
 _SHAPES: Final = (
     (
         "time",
         re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?").fullmatch,
     ),
-    ("uuid", re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}").fullmatch),
+    ("uuid", is_uuid),
     ("number", re.compile(r"-?\d+\.\d+").fullmatch),
     ("word", re.compile(r"[A-Za-z0-9_\-]+").fullmatch),
 )
@@ -132,11 +133,5 @@ def _distance(each: Difference) -> Decimal | None:
     ours, theirs = number_of(each.legacy), number_of(each.async_)
     if ours is not None and theirs is not None:
         return apart(ours, theirs)
-    before, after = time_of(each.legacy), time_of(each.async_)
-    return None if before is None or after is None else _seconds(before, after)
-
-
-def _seconds(before: datetime, after: datetime) -> Decimal | None:
-    if (before.tzinfo is None) != (after.tzinfo is None):
-        return None
-    return Decimal(repr(abs((after - before).total_seconds())))
+    between = time_between(each.legacy, each.async_)
+    return None if between is None else Decimal(repr(abs(between.total_seconds())))

@@ -9,7 +9,6 @@ from typing import Final, Literal, NamedTuple
 from proxy.core.comparison.marks import Mark, MarkKind
 from proxy.core.comparison.noise import Counts
 from proxy.core.evidence.sequential import (
-    PLACES,
     missing_units,
     place_threshold,
     smallest_b,
@@ -190,7 +189,3 @@ def _hiding(paths: list[PathEvidence]) -> set[str]:
 
 def _fields(number: int) -> str:
     return f"{number:,} field{'' if number == 1 else 's'}"
-
-
-SIGNIFICANT: Final = 1 / PLACES
-"""`PathEvidence.p` at which a noisy place is reported."""

@@ -9,7 +9,7 @@ from datetime import date
 from typing import Any, Final
 
 from proxy.control.verdicts import Standing
-from proxy.core.comparison.comparisons import LatencyQuantiles, Report, Sample, Shown, Side, Tally
+from proxy.core.comparison.comparisons import Report, Sample, Shown, Side, Tally
 from proxy.core.comparison.marks import Mark
 from proxy.core.comparison.one_off import OneOff
 from proxy.core.comparison.parity import Parity, PathEvidence
@@ -93,7 +93,7 @@ def report_json(found: Report) -> dict[str, Any]:
         "asked": dict(found.asked),
         "unasked": list(found.unasked),
         "pace": found.pace,
-        "latency": {"legacy": _latency(found.legacy), "async": _latency(found.async_)},
+        "latency": {"legacy": found.legacy.in_ms(), "async": found.async_.in_ms()},
     }
 
 
@@ -229,10 +229,3 @@ def side_json(side: Side) -> dict[str, Any]:
 def shown_json(each: Shown) -> dict[str, Any]:
     """Values are JSON text, so that 1 and 1.0 stay apart; null: this side has none."""
     return {"path": each.path, "kind": each.kind, "legacy": each.legacy, "async": each.async_}
-
-
-def _latency(found: LatencyQuantiles) -> dict[str, float | None]:
-    return {
-        f"{name}_ms": None if value is None else round(value * 1000, 3)
-        for name, value in found._asdict().items()
-    }
