@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from typing import Final, NamedTuple
 
@@ -114,16 +114,17 @@ def standings(snapshot: Snapshot, found: StoredCounts, today: date) -> dict[str,
     listed = {endpoint.name: endpoint for endpoint in snapshot.endpoints}
     stored = [each.scope.endpoint for each in found.tallies] + [each.endpoint for each in found.traffic]
     return {
-        name: _standing(name, listed.get(name), found, today, parity_asked(name, snapshot))
+        name: _standing(
+            name, listed.get(name), found, today, parity_asked(name, listed, snapshot.compare.parity)
+        )
         for name in dict.fromkeys([*listed, *stored])
     }
 
 
-def parity_asked(name: str, snapshot: Snapshot) -> float:
+def parity_asked(name: str, listed: Mapping[str, Endpoint], default: float) -> float:
     """`compare.parity` of the endpoint; of a write's read-back and dry run, that of the write."""
-    write = name.removesuffix(READ_BACK).removesuffix(DRY_RUN)
-    own = (each.compare.parity for each in snapshot.endpoints if each.name == write)
-    return next(own, snapshot.compare.parity)
+    endpoint = listed.get(name.removesuffix(READ_BACK).removesuffix(DRY_RUN))
+    return default if endpoint is None else endpoint.compare.parity
 
 
 def in_force(
@@ -142,10 +143,13 @@ def in_force(
     beside = [
         each
         for each in mine
-        if each.scope.rules == newest.scope.rules
+        if each is not newest
+        and each.scope.rules == newest.scope.rules
         and each.last >= newest.last - DAY
         and each.last - newest.first > OVERLAP
     ]
+    if not beside:
+        return newest
     return min([newest, *beside], key=lambda each: GRAVE[report(each, (), limit).parity.verdict])
 
 

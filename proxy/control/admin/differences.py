@@ -154,11 +154,12 @@ class Differences:
     async def look(self, endpoint: str, scope: str | None = None) -> Looked:
         """HTTPException 404 for an endpoint or a scope that is not there, 503 without the store."""
         snapshot = self._state.reloader.running.snapshot
-        listed = next((each for each in snapshot.endpoints if each.name == endpoint), None)
+        by_name = {each.name: each for each in snapshot.endpoints}
+        listed = by_name.get(endpoint)
         found = await self._read(endpoint)
         if listed is None and not found.tallies and not found.traffic:
             raise HTTPException(404, f"{endpoint!r} is not listed, and nothing was compared under this name")
-        limit = parity_asked(endpoint, snapshot)
+        limit = parity_asked(endpoint, by_name, snapshot.compare.parity)
         current = in_force(found.tallies, listed, endpoint, date.today(), limit)
         tally = current if scope is None else comparison_reader.of_scope(found, scope)
         if scope is not None and tally is None:
