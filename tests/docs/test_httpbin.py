@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +19,8 @@ from proxy.cli import main
 from proxy.compare.replay.recording import requests, survey
 from proxy.compare.replay.run import Options, Planned, plan
 from proxy.config import load_file
+from tests.support.ports import free_port
+from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "docs" / "examples" / "httpbin"
@@ -70,7 +72,7 @@ class Pair(NamedTuple):
 
 @pytest.fixture(scope="module")
 def pair() -> Iterator[Pair]:
-    ports = [_free_port(), _free_port()]
+    ports = [free_port(), free_port()]
     commands = (
         [ROOT / ".httpbin/legacy/bin/gunicorn", "-b", f"127.0.0.1:{ports[0]}", "-w", "2", "httpbin:app"],
         [ROOT / ".httpbin/async/bin/uvicorn", "httpbinx.main:app", "--port", str(ports[1])],
@@ -81,25 +83,14 @@ def pair() -> Iterator[Pair]:
                 subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             )
             stack.callback(process.terminate)
-            _wait_for(port, process)
+            eventually(partial(_listens, port, process), f"something listens at port {port}")
         yield Pair(*(f"http://127.0.0.1:{port}" for port in ports))
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
-def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    raise AssertionError(f"nothing listens at port {port} (exit code {process.poll()})")
+def _listens(port: int, process: subprocess.Popen[bytes]) -> bool:
+    assert process.poll() is None, f"exit code {process.poll()}: nothing listens at port {port}"
+    socket.create_connection(("127.0.0.1", port), 1).close()
+    return True
 
 
 @pytest.mark.httpbin

@@ -12,7 +12,7 @@ from proxy.core.resilience.idempotency import Record
 from proxy.edge.exchange import confirmation
 from proxy.edge.exchange.keyed_write import KeyedWrite
 from proxy.store import Claims, claims_file
-from tests.edge.exchange.test_keyed_write import CREATED, Bench, bench, request
+from tests.edge.exchange.test_keyed_write import CREATED, Bench, bench, created_after, request
 from tests.edge.harness import Response, Wire, answering, eventually
 
 __all__ = ["bench"]
@@ -168,13 +168,7 @@ def test_a_young_claim_is_not_confirmed(bench: Bench, monkeypatch: pytest.Monkey
 
 def test_what_is_under_way_is_named_to_the_store(bench: Bench) -> None:
     gate = threading.Event()
-
-    def waiting(wire: Wire, number: int) -> None:
-        wire.request()
-        gate.wait(5)
-        wire.send(CREATED)
-
-    bench.start(waiting)
+    bench.start(created_after(gate))
     client = bench.edge.connect()
     client.send(request())
     eventually(lambda: bench.legacy.requests)

@@ -77,6 +77,15 @@ class Bench:
             return dict(connection.execute("SELECT * FROM claims").fetchone())
 
 
+def created_after(gate: threading.Event) -> Callable[[Wire, int], None]:
+    def slow(wire: Wire, number: int) -> None:
+        wire.request()
+        gate.wait(5)
+        wire.send(CREATED)
+
+    return slow
+
+
 def request(key: str = "k", body: bytes = b"pay", headers: str = "") -> bytes:
     line = f"Idempotency-Key: {key}\r\n" if key else ""
     head = f"POST /x HTTP/1.1\r\nHost: a\r\n{line}{headers}Content-Length: {len(body)}\r\n\r\n"
@@ -140,13 +149,7 @@ def test_the_answer_is_stored_before_it_is_relayed(bench: Bench) -> None:
 
 def test_a_second_request_while_the_first_runs_is_refused(bench: Bench) -> None:
     gate = threading.Event()
-
-    def slow(wire: Wire, number: int) -> None:
-        wire.request()
-        gate.wait(5)
-        wire.send(CREATED)
-
-    bench.start(slow)
+    bench.start(created_after(gate))
     first = bench.edge.connect()
     first.send(request())
     eventually(lambda: bench.legacy.requests)
@@ -344,13 +347,7 @@ def test_a_chunked_answer_is_stored_whole(bench: Bench) -> None:
 
 def test_a_write_whose_client_leaves_is_finished_and_its_retry_gets_the_answer(bench: Bench) -> None:
     gate = threading.Event()
-
-    def slow(wire: Wire, number: int) -> None:
-        wire.request()
-        gate.wait(5)
-        wire.send(CREATED)
-
-    bench.start(slow)
+    bench.start(created_after(gate))
     client = bench.edge.connect()
     client.send(request())
     eventually(lambda: bench.legacy.requests)

@@ -49,6 +49,16 @@ def saying(data: bytes) -> Serve:
     return reading_then(lambda wire: (data and wire.send(data), silent(wire))[1])
 
 
+def hanging_while(hang: threading.Event) -> Serve:
+    def serve(wire: Wire, number: int) -> None:
+        wire.request()
+        if hang.is_set():
+            silent(wire)
+        wire.send(ok(b"async"))
+
+    return serve
+
+
 def give_up(edge: Edge, path: bytes = b"/a", after: float = 0.1) -> None:
     """A read whose client leaves without an answer when that has not come for `after` seconds."""
     ended = requests(edge)
@@ -128,14 +138,7 @@ def test_long_polls_that_are_given_up_say_nothing_while_async_answers_others(sta
 
 def test_an_answer_forgets_those_that_gave_up_before(stage: Stage) -> None:
     hang = threading.Event()
-
-    def serve(wire: Wire, number: int) -> None:
-        wire.request()
-        if hang.is_set():
-            silent(wire)
-        wire.send(ok(b"async"))
-
-    edge = site(stage, serve)
+    edge = site(stage, hanging_while(hang))
     for _ in range(2):
         hang.set()
         for _ in range(RUN - 1):
@@ -292,14 +295,7 @@ def test_clients_that_leave_at_once_say_nothing_however_many(
 
 def test_short_waits_begin_anew_after_each_answer(stage: Stage, hurried: None) -> None:
     hang = threading.Event()
-
-    def serve(wire: Wire, number: int) -> None:
-        wire.request()
-        if hang.is_set():
-            silent(wire)
-        wire.send(ok(b"async"))
-
-    edge = site(stage, serve)
+    edge = site(stage, hanging_while(hang))
     for _ in range(3):
         hang.set()
         for _ in range(RUN - 1):
