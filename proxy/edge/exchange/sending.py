@@ -121,9 +121,8 @@ class Sending(Receiver):
             self.idle_timeout = endpoint.idle_timeout
             if endpoint.compare.dry_run:
                 self.captured = bytearray()
-        self.trace: Trace | None = None
-        if (tracer := services.observers.tracer) is not None:
-            self.trace = tracer.begin(head, endpoint, self.peer)
+        tracer = services.observers.tracer
+        self.trace: Trace | None = None if tracer is None else tracer.begin(head, endpoint, self.peer)
 
     def __repr__(self) -> str:
         name = "unlisted" if self.endpoint is None else self.endpoint.name
