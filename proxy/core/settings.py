@@ -225,6 +225,33 @@ class Compression:
     )
 
 
+@dataclass(frozen=True)
+class Advance:
+    """What a rollout needs before its next step; None: not asked."""
+
+    failing: float | None = 0.01  # share of the users that may fail on async, at the next weight
+    no_worse: float | None = 1.5  # or async's odds of failing are below this many times legacy's
+    slower: float | None = 1.2  # odds of an answer above legacy's 95th percentile, as a multiple of legacy's
+    parity: float | None = 0.02  # the bound of a comparison that says `likely equal`
+
+
+@dataclass(frozen=True)
+class RolloutPlan:
+    """One entry of `rollouts:`. Weights in hundredths of a percent, times in seconds."""
+
+    name: str
+    steps: tuple[int, ...]
+    dwell: float = 600.0
+    advance: Advance = Advance()
+    alpha: float = 0.001
+    to: Literal["zero", "previous"] = "zero"
+    approve: frozenset[int] = frozenset()
+    first: tuple[str, ...] = ()
+    retry: Literal["person", "version"] = "person"
+    hours: str = ""
+    webhook: str = ""
+
+
 @dataclass(frozen=True, eq=False)
 class Endpoint:
     """One line of `endpoints:`, with every default resolved. Compared and hashed by identity."""
@@ -246,6 +273,7 @@ class Endpoint:
     compare: Compare = Compare()
     compression: bool = False
     force: str | None = None
+    plan: RolloutPlan | None = None  # its weight is that of a rollout's step
     name: str = field(init=False)
     """As written in routing.yaml, and the `endpoint` label in metrics: "GET /accounts/{account_id}"."""
 

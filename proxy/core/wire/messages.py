@@ -98,6 +98,24 @@ class AddressSeen(msgspec.Struct, frozen=True, array_like=True):
     heard: float = -1.0  # the last whole answer, or piece of one that goes on
 
 
+class UnitReport(msgspec.Struct, frozen=True, array_like=True):
+    """What a worker saw of the trials of one endpoint in a rollout, since `epoch` began.
+
+    Bit maps of the units that had a trial, and of those that failed in each way; b"" for none. `legacy` and
+    `async_` are requests without a sticky key: how many, and how many of each kind failed.
+    """
+
+    endpoint: str
+    epoch: str
+    active: bytes
+    failing: bytes
+    refused: bytes
+    slower: bytes
+    legacy: tuple[int, int, int, int]
+    async_: tuple[int, int, int, int]
+    version: str = ""  # of async, as its last answer says
+
+
 class Stats(Message, frozen=True, tag=True):
     """Totals since the worker started, about once a second. Never differences: a lost one loses nothing.
 
@@ -121,6 +139,7 @@ class Stats(Message, frozen=True, tag=True):
     own: list[Requests] = []  # of `requests`, those that the proxy answered itself without asking a backend
     addresses: list[AddressSeen] = []
     full: float = -1.0  # seconds since a client last came when there was no room for another; -1: never
+    units: list[UnitReport] = []  # of endpoints in a rollout; if `partial`, those that changed
 
 
 class Drained(Message, frozen=True, tag=True):
@@ -141,6 +160,27 @@ class Apply(Message, frozen=True, tag=True):
     generation: int
     config: dict[str, Any]
     state: str = ""
+
+
+class EndpointPosition(msgspec.Struct, frozen=True, array_like=True):
+    """Of one endpoint with a plan: `weight` in hundredths of a percent, in place of the file's.
+
+    `epoch` names what trials are counted under, "" for none. `slow` in seconds: longer to the head of an
+    answer is too slow; None: not judged. `first` are sticky keys that are on async whatever the weight.
+    """
+
+    endpoint: str
+    weight: int
+    epoch: str = ""
+    slow: float | None = None
+    first: list[str] = []
+
+
+class Positions(Message, frozen=True, tag=True):
+    """Where all rollouts stand. Holds for the configuration in use and for later ones."""
+
+    generation: int
+    endpoints: list[EndpointPosition]
 
 
 class Drain(Message, frozen=True, tag=True):
@@ -170,7 +210,7 @@ class Forget(Message, frozen=True, tag=True):
 
 
 FromWorker = Hello | Applied | Refused | Stats | Drained
-FromControl = Apply | Drain | Reopen | Forget
+FromControl = Apply | Positions | Drain | Reopen | Forget
 
 _encoder = msgspec.json.Encoder()
 _from_worker: msgspec.json.Decoder[FromWorker] = msgspec.json.Decoder(FromWorker)

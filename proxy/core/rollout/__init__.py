@@ -1,0 +1,1 @@
+"""Guarded rollouts: when a weight may rise, when it must fall, and what is missing. Pure."""
