@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from math import exp
 from typing import Final, Literal, NamedTuple
 
@@ -114,13 +115,16 @@ class Parity(NamedTuple):
         return tuple(text for number, text in found if number)
 
 
-NOTHING: Final = Parity("no evidence", 0, 0, 0, 1.0, missing=missing_units(0, 0, PARITY))
+@lru_cache(maxsize=64)
+def nothing(limit: float) -> Parity:
+    """What is known while nothing was compared."""
+    return Parity("no evidence", 0, 0, 0, 1.0, limit=limit, missing=missing_units(0, 0, limit))
 
 
 def judge(seen: ParityCounts, limit: float = PARITY) -> Parity:
     """The verdict: `likely equal` only if the bound has come down to `limit`."""
     if not seen.n:
-        return NOTHING._replace(limit=limit, missing=missing_units(0, 0, limit))
+        return nothing(limit)
     paths = _paths(seen)
     k = max([seen.differs, *(each.differed for each in paths if each.verdict == "fault")])
     hiding = _hiding(paths)
