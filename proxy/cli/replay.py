@@ -72,7 +72,7 @@ class Output(NamedTuple):
     "--host",
     "hosts",
     multiple=True,
-    help="Replay only this host's requests of a HAR file; may be repeated [first entry's].",
+    help="Replay only this host's requests of a HAR file; may be repeated [default: first entry's].",
 )
 @click.option(
     "--sandbox",
@@ -84,7 +84,7 @@ class Output(NamedTuple):
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--junit", "junit_file", type=File, help="Also write JUnit XML to this file.")
 @click.option("--parity", is_flag=True, help="Exit 1 unless every endpoint is likely equal (compare.parity).")
-@click.option("--state", type=File, help="Keep the progress in this file [FILE.replay].")
+@click.option("--state", type=File, help="Keep the progress in this file [default: FILE.replay].")
 @click.option("--restart", is_flag=True, help="Ignore saved progress and start again.")
 def replay(
     file: Path,
