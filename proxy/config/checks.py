@@ -7,6 +7,7 @@ from typing import Final
 
 from proxy.config.errors import Path
 from proxy.config.model import BackendSection, Config, EndpointSection, ServerSection
+from proxy.config.plans import check_plans, check_rollout
 from proxy.config.rules import check_rules
 from proxy.config.templates import parameters, shape
 from proxy.config.urls import is_loopback
@@ -42,6 +43,7 @@ def checks(config: Config) -> Complaints:
         yield ("retries", "max_backoff"), "is shorter than retries.backoff"
     yield from _phases(config)
     yield from check_rules(("compare", "rules"), config.compare.rules)
+    yield from check_plans(config)
     yield from _same_requests(list(config.endpoints))
     for name, endpoint in config.endpoints.items():
         yield from _endpoint(("endpoints", name), name, endpoint, config)
@@ -101,6 +103,7 @@ def _endpoint(path: Path, name: str, endpoint: EndpointSection, config: Config) 
         if kind == "path" and param not in parameters(template):
             yield (*path, "sticky", position), f"is not a parameter of {template}"
     yield from _compare((*path, "compare"), name, endpoint, config)
+    yield from check_rollout((*path, "rollout"), endpoint, config, safe=_is_safe(name, endpoint))
     if endpoint.sticky == ():
         yield (*path, "sticky"), "is empty: name at least one source or leave it out"
 

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, TypeVar, cast
 from pydantic import TypeAdapter
 
 from proxy.config import model
+from proxy.config.plans import compile_plan
 from proxy.config.rules import compile_rule
 from proxy.config.templates import first_literal
 from proxy.config.urls import upstream
@@ -38,6 +39,7 @@ from proxy.core.settings import (
     Limits,
     Phase,
     Retries,
+    RolloutPlan,
     Server,
     ServerTimeouts,
 )
@@ -60,6 +62,7 @@ class _General(NamedTuple):
     buffers: Buffers
     breaker: BreakerSettings
     compare: Compare
+    plans: dict[str, RolloutPlan]
 
 
 def compile_model(config: model.Config, contents: frozenset[str] = frozenset()) -> Snapshot:
@@ -104,6 +107,7 @@ def _general(config: model.Config) -> _General:
         Buffers(**config.server.buffers.model_dump()),
         BreakerSettings(**config.breaker.model_dump()),
         _compare(Compare(), config.compare),
+        {name: compile_plan(name, plan) for name, plan in config.rollouts.items()},
     )
 
 
@@ -136,6 +140,7 @@ def _snapshot(
         compression=Compression(**config.compression.model_dump()),
         breaker=general.breaker,
         contents=contents,
+        plans=tuple(plan for _, plan in sorted(general.plans.items())),
         assignments=assignments,
     )
 
@@ -153,6 +158,10 @@ def config_hash(config: model.Config) -> str:
         document[part][key] = _digest(document[part][key])
     for user in document["server"]["admin_users"]:
         user["token"] = _digest(user["token"])
+    for plan in document["rollouts"].values():
+        plan["webhook"] = _digest(plan["webhook"])
+        plan["first"] = sorted(map(_digest, plan["first"]))
+        plan["approve"] = sorted(set(plan["approve"]))
     canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
@@ -239,7 +248,16 @@ def _endpoint(index: int, name: str, endpoint: model.EndpointSection, general: _
         compare=_compare(general.compare, endpoint.compare),
         compression=endpoint.compression == "on",
         force=endpoint.force,
+        plan=None if endpoint.rollout is None else _plan(endpoint.rollout, general),
     )
+
+
+def _plan(name: str, general: _General) -> RolloutPlan:
+    """The very same for all endpoints that follow it. Raises ValueError."""
+    plan = general.plans.get(name)
+    if plan is None:
+        raise ValueError(f"{name} is not a plan")
+    return plan
 
 
 def _compare(general: Compare, special: model.CommonCompareSection) -> Compare:

@@ -8,8 +8,8 @@ from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from proxy.config import units
+from proxy.config.plan_words import plan_lines, position_text
 from proxy.core.privacy.contents import hide
-from proxy.core.routing.phases import percent
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.settings import Endpoint, KeySource, Upstream
 
@@ -47,7 +47,7 @@ def difference(old: Snapshot, new: Snapshot) -> ConfigDifference:
     """Such as `GET /accounts/{account_id}: weight 25 -> 50`. Secrets are named, never shown."""
     lines, restart = _setting_lines(old, new)
     contents = old.contents | new.contents
-    lines += [hide(line, contents) for line in _endpoint_lines(old, new)]
+    lines += [hide(line, contents) for line in (*plan_lines(old.plans, new.plans), *_endpoint_lines(old, new))]
     return ConfigDifference(tuple(lines), tuple(restart))
 
 
@@ -82,24 +82,35 @@ def _endpoint_lines(old: Snapshot, new: Snapshot) -> Iterator[str]:
     after = {endpoint.name: endpoint for endpoint in new.endpoints}
     for name, endpoint in after.items():
         if name not in before:
-            yield f"{name}: added at weight {percent(endpoint.weight)}"
+            yield f"{name}: added at {position_text(endpoint)}"
             continue
         if _given(before[name]) == _given(endpoint):
             continue
         was, now = _endpoint_settings(before[name]), _endpoint_settings(endpoint)
+        if (position := _moved(before[name], endpoint)) is not None:
+            yield f"{name}: {position}"
         for key in now:
             if was[key] != now[key]:
                 unit = units.ENDPOINT.get(key, "")
                 yield f"{name}: {key} {_text(was[key], unit)} -> {_text(now[key], unit)}"
     for name, endpoint in before.items():
         if name not in after:
-            yield f"{name}: removed, it was at weight {percent(endpoint.weight)}"
+            yield f"{name}: removed, it was at {position_text(endpoint)}"
 
 
 def _endpoint_settings(endpoint: Endpoint) -> dict[str, Any]:
-    skipped = ("index", "method", "template", "weight")
-    settings = {key: value for key, value in _flat("", endpoint) if key not in skipped}
-    return {"weight": percent(endpoint.weight), **settings}
+    skipped = ("index", "method", "template", "weight", "plan")
+    endpoint = dataclasses.replace(endpoint, plan=None)  # its settings are those of `rollouts:`
+    return {key: value for key, value in _flat("", endpoint) if key not in skipped}
+
+
+def _moved(before: Endpoint, after: Endpoint) -> str | None:
+    """Such as `weight 25 -> 50`, or `weight 25 -> rollout careful`."""
+    was, now = position_text(before), position_text(after)
+    if was == now:
+        return None
+    same_kind = (before.plan is None) == (after.plan is None)
+    return f"{was} -> {now.partition(' ')[2] if same_kind else now}"
 
 
 def _settings(snapshot: Snapshot) -> Iterator[tuple[str, Any]]:

@@ -26,7 +26,7 @@ class Splice(NamedTuple):
 def set_weight(text: str, endpoint: str, weight: float, *, source: str = "routing.yaml") -> str:
     """The text with the endpoint's weight (percent, as written there) replaced, or added if it had none.
 
-    Takes block and flow style, and `{}` or nothing as the endpoint's value. Raises ConfigErrors if the
+    The weight takes the place of a rollout. Takes block and flow style, and `{}` or nothing as the endpoint's value. Raises ConfigErrors if the
     endpoint is not listed, or its weight cannot be changed in one place.
     """
     if text.startswith(BOM):  # libyaml does not count it
@@ -54,10 +54,12 @@ def set_weight(text: str, endpoint: str, weight: float, *, source: str = "routin
 def _took(edited: str, endpoint: str, number: str) -> bool:
     """Whether the edited text says what it should; there are more ways to write YAML than one thinks of."""
     try:
-        written = entry(find_endpoint(compose(edited), endpoint)[1], "weight")
+        value = find_endpoint(compose(edited), endpoint)[1]
+        written, rollout = entry(value, "weight"), entry(value, "rollout")
     except Problem:
         return False
-    return written is not None and written[1].text == number
+    left = rollout is None or is_nothing(rollout[1])
+    return left and written is not None and written[1].text == number
 
 
 def _splice(text: str, root: Node | None, endpoint: str, weight: str) -> Splice:
@@ -70,7 +72,10 @@ def _splice(text: str, root: Node | None, endpoint: str, weight: str) -> Splice:
         raise Problem(value.start, f"{value.text} is not a mapping of keys to values")
     old = entry(value, "weight")
     if old is None:
-        return _added(text, value, weight)
+        rollout = entry(value, "rollout")
+        if rollout is None:
+            return _added(text, value, weight)
+        return Splice(rollout[0].start.offset, rollout[1].end.offset, f"weight: {weight}")
     number = old[1]
     if number.kind != "scalar" or number.refused:
         raise Problem(number.start, number.refused or "the weight is not a number")

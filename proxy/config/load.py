@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from proxy.config.compile import compile_model
-from proxy.config.errors import ConfigError, ConfigErrors
+from proxy.config.errors import ConfigError, ConfigErrors, key_text
 from proxy.config.graph import MAX_CHARACTERS, Problem, compose
 from proxy.config.model import Config
+from proxy.config.plans import unused
 from proxy.config.validate import validate
 from proxy.config.values import Values
 from proxy.config.variables import Variables
@@ -52,7 +53,15 @@ def load_text(text: str, *, source: str, environ: Mapping[str, str]) -> Loaded:
         raise ConfigErrors(source, [each._replace(message=hide(each.message, contents)) for each in errors])
     snapshot = compile_model(config, contents)
     warnings = [f'{each}; forced: "{each.endpoint.force}"' for each in forced(snapshot)]
+    warnings += [_unused(values, name) for name in unused(config)]
     return Loaded(snapshot, values.data or {}, tuple(warnings), violations(snapshot))
+
+
+def _unused(values: Values, plan: str) -> str:
+    path = ("rollouts", plan)
+    mark = values.places[path].key
+    message = f"no endpoint follows this plan: give one rollout: {plan}, or remove the plan"
+    return str(ConfigError(mark.line + 1, mark.column + 1, key_text(path), plan, message))
 
 
 def load_file(path: str | os.PathLike[str], *, environ: Mapping[str, str] | None = None) -> Loaded:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
 
+from proxy.config import plan_types as p
 from proxy.config import types as t
 from proxy.config.templates import parse_endpoint
 from proxy.core import settings
@@ -25,6 +26,7 @@ _BREAKER: Final = settings.BreakerSettings()
 _IDEMPOTENCY: Final = settings.Idempotency()
 _COMPARE: Final = settings.Compare()
 _COMPRESSION: Final = settings.Compression()
+_PLAN: Final = settings.RolloutPlan("", ())
 
 
 class Section(BaseModel):
@@ -241,6 +243,34 @@ class CompressionSection(Section):
     types: tuple[t.MediaRange, ...] = _COMPRESSION.types
 
 
+class AdvanceSection(Section):
+    """None is `off`."""
+
+    failing: p.Share = _PLAN.advance.failing
+    no_worse: p.Times = _PLAN.advance.no_worse
+    slower: p.Times = _PLAN.advance.slower
+    parity: p.Share = _PLAN.advance.parity
+
+
+class RollbackSection(Section):
+    alpha: p.Alpha = _PLAN.alpha
+    to: p.To = "0"
+
+
+class RolloutSection(Section):
+    """One plan; `steps` are required."""
+
+    steps: tuple[t.Weight, ...] = ()
+    dwell: p.Dwell = _PLAN.dwell
+    advance: AdvanceSection = AdvanceSection()
+    rollback: RollbackSection = RollbackSection()
+    approve: tuple[t.Weight, ...] = ()
+    first: tuple[p.StickyKey, ...] = _PLAN.first
+    retry: p.Retry = _PLAN.retry
+    hours: p.HoursText = _PLAN.hours
+    webhook: p.Webhook = _PLAN.webhook
+
+
 class EndpointTimeoutsSection(Section):
     response: t.Duration | None = None
     idle: t.Duration | None = None
@@ -250,6 +280,7 @@ class EndpointSection(Section):
     """What is not given here comes from the sections above; `breaker`, `buffers` and `compare` key by key."""
 
     weight: t.Weight = 0
+    rollout: t.Text | None = None
     group: t.Text | None = None
     phase: t.Text | None = None
     safe: t.Flag | None = None
@@ -274,7 +305,7 @@ def _phases(value: Any) -> Any:
     return DEFAULT_PHASES if value is None else value
 
 
-def _endpoints(value: Any) -> Any:
+def _named(value: Any) -> Any:
     return {} if value is None else value
 
 
@@ -292,4 +323,5 @@ class Config(Section):
     idempotency: IdempotencySection = IdempotencySection()
     compare: CompareSection = CompareSection()
     compression: CompressionSection = CompressionSection()
-    endpoints: Annotated[dict[EndpointKey, EndpointSection], BeforeValidator(_endpoints)] = {}
+    rollouts: Annotated[dict[t.Token, RolloutSection], BeforeValidator(_named)] = {}
+    endpoints: Annotated[dict[EndpointKey, EndpointSection], BeforeValidator(_named)] = {}

@@ -12,6 +12,7 @@ from proxy.core.settings import Upstream
 _HOSTNAME = re.compile(r"(?!-)[A-Za-z0-9_\-]{1,63}(?:\.[A-Za-z0-9_\-]{1,63})*\.?").fullmatch
 _POSTGRESQL = "postgresql://user:password@host:port/database (with @ as %40 and / as %2F in the password)"
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+MAX_WEBHOOK = 2048
 _ALLOWED = "is not http://host:port, https://host:port or unix:/path"
 
 
@@ -47,6 +48,25 @@ def upstream(value: Any) -> Upstream:
     number = port if port is not None else (443 if scheme == "https" else 80)
     shown = f"[{host}]" if ":" in host else host
     return Upstream(f"{scheme}://{shown}:{number}", "https" if scheme == "https" else "http", host, number)
+
+
+def parse_webhook(value: Any) -> str:
+    """Where to POST to, or "". Raises ValueError."""
+    allowed = "is not a URL such as https://hooks.example.org/rollouts"
+    if not isinstance(value, str) or not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError(allowed)
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        raise ValueError(allowed) from None
+    if value and parts.scheme not in ("http", "https"):
+        raise ValueError(f"{allowed}: it begins with http:// or https://")
+    if value and (not parts.hostname or not is_host(parts.hostname) or port == 0):
+        raise ValueError(f"{allowed}: it has no host, or none that can be")
+    if "#" in value or len(value) > MAX_WEBHOOK:
+        raise ValueError(f"has a fragment (#...), or more than {MAX_WEBHOOK} characters: remove what is too much")
+    return value
 
 
 def is_host(host: str) -> bool:

@@ -109,6 +109,8 @@ def _is_secret(path: Path) -> bool:
     """By what it is, or by what it is called."""
     if path in _SECRET or path[-2:] == ("dry_run", "header"):
         return True
+    if path[:1] == ("rollouts",) and path[2:3] in (("webhook",), ("first",)):
+        return True
     last = str(path[-1]) if path else ""
     return is_secret_name(last) or _SECRET_WORDS.search(last) is not None
 

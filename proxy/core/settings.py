@@ -246,10 +246,10 @@ class RolloutPlan:
     alpha: float = 0.001
     to: Literal["zero", "previous"] = "zero"
     approve: frozenset[int] = frozenset()
-    first: tuple[str, ...] = ()
+    first: tuple[str, ...] = field(default=(), repr=False)  # persons; with `bearer`, their tokens
     retry: Literal["person", "version"] = "person"
     hours: str = ""
-    webhook: str = ""
+    webhook: str = field(default="", repr=False)  # its path is often a secret
 
 
 @dataclass(frozen=True, eq=False)

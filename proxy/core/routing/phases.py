@@ -1,13 +1,15 @@
 """The order of the migration: an endpoint may move only when the previous phase has moved completely.
 
 For `check`, a file that breaks the order is an error. A running proxy refuses only changes that raise an
-endpoint, so a rollback is never refused.
+endpoint, so a rollback is never refused. An endpoint in a rollout never breaks the order, because its rollout
+waits; but it holds up the phase after its own until the rollout is done. A file alone does not say how far a
+rollout is: without a `Standing` these endpoints are left out.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from proxy.core.routing.snapshot import Snapshot
@@ -16,21 +18,34 @@ from proxy.core.settings import FULL_WEIGHT, Endpoint, Phase
 _NAMED: int = 3  # blockers that a message names; the others are counted
 
 
+class Standing(NamedTuple):
+    """Where rollouts stand, by the names of their endpoints: weights in hundredths, and those that are done."""
+
+    weights: Mapping[str, int]
+    done: Collection[str]
+
+
 class Violation(NamedTuple):
-    """`endpoint` has a weight though `blockers`, endpoints of the phase `after`, are not at 100."""
+    """`endpoint` has a weight though `blockers`, endpoints of the phase `after`, have not moved completely."""
 
     endpoint: Endpoint
     phase: str
     after: str
     blockers: tuple[Endpoint, ...]
+    standing: Standing | None = None
 
     def __str__(self) -> str:
-        first = ", ".join(f"{each.name} ({percent(each.weight)})" for each in self.blockers[:_NAMED])
+        first = ", ".join(f"{each.name} ({self._position(each)})" for each in self.blockers[:_NAMED])
         more = f" and {len(self.blockers) - _NAMED} more" if len(self.blockers) > _NAMED else ""
         return (
             f"{self.endpoint.name}: weight {percent(self.endpoint.weight)} in phase {self.phase} "
             f"before phase {self.after} is at 100: {first}{more}"
         )
+
+    def _position(self, blocker: Endpoint) -> str:
+        if blocker.plan is None:
+            return percent(blocker.weight)
+        return f"{percent(_weight(blocker, self.standing))}, rollout {blocker.plan.name} not done"
 
 
 def phase_of(method: str, phases: Sequence[Phase]) -> str | None:
@@ -38,22 +53,37 @@ def phase_of(method: str, phases: Sequence[Phase]) -> str | None:
     return next((phase.name for phase in phases if method in phase.methods), None)
 
 
-def violations(snapshot: Snapshot) -> tuple[Violation, ...]:
+def violations(snapshot: Snapshot, standing: Standing | None = None) -> tuple[Violation, ...]:
     """Every endpoint that breaks the order, in the order of the file. `force` excuses an endpoint."""
-    return tuple(_all(snapshot, forced=False))
+    return tuple(_all(snapshot, standing, forced=False))
 
 
-def forced(snapshot: Snapshot) -> tuple[Violation, ...]:
+def forced(snapshot: Snapshot, standing: Standing | None = None) -> tuple[Violation, ...]:
     """What would be violations without `force`."""
-    return tuple(_all(snapshot, forced=True))
+    return tuple(_all(snapshot, standing, forced=True))
 
 
-def refused(old: Snapshot | None, new: Snapshot) -> tuple[Violation, ...]:
-    """The violations whose endpoint the new configuration raises. A cold start (old is None) refuses none."""
+def refused(
+    old: Snapshot | None, new: Snapshot, standing: Standing | None = None
+) -> tuple[Violation, ...]:
+    """The violations whose endpoint the new configuration raises. A cold start (old is None) refuses none.
+
+    An endpoint that leaves its rollout is raised only if it is known to be lower: otherwise its new weight may
+    well be what somebody lowers it to.
+    """
     if old is None:
         return ()
-    before = {endpoint.name: endpoint.weight for endpoint in old.endpoints}
-    return tuple(each for each in violations(new) if each.endpoint.weight > before.get(each.endpoint.name, 0))
+    before = {endpoint.name: _weight(endpoint, standing) for endpoint in old.endpoints}
+    return tuple(
+        each
+        for each in violations(new, standing)
+        if each.endpoint.weight > before.get(each.endpoint.name, 0)
+    )
+
+
+def left_out(snapshot: Snapshot) -> tuple[Endpoint, ...]:
+    """Endpoints in a rollout, of which a file alone does not say how far they are."""
+    return tuple(endpoint for endpoint in snapshot.endpoints if endpoint.plan is not None)
 
 
 def percent(weight: int) -> str:
@@ -61,11 +91,23 @@ def percent(weight: int) -> str:
     return f"{weight / 100:.2f}".rstrip("0").rstrip(".")
 
 
-def _all(snapshot: Snapshot, *, forced: bool) -> list[Violation]:
+def _weight(endpoint: Endpoint, standing: Standing | None) -> int:
+    """The effective weight; of a rollout of which nothing is known, the most that it may be."""
+    if endpoint.plan is None:
+        return endpoint.weight
+    return FULL_WEIGHT if standing is None else standing.weights.get(endpoint.name, 0)
+
+
+def _is_finished(endpoint: Endpoint, standing: Standing | None) -> bool:
+    at_full = _weight(endpoint, standing) == FULL_WEIGHT
+    return at_full and (endpoint.plan is None or standing is None or endpoint.name in standing.done)
+
+
+def _all(snapshot: Snapshot, standing: Standing | None, *, forced: bool) -> list[Violation]:
     phases = {phase.name: phase for phase in snapshot.phases}
     unfinished: defaultdict[tuple[str, str | None], list[Endpoint]] = defaultdict(list)
     for endpoint in snapshot.endpoints:
-        if endpoint.phase is not None and endpoint.weight < FULL_WEIGHT:
+        if endpoint.phase is not None and not _is_finished(endpoint, standing):
             unfinished[endpoint.phase, None].append(endpoint)
             unfinished[endpoint.phase, endpoint.group].append(endpoint)
     found = []
@@ -74,11 +116,12 @@ def _all(snapshot: Snapshot, *, forced: bool) -> list[Violation]:
         if (
             phase is None
             or phase.after is None
+            or endpoint.plan is not None
             or not endpoint.weight
             or (endpoint.force is not None) != forced
         ):
             continue
         blockers = unfinished.get((phase.after, endpoint.group if phase.scope == "group" else None))
         if blockers:
-            found.append(Violation(endpoint, phase.name, phase.after, tuple(blockers)))
+            found.append(Violation(endpoint, phase.name, phase.after, tuple(blockers), standing))
     return found

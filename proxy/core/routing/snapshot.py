@@ -24,6 +24,7 @@ from proxy.core.settings import (
     KeySource,
     Phase,
     Retries,
+    RolloutPlan,
     Server,
 )
 
@@ -52,6 +53,7 @@ class Snapshot:
     breaker: BreakerSettings  # for async as a whole
     contents: frozenset[str] = field(default=frozenset(), repr=False)
     """Of files that routing.yaml names (`${file:...}`), for the control plane: never to be shown."""
+    plans: tuple[RolloutPlan, ...] = ()  # by name, also those that no endpoint uses
     assignments: tuple[Assignment, ...] = field(default=(), repr=False)
     """By Endpoint.index; computed here if not given."""
     protected: frozenset[bytes] = field(init=False, repr=False)
