@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -10,6 +11,8 @@ import click
 from proxy.cli.errors import BAD_INPUT, fail, render, text_of
 from proxy.config import ConfigErrors, Loaded, load_file
 from proxy.control.running import running_state
+from proxy.core.routing.phases import left_out
+from proxy.core.settings import Endpoint
 
 
 @click.command()
@@ -31,7 +34,18 @@ def check(file: str) -> None:
         click.echo('raise the earlier phase first, or give the endpoint force: "the reason"', err=True)
         sys.exit(BAD_INPUT)
     snapshot = loaded.snapshot
+    if waiting := left_out(snapshot):
+        click.echo(f"{file}: note: {_note(waiting)}", err=True)
     click.echo(f"{file}: {len(snapshot.endpoints)} endpoints, no errors, config hash {snapshot.hash}")
+
+
+def _note(waiting: Sequence[Endpoint]) -> str:
+    """Endpoints in a rollout are the running proxy's."""
+    more = f" and {len(waiting) - 1} more" if len(waiting) > 1 else ""
+    return (
+        f"{waiting[0].name}{more} in a rollout: only the running proxy knows the weight, and lets a rollout "
+        "wait for its phase; the order of phases was checked for the others alone"
+    )
 
 
 def load_or_exit(file: str) -> Loaded:

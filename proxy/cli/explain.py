@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-import os
 from typing import Any
 
 import click
@@ -11,10 +11,13 @@ import click
 from proxy.cli import admin as admin_port
 from proxy.cli.check import load_or_exit
 from proxy.cli.heads import request_head
+from proxy.cli.standing import runs_with, standing_of
 from proxy.core.forwarding.forwarded import canonical
 from proxy.core.http1.request import RequestHead
 from proxy.core.routing.decide import Context, Decision, decide, sticky_key
+from proxy.core.routing.phases import Standing
 from proxy.core.routing.snapshot import Snapshot
+from proxy.core.routing.table import Table
 from proxy.core.settings import ASYNC, Endpoint
 
 
@@ -34,18 +37,21 @@ def explain(
 
     Without --json, the output also includes whether the answers of both backends agree (if the state database
     of this configuration can be read) and the current error rate of async (if a proxy runs with this file).
-    For a request without a sticky key, which is assigned at random, the more likely backend is shown.
+    For a request without a sticky key, which is assigned at random, the more likely backend is shown. The
+    weight of an endpoint in a rollout is known if a proxy runs with this file.
 
     \b
     strangler explain GET /accounts/acc_1 --config routing.yaml -H 'x-user-id: 42'
     strangler explain POST '/payments?dry=1' --config routing.yaml --json
     """
     snapshot = load_or_exit(file).snapshot
+    standing = standing_of(snapshot, file)
+    snapshot = _effective(snapshot, standing) if standing else snapshot
     client_ip = canonical(client_ip) or client_ip
     head = request_head(method, target, headers)
     # Without a key the share that goes to async is decided by chance; here chance says "the larger part".
     decision = decide(snapshot, head, Context(client_ip, lambda: 0.5, False))
-    answer = explanation(snapshot, head, decision, client_ip)
+    answer = explanation(snapshot, head, decision, client_ip, standing)
     if as_json:
         click.echo(json.dumps(answer))
         return
@@ -53,9 +59,23 @@ def explain(
     click.echo(_prose(answer, answers, _now(snapshot, decision.endpoint, file)))
 
 
-def explanation(snapshot: Snapshot, head: RequestHead, decision: Decision, peer: str) -> dict[str, Any]:
-    """The answer as --json prints it. `backend` is null if the proxy itself answers."""
+def _effective(snapshot: Snapshot, standing: Standing) -> Snapshot:
+    """With the weights of rollouts in it."""
+    endpoints = tuple(
+        each if each.plan is None else dataclasses.replace(each, weight=standing.weights.get(each.name, 0))
+        for each in snapshot.endpoints
+    )
+    return dataclasses.replace(snapshot, endpoints=endpoints, table=Table.build(endpoints))
+
+
+def explanation(
+    snapshot: Snapshot, head: RequestHead, decision: Decision, peer: str, standing: Standing | None = None
+) -> dict[str, Any]:
+    """The answer as --json prints it. `weight` is null if it is that of a rollout and not known; `backend` is
+    null if the proxy itself answers, or if it depends on such a weight."""
     endpoint = decision.endpoint
+    plan = endpoint.plan if endpoint else None
+    unknown = plan is not None and standing is None
     has_key = endpoint is not None and decision.reason != "preflight"
     key = sticky_key(snapshot, endpoint, head, peer) if endpoint is not None and has_key else None
     return {
@@ -64,9 +84,10 @@ def explanation(snapshot: Snapshot, head: RequestHead, decision: Decision, peer:
         "endpoint": endpoint.name if endpoint else None,
         "phase": endpoint.phase if endpoint else None,
         "group": endpoint.group if endpoint else None,
-        "weight": _weight(endpoint) if endpoint else None,
+        "weight": _weight(endpoint) if endpoint and not unknown else None,
+        "rollout": plan.name if plan else None,
         "key": {"source": str(key.source), "bucket": key.bucket} if key else None,
-        "backend": decision.backend,
+        "backend": None if unknown and decision.reason in ("weight", "unkeyed") else decision.backend,
         "reason": decision.reason,
         "config_hash": snapshot.hash,
     }
@@ -89,8 +110,7 @@ def _answers(snapshot: Snapshot, endpoint: Endpoint) -> str:
 def _now(snapshot: Snapshot, endpoint: Endpoint | None, file: str) -> str:
     """The state of async as seen by the proxy that runs with this file; empty if there is none."""
     admin = f"http://{snapshot.server.admin}"
-    running = None if endpoint is None else admin_port.peek(admin, "/api/v1/config")
-    if endpoint is None or not running or running.get("source") != os.path.abspath(file):
+    if endpoint is None or not runs_with(admin, file):
         return ""
     figures = admin_port.peek(admin, "/api/v1/endpoints") or {"endpoints": []}
     for row in figures["endpoints"]:
@@ -101,13 +121,24 @@ def _now(snapshot: Snapshot, endpoint: Endpoint | None, file: str) -> str:
     return ""
 
 
+def _weight_text(answer: dict[str, Any]) -> str:
+    plan, weight = answer["rollout"], answer["weight"]
+    if plan is None:
+        return f"{weight:g}"
+    if weight is None:
+        return f"that of rollout {plan}, not known here: no proxy that runs with this file tells it"
+    return f"{weight:g}, of rollout {plan}"
+
+
 def _prose(answer: dict[str, Any], answers: str, now: str) -> str:
     rows = [f"{answer['method']} {answer['target']}"]
-    rows.append(f"  backend   {answer['backend'] or 'none: the proxy itself answers'}")
+    unknown = answer["rollout"] is not None and answer["weight"] is None
+    nobody = "legacy or async: its rollout decides" if unknown else "none: the proxy itself answers"
+    rows.append(f"  backend   {answer['backend'] or nobody}")
     rows.append(f"  reason    {answer['reason']}")
     if answer["endpoint"] is not None:
         rows.append(f"  endpoint  {answer['endpoint']}")
-        rows.append(f"  weight    {answer['weight']:g}")
+        rows.append(f"  weight    {_weight_text(answer)}")
         rows.append(f"  answers   {answers}")
         rows += [f"  now       {now}"] if now else []
         rows.append(f"  phase     {answer['phase'] or 'none'}")

@@ -11,6 +11,7 @@ from proxy.cli.admin import announce
 from proxy.cli.errors import NO, fail, render, warn
 from proxy.cli.history import accepted
 from proxy.cli.set import wait
+from proxy.cli.standing import standing_of
 from proxy.config import ConfigErrors, Loaded, difference, load_text
 from proxy.config.files import Changed, replace
 from proxy.control.running import running_state
@@ -51,7 +52,8 @@ def rollback(file: Path, wanted: str | None, state: str | None, admin: str | Non
         after = load_text(target.text, source=str(file), environ=os.environ)
     except ConfigErrors as errors:
         fail(f"{render(errors, target.text)}\n{target.hash} is no longer valid; nothing was changed")
-    for violation in refused(now.snapshot if now else None, after.snapshot):
+    standing = standing_of(now.snapshot, str(file), admin) if now else None
+    for violation in refused(now.snapshot if now else None, after.snapshot, standing):
         fail(f"{violation}\nnothing was changed")
     if admin is not None:
         announce(admin, after.snapshot.hash)

@@ -12,9 +12,12 @@ from proxy.cli.admin import announce
 from proxy.cli.check import load_or_exit
 from proxy.cli.errors import NO, fail, render, warn
 from proxy.cli.numbers import Percent
+from proxy.cli.standing import standing_of
 from proxy.config import ConfigErrors, Loaded, load_text, read_text, set_weight
 from proxy.config.files import Changed, replace
-from proxy.core.routing.phases import percent, refused
+from proxy.config.plan_words import position_text
+from proxy.core.routing.phases import refused
+from proxy.core.settings import Endpoint
 
 POLL = 0.1  # seconds between two looks at the admin port
 
@@ -29,7 +32,8 @@ def set_command(endpoint: str, weight: float, file: str, admin: str | None, time
     """Change the weight of one endpoint: the percentage of its clients that async answers, 0 to 100.
 
     Validates the result, then changes only this number in the file; a running proxy notices the change by
-    itself. Exits 1 if a worker does not use it in time, 2 if the file would not be accepted.
+    itself. For an endpoint in a rollout, the weight replaces the rollout and is in force at once. Exits 1 if
+    a worker does not use it in time, 2 if the file would not be accepted.
 
     \b
     strangler set 'GET /accounts/{account_id}' 25 --config routing.yaml
@@ -38,15 +42,15 @@ def set_command(endpoint: str, weight: float, file: str, admin: str | None, time
     before = load_or_exit(file)
     text = read_text(file)
     after, edited = _edit(file, text, endpoint, weight)
-    for violation in refused(before.snapshot, after.snapshot):
+    standing = standing_of(before.snapshot, file, admin)
+    for violation in refused(before.snapshot, after.snapshot, standing):
         fail(f"{violation}\nnothing was changed")
     for violation in after.violations:
         click.echo(f"warning: {violation}", err=True)
     if admin is not None:
         announce(admin, after.snapshot.hash)
     _write(file, text, edited)
-    was, now = _weight_in(before, endpoint), _weight_in(after, endpoint)
-    click.echo(f"{endpoint}: weight {was} -> {now}" if was != now else f"{endpoint}: weight is {now} already")
+    click.echo(f"{endpoint}: {_change(_find(before, endpoint), _find(after, endpoint))}")
     if admin is not None:
         wait(admin, after.snapshot.hash, timeout)
 
@@ -71,8 +75,16 @@ def _write(file: str, text: str, edited: str) -> None:
         fail(f"{file} cannot be written: {error.strerror}")
 
 
-def _weight_in(loaded: Loaded, name: str) -> str:
-    return next(percent(each.weight) for each in loaded.snapshot.endpoints if each.name == name)
+def _find(loaded: Loaded, name: str) -> Endpoint:
+    return next(each for each in loaded.snapshot.endpoints if each.name == name)
+
+
+def _change(before: Endpoint, after: Endpoint) -> str:
+    was, now = position_text(before), position_text(after)
+    if before.plan is not None:
+        return f"{was} -> {now}; the rollout ends, this weight is in force at once"
+    number = now.partition(" ")[2]
+    return f"{was} -> {number}" if was != now else f"weight is {number} already"
 
 
 def wait(admin: str, wanted: str, timeout: float) -> None:

@@ -47,7 +47,9 @@ def difference(old: Snapshot, new: Snapshot) -> ConfigDifference:
     """Such as `GET /accounts/{account_id}: weight 25 -> 50`. Secrets are named, never shown."""
     lines, restart = _setting_lines(old, new)
     contents = old.contents | new.contents
-    lines += [hide(line, contents) for line in (*plan_lines(old.plans, new.plans), *_endpoint_lines(old, new))]
+    lines += [
+        hide(line, contents) for line in (*plan_lines(old.plans, new.plans), *_endpoint_lines(old, new))
+    ]
     return ConfigDifference(tuple(lines), tuple(restart))
 
 
@@ -109,8 +111,9 @@ def _moved(before: Endpoint, after: Endpoint) -> str | None:
     was, now = position_text(before), position_text(after)
     if was == now:
         return None
-    same_kind = (before.plan is None) == (after.plan is None)
-    return f"{was} -> {now.partition(' ')[2] if same_kind else now}"
+    if before.plan is not None and after.plan is None:
+        return f"{was} -> {now} (in force at once)"
+    return f"{was} -> {now.partition(' ')[2] if (before.plan is None) == (after.plan is None) else now}"
 
 
 def _settings(snapshot: Snapshot) -> Iterator[tuple[str, Any]]:

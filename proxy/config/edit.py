@@ -26,8 +26,8 @@ class Splice(NamedTuple):
 def set_weight(text: str, endpoint: str, weight: float, *, source: str = "routing.yaml") -> str:
     """The text with the endpoint's weight (percent, as written there) replaced, or added if it had none.
 
-    The weight takes the place of a rollout. Takes block and flow style, and `{}` or nothing as the endpoint's value. Raises ConfigErrors if the
-    endpoint is not listed, or its weight cannot be changed in one place.
+    The weight takes the place of a rollout. Takes block and flow style, and `{}` or nothing as the endpoint's
+    value. Raises ConfigErrors if the endpoint is not listed, or its weight cannot be changed in one place.
     """
     if text.startswith(BOM):  # libyaml does not count it
         return BOM + set_weight(text[1:], endpoint, weight, source=source)
@@ -70,12 +70,11 @@ def _splice(text: str, root: Node | None, endpoint: str, weight: str) -> Splice:
         return instead_of_nothing(text, value, f"{{weight: {weight}}}")
     if value.kind != "mapping":
         raise Problem(value.start, f"{value.text} is not a mapping of keys to values")
-    old = entry(value, "weight")
+    old, rollout = entry(value, "weight"), entry(value, "rollout")
     if old is None:
-        rollout = entry(value, "rollout")
-        if rollout is None:
-            return _added(text, value, weight)
-        return Splice(rollout[0].start.offset, rollout[1].end.offset, f"weight: {weight}")
+        return _added(text, value, weight) if rollout is None else _instead_of(text, rollout, weight)
+    if rollout is not None and not is_nothing(rollout[1]):
+        raise Problem(rollout[0].start, "has a weight and a rollout: remove one of them first")
     number = old[1]
     if number.kind != "scalar" or number.refused:
         raise Problem(number.start, number.refused or "the weight is not a number")
@@ -119,6 +118,12 @@ def instead_of_nothing(text: str, value: Node, new: str) -> Splice:
     start = value.start.offset
     blank = " " if text[start - 1 : start] == ":" else ""
     return Splice(start, value.end.offset, blank + new)
+
+
+def _instead_of(text: str, rollout: tuple[Node, Node], weight: str) -> Splice:
+    """In the place of a rollout. Text in the manner of `>` ends only where the next key begins."""
+    start = rollout[0].start.offset
+    return Splice(start, start + len(text[start : rollout[1].end.offset].rstrip()), f"weight: {weight}")
 
 
 def _added(text: str, value: Node, weight: str) -> Splice:

@@ -18,7 +18,9 @@ from proxy.core.privacy.sensitive import is_secret_name
 
 MAX_WIDTH: Final = 160
 _STRUCTURE: Final = frozenset(" \t{}[],:-?")
-_SECRETS: Final = frozenset({"state", "salt", "header", "webhook", "first"})  # whose names do not say that they hold one
+_SECRETS: Final = frozenset(
+    {"state", "salt", "header", "webhook", "first"}
+)  # whose names do not say that they hold one
 _NAMED: Final = frozenset({"endpoints", "phases", "rollouts"})  # whose keys are names that one chooses
 
 

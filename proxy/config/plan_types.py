@@ -57,7 +57,9 @@ def parse_sticky_key(value: Any) -> str:
     if not value or value != value.strip():
         raise ValueError("is not a sticky key: it is empty, or has blanks around it, which no client sends")
     if len(value.encode()) > MAX_KEY:
-        raise ValueError(f"is longer than {MAX_KEY} bytes: send x-backend with override.token for such clients")
+        raise ValueError(
+            f"is longer than {MAX_KEY} bytes: send x-backend with override.token for such clients"
+        )
     return value
 
 

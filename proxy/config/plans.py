@@ -77,7 +77,10 @@ def _check_steps(path: Path, steps: Sequence[int], *, given: bool) -> Iterator[t
         elif before > step:
             yield (*path, position), f"is below {percent(before)}, the step before it: steps rise"
     if steps[-1] != FULL_WEIGHT:
-        yield (*path, len(steps) - 1), "is the last step, and a rollout ends with all clients: add 100 after it"
+        yield (
+            (*path, len(steps) - 1),
+            "is the last step, and a rollout ends with all clients: add 100 after it",
+        )
     elif len(steps) == 1:
         yield path, f"has only 100, where nothing can be compared: put lower steps before it, {_SUCH_AS}"
 

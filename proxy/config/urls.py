@@ -65,7 +65,9 @@ def parse_webhook(value: Any) -> str:
     if value and (not parts.hostname or not is_host(parts.hostname) or port == 0):
         raise ValueError(f"{allowed}: it has no host, or none that can be")
     if "#" in value or len(value) > MAX_WEBHOOK:
-        raise ValueError(f"has a fragment (#...), or more than {MAX_WEBHOOK} characters: remove what is too much")
+        raise ValueError(
+            f"has a fragment (#...), or more than {MAX_WEBHOOK} characters: remove what is too much"
+        )
     return value
 
 

@@ -37,7 +37,7 @@ def propose(reloader: Reloader, edit: Edit) -> Proposal:
         raise Refusal(409, f"{source} is not UTF-8 text") from None
     except ConfigErrors as errors:
         raise Refusal(422, "this change cannot be written to the file", errors.errors) from None
-    verdict = judge(edited, source, reloader.running.snapshot, reloader.started)
+    verdict = judge(edited, source, reloader.running.snapshot, reloader.started, reloader.standing())
     if verdict.loaded is None:
         raise Refusal(422, "the file would not be accepted; nothing was changed", verdict.errors)
     return Proposal(content, edited, verdict)

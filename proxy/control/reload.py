@@ -19,7 +19,7 @@ from proxy.config import ConfigError, ConfigErrors, Loaded, difference, load_tex
 from proxy.config.difference import needs_restart, takes_effect
 from proxy.config.excerpt import excerpt
 from proxy.control.log import log
-from proxy.core.routing.phases import refused
+from proxy.core.routing.phases import Standing, refused
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.traffic.authors import NOBODY, Author
 
@@ -69,16 +69,19 @@ class Change:
     claimed: str = ""
 
 
-def judge(content: bytes, source: str, running: Snapshot, started: Snapshot) -> ReloadResult:
+def judge(
+    content: bytes, source: str, running: Snapshot, started: Snapshot, standing: Standing | None = None
+) -> ReloadResult:
     """Whether this text may replace the running configuration. Pure but for the environment's variables.
 
     `started` is the configuration that the process began with: what only a restart changes is still its.
+    `standing` is where rollouts stand now, if that is known.
     """
     try:
         loaded = load(content, source)
     except ConfigErrors as errors:
         return ReloadResult(None, errors.errors)
-    rejected = [_problem(str(violation)) for violation in refused(running, loaded.snapshot)]
+    rejected = [_problem(str(violation)) for violation in refused(running, loaded.snapshot, standing)]
     if rejected:
         return ReloadResult(None, tuple(rejected))
     found = difference(running, loaded.snapshot)
@@ -96,10 +99,12 @@ def _waiting(started: Snapshot, wanted: Snapshot) -> tuple[str, ...]:
     return tuple(f"{line} (takes effect {takes_effect(line)})" for line in lines)
 
 
-def _judge_safely(content: bytes, source: str, running: Snapshot, started: Snapshot) -> ReloadResult:
+def _judge_safely(
+    content: bytes, source: str, running: Snapshot, started: Snapshot, standing: Standing | None
+) -> ReloadResult:
     """A fault of the loader's own must not end a process that serves."""
     try:
-        return judge(content, source, running, started)
+        return judge(content, source, running, started, standing)
     except Exception as error:
         log.exception("internal error while validating %s", source)
         return ReloadResult(None, (_problem(f"internal error while validating the file: {error!r}"),))
@@ -144,7 +149,7 @@ class Reloader:
     """Judges the file. `publish` hands a snapshot to the workers and waits until they serve it.
 
     `started` is what the process began with, if it is not what is in force; `record` is told of every file;
-    `unlisted` counts unlisted paths that were asked for in the last day.
+    `unlisted` counts unlisted paths that were asked for in the last day; `standing` knows where rollouts are.
     """
 
     def __init__(
@@ -157,6 +162,7 @@ class Reloader:
         started: Snapshot | None = None,
         record: Callable[[Change], None] = lambda change: None,
         unlisted: Callable[[], int] = lambda: 0,
+        standing: Callable[[], Standing | None] = lambda: None,
     ) -> None:
         loaded = in_force.loaded
         self.path = path
@@ -173,6 +179,7 @@ class Reloader:
             self.warnings += _waiting(self.started, loaded.snapshot)
         self._record = record
         self._unlisted = unlisted
+        self.standing = standing
         self._announced: OrderedDict[str, Author] = OrderedDict()  # by hash
         self._publish = publish
         self._judged = digest(content)
@@ -214,7 +221,12 @@ class Reloader:
             result = ReloadResult(None, (_problem(f"cannot be read: {content.strerror}"),))
         else:
             result = await asyncio.to_thread(
-                _judge_safely, content, str(self.path), self.running.snapshot, self.started
+                _judge_safely,
+                content,
+                str(self.path),
+                self.running.snapshot,
+                self.started,
+                self.standing(),
             )
             if result.loaded is not None and not force and (lost := self._lost(result.loaded)):
                 result = ReloadResult(None, (_problem(lost),))

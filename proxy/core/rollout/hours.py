@@ -97,7 +97,9 @@ def _days(first: str, last: str) -> tuple[int, int]:
     if DAYS.index(first) > DAYS.index(last):
         before = "sun" if first == "sun" else f"{first}-sun"
         after = "mon" if last == "mon" else f"mon-{last}"
-        raise ValueError(f"goes over the end of the week ({first}-{last}): split it into {before} and {after}")
+        raise ValueError(
+            f"goes over the end of the week ({first}-{last}): split it into {before} and {after}"
+        )
     return DAYS.index(first), DAYS.index(last)
 
 

@@ -9,7 +9,7 @@ rollout is: without a `Standing` these endpoints are left out.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from proxy.core.routing.snapshot import Snapshot
@@ -19,14 +19,14 @@ _NAMED: int = 3  # blockers that a message names; the others are counted
 
 
 class Standing(NamedTuple):
-    """Where rollouts stand, by the names of their endpoints: weights in hundredths, and those that are done."""
+    """Where rollouts stand, by the names of their endpoints: weights in hundredths, and who is done."""
 
     weights: Mapping[str, int]
     done: Collection[str]
 
 
 class Violation(NamedTuple):
-    """`endpoint` has a weight though `blockers`, endpoints of the phase `after`, have not moved completely."""
+    """`endpoint` has a weight though `blockers`, endpoints of the phase `after`, have not moved yet."""
 
     endpoint: Endpoint
     phase: str
@@ -35,17 +35,19 @@ class Violation(NamedTuple):
     standing: Standing | None = None
 
     def __str__(self) -> str:
+        weight = percent(self.endpoint.weight)
+        return f"{self.endpoint.name}: weight {weight} in phase {self.phase} before {self.unfinished}"
+
+    @property
+    def unfinished(self) -> str:
+        """Such as `phase reads is at 100: GET /a (25) and 3 more`."""
         first = ", ".join(f"{each.name} ({self._position(each)})" for each in self.blockers[:_NAMED])
         more = f" and {len(self.blockers) - _NAMED} more" if len(self.blockers) > _NAMED else ""
-        return (
-            f"{self.endpoint.name}: weight {percent(self.endpoint.weight)} in phase {self.phase} "
-            f"before phase {self.after} is at 100: {first}{more}"
-        )
+        return f"phase {self.after} is at 100: {first}{more}"
 
     def _position(self, blocker: Endpoint) -> str:
-        if blocker.plan is None:
-            return percent(blocker.weight)
-        return f"{percent(_weight(blocker, self.standing))}, rollout {blocker.plan.name} not done"
+        weight = percent(_weight(blocker, self.standing))
+        return weight if blocker.plan is None else f"{weight}, rollout {blocker.plan.name} not done"
 
 
 def phase_of(method: str, phases: Sequence[Phase]) -> str | None:
@@ -55,29 +57,33 @@ def phase_of(method: str, phases: Sequence[Phase]) -> str | None:
 
 def violations(snapshot: Snapshot, standing: Standing | None = None) -> tuple[Violation, ...]:
     """Every endpoint that breaks the order, in the order of the file. `force` excuses an endpoint."""
-    return tuple(_all(snapshot, standing, forced=False))
+    return tuple(each for each in _ahead(snapshot, standing) if each.endpoint.force is None)
 
 
 def forced(snapshot: Snapshot, standing: Standing | None = None) -> tuple[Violation, ...]:
     """What would be violations without `force`."""
-    return tuple(_all(snapshot, standing, forced=True))
+    return tuple(each for each in _ahead(snapshot, standing) if each.endpoint.force is not None)
 
 
-def refused(
-    old: Snapshot | None, new: Snapshot, standing: Standing | None = None
-) -> tuple[Violation, ...]:
+def waiting(snapshot: Snapshot, standing: Standing) -> dict[str, str]:
+    """Endpoints whose rollout has to wait for an earlier phase, by name, with what it waits for."""
+    return {
+        each.endpoint.name: f"until {each.unfinished}"
+        for each in _blocked(snapshot, standing)
+        if each.endpoint.plan is not None and each.endpoint.force is None
+    }
+
+
+def refused(old: Snapshot | None, new: Snapshot, standing: Standing | None = None) -> tuple[Violation, ...]:
     """The violations whose endpoint the new configuration raises. A cold start (old is None) refuses none.
 
-    An endpoint that leaves its rollout is raised only if it is known to be lower: otherwise its new weight may
-    well be what somebody lowers it to.
+    Who takes an endpoint out of a rollout of which nothing is known is not refused: it may be to lower it.
     """
     if old is None:
         return ()
     before = {endpoint.name: _weight(endpoint, standing) for endpoint in old.endpoints}
     return tuple(
-        each
-        for each in violations(new, standing)
-        if each.endpoint.weight > before.get(each.endpoint.name, 0)
+        each for each in violations(new, standing) if each.endpoint.weight > before.get(each.endpoint.name, 0)
     )
 
 
@@ -103,25 +109,25 @@ def _is_finished(endpoint: Endpoint, standing: Standing | None) -> bool:
     return at_full and (endpoint.plan is None or standing is None or endpoint.name in standing.done)
 
 
-def _all(snapshot: Snapshot, standing: Standing | None, *, forced: bool) -> list[Violation]:
+def _ahead(snapshot: Snapshot, standing: Standing | None) -> Iterator[Violation]:
+    """Those with a weight of the file; a rollout waits by itself."""
+    for each in _blocked(snapshot, standing):
+        if each.endpoint.plan is None and each.endpoint.weight:
+            yield each
+
+
+def _blocked(snapshot: Snapshot, standing: Standing | None) -> Iterator[Violation]:
+    """Every endpoint whose previous phase is not finished, at whatever weight it is."""
     phases = {phase.name: phase for phase in snapshot.phases}
     unfinished: defaultdict[tuple[str, str | None], list[Endpoint]] = defaultdict(list)
     for endpoint in snapshot.endpoints:
         if endpoint.phase is not None and not _is_finished(endpoint, standing):
             unfinished[endpoint.phase, None].append(endpoint)
             unfinished[endpoint.phase, endpoint.group].append(endpoint)
-    found = []
     for endpoint in snapshot.endpoints:
         phase = phases.get(endpoint.phase) if endpoint.phase is not None else None
-        if (
-            phase is None
-            or phase.after is None
-            or endpoint.plan is not None
-            or not endpoint.weight
-            or (endpoint.force is not None) != forced
-        ):
+        if phase is None or phase.after is None:
             continue
         blockers = unfinished.get((phase.after, endpoint.group if phase.scope == "group" else None))
         if blockers:
-            found.append(Violation(endpoint, phase.name, phase.after, tuple(blockers), standing))
-    return found
+            yield Violation(endpoint, phase.name, phase.after, tuple(blockers), standing)

@@ -105,8 +105,14 @@ def test_hours_that_clocks_are_set_back_into_open_again() -> None:
         ("mon 09:00-24:01 UTC", "has 24:01, which is not a time from 00:00 to 24:00"),
         ("mon 09:00-09:00 UTC", "never comes: 09:00-09:00 ends when it begins"),
         ("mon 24:00-24:00 UTC", "never comes"),
-        ("mon 22:00-06:00 UTC", "goes over midnight (22:00-06:00): split it, into 22:00-24:00 and, a day later"),
-        ("mon 09:00-17:00 Europe/Berln", "has the unknown time zone Europe/Berln, did you mean Europe/Berlin?"),
+        (
+            "mon 22:00-06:00 UTC",
+            "goes over midnight (22:00-06:00): split it, into 22:00-24:00 and, a day later",
+        ),
+        (
+            "mon 09:00-17:00 Europe/Berln",
+            "has the unknown time zone Europe/Berln, did you mean Europe/Berlin?",
+        ),
         ("mon 09:00-17:00 europe/berlin", "did you mean Europe/Berlin?"),
         ("mon 09:00-17:00 Berlin", "did you mean Europe/Berlin?"),
         ("mon 09:00-17:00 Europe", "has the unknown time zone Europe"),
@@ -127,7 +133,14 @@ def test_machine_without_zones_says_what_to_install(monkeypatch: pytest.MonkeyPa
         parse_hours("mon 09:00-17:00 Nowhere/Atall")
 
 
-ZONES = ("UTC", "Europe/Berlin", "America/St_Johns", "Australia/Lord_Howe", "Africa/Casablanca", "Asia/Kathmandu")
+ZONES = (
+    "UTC",
+    "Europe/Berlin",
+    "America/St_Johns",
+    "Australia/Lord_Howe",
+    "Africa/Casablanca",
+    "Asia/Kathmandu",
+)
 
 
 @st.composite

@@ -2,9 +2,18 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.core.routing.phases import forced, percent, phase_of, refused, violations
+from proxy.core.routing.phases import (
+    Standing,
+    forced,
+    left_out,
+    percent,
+    phase_of,
+    refused,
+    violations,
+    waiting,
+)
 from proxy.core.routing.snapshot import Snapshot
-from proxy.core.settings import Phase
+from proxy.core.settings import Phase, RolloutPlan
 from tests.core.tables import PHASES, endpoint, snapshot
 
 READ, SECOND, WRITE = "GET /a/{id}", "GET /b/{id}", "POST /a"
@@ -84,6 +93,93 @@ def test_lowering_is_never_refused(old: tuple[float, float, float], new: tuple[f
 
 def test_cold_start_refuses_nothing() -> None:
     assert refused(None, weights(0, 0, 100)) == ()
+
+
+PLAN = RolloutPlan("careful", (0, 100, 10_000))
+
+
+def rolling(read: RolloutPlan | None, write: RolloutPlan | None, at: float = 0, **given: object) -> Snapshot:
+    """A read and a write, each in a rollout if it has a plan; else the read is at 100 and the write at `at`."""
+    first = endpoint(READ, plan=read) if read else endpoint(READ, 100)
+    last = endpoint(WRITE, plan=write, **given) if write else endpoint(WRITE, at, **given)
+    return snapshot([first, last])
+
+
+def test_a_file_alone_leaves_out_endpoints_in_a_rollout() -> None:
+    assert violations(rolling(PLAN, None, 50)) == ()
+    assert violations(rolling(None, PLAN)) == ()
+    assert [each.name for each in left_out(rolling(PLAN, None, 50))] == [READ]
+
+
+@pytest.mark.parametrize(
+    ("weight", "done", "broken"),
+    [
+        (0, [], [WRITE]),
+        (2500, [], [WRITE]),
+        (10_000, [], [WRITE]),
+        (9_999, [READ], [WRITE]),
+        (10_000, [READ], []),
+    ],
+)
+def test_a_rollout_is_finished_when_it_is_done_and_at_100(
+    weight: int, done: list[str], broken: list[str]
+) -> None:
+    assert names(violations(rolling(PLAN, None, 50), Standing({READ: weight}, done))) == broken
+
+
+def test_message_says_that_it_is_a_rollout_that_is_in_the_way() -> None:
+    (found,) = violations(rolling(PLAN, None, 50), Standing({READ: 2500}, []))
+    assert str(found).endswith("before phase reads is at 100: GET /a/{id} (25, rollout careful not done)")
+
+
+def test_a_rollout_never_breaks_the_order_but_waits() -> None:
+    table = snapshot([endpoint(READ, 50), endpoint(WRITE, plan=PLAN)])
+    standing = Standing({WRITE: 100}, [])
+    assert violations(table, standing) == ()
+    assert waiting(table, standing) == {WRITE: "until phase reads is at 100: GET /a/{id} (50)"}
+    assert waiting(rolling(None, PLAN), standing) == {}
+
+
+def test_a_rollout_with_force_does_not_wait() -> None:
+    table = snapshot([endpoint(READ, 50), endpoint(WRITE, plan=PLAN, force="agreed")])
+    assert waiting(table, Standing({}, [])) == {}
+
+
+def test_a_write_waits_for_a_read_whose_rollout_was_rolled_back() -> None:
+    table = rolling(PLAN, PLAN)
+    assert list(waiting(table, Standing({READ: 10_000}, [READ]))) == []
+    assert list(waiting(table, Standing({READ: 0}, []))) == [WRITE]
+
+
+@pytest.mark.parametrize("standing", [None, Standing({}, []), Standing({WRITE: 2500}, [])])
+def test_a_weight_that_becomes_a_rollout_is_never_refused(standing: Standing | None) -> None:
+    old = snapshot([endpoint(READ, 50), endpoint(WRITE, 25)])
+    new = snapshot([endpoint(READ, 50), endpoint(WRITE, plan=PLAN)])
+    assert refused(old, new, standing) == ()
+
+
+@pytest.mark.parametrize(
+    ("standing", "weight", "broken"),
+    [
+        (Standing({WRITE: 500}, []), 25, [WRITE]),
+        (Standing({WRITE: 500}, []), 5, []),
+        (Standing({WRITE: 500}, []), 1, []),
+        (Standing({}, []), 1, [WRITE]),
+        (None, 25, []),  # it may be lower than what the rollout had
+    ],
+)
+def test_a_rollout_that_becomes_a_higher_weight_is_refused(
+    standing: Standing | None, weight: float, broken: list[str]
+) -> None:
+    old = snapshot([endpoint(READ, 50), endpoint(WRITE, plan=PLAN)])
+    new = snapshot([endpoint(READ, 50), endpoint(WRITE, weight)])
+    assert names(refused(old, new, standing)) == broken
+
+
+def test_a_write_is_not_raised_while_the_rollout_of_a_read_goes_on() -> None:
+    standing = Standing({READ: 2500}, [])
+    assert names(refused(rolling(PLAN, None, 0), rolling(PLAN, None, 5), standing)) == [WRITE]
+    assert refused(rolling(PLAN, None, 5), rolling(PLAN, None, 4), standing) == ()
 
 
 def test_phase_is_the_first_that_lists_the_method() -> None:
