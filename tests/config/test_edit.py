@@ -26,6 +26,22 @@ EDITS = [
     (" {weight: '25'}\n", " {weight: 50}\n"),
     (" {weight: 25,\n    group: g}\n", " {weight: 50,\n    group: g}\n"),
 ]
+ROLLOUTS = [
+    (" {rollout: careful}  # why\n", " {weight: 50}  # why\n"),
+    (" {group: g, rollout: 'careful', phase: p}\n", " {group: g, weight: 50, phase: p}\n"),
+    ("\n    rollout: careful  # why\n    group: g\n", "\n    weight: 50  # why\n    group: g\n"),
+    (
+        "\n    # why\n    rollout:\n      careful\n    group: g\n",
+        "\n    # why\n    weight: 50\n    group: g\n",
+    ),
+    ("\n    rollout: >-\n      careful\n    group: g\n", "\n    weight: 50\n    group: g\n"),
+    ("\n    rollout: |\n      careful\n", "\n    weight: 50\n"),
+    ("\n    rollout:\n    group: g\n", "\n    weight: 50\n    group: g\n"),
+    ("\n    rollout: careful", "\n    weight: 50"),
+    (' {"rollout":"careful"}\n', " {weight: 50}\n"),
+    (" {rollout: '${PLAN}'}\n", " {weight: 50}\n"),
+    (" {rollout: ~, weight: 25}\n", " {rollout: ~, weight: 50}\n"),
+]
 """What stands after the endpoint's colon, before and after."""
 
 OTHER_STYLES = [
@@ -52,6 +68,20 @@ OTHER_STYLES = [
 def test_only_the_number_changes(before: str, after: str) -> None:
     start = "endpoints:\n  GET /a/{x}:"
     assert set_weight(start + before, NAME, 50) == start + after
+
+
+@pytest.mark.parametrize(("before", "after"), ROLLOUTS)
+def test_the_weight_takes_the_place_of_a_rollout(before: str, after: str) -> None:
+    start = "endpoints:\n  GET /b: {rollout: careful}\n  GET /a/{x}:"
+    assert set_weight(start + before, NAME, 50) == start + after
+
+
+def test_an_endpoint_with_both_is_refused_with_the_place_of_the_rollout() -> None:
+    with pytest.raises(ConfigErrors) as refused:
+        set_weight("endpoints:\n  GET /a/{x}: {weight: 5, rollout: careful}\n", NAME, 50)
+    (error,) = refused.value.errors
+    assert (error.line, error.column) == (2, 27)
+    assert "has a weight and a rollout: remove one of them first" in error.message
 
 
 @pytest.mark.parametrize(("before", "after"), OTHER_STYLES)
