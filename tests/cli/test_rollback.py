@@ -78,3 +78,19 @@ def test_without_a_past_there_is_nothing_to_go_back_to(site: Site) -> None:
     assert "no earlier configuration to restore" in result.stderr
     assert run(site, "history").stdout == "nothing is stored yet\n"
     assert run(site, "rollback", "--to", "abc").exit_code == 1
+
+
+def test_a_rollout_is_in_the_history_and_is_undone(site: Site) -> None:
+    site.up()
+    admin = f"http://127.0.0.1:{site.admin}"
+    plan = "rollouts: {careful: {steps: [0, 1, 100], advance: {parity: off}}}\n"
+    site.config.write_text(plan + text(site, 0).replace("weight: 0", "rollout: careful"))
+    eventually(lambda: len(configs(site)) == 2, "the file with the rollout is stored")
+    added = ["rollouts.careful: added with steps 0, 1, 100", "GET /a: weight 0 -> rollout careful"]
+    assert configs(site)[0]["difference"] == added
+
+    result = run(site, "rollback", "--admin", admin)
+    assert result.exit_code == 0, result.output
+    assert "GET /a: rollout careful -> weight 0 (in force at once)" in result.stdout
+    assert "rollouts.careful: removed" in result.stdout
+    assert site.config.read_text() == text(site, 0)

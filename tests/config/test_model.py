@@ -70,8 +70,32 @@ def test_documented_default_is_the_default(key: str, default: str) -> None:
 
 
 def test_documented_examples_are_valid() -> None:
-    example, rules = re.findall(r"```yaml\n(.*?)```", DOCS, re.DOTALL)
+    example, rules, plans = re.findall(r"```yaml\n(.*?)```", DOCS, re.DOTALL)
     assert len(load_text(example, source="x", environ={}).snapshot.endpoints) == 2
     backends = "backends: {legacy: {url: 'http://a'}, async: {url: 'http://b'}}\n"
     (endpoint,) = load_text(backends + rules, source="x", environ={}).snapshot.endpoints
     assert [rule.kind for rule in endpoint.compare.rules] == ["ignore", "time", "unordered"]
+    (endpoint,) = load_text(backends + plans, source="x", environ={}).snapshot.endpoints
+    assert endpoint.plan is not None
+
+
+def plan_defaults() -> list[tuple[str, str]]:
+    return re.findall(r"^\| `rollouts\.NAME\.([a-z_.]+)` \| `([^`]+)` \|", DOCS, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("key", "default"), plan_defaults(), ids=[key for key, _ in plan_defaults()])
+def test_documented_default_of_a_plan_is_the_default(key: str, default: str) -> None:
+    text = "backends: {legacy: {url: 'http://a'}, async: {url: 'http://b'}}\n"
+    written = default
+    for part in reversed(key.split(".")):
+        written = f"{part}: {written}" if part == key.split(".")[0] else f"{{{part}: {written}}}"
+    hashes = {
+        load_text(f"{text}rollouts: {{a: {{steps: [0, 100]{more}}}}}", source="x", environ={}).snapshot.hash
+        for more in ("", f", {written}")
+    }
+    assert len(hashes) == 1
+
+
+def test_every_key_of_a_plan_but_its_steps_has_a_documented_default() -> None:
+    expected = {key for key in keys(Config) if key.startswith("rollouts.")}
+    assert {f"rollouts.NAME.{key}" for key, _ in plan_defaults()} == expected - {"rollouts.NAME.steps"}

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.config.urls import is_loopback, parse_listen, parse_state, upstream
+from proxy.config.urls import is_loopback, parse_listen, parse_state, parse_webhook, upstream
 from proxy.core.settings import Upstream
 
 
@@ -109,3 +109,26 @@ def test_a_state_database_that_cannot_be_asked_is_refused(value: str, reason: st
     with pytest.raises(ValueError, match=reason) as caught:
         parse_state(value)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "http://127.0.0.1:9999",
+        "https://hooks.example.org/services/T0/B0/x?y=z",
+        "https://user:password@example.org/x",
+        "HTTPS://[::1]:8443/x",
+    ],
+)
+def test_webhook_stays_as_written(url: str) -> None:
+    assert parse_webhook(url) == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["example.org", "ftp://example.org", "https://", "http://:80", "http://h:0", "http://a b", "unix:/x", 5],
+)
+def test_webhook_that_cannot_be_posted_to_is_refused(url: object) -> None:
+    with pytest.raises(ValueError, match="is not a URL such as https://hooks.example.org/rollouts"):
+        parse_webhook(url)

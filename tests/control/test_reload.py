@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from proxy.config import Loaded
 from proxy.control.reload import Change, InForce, Reloader, ReloadResult, digest, judge, load, read
+from proxy.core.routing.phases import Standing
 from proxy.core.traffic.authors import Author
 from tests.control.conftest import MakeState
 
@@ -68,6 +70,63 @@ def test_lowering_is_obeyed_even_if_the_result_is_out_of_order() -> None:
     assert any("POST /b" in warning for warning in found.warnings)
 
 
+ROLLOUT = "rollouts: {careful: {steps: [0, 100], advance: {parity: off}}}"
+
+
+def in_rollout(*endpoints: str, reads: object = 0, writes: object = 0) -> bytes:
+    """The same file with some of its endpoints in a rollout."""
+    found = text(reads, writes, ROLLOUT).decode()
+    for endpoint in endpoints:
+        start = found.index(endpoint) + len(endpoint)
+        end = found.index("\n", start)
+        found = f"{found[:start]}: {{rollout: careful}}{found[end:]}"
+    return found.encode()
+
+
+def standing_verdict(old: bytes, new: bytes, standing: Standing | None) -> ReloadResult:
+    running = load(old, "routing.yaml").snapshot
+    return judge(new, "routing.yaml", running, running, standing)
+
+
+@pytest.mark.parametrize("standing", [None, Standing({}, []), Standing({"GET /a": 0, "POST /b": 50}, [])])
+def test_rollouts_are_accepted_whatever_the_order_of_phases(standing: Standing | None) -> None:
+    found = standing_verdict(text(), in_rollout("GET /a", "POST /b"), standing)
+    assert found.loaded is not None
+    assert found.changes[-2:] == (
+        "GET /a: weight 0 -> rollout careful",
+        "POST /b: weight 0 -> rollout careful",
+    )
+
+
+def test_a_weight_is_judged_by_where_the_rollout_of_the_earlier_phase_stands() -> None:
+    old, new = in_rollout("GET /a"), in_rollout("GET /a", writes=5)
+    going, done = Standing({"GET /a": 10_000}, []), Standing({"GET /a": 10_000}, ["GET /a"])
+    assert standing_verdict(old, new, going).loaded is None
+    assert standing_verdict(old, new, done).loaded is not None
+
+
+def test_an_endpoint_leaves_its_rollout_downwards_at_any_time() -> None:
+    old, standing = in_rollout("POST /b"), Standing({"POST /b": 2500}, [])
+    assert standing_verdict(old, in_rollout(writes=25), standing).loaded is not None
+    assert standing_verdict(old, in_rollout(writes=1), standing).loaded is not None
+    assert standing_verdict(old, in_rollout(writes=26), standing).loaded is None
+
+
+def test_a_reloader_asks_where_rollouts_stand_for_each_file(path: Path) -> None:
+    async def main() -> None:
+        path.write_bytes(in_rollout("GET /a"))
+        published = Published(path, lambda: standing)
+        published.write(in_rollout("GET /a", writes=5))
+        assert (await published.reloader.reload("test")).loaded is None
+
+        done.append("GET /a")
+        assert (await published.reloader.reload("test")).loaded is not None
+
+    done: list[str] = []
+    standing = Standing({"GET /a": 10_000}, done)
+    asyncio.run(main())
+
+
 def test_every_error_comes_with_its_place() -> None:
     found = verdict(text(), text(reads=150, writes="x"))
     assert found.loaded is None
@@ -93,11 +152,12 @@ def path(tmp_path: Path) -> Path:
 class Published:
     """A reloader on the path, and what it published."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, standing: Callable[[], Standing | None] = lambda: None) -> None:
         self.generations: list[tuple[str, int]] = []
         self.path = path
         content = path.read_bytes()
-        self.reloader = Reloader(path, content, InForce(load(content, str(path))), self._publish)
+        in_force = InForce(load(content, str(path)))
+        self.reloader = Reloader(path, content, in_force, self._publish, standing=standing)
 
     def write(self, content: bytes) -> None:
         self.path.write_bytes(content)

@@ -53,6 +53,20 @@ def test_a_change_is_applied_and_remembered_with_its_author(make_state: MakeStat
     assert "weight: 50" in change.text
 
 
+def test_a_weight_replaces_a_rollout_and_the_difference_says_so(make_state: MakeState) -> None:
+    state = make_state(write="true")
+    path, plan = state.reloader.path, "rollouts: {careful: {steps: [0, 100], advance: {parity: off}}}\n"
+    path.write_text(plan + path.read_text().replace("weight: 12.5", "rollout: careful"))
+    client = TestClient(build(state), base_url=LOCAL)
+    client.post("/api/v1/reload")
+    wanted = ["GET /a/{id}: rollout careful -> weight 50 (in force at once)"]
+    assert post(client, preview=True).json()["difference"] == wanted
+    assert "rollout: careful" in path.read_text()
+    answer = post(client).json()
+    assert (answer["difference"], answer["applied"]) == (wanted, True)
+    assert "GET /a/{id}: {weight: 50}" in path.read_text()
+
+
 def test_who_decided_on_another_configuration_is_refused(client: TestClient) -> None:
     answer = post(client, hash="0" * 16)
     assert answer.status_code == 409
