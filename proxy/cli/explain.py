@@ -15,7 +15,7 @@ from proxy.cli.standing import runs_with, standing_of
 from proxy.core.forwarding.forwarded import canonical
 from proxy.core.http1.request import RequestHead
 from proxy.core.routing.decide import Context, Decision, decide, sticky_key
-from proxy.core.routing.phases import Standing
+from proxy.core.routing.phases import RolloutStanding
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.routing.table import Table
 from proxy.core.settings import ASYNC, Endpoint
@@ -59,7 +59,7 @@ def explain(
     click.echo(_prose(answer, answers, _now(snapshot, decision.endpoint, file)))
 
 
-def _effective(snapshot: Snapshot, standing: Standing) -> Snapshot:
+def _effective(snapshot: Snapshot, standing: RolloutStanding) -> Snapshot:
     """With the weights of rollouts in it."""
     endpoints = tuple(
         each if each.plan is None else dataclasses.replace(each, weight=standing.weights.get(each.name, 0))
@@ -69,7 +69,11 @@ def _effective(snapshot: Snapshot, standing: Standing) -> Snapshot:
 
 
 def explanation(
-    snapshot: Snapshot, head: RequestHead, decision: Decision, peer: str, standing: Standing | None = None
+    snapshot: Snapshot,
+    head: RequestHead,
+    decision: Decision,
+    peer: str,
+    standing: RolloutStanding | None = None,
 ) -> dict[str, Any]:
     """The answer as --json prints it. `weight` is null if it is that of a rollout and not known; `backend` is
     null if the proxy itself answers, or if it depends on such a weight."""

@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from proxy.cli import admin as admin_port
-from proxy.core.routing.phases import Standing, left_out
+from proxy.core.routing.phases import RolloutStanding, left_out
 from proxy.core.routing.snapshot import Snapshot
 
 
@@ -16,7 +16,7 @@ def runs_with(admin: str, file: str) -> bool:
     return isinstance(running, dict) and running.get("source") == os.path.abspath(file)
 
 
-def standing_of(snapshot: Snapshot, file: str, admin: str | None = None) -> Standing | None:
+def standing_of(snapshot: Snapshot, file: str, admin: str | None = None) -> RolloutStanding | None:
     """None if the file has no rollouts, or no proxy runs with it. `admin`: the file's own if not given."""
     admin = admin or f"http://{snapshot.server.admin}"
     if not left_out(snapshot) or not runs_with(admin, file):
@@ -24,11 +24,11 @@ def standing_of(snapshot: Snapshot, file: str, admin: str | None = None) -> Stan
     return _standing(admin_port.peek(admin, "/api/v1/rollouts"))
 
 
-def _standing(answer: Any) -> Standing | None:
+def _standing(answer: Any) -> RolloutStanding | None:
     """None for what is no such answer, as of an older proxy."""
     try:
         rows = answer["rollouts"]
         weights = {str(row["endpoint"]): round(100 * float(row["weight"])) for row in rows}
-        return Standing(weights, {row["endpoint"] for row in rows if row["state"] == "done"})
+        return RolloutStanding(weights, {row["endpoint"] for row in rows if row["state"] == "done"})
     except (KeyError, TypeError, ValueError):
         return None

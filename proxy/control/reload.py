@@ -19,7 +19,7 @@ from proxy.config import ConfigError, ConfigErrors, Loaded, difference, load_tex
 from proxy.config.difference import needs_restart, takes_effect
 from proxy.config.excerpt import excerpt
 from proxy.control.log import log
-from proxy.core.routing.phases import Standing, refused
+from proxy.core.routing.phases import RolloutStanding, refused
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.traffic.authors import NOBODY, Author
 
@@ -70,7 +70,7 @@ class Change:
 
 
 def judge(
-    content: bytes, source: str, running: Snapshot, started: Snapshot, standing: Standing | None = None
+    content: bytes, source: str, running: Snapshot, started: Snapshot, standing: RolloutStanding | None = None
 ) -> ReloadResult:
     """Whether this text may replace the running configuration. Pure but for the environment's variables.
 
@@ -100,7 +100,7 @@ def _waiting(started: Snapshot, wanted: Snapshot) -> tuple[str, ...]:
 
 
 def _judge_safely(
-    content: bytes, source: str, running: Snapshot, started: Snapshot, standing: Standing | None
+    content: bytes, source: str, running: Snapshot, started: Snapshot, standing: RolloutStanding | None
 ) -> ReloadResult:
     """A fault of the loader's own must not end a process that serves."""
     try:
@@ -162,7 +162,7 @@ class Reloader:
         started: Snapshot | None = None,
         record: Callable[[Change], None] = lambda change: None,
         unlisted: Callable[[], int] = lambda: 0,
-        standing: Callable[[], Standing | None] = lambda: None,
+        standing: Callable[[], RolloutStanding | None] = lambda: None,
     ) -> None:
         loaded = in_force.loaded
         self.path = path

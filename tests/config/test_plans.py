@@ -254,7 +254,8 @@ def test_bad_value_is_refused_with_place_and_remedy(text: str, place: str, messa
     found = error(text)
     assert message in str(found)
     assert "s3cret" not in str(found)
-    assert found.line and found.column
+    assert found.line > 0
+    assert found.column > 0
     assert str(found).startswith(place)
     assert not any("s3cret" in line for line in excerpt(f"{text}\n{BACKENDS}", found.line, found.column))
 
@@ -270,7 +271,8 @@ def test_unknown_plan_is_refused_with_the_nearest_one() -> None:
 
 @pytest.mark.parametrize("weight", ["25", "0"])
 def test_rollout_and_weight_together_are_refused(weight: str) -> None:
-    text = f"rollouts: {{careful: {{steps: [0, 100]}}}}\n{follower(f'weight: {weight}, compare: {{sample: 1%}}')}"
+    both = follower(f"weight: {weight}, compare: {{sample: 1%}}")
+    text = f"rollouts: {{careful: {{steps: [0, 100]}}}}\n{both}"
     found = error(text)
     assert (found.line, found.key) == (2, 'endpoints."GET /a".rollout')
     assert "cannot be combined with weight, which is that of the rollout's step: remove one" in found.message

@@ -130,5 +130,5 @@ def test_webhook_stays_as_written(url: str) -> None:
     ["example.org", "ftp://example.org", "https://", "http://:80", "http://h:0", "http://a b", "unix:/x", 5],
 )
 def test_webhook_that_cannot_be_posted_to_is_refused(url: object) -> None:
-    with pytest.raises(ValueError, match="is not a URL such as https://hooks.example.org/rollouts"):
+    with pytest.raises(ValueError, match="is not a URL such as https://hooks"):
         parse_webhook(url)

@@ -8,7 +8,7 @@ import pytest
 
 from proxy.config import Loaded
 from proxy.control.reload import Change, InForce, Reloader, ReloadResult, digest, judge, load, read
-from proxy.core.routing.phases import Standing
+from proxy.core.routing.phases import RolloutStanding
 from proxy.core.traffic.authors import Author
 from tests.control.conftest import MakeState
 
@@ -83,13 +83,15 @@ def in_rollout(*endpoints: str, reads: object = 0, writes: object = 0) -> bytes:
     return found.encode()
 
 
-def standing_verdict(old: bytes, new: bytes, standing: Standing | None) -> ReloadResult:
+def standing_verdict(old: bytes, new: bytes, standing: RolloutStanding | None) -> ReloadResult:
     running = load(old, "routing.yaml").snapshot
     return judge(new, "routing.yaml", running, running, standing)
 
 
-@pytest.mark.parametrize("standing", [None, Standing({}, []), Standing({"GET /a": 0, "POST /b": 50}, [])])
-def test_rollouts_are_accepted_whatever_the_order_of_phases(standing: Standing | None) -> None:
+@pytest.mark.parametrize(
+    "standing", [None, RolloutStanding({}, []), RolloutStanding({"GET /a": 0, "POST /b": 50}, [])]
+)
+def test_rollouts_are_accepted_whatever_the_order_of_phases(standing: RolloutStanding | None) -> None:
     found = standing_verdict(text(), in_rollout("GET /a", "POST /b"), standing)
     assert found.loaded is not None
     assert found.changes[-2:] == (
@@ -100,13 +102,13 @@ def test_rollouts_are_accepted_whatever_the_order_of_phases(standing: Standing |
 
 def test_a_weight_is_judged_by_where_the_rollout_of_the_earlier_phase_stands() -> None:
     old, new = in_rollout("GET /a"), in_rollout("GET /a", writes=5)
-    going, done = Standing({"GET /a": 10_000}, []), Standing({"GET /a": 10_000}, ["GET /a"])
+    going, done = RolloutStanding({"GET /a": 10_000}, []), RolloutStanding({"GET /a": 10_000}, ["GET /a"])
     assert standing_verdict(old, new, going).loaded is None
     assert standing_verdict(old, new, done).loaded is not None
 
 
 def test_an_endpoint_leaves_its_rollout_downwards_at_any_time() -> None:
-    old, standing = in_rollout("POST /b"), Standing({"POST /b": 2500}, [])
+    old, standing = in_rollout("POST /b"), RolloutStanding({"POST /b": 2500}, [])
     assert standing_verdict(old, in_rollout(writes=25), standing).loaded is not None
     assert standing_verdict(old, in_rollout(writes=1), standing).loaded is not None
     assert standing_verdict(old, in_rollout(writes=26), standing).loaded is None
@@ -123,7 +125,7 @@ def test_a_reloader_asks_where_rollouts_stand_for_each_file(path: Path) -> None:
         assert (await published.reloader.reload("test")).loaded is not None
 
     done: list[str] = []
-    standing = Standing({"GET /a": 10_000}, done)
+    standing = RolloutStanding({"GET /a": 10_000}, done)
     asyncio.run(main())
 
 
@@ -152,7 +154,7 @@ def path(tmp_path: Path) -> Path:
 class Published:
     """A reloader on the path, and what it published."""
 
-    def __init__(self, path: Path, standing: Callable[[], Standing | None] = lambda: None) -> None:
+    def __init__(self, path: Path, standing: Callable[[], RolloutStanding | None] = lambda: None) -> None:
         self.generations: list[tuple[str, int]] = []
         self.path = path
         content = path.read_bytes()

@@ -24,7 +24,7 @@ _WINDOW: Final = re.compile(
 ).fullmatch
 
 
-class Window(NamedTuple):
+class OpenWindow(NamedTuple):
     """Days from Monday, 0, both included; minutes of the day, the last one not included."""
 
     first: int
@@ -47,7 +47,7 @@ class Window(NamedTuple):
 class Hours:
     """Times in Unix seconds. Without windows it is always open."""
 
-    windows: tuple[Window, ...] = ()
+    windows: tuple[OpenWindow, ...] = ()
 
     def is_open(self, now: float) -> bool:
         return not self.windows or any(window.has(now) for window in self.windows)
@@ -73,7 +73,7 @@ def parse_hours(text: str) -> Hours:
     return Hours(tuple(map(_parse, parts)))
 
 
-def _parse(part: str) -> Window:
+def _parse(part: str) -> OpenWindow:
     found = _WINDOW(" ".join(part.split()))
     if found is None:
         raise ValueError(f"is not hours such as {_FORM}, several separated by commas")
@@ -87,7 +87,7 @@ def _parse(part: str) -> Window:
             f"goes over midnight ({span}): split it, into {_clock(start)}-24:00 and, a day later, "
             f"00:00-{_clock(end)}"
         )
-    return Window(first, last, start, end, _zone(found[7]))
+    return OpenWindow(first, last, start, end, _zone(found[7]))
 
 
 def _days(first: str, last: str) -> tuple[int, int]:
@@ -133,7 +133,7 @@ def _clock(minute: int) -> str:
     return f"{minute // 60:02}:{minute % 60:02}"
 
 
-def _beginnings(window: Window, now: float) -> Iterator[float]:
+def _beginnings(window: OpenWindow, now: float) -> Iterator[float]:
     """When the window may begin: at its time of each day, or when clocks are set while it goes on."""
     today = datetime.fromtimestamp(now, window.zone).date()
     for days in range(_AHEAD + 1):

@@ -3,7 +3,7 @@
 For `check`, a file that breaks the order is an error. A running proxy refuses only changes that raise an
 endpoint, so a rollback is never refused. An endpoint in a rollout never breaks the order, because its rollout
 waits; but it holds up the phase after its own until the rollout is done. A file alone does not say how far a
-rollout is: without a `Standing` these endpoints are left out.
+rollout is: without a `RolloutStanding` these endpoints are left out.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from proxy.core.settings import FULL_WEIGHT, Endpoint, Phase
 _NAMED: int = 3  # blockers that a message names; the others are counted
 
 
-class Standing(NamedTuple):
+class RolloutStanding(NamedTuple):
     """Where rollouts stand, by the names of their endpoints: weights in hundredths, and who is done."""
 
     weights: Mapping[str, int]
@@ -32,7 +32,7 @@ class Violation(NamedTuple):
     phase: str
     after: str
     blockers: tuple[Endpoint, ...]
-    standing: Standing | None = None
+    standing: RolloutStanding | None = None
 
     def __str__(self) -> str:
         weight = percent(self.endpoint.weight)
@@ -55,17 +55,17 @@ def phase_of(method: str, phases: Sequence[Phase]) -> str | None:
     return next((phase.name for phase in phases if method in phase.methods), None)
 
 
-def violations(snapshot: Snapshot, standing: Standing | None = None) -> tuple[Violation, ...]:
+def violations(snapshot: Snapshot, standing: RolloutStanding | None = None) -> tuple[Violation, ...]:
     """Every endpoint that breaks the order, in the order of the file. `force` excuses an endpoint."""
     return tuple(each for each in _ahead(snapshot, standing) if each.endpoint.force is None)
 
 
-def forced(snapshot: Snapshot, standing: Standing | None = None) -> tuple[Violation, ...]:
+def forced(snapshot: Snapshot, standing: RolloutStanding | None = None) -> tuple[Violation, ...]:
     """What would be violations without `force`."""
     return tuple(each for each in _ahead(snapshot, standing) if each.endpoint.force is not None)
 
 
-def waiting(snapshot: Snapshot, standing: Standing) -> dict[str, str]:
+def waiting(snapshot: Snapshot, standing: RolloutStanding) -> dict[str, str]:
     """Endpoints whose rollout has to wait for an earlier phase, by name, with what it waits for."""
     return {
         each.endpoint.name: f"until {each.unfinished}"
@@ -74,7 +74,9 @@ def waiting(snapshot: Snapshot, standing: Standing) -> dict[str, str]:
     }
 
 
-def refused(old: Snapshot | None, new: Snapshot, standing: Standing | None = None) -> tuple[Violation, ...]:
+def refused(
+    old: Snapshot | None, new: Snapshot, standing: RolloutStanding | None = None
+) -> tuple[Violation, ...]:
     """The violations whose endpoint the new configuration raises. A cold start (old is None) refuses none.
 
     Who takes an endpoint out of a rollout of which nothing is known is not refused: it may be to lower it.
@@ -97,26 +99,26 @@ def percent(weight: int) -> str:
     return f"{weight / 100:.2f}".rstrip("0").rstrip(".")
 
 
-def _weight(endpoint: Endpoint, standing: Standing | None) -> int:
+def _weight(endpoint: Endpoint, standing: RolloutStanding | None) -> int:
     """The effective weight; of a rollout of which nothing is known, the most that it may be."""
     if endpoint.plan is None:
         return endpoint.weight
     return FULL_WEIGHT if standing is None else standing.weights.get(endpoint.name, 0)
 
 
-def _is_finished(endpoint: Endpoint, standing: Standing | None) -> bool:
+def _is_finished(endpoint: Endpoint, standing: RolloutStanding | None) -> bool:
     at_full = _weight(endpoint, standing) == FULL_WEIGHT
     return at_full and (endpoint.plan is None or standing is None or endpoint.name in standing.done)
 
 
-def _ahead(snapshot: Snapshot, standing: Standing | None) -> Iterator[Violation]:
+def _ahead(snapshot: Snapshot, standing: RolloutStanding | None) -> Iterator[Violation]:
     """Those with a weight of the file; a rollout waits by itself."""
     for each in _blocked(snapshot, standing):
         if each.endpoint.plan is None and each.endpoint.weight:
             yield each
 
 
-def _blocked(snapshot: Snapshot, standing: Standing | None) -> Iterator[Violation]:
+def _blocked(snapshot: Snapshot, standing: RolloutStanding | None) -> Iterator[Violation]:
     """Every endpoint whose previous phase is not finished, at whatever weight it is."""
     phases = {phase.name: phase for phase in snapshot.phases}
     unfinished: defaultdict[tuple[str, str | None], list[Endpoint]] = defaultdict(list)

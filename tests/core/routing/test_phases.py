@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.core.routing.phases import (
-    Standing,
+    RolloutStanding,
     forced,
     left_out,
     percent,
@@ -124,17 +124,17 @@ def test_a_file_alone_leaves_out_endpoints_in_a_rollout() -> None:
 def test_a_rollout_is_finished_when_it_is_done_and_at_100(
     weight: int, done: list[str], broken: list[str]
 ) -> None:
-    assert names(violations(rolling(PLAN, None, 50), Standing({READ: weight}, done))) == broken
+    assert names(violations(rolling(PLAN, None, 50), RolloutStanding({READ: weight}, done))) == broken
 
 
 def test_message_says_that_it_is_a_rollout_that_is_in_the_way() -> None:
-    (found,) = violations(rolling(PLAN, None, 50), Standing({READ: 2500}, []))
+    (found,) = violations(rolling(PLAN, None, 50), RolloutStanding({READ: 2500}, []))
     assert str(found).endswith("before phase reads is at 100: GET /a/{id} (25, rollout careful not done)")
 
 
 def test_a_rollout_never_breaks_the_order_but_waits() -> None:
     table = snapshot([endpoint(READ, 50), endpoint(WRITE, plan=PLAN)])
-    standing = Standing({WRITE: 100}, [])
+    standing = RolloutStanding({WRITE: 100}, [])
     assert violations(table, standing) == ()
     assert waiting(table, standing) == {WRITE: "until phase reads is at 100: GET /a/{id} (50)"}
     assert waiting(rolling(None, PLAN), standing) == {}
@@ -142,17 +142,17 @@ def test_a_rollout_never_breaks_the_order_but_waits() -> None:
 
 def test_a_rollout_with_force_does_not_wait() -> None:
     table = snapshot([endpoint(READ, 50), endpoint(WRITE, plan=PLAN, force="agreed")])
-    assert waiting(table, Standing({}, [])) == {}
+    assert waiting(table, RolloutStanding({}, [])) == {}
 
 
 def test_a_write_waits_for_a_read_whose_rollout_was_rolled_back() -> None:
     table = rolling(PLAN, PLAN)
-    assert list(waiting(table, Standing({READ: 10_000}, [READ]))) == []
-    assert list(waiting(table, Standing({READ: 0}, []))) == [WRITE]
+    assert list(waiting(table, RolloutStanding({READ: 10_000}, [READ]))) == []
+    assert list(waiting(table, RolloutStanding({READ: 0}, []))) == [WRITE]
 
 
-@pytest.mark.parametrize("standing", [None, Standing({}, []), Standing({WRITE: 2500}, [])])
-def test_a_weight_that_becomes_a_rollout_is_never_refused(standing: Standing | None) -> None:
+@pytest.mark.parametrize("standing", [None, RolloutStanding({}, []), RolloutStanding({WRITE: 2500}, [])])
+def test_a_weight_that_becomes_a_rollout_is_never_refused(standing: RolloutStanding | None) -> None:
     old = snapshot([endpoint(READ, 50), endpoint(WRITE, 25)])
     new = snapshot([endpoint(READ, 50), endpoint(WRITE, plan=PLAN)])
     assert refused(old, new, standing) == ()
@@ -161,15 +161,15 @@ def test_a_weight_that_becomes_a_rollout_is_never_refused(standing: Standing | N
 @pytest.mark.parametrize(
     ("standing", "weight", "broken"),
     [
-        (Standing({WRITE: 500}, []), 25, [WRITE]),
-        (Standing({WRITE: 500}, []), 5, []),
-        (Standing({WRITE: 500}, []), 1, []),
-        (Standing({}, []), 1, [WRITE]),
+        (RolloutStanding({WRITE: 500}, []), 25, [WRITE]),
+        (RolloutStanding({WRITE: 500}, []), 5, []),
+        (RolloutStanding({WRITE: 500}, []), 1, []),
+        (RolloutStanding({}, []), 1, [WRITE]),
         (None, 25, []),  # it may be lower than what the rollout had
     ],
 )
 def test_a_rollout_that_becomes_a_higher_weight_is_refused(
-    standing: Standing | None, weight: float, broken: list[str]
+    standing: RolloutStanding | None, weight: float, broken: list[str]
 ) -> None:
     old = snapshot([endpoint(READ, 50), endpoint(WRITE, plan=PLAN)])
     new = snapshot([endpoint(READ, 50), endpoint(WRITE, weight)])
@@ -177,7 +177,7 @@ def test_a_rollout_that_becomes_a_higher_weight_is_refused(
 
 
 def test_a_write_is_not_raised_while_the_rollout_of_a_read_goes_on() -> None:
-    standing = Standing({READ: 2500}, [])
+    standing = RolloutStanding({READ: 2500}, [])
     assert names(refused(rolling(PLAN, None, 0), rolling(PLAN, None, 5), standing)) == [WRITE]
     assert refused(rolling(PLAN, None, 5), rolling(PLAN, None, 4), standing) == ()
 
