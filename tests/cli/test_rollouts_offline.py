@@ -156,8 +156,8 @@ def test_check_notes_what_it_cannot_check(file: Path) -> None:
     result = run("check", str(file))
     assert result.exit_code == 0
     assert result.stderr == (
-        f"{file}: note: GET /a/{{x}} and 1 more in a rollout: only the running proxy knows the weight, and lets "
-        "a rollout wait for its phase; the order of phases was checked for the others alone\n"
+        f"{file}: note: GET /a/{{x}} and 1 more in a rollout: only the running proxy knows the weight, and "
+        "lets a rollout wait for its phase; the order of phases was checked for the others alone\n"
     )
 
 

@@ -115,8 +115,9 @@ def test_an_endpoint_leaves_its_rollout_downwards_at_any_time() -> None:
 
 
 def test_a_reloader_asks_where_rollouts_stand_for_each_file(path: Path) -> None:
+    path.write_bytes(in_rollout("GET /a"))
+
     async def main() -> None:
-        path.write_bytes(in_rollout("GET /a"))
         published = Published(path, lambda: standing)
         published.write(in_rollout("GET /a", writes=5))
         assert (await published.reloader.reload("test")).loaded is None

@@ -99,7 +99,7 @@ PLAN = RolloutPlan("careful", (0, 100, 10_000))
 
 
 def rolling(read: RolloutPlan | None, write: RolloutPlan | None, at: float = 0, **given: object) -> Snapshot:
-    """A read and a write, each in a rollout if it has a plan; else the read is at 100 and the write at `at`."""
+    """A read and a write, each in a rollout if it has a plan; else at 100, and at `at`."""
     first = endpoint(READ, plan=read) if read else endpoint(READ, 100)
     last = endpoint(WRITE, plan=write, **given) if write else endpoint(WRITE, at, **given)
     return snapshot([first, last])
