@@ -9,7 +9,6 @@ from pydantic import PlainValidator
 
 from proxy.config import types as t
 from proxy.config.urls import parse_webhook
-from proxy.core.rollout.hours import parse_hours
 
 SHORTEST_DWELL: Final = 1.0  # seconds
 MAX_KEY: Final = 256  # bytes of one key in `first`
@@ -47,6 +46,10 @@ def parse_hours_text(value: Any) -> str:
     """In one spelling."""
     if not isinstance(value, str):
         raise ValueError('is not hours such as "mon-fri 09:00-17:00 Europe/Berlin"')
+    if not value:
+        return value
+    from proxy.core.rollout.hours import parse_hours  # time zones: only who has hours waits for them at start
+
     return str(parse_hours(value))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, Final, cast
@@ -121,6 +120,8 @@ def _carries(source: str, key: str) -> bool:
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:
+    import difflib  # only for an error
+
     close = difflib.get_close_matches(name, known, n=1)
     if close:
         return f", did you mean {close[0]}?"
