@@ -140,6 +140,12 @@ def test_a_rollout_never_breaks_the_order_but_waits() -> None:
     assert waiting(rolling(None, PLAN), standing) == {}
 
 
+def test_a_rollout_with_its_effective_weight_does_not_break_the_order_either() -> None:
+    table = snapshot([endpoint(READ, 50), endpoint(WRITE, 5, plan=PLAN)])
+    assert violations(table) == ()
+    assert violations(table, RolloutStanding({WRITE: 500}, [])) == ()
+
+
 def test_a_rollout_with_force_does_not_wait() -> None:
     table = snapshot([endpoint(READ, 50), endpoint(WRITE, plan=PLAN, force="agreed")])
     assert waiting(table, RolloutStanding({}, [])) == {}
