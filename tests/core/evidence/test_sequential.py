@@ -119,7 +119,7 @@ def epoch(seed: int, odds: float, weight: float = 0.2) -> Trial:
         failed = {True: 0, False: 0}
         for side in units[start : start + 10]:
             failed[side] += chance.random() < (0.02 * odds if side else 0.02)
-        trial.add(AtRisk(at_risk[False], at_risk[True], failed[False], failed[True]))
+        trial = trial.after(AtRisk(at_risk[False], at_risk[True], failed[False], failed[True]))
         for side in failed:
             at_risk[side] -= failed[side]
     return trial
@@ -135,10 +135,10 @@ def test_a_trial_of_equals_is_rolled_back_seldom_and_a_failing_one_soon() -> Non
 def test_failures_of_one_report_are_one_event() -> None:
     """By hand: both units fail, one on either side; that says nothing."""
     trial = Trial()
-    trial.add(AtRisk(1, 1, 1, 1))
+    trial = trial.after(AtRisk(1, 1, 1, 1))
     assert trial.log_e == pytest.approx(0.0, abs=1e-12)
     # Of 3 on legacy and 1 on async one fails, on async: r / ((3 + r) / 4), by hand for each ratio.
-    trial.add(AtRisk(3, 1, 0, 1))
+    trial = trial.after(AtRisk(3, 1, 0, 1))
     ratios = (1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0)
     assert exp(trial.log_e) == pytest.approx(sum(4 * r / (3 + r) for r in ratios) / len(ratios))
 
@@ -146,15 +146,15 @@ def test_failures_of_one_report_are_one_event() -> None:
 def test_a_margin_forgives_what_lies_within_it() -> None:
     """One of 3 and 1 fails, on async: r / m * (3 + m) / (3 + r) by hand for the ratios above m = 5."""
     trial = Trial(margin=5.0)
-    trial.add(AtRisk(3, 1, 0, 1))
+    trial = trial.after(AtRisk(3, 1, 0, 1))
     expected = sum(r / 5 * 8 / (3 + r) for r in (10.0, 20.0, 50.0, 100.0)) / 4
     assert exp(trial.log_e) == pytest.approx(expected)
 
 
 def test_a_side_with_nobody_at_risk_is_no_evidence() -> None:
     trial = Trial()
-    trial.add(AtRisk(0, 50, 0, 20))
-    trial.add(AtRisk(50, 0, 20, 0))
+    trial = trial.after(AtRisk(0, 50, 0, 20))
+    trial = trial.after(AtRisk(50, 0, 20, 0))
     assert trial.log_e == 0.0
 
 
