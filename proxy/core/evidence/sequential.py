@@ -12,6 +12,7 @@ et al., Time-uniform confidence sequences; Lindon and Malek, arXiv 2011.03567 (s
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from math import exp, inf, lgamma, log, log1p
 from typing import Final, NamedTuple
 
@@ -92,6 +93,7 @@ def below(k: int, n: int, q: float) -> float:
     return log_mean_exp(logs)
 
 
+@lru_cache(maxsize=4096)
 def upper_bound(k: int, n: int) -> float:
     """With 95 % confidence, at all times together, the rate is below this; 1 if nothing is known."""
     if n <= 0 or k >= n:
@@ -103,6 +105,7 @@ def upper_bound(k: int, n: int) -> float:
     return 1.0 if high >= 1.0 - _PRECISE else high
 
 
+@lru_cache(maxsize=4096)
 def missing_units(k: int, n: int, q: float) -> int:
     """How many more units, all of them clean, bring the bound down to q; 0 if it is there."""
     if n > 0 and below(k, n, q) >= CONFIDENCE:

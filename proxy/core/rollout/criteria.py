@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from proxy.core.evidence.sequential import CONFIDENCE, below, missing_units, upper_bound
 from proxy.core.evidence.units import BUCKETS, KINDS, UNITS, sides
-from proxy.core.rollout.evidence import Evidence, epoch_seconds, kinds
+from proxy.core.rollout.evidence import Evidence, epoch_seconds, kinds, slower_ratios
 from proxy.core.rollout.facts import Facts, Member
 from proxy.core.rollout.position import RolloutPosition
 from proxy.core.settings import FULL_WEIGHT, RolloutPlan
@@ -78,7 +78,7 @@ def missing(member: Member, target: int, now: float) -> list[Missing]:
     plan, position, evidence, _ = member
     found = [_traffic(evidence)] if position.weight == 0 else []
     if position.weight:
-        found += [_failing(member, target, now), _slower(plan, position, evidence, now)]
+        found += [_failing(member, target, now), _slower(member, target, now)]
     return [each for each in [*found, _parity(member)] if each is not None]
 
 
@@ -170,15 +170,15 @@ def _users_missing(evidence: Evidence, bound: float) -> int:
     return missing_units(seen.async_failed, seen.async_, bound)
 
 
-def _slower(plan: RolloutPlan, position: RolloutPosition, evidence: Evidence, now: float) -> Missing | None:
-    if plan.advance.slower is None or evidence.slower_bounded >= CONFIDENCE:
+def _slower(member: Member, target: int, now: float) -> Missing | None:
+    plan, position, evidence, _ = member
+    found = evidence.slower_bounded.get(target, 0.0)
+    if plan.advance.slower is None or found >= CONFIDENCE:
         return None
-    text = (
-        f"evidence that async is slow no more than {plan.advance.slower:g} times as often "
-        f"(E = {exp(evidence.slower_bounded):.2g} of 20)"
-    )
+    ratio = slower_ratios(plan, position.weight).get(target, plan.advance.slower)
+    text = f"evidence that async is slow no more than {ratio:.3g} times as often (E = {exp(found):.2g} of 20)"
     reason = Reason("slower", "too little is known about how fast async is")
-    return Missing(reason, text, _until(evidence.slower_bounded, position, now))
+    return Missing(reason, text, _until(found, position, now))
 
 
 def _asks_parity(member: Member) -> bool:
@@ -226,7 +226,7 @@ def _until_users(
 # For those who look
 
 
-def bounds(member: Member) -> dict[str, float | None]:
+def bounds(member: Member, target: int | None) -> dict[str, float | None]:
     """`no_worse` and `slower` are e-values that have to reach 20; the others are shares, 1 if unknown."""
     plan, position, evidence, facts = member
     seen, asked = evidence.windows, plan.advance
@@ -234,7 +234,7 @@ def bounds(member: Member) -> dict[str, float | None]:
         "failing": upper_bound(seen.async_failed, seen.async_),
         "legacy": upper_bound(seen.legacy_failed, seen.legacy) if seen.legacy else position.legacy_bound,
         "no_worse": shown(evidence.failing_no_worse) if asked.no_worse is not None else None,
-        "slower": shown(evidence.slower_bounded) if asked.slower is not None else None,
+        "slower": shown(evidence.slower_bounded.get(target or 0, 0.0)) if asked.slower is not None else None,
         "parity": facts.parity.bound if asked.parity is not None and facts.parity is not None else None,
     }
 

@@ -290,10 +290,12 @@ class _Look:
     def _change(self, position: RolloutPosition, state: State, why: str, text: str) -> None:
         before = self.position
         since = before.since if before.state == state else self.now
-        self.changes.append(Change(state, why, text, before.weight, position.weight, self._evidence()))
+        self.changes.append(
+            Change(state, why, text, before.weight, position.weight, self._evidence(position.weight))
+        )
         self.position = position._replace(state=state, reason=text, since=since)
 
-    def _evidence(self) -> dict[str, object]:
+    def _evidence(self, weight: int) -> dict[str, object]:
         """Figures for the audit log, as they were at the change."""
         active, seen, member = self.evidence.active(), self.evidence.windows, self.member
         return {
@@ -309,7 +311,7 @@ class _Look:
             },
             "e_values": criteria.e_values(member),
             "threshold": criteria.shown(self.evidence.threshold(self.plan)),
-            "bounds": criteria.bounds(member),
+            "bounds": criteria.bounds(member, weight),
             "epoch": self.position.epoch,
             "version": self.position.version,
         }
@@ -318,6 +320,7 @@ class _Look:
         member = self.member
         begun = bool(self.position.epoch_began) and self.position.state not in ("rolled_back", "done")
         step = criteria.target_step(member) if begun else None
+        target = self.plan.steps[step] if step is not None else None
         texts = [each.text for each in self.against] + [each.text for each in self.missing]
         left = self.left if begun else 0.0
         if left:
@@ -328,10 +331,10 @@ class _Look:
             self.position,
             self.evidence,
             tuple(self.changes),
-            self.plan.steps[step] if step is not None else None,
+            target,
             tuple(texts),
             max([left, *known]) if len(known) == len(etas) else None,
-            criteria.bounds(member),
+            criteria.bounds(member, target),
             criteria.e_values(member),
             criteria.shown(self.evidence.threshold(self.plan)),
         )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import log
 from typing import Any, Final
 
@@ -53,6 +53,18 @@ def kinds(plan: RolloutPlan) -> tuple[Kind, ...]:
     return KINDS if plan.advance.slower is not None else KINDS[:2]
 
 
+def slower_ratios(plan: RolloutPlan, weight: int) -> dict[int, float]:
+    """For each later step: below how many times legacy's odds async's odds of a slow answer have to be.
+
+    As with failures, at a smaller weight more is forgiven: of all users together no more than `slower` times
+    as many may get slow answers.
+    """
+    margin = plan.advance.slower
+    if margin is None:
+        return {}
+    return {step: 1 + (margin - 1) * FULL_WEIGHT / step for step in plan.steps if step > weight}
+
+
 @dataclass(frozen=True, slots=True)
 class Windows:
     """Of units whose first window in this step is over, and requests without a key: how many failed in it."""
@@ -85,7 +97,7 @@ class Evidence:
     in_epoch: tuple[Trial, ...] = ()
     in_step: tuple[Trial, ...] = ()
     failing_no_worse: float = 0.0
-    slower_bounded: float = 0.0
+    slower_bounded: Mapping[int, float] = field(default_factory=dict)  # by the weight of a later step
     fresh: float = 0.0
     alarm: float = 0.0  # when too many failed at 100; 0: they did not
 
@@ -180,7 +192,7 @@ class Evidence:
             return replace(self, now=now, step=step, touched=self.touched or (failed and self.weight > 0))
         legacy, async_ = grown(self.now.legacy, seen.legacy), grown(self.now.async_, seen.async_)
         epoch, whole, touched = list(self.in_epoch), list(self.in_step), self.touched
-        better = {"failing": self.failing_no_worse, "slower": self.slower_bounded}
+        no_worse_yet, bounded = self.failing_no_worse, dict(self.slower_bounded)
         for place, kind in enumerate(KINDS):
             inner = at_risk(now.active, self.now.of(kind), now.of(kind), self.weight)
             outer = at_risk(step.active, self.step.of(kind), step.of(kind), self.weight)
@@ -189,10 +201,11 @@ class Evidence:
             epoch[place] = self._bet(epoch[place], inner, x, unkeyed)
             whole[place] = self._bet(whole[place], outer, x, unkeyed)
             touched = touched or inner is not None or unkeyed > 0
-            ratio = plan.advance.no_worse if kind == "failing" else plan.advance.slower
-            if kind in better and ratio is not None:
-                better[kind] += no_worse(x, unkeyed, self.weight / FULL_WEIGHT, ratio)
-                better[kind] += no_worse_units(outer, ratio) if outer is not None else 0.0
+            if kind == "failing" and plan.advance.no_worse is not None:
+                no_worse_yet += self._no_worse(outer, x, unkeyed, plan.advance.no_worse)
+            if kind == "slower":
+                for weight, ratio in slower_ratios(plan, self.weight).items():
+                    bounded[weight] = bounded.get(weight, 0.0) + self._no_worse(outer, x, unkeyed, ratio)
         return replace(
             self,
             now=now,
@@ -200,8 +213,8 @@ class Evidence:
             touched=touched,
             in_epoch=tuple(epoch),
             in_step=tuple(whole),
-            failing_no_worse=better["failing"],
-            slower_bounded=better["slower"],
+            failing_no_worse=no_worse_yet,
+            slower_bounded=bounded,
         )
 
     def alarmed(self, since: float) -> Evidence:
@@ -211,6 +224,10 @@ class Evidence:
         if seen is not None:
             trial = trial.after(seen)
         return trial.after_requests(failed_async, failed, self.weight / FULL_WEIGHT)
+
+    def _no_worse(self, seen: AtRisk | None, failed_async: int, failed: int, ratio: float) -> float:
+        found = no_worse_units(seen, ratio) if seen is not None else 0.0
+        return found + no_worse(failed_async, failed, self.weight / FULL_WEIGHT, ratio)
 
     # Whom a step would move
 
@@ -243,7 +260,7 @@ class Evidence:
             "in_epoch": [each.logs for each in self.in_epoch],
             "in_step": [each.logs for each in self.in_step],
             "failing_no_worse": self.failing_no_worse,
-            "slower_bounded": self.slower_bounded,
+            "slower_bounded": {str(weight): log_e for weight, log_e in self.slower_bounded.items()},
             "fresh": self.fresh,
             "alarm": self.alarm,
         }
@@ -271,11 +288,11 @@ def from_json(plan: RolloutPlan, data: Mapping[str, Any]) -> Evidence:
             in_epoch=tuple(map(Trial, margins, data["in_epoch"])),
             in_step=tuple(map(Trial, margins, data["in_step"])),
             failing_no_worse=float(data["failing_no_worse"]),
-            slower_bounded=float(data["slower_bounded"]),
+            slower_bounded={int(weight): float(log_e) for weight, log_e in data["slower_bounded"].items()},
             fresh=float(data["fresh"]),
             alarm=float(data["alarm"]),
         )
-    except (KeyError, TypeError, zlib.error) as error:
+    except (AttributeError, KeyError, TypeError, zlib.error) as error:
         raise ValueError(f"not the evidence of a rollout: {error!r}") from error
 
 
