@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from math import exp, inf, lgamma, log, log1p
+from math import exp, expm1, inf, lgamma, log, log1p
 from typing import Final, NamedTuple
 
 CONFIDENCE: Final = log(20.0)  # of a bound: wrong at any time with a chance of 5 %
@@ -198,6 +198,8 @@ def _log_sum(seen: AtRisk, log_ratio: float) -> float:
     an event of thousands has to cost no more than a few hundred terms.
     """
     failed = seen.failed_legacy + seen.failed_async
+    if failed == 1:
+        return log1p(seen.share * expm1(log_ratio))
     first, last = max(0, failed - seen.legacy), min(failed, seen.async_)
     ratio = exp(log_ratio)
     largest = _mode(seen, failed, ratio, first, last)

@@ -75,7 +75,7 @@ def outside(facts: Facts) -> list[Reason]:
 
 def missing(member: Member, target: int, now: float) -> list[Missing]:
     """The plan's positive evidence that is not there yet for a step to `target`. Dwell is not among it."""
-    plan, position, evidence, _ = member
+    _, position, evidence, _ = member
     found = [_traffic(evidence)] if position.weight == 0 else []
     if position.weight:
         found += [_failing(member, target, now), _slower(member, target, now)]

@@ -156,7 +156,7 @@ class _Look:
         return min(SHARED, self.plan.dwell / 8)
 
     def _counted(self, kind: Kind) -> str:
-        active, failed = self.evidence.active(), self.evidence.failed(kind)
+        active, failed = self.evidence.active_in_step(), self.evidence.failed_in_step(kind)
         return (
             f"{failed.async_} of {active.async_} users on async, {failed.legacy} of {active.legacy} on legacy"
         )
@@ -304,6 +304,11 @@ class _Look:
                 kind: {"legacy": found.legacy, "async": found.async_}
                 for kind in kinds(self.plan)
                 for found in [self.evidence.failed(kind)]
+            },
+            "failed_in_step": {
+                kind: {"legacy": found.legacy, "async": found.async_}
+                for kind in kinds(self.plan)
+                for found in [self.evidence.failed_in_step(kind)]
             },
             "windows": {
                 "legacy": [seen.legacy_failed, seen.legacy],

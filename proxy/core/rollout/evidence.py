@@ -134,6 +134,16 @@ class Evidence:
         found = sides(self.now.of(kind), self.weight)
         return Sides(found.legacy + self.now.legacy[place], found.async_ + self.now.async_[place])
 
+    def failed_in_step(self, kind: Kind) -> Sides:
+        """Units of the whole step; of requests without a key those of this epoch."""
+        place = KINDS.index(kind) + 1
+        found = sides(self.step.of(kind), self.weight)
+        return Sides(found.legacy + self.step.legacy[place], found.async_ + self.step.async_[place])
+
+    def active_in_step(self) -> Sides:
+        found = sides(self.step.active, self.weight)
+        return Sides(found.legacy + self.step.legacy[0], found.async_ + self.step.async_[0])
+
     def dealt_wrongly(self, unkeyed_dealt: bool) -> float:
         """log of the evidence that async's share of this epoch's units is not what the weight says."""
         if not 0 < self.weight < FULL_WEIGHT:
