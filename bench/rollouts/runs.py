@@ -31,7 +31,7 @@ class Run:
     state: str = "running"
     why: str = ""
     at: float = 0.0
-    weight: int = 0  # where it was when it was rolled back
+    weight: int = 0  # the highest that it came to
     failing: tuple[int, int] = (0, 0)
     first_harm: float | None = None
     looks: int = 0
@@ -90,13 +90,14 @@ class Rollout:
     def _note(self, after: Next, before: Evidence, weight: int, now: float) -> None:
         for change in after.changes:
             if change.to == "rolled_back":
-                self.run.why, self.run.weight = change.why, change.before
+                self.run.why = change.why
                 failed = change.evidence["failed_in_step"]
                 assert isinstance(failed, dict)
                 kind = change.why if change.why in failed else "failing"
                 self.run.failing = (failed[kind]["async"], failed[kind]["legacy"])
             elif change.weight > change.before:
                 self.run.advances.append((now, change.weight))
+                self.run.weight = max(self.run.weight, change.weight)
                 if change.before and not self._proven(before, change.weight, now):
                     self.run.unproven += 1
 

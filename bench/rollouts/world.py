@@ -90,26 +90,40 @@ class World:
         requests = self.rate(now) * (until - now)
         legacy, async_ = self._unkeyed(requests * self.traffic.unkeyed, now, weight)
         requests *= 1 - self.traffic.unkeyed
-        active = failing = refused = slower = 0
-        harm, here = self.harm, share(weight)
+        found = [0, 0, 0, 0]  # active, and of each kind
         for members, everybody, part in self.crowds:
             each = requests * part / len(members)
-            if requests * part < FEW:
-                some = _map(self.chance.choices(members, k=self._poisson(requests * part)))
-            else:
-                some = everybody & self._bits(1 - exp(-each))
-            active |= some
-            if harm.outage[0] < until and now < harm.outage[1]:
-                failing |= some
-            if now >= harm.dead_from:
-                failing |= some & here
-            failing |= self._struck(some, members, each, harm.resets)
-            refused |= self._struck(some, members, each, harm.refused)
-            slower |= self._struck(some, members, each, harm.slow)
-            if harm.more_resets:
-                failing |= self._struck(some, members, each, harm.more_resets) & here
+            few = requests * part < FEW
+            maps = self._each(members, requests * part) if few else self._all(members, everybody, each)
+            found = [one | other for one, other in zip(found, maps, strict=True)]
+        active, failing, refused, slower = found
+        harm, here = self.harm, share(weight)
+        if harm.outage[0] < until and now < harm.outage[1]:
+            failing |= active
+        if now >= harm.dead_from:
+            failing |= active & here
+        if harm.more_resets:
+            for members, everybody, part in self.crowds:
+                each = requests * part / len(members)
+                failing |= self._struck(active & everybody, members, each, harm.more_resets) & here
         failing |= active & (self.broken | (self.broken_on_async & here))
         return Seen(active, failing, refused, slower, legacy, async_)
+
+    def _each(self, members: Sequence[int], requests: float) -> tuple[int, int, int, int]:
+        """Request by request; by whom, and what becomes of it on either side."""
+        harm, random = self.harm, self.chance.random
+        units = self.chance.choices(members, k=self._poisson(requests))
+        failing = [unit for unit in units if random() < harm.resets]
+        refused = [unit for unit in units if random() < harm.refused]
+        return _map(units), _map(failing), _map(refused), _map(u for u in units if random() < harm.slow)
+
+    def _all(self, members: Sequence[int], everybody: int, each: float) -> tuple[int, int, int, int]:
+        """All users at once, who make `each` requests on average."""
+        some, harm = everybody & self._bits(1 - exp(-each)), self.harm
+        failing, refused, slower = (
+            self._struck(some, members, each, share) for share in (harm.resets, harm.refused, harm.slow)
+        )
+        return some, failing, refused, slower
 
     def _struck(self, some: int, members: Sequence[int], each: float, share: float) -> int:
         """Of `some`, who made about `each` requests if they made any, those with a request among `share`."""
@@ -165,7 +179,8 @@ class World:
 
 
 def _map(units: Iterable[int]) -> int:
-    flags = bytearray(UNITS // 8)
+    flags = None
     for unit in units:
+        flags = flags or bytearray(UNITS // 8)
         flags[unit >> 3] |= 1 << (unit & 7)
-    return int.from_bytes(flags, "little")
+    return int.from_bytes(flags, "little") if flags else 0

@@ -83,9 +83,9 @@ class _Look:
         if not watched(self.position):
             self.settled = True
             return
-        self.evidence = self.evidence.placed(
-            self.plan, self.position, self.facts.endpoints_in_plan, self.now
-        ).after(self.plan, self.facts.units, self.facts.unkeyed_dealt)
+        self.evidence = self.evidence.placed(self.plan, self.position, self.facts.endpoints_in_plan).after(
+            self.plan, self.facts.units, self.facts.unkeyed_dealt
+        )
         self._note()
 
     def _is_retried(self) -> bool:
@@ -277,9 +277,7 @@ class _Look:
         )
         self._change(position._replace(weight=weight), state, why, text)
         if watched(self.position):
-            self.evidence = self.evidence.placed(
-                self.plan, self.position, self.facts.endpoints_in_plan, self.now
-            )
+            self.evidence = self.evidence.placed(self.plan, self.position, self.facts.endpoints_in_plan)
 
     def to(self, state: State, why: str, text: str) -> None:
         if self.position.state == state:
@@ -373,7 +371,8 @@ def _advance_together(looks: Sequence[_Look]) -> None:
         if look in behind and target is not None and not blocking:
             look.advance(target)
         else:
-            look.stay(step, target, [each for each in blocking if each is not look])
+            others = blocking if look in behind else blocking or behind
+            look.stay(step, target, [each for each in others if each is not look])
 
 
 def _blocks(look: _Look, target: int) -> bool:

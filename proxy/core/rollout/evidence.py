@@ -158,7 +158,7 @@ class Evidence:
 
     # How it grows
 
-    def placed(self, plan: RolloutPlan, position: RolloutPosition, endpoints: int, now: float) -> Evidence:
+    def placed(self, plan: RolloutPlan, position: RolloutPosition, endpoints: int) -> Evidence:
         """For where the rollout stands by now: begun afresh by another attempt or step, else the next
         epoch."""
         if self.attempt != position.attempt:
@@ -294,7 +294,7 @@ def from_json(plan: RolloutPlan, data: Mapping[str, Any]) -> Evidence:
             now=_units(data["now"]),
             step=_units(data["step"]),
             counted=_map(data["counted"]),
-            windows=Windows(*map(int, data["windows"])),
+            windows=_windows(data["windows"]),
             in_epoch=tuple(map(Trial, margins, data["in_epoch"])),
             in_step=tuple(map(Trial, margins, data["in_step"])),
             failing_no_worse=float(data["failing_no_worse"]),
@@ -327,7 +327,7 @@ def _map_json(units: int) -> str:
 
 
 def _map(data: str) -> int:
-    return read(zlib.decompressobj().decompress(base64.b64decode(data), 1 << 20))
+    return read(zlib.decompressobj().decompress(base64.b64decode(data, validate=True), 1 << 20))
 
 
 def _units_json(units: Units) -> list[Any]:
@@ -340,6 +340,11 @@ def _units(data: list[Any]) -> Units:
     return Units(
         str(epoch), _map(active), _map(failing), _map(refused), _map(slower), _counts(legacy), _counts(async_)
     )
+
+
+def _windows(data: list[Any]) -> Windows:
+    legacy, legacy_failed, async_, async_failed = map(int, data)
+    return Windows(legacy, legacy_failed, async_, async_failed)
 
 
 def _counts(data: list[Any]) -> Counts:
