@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from proxy.core.rollout.facts import Change
+from proxy.core.rollout.facts import RolloutChange
 from proxy.core.rollout.moves import again, fallen
 from proxy.core.rollout.position import RolloutPosition, State
 from proxy.core.settings import RolloutPlan
@@ -50,7 +50,7 @@ class ActionRefused(ValueError):
 
 def act(
     action: Action, plan: RolloutPlan, position: RolloutPosition, target: int | None, now: float, why: str
-) -> tuple[RolloutPosition, Change]:
+) -> tuple[RolloutPosition, RolloutChange]:
     """`target` is the weight of the next step as last decided (Next.target); `why` names who wants it and,
     if said, for what reason. Raises ActionRefused."""
     refusal = _STATES[action].get(position.state)
@@ -59,7 +59,7 @@ def act(
     after = _after(action, plan, position, target, now)._replace(reason=f"{action}: {why}")
     if after.state != position.state:
         after = after._replace(since=now)
-    return after, Change(after.state, action, after.reason, position.weight, after.weight)
+    return after, RolloutChange(after.state, action, after.reason, position.weight, after.weight)
 
 
 def _after(

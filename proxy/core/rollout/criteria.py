@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from proxy.core.evidence.sequential import CONFIDENCE, below, missing_units, upper_bound
 from proxy.core.evidence.units import BUCKETS, KINDS, UNITS, sides
 from proxy.core.rollout.evidence import Evidence, epoch_seconds, kinds, slower_ratios
-from proxy.core.rollout.facts import Facts, Member
+from proxy.core.rollout.facts import Facts, GroupMember
 from proxy.core.rollout.position import RolloutPosition
 from proxy.core.settings import FULL_WEIGHT, RolloutPlan
 
@@ -39,7 +39,7 @@ def percent(weight: int) -> str:
     return f"{weight / 100:.2f}".rstrip("0").rstrip(".")
 
 
-def against(member: Member) -> list[Reason]:
+def against(member: GroupMember) -> list[Reason]:
     """All that forbids to raise the weight now, however good the evidence is."""
     _, position, evidence, facts = member
     found = [*outside(facts)]
@@ -73,7 +73,7 @@ def outside(facts: Facts) -> list[Reason]:
     return found
 
 
-def missing(member: Member, target: int, now: float) -> list[Missing]:
+def missing(member: GroupMember, target: int, now: float) -> list[Missing]:
     """The plan's positive evidence that is not there yet for a step to `target`. Dwell is not among it."""
     _, position, evidence, _ = member
     found = [_traffic(evidence)] if position.weight == 0 else []
@@ -87,7 +87,7 @@ def dwell_left(plan: RolloutPlan, position: RolloutPosition, now: float) -> floa
     return max(0.0, plan.dwell - max(0.0, now - position.stepped))
 
 
-def target_step(member: Member) -> int | None:
+def target_step(member: GroupMember) -> int | None:
     """The next step that moves anybody who was here; None at the end."""
     plan, position, evidence, facts = member
     rest = range(position.step + 1, len(plan.steps))
@@ -101,7 +101,7 @@ def target_step(member: Member) -> int | None:
     return rest[0]
 
 
-def needs_person(member: Member, step: int) -> Reason | None:
+def needs_person(member: GroupMember, step: int) -> Reason | None:
     """Why a step waits for a person, unless one has agreed to it."""
     plan, position, _, facts = member
     weight = plan.steps[step]
@@ -125,7 +125,7 @@ def _traffic(evidence: Evidence) -> Missing | None:
     return Missing(Reason("traffic", "no traffic"), "any request at all", None)
 
 
-def _failing(member: Member, target: int, now: float) -> Missing | None:
+def _failing(member: GroupMember, target: int, now: float) -> Missing | None:
     plan, position, evidence, _ = member
     limit, ratio = plan.advance.failing, plan.advance.no_worse
     if limit is None and ratio is None:
@@ -170,7 +170,7 @@ def _users_missing(evidence: Evidence, bound: float) -> int:
     return missing_units(seen.async_failed, seen.async_, bound)
 
 
-def _slower(member: Member, target: int, now: float) -> Missing | None:
+def _slower(member: GroupMember, target: int, now: float) -> Missing | None:
     plan, position, evidence, _ = member
     found = evidence.slower_bounded.get(target, 0.0)
     if plan.advance.slower is None or found >= CONFIDENCE:
@@ -181,11 +181,11 @@ def _slower(member: Member, target: int, now: float) -> Missing | None:
     return Missing(reason, text, _until(found, position, now))
 
 
-def _asks_parity(member: Member) -> bool:
+def _asks_parity(member: GroupMember) -> bool:
     return member.plan.advance.parity is not None
 
 
-def _parity(member: Member) -> Missing | None:
+def _parity(member: GroupMember) -> Missing | None:
     asked, seen = member.plan.advance.parity, member.facts.parity
     if asked is None or (seen is not None and seen.verdict == "likely equal" and seen.bound <= asked):
         return None
@@ -226,7 +226,7 @@ def _until_users(
 # For those who look
 
 
-def bounds(member: Member, target: int | None) -> dict[str, float | None]:
+def bounds(member: GroupMember, target: int | None) -> dict[str, float | None]:
     """`no_worse` and `slower` are e-values that have to reach 20; the others are shares, 1 if unknown."""
     plan, position, evidence, facts = member
     seen, asked = evidence.windows, plan.advance
@@ -239,7 +239,7 @@ def bounds(member: Member, target: int | None) -> dict[str, float | None]:
     }
 
 
-def e_values(member: Member) -> dict[str, float | None]:
+def e_values(member: GroupMember) -> dict[str, float | None]:
     asked = kinds(member.plan)
     return {kind: shown(member.evidence.log_e(kind)) if kind in asked else None for kind in KINDS}
 

@@ -15,7 +15,7 @@ from proxy.core.evidence.units import Kind
 from proxy.core.rollout import criteria
 from proxy.core.rollout.criteria import Missing, Reason, percent
 from proxy.core.rollout.evidence import Evidence, epoch_seconds, kinds
-from proxy.core.rollout.facts import Change, Facts, Member, Next
+from proxy.core.rollout.facts import Facts, GroupMember, Next, RolloutChange
 from proxy.core.rollout.moves import again, fallen, fitting, past
 from proxy.core.rollout.position import RolloutPosition, State, watched
 from proxy.core.settings import FULL_WEIGHT, RolloutPlan
@@ -34,10 +34,10 @@ def decide(
     plan: RolloutPlan, position: RolloutPosition, evidence: Evidence, facts: Facts, now: float
 ) -> Next:
     """Of an endpoint that is alone in its group. `now` in Unix seconds."""
-    return decide_group([Member(plan, position, evidence, facts)], now)[0]
+    return decide_group([GroupMember(plan, position, evidence, facts)], now)[0]
 
 
-def decide_group(members: Sequence[Member], now: float) -> list[Next]:
+def decide_group(members: Sequence[GroupMember], now: float) -> list[Next]:
     """Of all endpoints with the same group and plan, in the same order."""
     looks = [_Look(each, now) for each in members]
     for look in looks:
@@ -52,20 +52,20 @@ def decide_group(members: Sequence[Member], now: float) -> list[Next]:
 class _Look:
     """One endpoint while it is decided about: what has become of its position so far, and why."""
 
-    def __init__(self, member: Member, now: float) -> None:
+    def __init__(self, member: GroupMember, now: float) -> None:
         self.plan: Final = member.plan
         self.facts: Final = member.facts
         self.position = fitting(member.plan, past(member.position, now))
         self.evidence = member.evidence
         self.now: Final = now
-        self.changes: list[Change] = []
+        self.changes: list[RolloutChange] = []
         self.missing: list[Missing] = []
         self.against: list[Reason] = []
         self.settled = False
 
     @property
-    def member(self) -> Member:
-        return Member(self.plan, self.position, self.evidence, self.facts)
+    def member(self) -> GroupMember:
+        return GroupMember(self.plan, self.position, self.evidence, self.facts)
 
     @property
     def name(self) -> str:
@@ -289,7 +289,7 @@ class _Look:
         before = self.position
         since = before.since if before.state == state else self.now
         self.changes.append(
-            Change(state, why, text, before.weight, position.weight, self._evidence(position.weight))
+            RolloutChange(state, why, text, before.weight, position.weight, self._evidence(position.weight))
         )
         self.position = position._replace(state=state, reason=text, since=since)
 

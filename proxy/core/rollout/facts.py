@@ -49,7 +49,7 @@ class Facts:
     endpoints_in_plan: int = 1
 
 
-class Change(NamedTuple):
+class RolloutChange(NamedTuple):
     """One change of state or weight, for the audit log, the webhook and metrics (labels `to` and `why`)."""
 
     to: State
@@ -70,7 +70,7 @@ class Next(NamedTuple):
 
     position: RolloutPosition
     evidence: Evidence
-    changes: tuple[Change, ...]
+    changes: tuple[RolloutChange, ...]
     target: int | None
     missing: tuple[str, ...]
     eta_seconds: float | None
@@ -79,7 +79,7 @@ class Next(NamedTuple):
     threshold: float
 
 
-class Member(NamedTuple):
+class GroupMember(NamedTuple):
     """One endpoint of a group, as it stands."""
 
     plan: RolloutPlan

@@ -7,7 +7,7 @@ from dataclasses import replace
 from proxy.core.evidence.units import Units, dealt
 from proxy.core.rollout.decision import decide
 from proxy.core.rollout.evidence import NOTHING, Evidence
-from proxy.core.rollout.facts import Change, Facts, Next
+from proxy.core.rollout.facts import Facts, Next, RolloutChange
 from proxy.core.rollout.moves import initial
 from proxy.core.rollout.position import RolloutPosition
 from proxy.core.settings import Advance, RolloutPlan
@@ -41,7 +41,7 @@ class Story:
         self.evidence: Evidence = NOTHING
         self.facts = QUIET
         self.units = Units()
-        self.changes: list[Change] = []
+        self.changes: list[RolloutChange] = []
 
     def look(self, seconds: float = 1.0, **facts: object) -> Next:
         """`facts` hold for this look only."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from proxy.core.evidence.units import Units
 from proxy.core.rollout.decision import decide_group
-from proxy.core.rollout.facts import Member, Next
+from proxy.core.rollout.facts import GroupMember, Next
 from tests.core.rollout.support import PLAN, Story, some
 
 
@@ -21,7 +21,9 @@ def look(stories: list[Story], seconds: float) -> list[Next]:
         story.now = now
         same = story.units.epoch == story.position.label
         units = story.units if same else Units(story.position.label)
-        members.append(Member(story.plan, story.position, story.evidence, replace(story.facts, units=units)))
+        members.append(
+            GroupMember(story.plan, story.position, story.evidence, replace(story.facts, units=units))
+        )
     found = decide_group(members, now)
     for story, after in zip(stories, found, strict=True):
         story.position, story.evidence = after.position, after.evidence

@@ -44,8 +44,10 @@ def test_five_times_the_failures_come_back_after_at_most_60_users() -> None:
     assert median(sum(run.failing) for run in runs) <= 60
 
 
-def test_one_user_in_100_comes_back_before_a_quarter_of_all_moved() -> None:
-    run = cases.one_in_a_hundred(3)
-    assert (run.state, run.why) == ("rolled_back", "failing")
-    assert run.weight < 2500
-    assert run.unproven == 0
+def test_one_user_in_100_never_brings_a_quarter_of_all_to_async() -> None:
+    """It comes back; or, if too few users are on async to be sure, it is held for that reason."""
+    plays = [cases.one_in_a_hundred(seed, days=1.0) for seed in range(4)]
+    assert [run.unproven for run in plays] == [0] * 4
+    assert max(run.weight for run in plays) < 2500
+    assert sum((run.state, run.why) == ("rolled_back", "failing") for run in plays) >= 3
+    assert {run.state for run in plays} <= {"rolled_back", "holding"}
