@@ -7,6 +7,7 @@ group together.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -21,6 +22,7 @@ from proxy.core.rollout.position import RolloutPosition, State, watched
 from proxy.core.settings import FULL_WEIGHT, RolloutPlan
 
 FALLEN: Final = 3.0  # at 100: async's failing share, as a multiple of legacy's last bound
+_FIGURES: Final = re.compile(r"\d[\d.,]*")  # a reason that differs in these alone is not stored again
 SHARED: Final = 75.0  # seconds: a failure of what both share is over by then, so at 100 it has to go on
 
 WORDS: Final[dict[Kind, str]] = {
@@ -281,7 +283,8 @@ class _Look:
 
     def to(self, state: State, why: str, text: str) -> None:
         if self.position.state == state:
-            self.position = self.position._replace(reason=text)
+            if _FIGURES.sub("", self.position.reason) != _FIGURES.sub("", text):
+                self.position = self.position._replace(reason=text)
         else:
             self._change(self.position, state, why, text)
 

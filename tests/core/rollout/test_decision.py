@@ -402,3 +402,12 @@ def test_the_same_question_has_the_same_answer() -> None:
     one = story.look(600)
     story.position, story.evidence = before
     assert story.look(0).position == one.position
+
+
+def test_a_reason_that_differs_in_figures_alone_is_not_stored_again() -> None:
+    """The position is a row of the database; it is written when something has changed."""
+    story = Story().at(500)
+    story.look(1, legacy_worse="p95 is 210 ms")
+    before = story.position
+    assert story.look(1, legacy_worse="p95 is 213.5 ms").position == before
+    assert "2 errors" in story.look(1, legacy_worse="2 errors a second").position.reason
