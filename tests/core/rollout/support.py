@@ -79,3 +79,9 @@ class Story:
         )
         self.look(0.0)
         return self
+
+
+def clean(story: Story, on_async: int = 400, on_legacy: int = 400) -> Story:
+    """Enough users on both sides, and nothing wrong with them."""
+    story.sees(some(story.position.weight, on_async, on_legacy))
+    return story
