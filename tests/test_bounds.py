@@ -40,6 +40,7 @@ NAMES: Final = random.Random(1)
 
 CACHES: Final = {
     "config/excerpt.py _known": "the code",
+    "core/comparison/parity.py nothing": "the configuration",
     "control/admin/openapi.py document": "nothing",
     "core/forwarding/compression.py _listed": "a media type of up to MAX_TYPE",
     "core/forwarding/compression.py negotiate": "an Accept-Encoding of up to MAX_ACCEPTED",

@@ -55,9 +55,11 @@ def compare_command(
     Only safe methods are allowed.
 
     With --suggest no request is sent. Instead, rules are proposed for the differences that sampling (or a
-    replay) has found, each with the number of differences that it would hide. Check each before you use it.
+    replay) has found, each with the number of differences that it would hide. Review each rule before you
+    add it to routing.yaml.
 
-    Exits 0 if the answers are equal, 1 if they differ or a backend did not answer, 2 on bad input.
+    Exits 0 if the answers are equal, 1 if they differ, are not comparable or a backend did not answer, 2 on
+    bad input.
 
     \b
     strangler compare GET /accounts/acc_1 --config routing.yaml -H 'Authorization: Bearer ...'
@@ -98,7 +100,7 @@ def _compare(
 
 
 def as_data(result: Result) -> dict[str, Any]:
-    """What --json prints. Values are JSON text, so that 1 and 1.0 stay apart; null: this side has none."""
+    """What --json prints. Values are JSON text, so 1 and 1.0 remain distinct; null if a side has none."""
     judged = result.judged
     return {
         "endpoint": result.endpoint.name if result.endpoint else None,

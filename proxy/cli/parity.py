@@ -11,7 +11,7 @@ from proxy.control.admin.json.comparisons import summary_json
 from proxy.control.running import running_state
 from proxy.control.verdicts import in_force
 from proxy.core.comparison.comparisons import report
-from proxy.core.comparison.parity import NOTHING
+from proxy.core.comparison.parity import nothing
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.settings import Endpoint
 from proxy.store import StoreUnavailable, comparison_reader
@@ -26,4 +26,5 @@ def comparison(snapshot: Snapshot, endpoint: Endpoint) -> dict[str, Any] | None:
     except StoreUnavailable:
         return None
     tally = in_force(found.tallies, endpoint, endpoint.name, date.today(), endpoint.compare.parity)
-    return summary_json(NOTHING if tally is None else report(tally, (), endpoint.compare.parity).parity)
+    limit = endpoint.compare.parity
+    return summary_json(nothing(limit) if tally is None else report(tally, (), limit).parity)

@@ -69,20 +69,23 @@ class Output(NamedTuple):
     help="Replay only this endpoint; may be repeated.",
 )
 @click.option(
-    "--host", "hosts", multiple=True, help="Replay only this host's requests of a HAR file [first entry's]."
+    "--host",
+    "hosts",
+    multiple=True,
+    help="Replay only this host's requests of a HAR file; may be repeated [default: first entry's].",
 )
 @click.option(
     "--sandbox",
     "sandboxes",
     multiple=True,
     metavar="URL",
-    help="Send writes too; repeat for every backend address.",
+    help="Execute writes on this address, too; repeat for every address of both backends.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--junit", "junit_file", type=File, help="Also write JUnit XML to this file.")
 @click.option("--parity", is_flag=True, help="Exit 1 unless every endpoint is likely equal (compare.parity).")
-@click.option("--state", type=File, help="Keep the progress in this file [FILE.replay].")
-@click.option("--restart", is_flag=True, help="Ignore saved progress and begin again.")
+@click.option("--state", type=File, help="Keep the progress in this file [default: FILE.replay].")
+@click.option("--restart", is_flag=True, help="Ignore saved progress and start again.")
 def replay(
     file: Path,
     config: str,
@@ -99,12 +102,12 @@ def replay(
     state: Path | None,
     restart: bool,
 ) -> None:
-    """Send the recorded requests of FILE to both backends, and report for each endpoint whether they agree.
+    """Send the recorded requests of FILE to both backends, and report for each endpoint whether they differ.
 
     FILE is an access log of the proxy, nginx, Apache, HAProxy or Envoy, or a HAR file of a browser or a
     debugging proxy; docs/recording.md describes how to record one. Requests go directly to the backends,
-    regardless of weights. Requests that may change something are skipped, unless --sandbox is given for
-    every address of both backends: then each write is executed once on each backend.
+    regardless of weights. Requests that may change something are skipped, unless you give --sandbox for
+    every address of both backends. Then each of them is executed once on each backend.
 
     Press Ctrl-C to stop, and run the same command again to resume. An access log contains no credentials;
     pass them with -H.
@@ -115,9 +118,9 @@ def replay(
     strangler replay access.log --config routing.yaml --rate 100 --junit report.xml
 
     \b
-    Exit codes: 0 nothing differs except noise; 1 something differs, was not answered, or nothing was
-    compared (with --parity also if an endpoint is not yet likely equal); 2 bad input (reported with its
-    line); 130 interrupted.
+    Exit codes: 0 nothing differs except noise; 1 something differs, was not answered or not comparable, or
+    nothing was compared (with --parity also if an endpoint is not likely equal); 2 bad input (reported with
+    its line); 130 interrupted.
     """
     snapshot = load_or_exit(config).snapshot
     _check(snapshot, rate, concurrency, endpoints, sandboxes)

@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def _step_back() -> None:
-    """What serves clients goes first, and is not interrupted whenever something is to be compared."""
+    """Lets the processes that serve clients go first, and does not interrupt them for comparisons."""
     os.nice(NICE)
     if hasattr(os, "SCHED_BATCH"):
         with contextlib.suppress(OSError):

@@ -103,17 +103,16 @@ class Aggregate:
         return Observations() if known is None else known.observations
 
     def newest(self, scope: Scope) -> Scope:
-        """The newest scope of this endpoint under these rules: whose answer it would have been."""
+        """The scope of a request without an answer, and so without a version: the newest with these rules."""
         newest = self._newest.get(scope.endpoint, scope)
         return newest if newest.rules == scope.rules else scope
 
     def suspects(self, scope: Scope, seen: Observed) -> frozenset[Mark]:
-        """Differences that both should be asked about again (`Observations.suspects`). `learn` comes
-        before."""
+        """Differences for which both should be asked again (`Observations.suspects`). Call `learn` before."""
         return self._known[scope].observations.suspects(seen)
 
     def add(self, found: Finding) -> None:
-        """`learn` comes before."""
+        """Call `learn` before."""
         scope, now = found.scope, self._clock()
         self.learn(scope, None)  # it may have been forgotten while both were asked once more
         known = self._known[scope]

@@ -31,7 +31,7 @@ class Unanswered(Exception):
 
 
 class Unreachable(Unanswered):
-    """No address of the backend takes a connection: it is down, whatever is asked."""
+    """No address of the backend accepts a connection: it is down, whatever the request."""
 
 
 class BackendRequest(NamedTuple):

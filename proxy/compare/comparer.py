@@ -126,7 +126,7 @@ class Comparer:
             await work()
         except (Skipped, NotJudged) as skipped:
             self._aggregate.skip(name, str(skipped))
-        except Exception:  # whatever it is, the next comparison may go well
+        except Exception:  # of any kind: the next comparison may succeed
             log.exception("a comparison of %s failed", name)
             self._aggregate.skip(name, "failed")
 
@@ -158,8 +158,8 @@ class Comparer:
     ) -> None:
         """Asks legacy, async and, on a share of samples, legacy again, one after the other.
 
-        What moves by itself meanwhile then shows as legacy's own difference. Where something differs, both
-        are asked more often: only what lasts is a fault by itself.
+        What changes by itself meanwhile then shows as a difference of legacy with itself. If something
+        differs, both are asked more often: a single difference is a fault only if it lasts.
         """
         judging = Judging.of(snapshot, name, settings, request.head, self._key, today(), asker)
         sides = [*BACKENDS, AGAIN] if self._is_twice(name) else [*BACKENDS]
@@ -206,7 +206,7 @@ class Comparer:
         return self._random.random() < share_twice(self._aggregate.seen(name))
 
     def _check_dry_run(self, backend: Backend, endpoint: Endpoint, asked: Asked) -> None:
-        """One write that was executed after all is one too many: no second one follows."""
+        """Sends no more dry runs to a backend that did not confirm one: it may have executed the write."""
         answer = asked.answer
         confirmed = all(answer.headers.get(name) == value for name, value in backend.dry_run.items())
         if confirmed or answer.status >= 400:
@@ -228,7 +228,7 @@ class Comparer:
         try:
             async with asyncio.timeout(ANSWER):
                 return await ask(backend, request, request_id, settings.max_body, self._connections)
-        except Unreachable:  # that is told elsewhere, and says nothing of this request
+        except Unreachable:  # an alarm reports it; it says nothing about this request
             raise Skipped(f"{backend.name} cannot be reached") from None
         except (TimeoutError, Unanswered):
             return None

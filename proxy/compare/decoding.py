@@ -1,7 +1,7 @@
-"""Undoes the content-codings of an answer: whole or not at all, and never more at once than a little.
+"""Decodes the content-codings of an answer: completely or not at all, in small pieces.
 
-What is not whole (a trailer that is missing, bytes behind the end, a coding that nobody knows) has no content
-to compare, though most decoders would pass on what they understood of it.
+A body with a missing trailer, bytes after its end, or an unknown coding has no content to compare, although
+most decoders would return the part that they understood.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import zstandard
 from proxy.core.comparison.differences import Body
 
 MAX_DECODED: Final = 256 * 1024 * 1024  # bytes of one body
-MAX_CODINGS: Final = 4  # of one body, one in the other
+MAX_CODINGS: Final = 4  # of one body, nested
 PIECE: Final = 64 * 1024  # bytes decoded at once, about
 
-_SLICE: Final = 32  # coded bytes: zstd has no bound for what comes of them, and 1 MiB may
-_WINDOW: Final = 8 * 1024 * 1024  # RFC 9659: that much is all that a zstd content-coding may ask for
+_SLICE: Final = 32  # coded bytes at once: with zstd, there is no bound on what they decode to
+_WINDOW: Final = 8 * 1024 * 1024  # RFC 9659: the largest window that a zstd content-coding may require
 _GZIP: Final = 16 + zlib.MAX_WBITS
 
 
@@ -168,7 +168,7 @@ class BodyDecoder:
             self._fail(str(why))
 
     def finish(self) -> Body:
-        if self._raw_size and not self._problem:  # nothing at all is nothing, whatever its coding
+        if self._raw_size and not self._problem:  # an empty body is empty in every coding
             try:
                 for decoder in self._decoders:
                     decoder.finish()

@@ -72,7 +72,7 @@ def today() -> date:
 
 
 def endpoint_of(snapshot: Snapshot, head: RequestHead) -> Endpoint | None:
-    """By whose settings the answers to this request are judged; None if it is not listed."""
+    """The endpoint whose settings judge the answers to this request; None if it is not listed."""
     segments = paths.split(head.target)
     return None if segments is None else snapshot.table.find(head.method, segments)
 
@@ -85,8 +85,8 @@ def judged(settings: Compare, legacy: Asked, async_: Asked, day: date) -> Judged
 class AnswerContrast:
     """How one answer differs from another: as it came, and as marks under redacted paths.
 
-    `names` are the redacted paths of those met before: that of a difference depends on its path alone, and
-    hiding its values for each of many looks would cost more than comparing.
+    `names` are the redacted paths of earlier differences. A redacted path depends only on the path, and
+    redacting the values again for each of many looks would cost more than comparing.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class AnswerContrast:
         return self._found.unreadable
 
     def by_nature(self, made: Made, request: bytes) -> frozenset[Mark]:
-        """What each backend made up for itself: whatever the order, but not in another shape."""
+        """Values that each backend made up for itself, in any order, but of the same shape."""
         names = {name for name, _ in self._named(made.among(self._found.differences, request))}
         return frozenset(mark for mark in self.marks if mark.path in names and mark.kind != "shape")
 
@@ -192,8 +192,8 @@ class Judging(NamedTuple):
     ) -> Finding:
         """Of the first look. `baseline` is the side that was asked AGAIN, if any was. Legacy has answered.
 
-        With `made` it was not, since asking changes something: noise is what differs by nature in the answers
-        to one such request with this `body`.
+        With `made`, neither was asked AGAIN, because asking changes something. Noise is then what differs by
+        nature in the answers to a request with this `body`.
         """
         legacy, async_ = _given(answers[LEGACY]), answers[ASYNC]
         found = None if async_ is None else self.contrast(legacy, async_)
@@ -221,7 +221,7 @@ class Judging(NamedTuple):
         return AnswerContrast(found, (one.answer, other.answer), self.redactor, self.names)
 
     def look(self, first: Answers, later: Answers) -> Look | None:
-        """What one more round of legacy, async, legacy shows; None if one did not answer, in full."""
+        """What one more round of legacy, async, legacy shows; None if one did not answer completely."""
         legacy, async_, again = (later.get(side) for side in (LEGACY, ASYNC, AGAIN))
         if legacy is None or async_ is None or again is None:
             return None
@@ -239,7 +239,7 @@ class Judging(NamedTuple):
     async def follow(
         self, finding: Finding, suspects: frozenset[Mark], first: Answers, ask: AskRound
     ) -> Finding:
-        """With what becomes of the suspects when both are asked up to LOOKS times more."""
+        """The finding, with what becomes of the suspects when both are asked up to LOOKS more times."""
         following, complete = Following(finding.observed, suspects), True
         for _ in range(LOOKS if suspects else 0):
             if not following.open:
@@ -252,7 +252,7 @@ class Judging(NamedTuple):
         return finding._replace(observed=following.result(complete))
 
     def _observed(self, answers: Answers, found: AnswerContrast | None, baseline: BackendName) -> Observed:
-        """With distances, where legacy was asked twice: of dry runs none were made at about the same time."""
+        """With distances if legacy was asked twice. Not of dry runs, which come later than the real write."""
         ours = frozenset[Mark]() if found is None else found.marks
         one, again = answers[baseline], answers.get(AGAIN)
         if found is None or one is None or again is None:

@@ -140,7 +140,7 @@ class _Taps(asyncio.Protocol):
         self._refused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """What anybody else says would be asked of both backends, and count as evidence."""
+        """Accepts only workers: samples of anybody else would be sent to the backends, and be evidence."""
         self._transport = transport
         try:
             owned.check_peer(transport.get_extra_info("socket"), SOCKET_NAME)
@@ -162,9 +162,9 @@ class _Taps(asyncio.Protocol):
 
 
 def redaction_key(folder: Path) -> bytes:
-    """Random, made once, readable by its owner only; apart from the store, which never holds it.
+    """Random, made once, readable only by its owner, and never kept in the store.
 
-    One that somebody else has put there is not used: they could undo the hashes of what is kept.
+    A key that another user has put there is not used: that user could reverse the hashes.
     """
     path = folder / KEY_NAME
     try:

@@ -27,7 +27,7 @@ def redactor_for(key: bytes, settings: Compare, head: RequestHead) -> Redactor:
 
 
 def redacted(differences: Collection[Difference], redactor: Redactor) -> list[Difference]:
-    """With paths that every database takes."""
+    """With paths that every database accepts."""
     return [each._replace(path=label(each.path)) for each in map(redactor.difference, differences)]
 
 

@@ -52,7 +52,7 @@ class AggregateWriter:
                 await self._pause(RETRY)
 
     def stop(self) -> None:
-        """Not by cancelling: of a write that is cut off nobody would know whether it took place."""
+        """Does not cancel: if a write were cut off, nobody would know whether it took place."""
         self._stopping.set()
 
     async def forget(self, matcher: Matcher) -> int:
@@ -85,7 +85,7 @@ class AggregateWriter:
             async with asyncio.timeout(LOOKUP), self._engine.connect() as connection:
                 await connection.execution_options(readonly=True)
                 return await comparisons.tally(connection, scope.id)
-        except Exception as error:  # whatever it is, counts can be added without it
+        except Exception as error:  # of any kind: counts can be added without it
             log.warning("the evidence of %s cannot be read: %s", scope.endpoint, error)
             return None
 
@@ -101,7 +101,7 @@ class AggregateWriter:
                     self.failing = False
                     await self._pause(INTERVAL)
                 await self._write(engine)
-        except Exception as error:  # whatever it is, comparing goes on
+        except Exception as error:  # of any kind: comparing continues
             if not self.failing:
                 log.error("the evidence cannot be written (%s); trying again: see server.state", error)
             self.failing = True

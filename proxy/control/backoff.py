@@ -1,4 +1,4 @@
-"""How long to wait before a dead worker is started again."""
+"""How long to wait before a dead process is started again. For retries of requests, see `retry.backoff`."""
 
 from __future__ import annotations
 

@@ -73,6 +73,15 @@ class Contrast(NamedTuple):
     p99: MeasuredDifference
     seconds: float
 
+    def measured(self) -> tuple[tuple[str, MeasuredDifference], ...]:
+        """Those of which enough is known for a verdict, by name."""
+        figures = zip(self._fields, self, strict=True)
+        return tuple(
+            (name, each)
+            for name, each in figures
+            if isinstance(each, MeasuredDifference) and each.verdict != "too little data"
+        )
+
 
 class EndpointFigures(NamedTuple):
     """`fallbacks`: requests that legacy answered instead of async. `keys` is None if none are claimed."""

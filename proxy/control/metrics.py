@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
-from typing import Final
+from typing import Final, get_args
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -16,6 +16,7 @@ from proxy import __version__
 from proxy.control.state import State
 from proxy.control.storage import Storage, Stored
 from proxy.control.supervisor.supervisor import Supervisor
+from proxy.core.comparison.parity import Verdict
 from proxy.core.evidence.stats import BOUNDS
 from proxy.core.forwarding import addresses
 from proxy.core.settings import ASYNC, BACKENDS
@@ -93,6 +94,7 @@ class _Metrics(PrometheusCollector):
         comparer = self._state.comparer
         results = () if comparer is None else comparer.results()
         yield _counter("strangler_compare", "Comparisons by result", ("endpoint", "result"), results)
+        yield from self._evidence()
         yield _failing(totals)
         yield self._breakers(totals)
         connections = GaugeMetricFamily("strangler_client_connections", "Open connections from clients")
@@ -101,6 +103,27 @@ class _Metrics(PrometheusCollector):
         yield from _storage(self._state.storage)
         yield _build()
         yield from self._config()
+
+    def _evidence(self) -> Iterator[Metric]:
+        """Of endpoints that are compared, or that both backends answer; as of the last look."""
+        state = self._state
+        endpoints = state.reloader.running.snapshot.endpoints
+        parity = GaugeMetricFamily(
+            "strangler_parity", "1 for what comparisons say", labels=("endpoint", "verdict")
+        )
+        for endpoint in endpoints:
+            if endpoint.compare.sample or endpoint.name in state.verdicts.standings:
+                said = state.verdicts.parity(endpoint).verdict
+                for verdict in get_args(Verdict):
+                    parity.add_metric((endpoint.name, verdict), float(verdict == said))
+        yield parity
+        worse = GaugeMetricFamily(
+            "strangler_async_worse", "1 if async is proven to be worse", labels=("endpoint", "figure")
+        )
+        for name, contrast in state.contrasts().items():
+            for figure, difference in contrast.measured():
+                worse.add_metric((name, figure), float(difference.verdict == "worse"))
+        yield worse
 
     def _breakers(self, totals: Stats) -> Metric:
         """Includes every endpoint, so that a series does not end when a breaker closes."""

@@ -1,9 +1,9 @@
 """Detects workers that are alive but do nothing: stopped, or in a loop. Their clients would wait forever.
 
 Each worker reports every second. One that has been silent for a while no longer counts as ready. One that
-has been silent for `server.timeouts.worker` is killed; its slot is then filled as after any death, and
-what it had sent has an unknown outcome. Time in which this process itself was stopped, or could not hear,
-does not count.
+has been silent for `server.timeouts.worker` is killed; its slot (`supervisor/slots.py`) is then filled as
+after any death, and what it had sent has an unknown outcome. Time in which this process itself was stopped,
+or could not hear, does not count.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from proxy.control.collect import Collector
 from proxy.control.comparer import ComparerProcess
 from proxy.control.figures import (
     ConfigFigures,
+    Contrast,
     Counted,
     EndpointFigures,
     Hour,
@@ -30,7 +31,8 @@ from proxy.control.storage import Storage
 from proxy.control.supervisor.supervisor import Supervisor
 from proxy.control.verdicts import Verdicts
 from proxy.core.routing.unlisted import UNLISTED
-from proxy.core.settings import AdminUser
+from proxy.core.settings import BACKENDS, AdminUser
+from proxy.core.traffic.totals import EMPTY
 from proxy.datapath import data_path
 from proxy.store.audit import AuditEntry
 
@@ -109,7 +111,7 @@ class State:
                     counted.fallbacks[each.name],
                     counted.backends(each.name),
                     counted.contrast(each.name, self.collector.evidence_seconds(each.name)),
-                    self.verdicts.parity(each.name),
+                    self.verdicts.parity(each),
                     keys.get(each.name),
                 )
                 for each in snapshot.endpoints
@@ -118,6 +120,16 @@ class State:
             reachable(totals),
             None if self.storage is None else self.storage.figures(),
         )
+
+    def contrasts(self) -> dict[str, Contrast]:
+        """Of the endpoints that both backends answered since their step began."""
+        recent = self.collector.history.recent(self.collector.totals())
+        counted = Counted(EMPTY, {}, recent)
+        both = {name for name, _ in recent if all((name, backend) in recent for backend in BACKENDS)}
+        return {
+            name: counted.contrast(name, self.collector.evidence_seconds(name))
+            for name in sorted(both - {UNLISTED})
+        }
 
     def history(self) -> dict[str, Hour]:
         """The last hour of the endpoints that had traffic in it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from typing import Final, NamedTuple
@@ -14,11 +15,12 @@ from proxy.core.comparison.comparisons import (
     READ_BACK,
     Report,
     Tally,
+    Traffic,
     latest,
     report,
     settings_hash,
 )
-from proxy.core.comparison.parity import NOTHING, Parity
+from proxy.core.comparison.parity import PARITY, Parity, nothing
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.settings import Endpoint
 from proxy.store import StoreUnavailable, comparison_reader
@@ -37,16 +39,18 @@ class Standing(NamedTuple):
 
     `report` is that of the newest versions under the rules in force; None if nothing was compared under
     them. `earlier` counts what is kept of other versions and rules; `skipped` says what was not compared.
+    `limit` is the bound that is asked for.
     """
 
     endpoint: str
     report: Report | None
     earlier: int
     skipped: dict[str, int]
+    limit: float
 
     @property
     def parity(self) -> Parity:
-        return NOTHING if self.report is None else self.report.parity
+        return nothing(self.limit) if self.report is None else self.report.parity
 
 
 class Verdicts:
@@ -72,10 +76,12 @@ class Verdicts:
         if task is not None:
             await asyncio.wait({task}, timeout=PATIENCE)
 
-    def parity(self, endpoint: str) -> Parity:
-        """What is known of an endpoint wherever its weight is shown."""
-        standing = self.standings.get(endpoint)
-        return NOTHING if standing is None else standing.parity
+    def parity(self, endpoint: Endpoint | None) -> Parity:
+        """What is known of an endpoint wherever its weight is shown; None is one that is not listed."""
+        if endpoint is None:
+            return nothing(PARITY)
+        standing = self.standings.get(endpoint.name)
+        return nothing(endpoint.compare.parity) if standing is None else standing.parity
 
     def versions(self) -> dict[str, tuple[str, str]]:
         """Of both backends, by endpoint, as the newest comparison met them."""
@@ -112,12 +118,21 @@ class Verdicts:
 def standings(snapshot: Snapshot, found: StoredCounts, today: date) -> dict[str, Standing]:
     """Every endpoint in the order of the file, then other names under which something is stored."""
     listed = {endpoint.name: endpoint for endpoint in snapshot.endpoints}
-    stored = [each.scope.endpoint for each in found.tallies] + [each.endpoint for each in found.traffic]
+    tallies: defaultdict[str, list[Tally]] = defaultdict(list)
+    traffic: defaultdict[str, list[Traffic]] = defaultdict(list)
+    for tally in found.tallies:
+        tallies[tally.scope.endpoint].append(tally)
+    for each in found.traffic:
+        traffic[each.endpoint].append(each)
     return {
         name: _standing(
-            name, listed.get(name), found, today, parity_asked(name, listed, snapshot.compare.parity)
+            name,
+            listed.get(name),
+            StoredCounts(tallies[name], traffic[name]),
+            today,
+            parity_asked(name, listed, snapshot.compare.parity),
         )
-        for name in dict.fromkeys([*listed, *stored])
+        for name in dict.fromkeys([*listed, *tallies, *traffic])
     }
 
 
@@ -156,9 +171,8 @@ def in_force(
 def _standing(
     name: str, endpoint: Endpoint | None, found: StoredCounts, today: date, limit: float
 ) -> Standing:
-    mine = [each for each in found.tallies if each.scope.endpoint == name]
-    traffic = [each for each in found.traffic if each.endpoint == name]
-    tally = in_force(mine, endpoint, name, today, limit)
-    skipped = {each.label: each.number for each in traffic if each.what == "skipped"}
-    made = None if tally is None else report(tally, traffic, limit)
-    return Standing(name, made, len(mine) - (tally is not None), skipped)
+    """`found` is what is stored under this name."""
+    tally = in_force(found.tallies, endpoint, name, today, limit)
+    skipped = {each.label: each.number for each in found.traffic if each.what == "skipped"}
+    made = None if tally is None else report(tally, found.traffic, limit)
+    return Standing(name, made, len(found.tallies) - (tally is not None), skipped, limit)

@@ -1,4 +1,4 @@
-"""The clients of one worker, and which of them makes room when the limit of connections is reached.
+"""The clients of one worker, and which silent one makes room when the limit of connections is reached.
 
 A new client that sends a request must not wait for clients that send none. So the one that has been silent
 longest is closed: first those that have not sent a complete head yet, then those between two requests. A

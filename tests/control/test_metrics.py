@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import msgspec
@@ -14,7 +15,8 @@ from proxy.control.state import State
 from proxy.core.evidence.stats import BOUNDS
 from proxy.core.settings import BACKENDS, BackendName
 from proxy.core.traffic.totals import EMPTY
-from proxy.core.wire.messages import AddressSeen
+from proxy.core.wire.messages import AddressSeen, Latency, Requests
+from tests.control.admin import planted
 from tests.control.conftest import traffic
 from tests.control.test_alarms import DEAD, SILENT
 
@@ -24,6 +26,8 @@ DESIGNED = {
     "strangler_intended_total": {"endpoint", "backend", "outcome"},
     "strangler_backend_failing": {"backend"},
     "strangler_breaker_open": {"endpoint"},
+    "strangler_parity": {"endpoint", "verdict"},
+    "strangler_async_worse": {"endpoint", "figure"},
     "strangler_proxy_errors_total": {"source", "kind"},
     "strangler_retries_total": {"endpoint", "why"},
     "strangler_outcome_unknown_total": {"endpoint"},
@@ -34,6 +38,8 @@ DESIGNED = {
     "strangler_build_info": {"version", "data_path"},
     "strangler_config_reload_failures_total": set(),
 }
+
+NAME = "GET /a/{id}"
 
 Samples = dict[str, list[tuple[dict[str, str], float]]]
 
@@ -49,8 +55,52 @@ def samples(client: TestClient) -> Samples:
 @pytest.mark.parametrize("name", DESIGNED)
 def test_every_metric_has_its_labels(client: TestClient, state: State, name: str) -> None:
     traffic(state)
+    both_sides(state, failed=0)
+    look(state)
     found = samples(client)
     assert {frozenset(labels) for labels, _ in found[name]} == {frozenset(DESIGNED[name])}
+
+
+def look(state: State) -> None:
+    asyncio.run(state.verdicts.current())
+
+
+def both_sides(state: State, failed: int) -> None:
+    """1,000 requests of one endpoint on each backend, `failed` of them on async."""
+    requests = [
+        Requests(NAME, "legacy", "weight", 200, 1000),
+        Requests(NAME, "async", "weight", 200, 1000 - failed),
+        Requests(NAME, "async", "weight", 500, failed),
+    ]
+    counts = [0] * (len(BOUNDS) + 1)
+    counts[20] = 1000
+    latencies = [Latency(NAME, backend, counts, 1.0) for backend in BACKENDS]
+    state.collector.joined("two-sides", fresh=True)
+    state.collector.record(
+        "two-sides", msgspec.structs.replace(EMPTY, requests=requests, latencies=latencies)
+    )
+
+
+@pytest.mark.parametrize(("failed", "worse"), [(0, 0.0), (300, 1.0)])
+def test_async_is_worse_only_where_that_is_proven(
+    client: TestClient, state: State, failed: int, worse: float
+) -> None:
+    assert "strangler_async_worse" not in samples(client)
+    both_sides(state, failed)
+    found = {labels["figure"]: value for labels, value in samples(client)["strangler_async_worse"]}
+    assert found == {"error_rate": worse, "p50": 0.0, "p95": 0.0}  # 1,000 are too few for a p99
+
+
+def test_what_comparisons_say_is_one_of_the_verdicts(client: TestClient, state: State) -> None:
+    snapshot = state.reloader.running.snapshot
+    planted.plant(snapshot.server.state, [planted.differing(planted.scope_of(snapshot, NAME))])
+    look(state)
+    found = samples(client)["strangler_parity"]
+    said = {(labels["endpoint"], labels["verdict"]): value for labels, value in found}
+    assert said[NAME, "differs"] == 1.0
+    assert said["POST /b", "no evidence"] == 1.0
+    assert sum(said.values()) == 2
+    assert len(said) == 8
 
 
 def test_counts_are_those_of_the_workers(client: TestClient, state: State) -> None:

@@ -10,6 +10,7 @@ import pytest
 from proxy.control import verdicts
 from proxy.control.state import State
 from proxy.core.comparison.comparisons import Tally
+from proxy.core.evidence.sequential import missing_units
 from proxy.store import comparison_reader
 from proxy.store.comparisons import StoredCounts
 from tests.control.admin import planted
@@ -83,7 +84,7 @@ def test_a_look_that_fails_keeps_what_was_known(state: State, tmp_path: Path) ->
 
     asyncio.run(ask())
     assert "does not answer" in state.verdicts.error
-    assert state.verdicts.parity(NAME).verdict == "likely equal"
+    assert state.verdicts.parity(snapshot.endpoints[0]).verdict == "likely equal"
 
 
 def test_what_is_no_longer_listed_is_shown_with_the_newest_of_all(state: State) -> None:
@@ -121,3 +122,16 @@ def test_a_dry_run_has_the_parity_of_its_write_and_what_is_not_listed_that_of_al
     for suffix in ("", " (dry run)", " (read-back)"):
         assert verdicts.parity_asked(f"POST /b{suffix}", listed, 0.05) == 0.1
     assert verdicts.parity_asked("GET /gone", listed, 0.05) == 0.05
+
+
+def test_what_is_missing_follows_the_bound_that_the_endpoint_asks_for(state: State) -> None:
+    snapshot = state.reloader.running.snapshot
+    endpoint = replace(snapshot.endpoints[0], compare=replace(snapshot.endpoints[0].compare, parity=0.1))
+    stricter = replace(snapshot, endpoints=(endpoint, *snapshot.endpoints[1:]))
+    standing = verdicts.standings(stricter, StoredCounts([], []), date.today())[NAME]
+    for parity in (standing.parity, state.verdicts.parity(endpoint)):
+        assert (parity.verdict, parity.limit, parity.missing) == (
+            "no evidence",
+            0.1,
+            missing_units(0, 0, 0.1),
+        )

@@ -34,6 +34,8 @@ UNSEEN = {  # families of the proxy that have no series before the first event
     "strangler_dropped_total",
     "strangler_compare_total",
     "strangler_keyed_writes_total",
+    "strangler_parity",
+    "strangler_async_worse",
 }
 
 

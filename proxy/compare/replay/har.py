@@ -1,7 +1,7 @@
 """Entries of HAR files (HTTP Archive 1.2), as browsers and debugging proxies export them.
 
-What is sent must be what was recorded, to the byte, or nothing: a body that the exporter has left out, cut or
-converted is told by its Content-Length.
+A request is sent exactly as it was recorded, or not at all: a body that the exporter has left out, cut or
+converted is recognized by its Content-Length.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _AS_ESCAPES: Final = {_RAW + byte: 0xDC00 + byte for byte in range(0x80, 0x100)}
 
 
 class Lines:
-    """Reads JSON line by line, so that `number` is the line that the parser has come to.
+    """Reads JSON line by line, so that `number` is the line that the parser has reached.
 
     A lone surrogate (\\udc80 to \\udcff is how Python programs write a byte that is no UTF-8) is no character
     of JSON: it becomes one that the parser takes, and `raw` says that the file has such.
@@ -77,7 +77,7 @@ def _whole_escapes(data: bytes) -> tuple[bytes, bytes]:
 
 
 def of_entry(entry: Any, raw: bool) -> Recorded:
-    """Raises KeyError, TypeError, ValueError or AttributeError for what is no entry."""
+    """Raises KeyError, TypeError, ValueError or AttributeError for what is not an entry."""
     request = entry["request"]
     method = request["method"]
     if not _is_token(method):

@@ -29,7 +29,7 @@ class NoBody(Exception):
 
 
 def body_of(data: Any, fields: Mapping[str, bytes], encode: Encode) -> tuple[bytes, bytes]:
-    """With its media type, b"" if none is said. `fields` are the recorded headers. Raises NoBody.
+    """The body with its media type, b"" if unknown. `fields` are the recorded headers. Raises NoBody.
 
     Raises ValueError, TypeError or AttributeError for what a HAR file does not have there.
     """
@@ -95,7 +95,7 @@ def _of_form(params: Any, type_: str, encode: Encode) -> Iterator[bytes]:
     fields = [(each["name"], each.get("value"), each) for each in params]
     essence = type_.partition(";")[0].strip().lower()
     if any(value is None for _, value, _ in fields):
-        return  # a file of which only the name is there
+        return  # a file of which only the name was recorded
     if essence == "application/x-www-form-urlencoded":
         yield b"&".join(_quoted(name, encode) + b"=" + _quoted(value, encode) for name, value, _ in fields)
         yield b"&".join(encode(name) + b"=" + encode(value) for name, value, _ in fields)

@@ -1,7 +1,7 @@
 """Lines of access logs: the proxy's own (docs/access-log.md), and those of nginx, Apache, HAProxy and Envoy.
 
-Those of others are read for what they say of requests that only read: method, target and status. Each line is
-recognised for itself, whatever else its format has before and after.
+From logs of other programs, only method, target and status are taken, of requests that only read. Each line
+is recognized by itself, whatever its format has before and after the request.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _decode_text: Final = msgspec.json.Decoder(str).decode
 
 
 def logged(line: bytes) -> Recorded:
-    """Raises ValueError for what is no line of an access log."""
+    """Raises ValueError for what is not a line of an access log."""
     if line.lstrip().startswith(b"{"):
         return _of_json(_decode_line(line))
     return _of_text(line)

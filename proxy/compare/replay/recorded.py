@@ -15,7 +15,7 @@ class Recorded(NamedTuple):
     """One request. `status` is what the client got then, None if unknown; `skip` why it cannot be repeated.
 
     `target` has a character for each byte; names of headers are in lower case, and each may come several
-    times. `host` is None in an access log, which does not tell it.
+    times. `host` is None in an access log, which does not contain it.
     """
 
     method: str
@@ -28,7 +28,7 @@ class Recorded(NamedTuple):
 
 
 class Bad(NamedTuple):
-    """What is no request, though others in the file are. `error` begins with its place."""
+    """A line or entry that is not a request, in a file that has some. `error` begins with its place."""
 
     error: str
     skip: str

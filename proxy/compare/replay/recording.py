@@ -35,7 +35,7 @@ _NOT_READ: Final = (
 
 
 class Survey(NamedTuple):
-    """`host` is that of the first request in a HAR file. `bad` tells what is no request, up to MAX_ERRORS."""
+    """`host` is that of the first request in a HAR file. `bad`: what is not a request, up to MAX_ERRORS."""
 
     format: Format
     requests: int
@@ -76,7 +76,7 @@ def survey(path: Path) -> Survey:
 
 
 def requests(path: Path, kind: Format) -> Iterator[Recorded]:
-    """In the order of the file, also what is none. Raises BadInput or OSError if it is not as surveyed."""
+    """In the order of the file, with what is not one. Raises BadInput or OSError if it is not as surveyed."""
     for found in _lines(path) if kind == "access log" else _entries(path):
         yield left_out(found.skip) if isinstance(found, Bad) else found
 

@@ -1,8 +1,8 @@
-"""On which requests of one endpoint legacy is asked a second time, to learn what differs by itself.
+"""Decides for which requests of one endpoint legacy is asked a second time, to learn what differs by itself.
 
-Not where asking changes something. A link that works once, or a read that marks as read, answers the second
-time with another status: that says nothing about the first answer and would pass for noise, in which a wrong
-status of async could hide. Where most second answers do so, legacy is not asked again.
+This does not work if asking changes something. A link that works once, or a read that marks as read, gets
+another status the second time. That says nothing about the first answer and would pass for noise, in which a
+wrong status of async could hide. If most second answers have another status, legacy is not asked again.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Final
 from proxy.core.comparison.made import Made
 
 TWICE_FIRST: Final = 20  # requests for which legacy is asked twice; then every second
-SURE: Final = 5  # second answers, after which one that mostly changes the status is asked for no more
+SURE: Final = 5  # second answers, after which no more are requested if most had another status
 
 
 class Repeats:
-    """`made` is what tells noise where nothing is asked twice."""
+    """`made` recognizes noise in requests that are sent only once."""
 
     def __init__(self) -> None:
         self.made = Made()

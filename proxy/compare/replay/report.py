@@ -27,12 +27,12 @@ class Finished(NamedTuple):
     reports: Sequence[Report]
     suggestions: Mapping[str, dict[str, Any]] = {}  # by endpoint, as JSON has them
     stopped: str = ""
-    bad: Sequence[str] = ()  # what in the file is no request, with its place
+    bad: Sequence[str] = ()  # what in the file is not a request, with its place
     parity: bool = False  # whether everything has to be likely equal
 
     @property
     def equal(self) -> bool:
-        """Whether something was compared, nothing differs but noise, and all had both answers, in full."""
+        """Whether something was compared, nothing differs except noise, and all have two complete answers."""
         lost = self.found.missing.total() + self.found.unreadable.total()
         return self.found.compared > 0 and not any(map(differing, self.reports)) and not lost
 

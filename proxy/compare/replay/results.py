@@ -163,7 +163,7 @@ class ReplayResults:
         return sum(each.observations.n for each in self._scopes.values())
 
     def add(self, found: Replayed) -> None:
-        """Redacted: what is here is stored and told. What could not be compared whole is no equal answer."""
+        """`found` is redacted, as it is stored and reported. What is not comparable is not equal."""
         scope, why = found.finding.scope, found.finding.unreadable
         if why:
             self.unreadable[scope.endpoint, why] += 1
@@ -194,7 +194,7 @@ class ReplayResults:
         self._bytes += sum(len(each.body or "") for each in (sample.legacy, sample.async_))
 
     def suspects(self, scope: Scope, seen: Observed) -> frozenset[Mark]:
-        """Differences that both should be asked about again."""
+        """Differences for which both should be asked again."""
         known = self._scopes.get(scope)
         return (Observations() if known is None else known.observations).suspects(seen)
 

@@ -1,11 +1,11 @@
 """Sends the recorded requests of a file to both backends, and collects how their answers differ.
 
 Each request that only reads goes to legacy, then to async, and on a share of them to legacy once more, so
-that what changes by itself is told from what differs. A write that comes in between then shows as legacy's
+that what changes by itself is distinguished from faults. A write that comes in between then shows as legacy's
 own difference. Where only one answer of legacy was planned and async's differs, a second one confirms it.
 
-What changes something is executed once on each backend and never again, neither to learn what is noise nor
-by a replay that goes on: it is done, on disk, before it is sent.
+A request that changes something is executed once on each backend and never again, neither to learn what is
+noise nor by a resumed replay: it is recorded on disk as done before it is sent.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "DELETE"})
 
 
 class Gone(Exception):
-    """Nothing answers any more; the message says which address and why."""
+    """Nothing answers any longer; the message says which address and why."""
 
 
 class Options(NamedTuple):
@@ -64,7 +64,7 @@ class Skip(NamedTuple):
 
 
 def plan(snapshot: Snapshot, options: Options, recorded: Recorded) -> Planned | Skip:
-    """What to ask for a recorded request, or why nothing. Pure."""
+    """What to send for a recorded request, or why it is skipped. Pure."""
     if options.hosts and recorded.host not in options.hosts and recorded.host is not None:
         return Skip("", f"of another host than {', '.join(sorted(options.hosts))}")
     if recorded.skip is not None:
@@ -126,7 +126,7 @@ class ReplayRun:
         self._unanswered: list[tuple[int, str]] = []  # numbers and endpoints of those in a row
 
     async def run(self, recorded: Iterable[Recorded]) -> None:
-        """All that is not done yet. Cancelled, it leaves what was under way undone.
+        """Sends all requests that are not done yet. If it is cancelled, those in progress remain undone.
 
         Raises Gone, and what reading the file raises.
         """
@@ -188,7 +188,7 @@ class ReplayRun:
             self._done(number)
 
     def _settle(self) -> None:
-        """There are answers: those that got none are lost for themselves."""
+        """Backends answer, so earlier requests without an answer are counted as missing."""
         for number, endpoint in self._unanswered:
             if not self._results.is_done(number):
                 self._results.missing[endpoint] += 1
@@ -234,7 +234,7 @@ class ReplayRun:
     async def _found(
         self, planned: Planned, judging: Judging, answers: dict[str, Asked | None]
     ) -> tuple[Finding, bool]:
-        """With what lasts of it, and whether the request was executed once on each backend."""
+        """The finding, with what lasts, and whether the request was executed only once on each backend."""
         legacy, repeats = answers[LEGACY], self._repeats.setdefault(planned.endpoint.name, Repeats())
         if planned.endpoint.safe and repeats.wanted():
             answers[AGAIN] = second = await self._ask(self._snapshot.legacy, planned)

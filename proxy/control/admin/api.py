@@ -76,6 +76,8 @@ class Api:
         return PlainTextResponse("\n".join(["ready", *crowded, ""]))
 
     async def metrics(self, request: Request) -> Response:
+        if any(each.compare.sample for each in self._state.reloader.running.snapshot.endpoints):
+            self._state.verdicts.refresh()  # for the next scrape
         body, content_type = metrics.render(self._state, request.headers.get("accept", ""))
         return Response(body, headers={"content-type": content_type})
 
@@ -120,7 +122,8 @@ class Api:
         if not wanted.preview:
             return judged(verdict, applied=True)
         await self._state.verdicts.current()
-        comparison = summary_json(self._state.verdicts.parity(wanted.endpoint))
+        listed = {each.name: each for each in reloader.running.snapshot.endpoints}
+        comparison = summary_json(self._state.verdicts.parity(listed.get(wanted.endpoint)))
         return judged(verdict, applied=False, comparison=comparison)
 
     async def announce(self, request: Request) -> Response:

@@ -16,10 +16,10 @@ from proxy.control.admin.differences import Differences, Looked
 from proxy.control.admin.json.comparisons import rules_json
 from proxy.control.admin.pages import CSP, TEMPLATES
 from proxy.control.state import State
-from proxy.control.verdicts import Standing
+from proxy.control.verdicts import Standing, parity_asked
 from proxy.core.comparison.differences import Pairing, by_position
 from proxy.core.comparison.judge import pairing
-from proxy.core.comparison.parity import NOTHING
+from proxy.core.comparison.parity import nothing
 from proxy.core.routing.phases import percent
 from proxy.core.settings import Endpoint
 
@@ -122,7 +122,10 @@ class DifferencesPage:
         endpoint = self._endpoint(looked.endpoint)
         standing = self._state.verdicts.standings.get(looked.endpoint)
         report = looked.chosen
-        found = report.parity if report else NOTHING
+        running = self._state.reloader.running.snapshot
+        listed = {each.name: each for each in running.endpoints}
+        limit = parity_asked(looked.endpoint, listed, running.compare.parity)
+        found = report.parity if report else nothing(limit)
         skipped = standing.skipped if standing else {}
         return {
             "name": looked.endpoint,

@@ -25,11 +25,11 @@ from proxy.core.settings import Compare
 
 READ_BACK: Final = " (read-back)"
 DRY_RUN: Final = " (dry run)"
-"""Follow the write's endpoint in the name under which the evidence of these two is kept."""
+"""Appended to a write's endpoint: the names under which evidence of read-backs and dry runs is kept."""
 
 FEW: Final = 30  # comparisons in which a status or a field must have been seen, to say something about it
 
-MAX_FIELDS: Final = 500  # told apart in one body
+MAX_FIELDS: Final = 500  # distinguished in one body
 MAX_LABEL: Final = 400  # characters of a path, rule or version
 
 What = Literal["status", "field", "hidden", "legacy seconds", "async seconds", "outcome", "asked", "slowest"]
@@ -45,7 +45,7 @@ of parameters of what clients asked, compared or not."""
 class Scope(NamedTuple):
     """Comparisons that may be added up: one endpoint, one version of each backend, the same settings.
 
-    A version is "" if nobody says it; `rules` is a `settings_hash`.
+    A version is "" if it is unknown; `rules` is a `settings_hash`.
     """
 
     endpoint: str
@@ -100,7 +100,7 @@ class Traffic(NamedTuple):
 class Side(NamedTuple):
     """One backend's answer, redacted. `body` is None if it is not kept: too large, binary, or withheld.
 
-    `cut`: there is more of it than is kept here. `seconds` until the response head.
+    `cut`: the body is longer than what is kept. `seconds` until the response head.
     """
 
     status: int
@@ -156,19 +156,19 @@ class LatencyQuantiles(NamedTuple):
 
 
 Pace = Literal["slower", "faster", "noise"]
-"""Of async, where legacy was asked before and after it."""
+"""Of async, compared with legacy asked before and after it."""
 
 PACE: Final = log(200.0)  # evidence for either direction: wrong in both together with a chance of 1 %
-METHOD: Final = "2"  # of judging: what was gathered by another is no evidence
+METHOD: Final = "2"  # of judging: evidence gathered by another does not count
 
 
 class Report(NamedTuple):
     """The verdict of one scope with its evidence.
 
-    `unseen_statuses` came in live traffic and in fewer than FEW comparisons; `rare_fields` were in fewer
-    than FEW of them: path and number. `seen` gives first and last time of a difference by its mark. `users`
-    and `ids` are distinct ones that were compared, `asked` the shapes of parameters; `unasked` came in live
-    traffic and in fewer than FEW comparisons.
+    `unseen_statuses` occurred in live traffic, but in fewer than FEW comparisons. `rare_fields` (path and
+    number) occurred in fewer than FEW comparisons. `seen` is the first and last time of a difference, by its
+    mark. `users` and `ids` count distinct ones that were compared. `asked` are the shapes of parameters that
+    were compared; `unasked` occurred in live traffic, but in fewer than FEW comparisons.
     """
 
     scope: Scope
@@ -191,7 +191,7 @@ class Report(NamedTuple):
 
 
 def settings_hash(settings: Compare, today: date) -> str:
-    """16 hex digits over what decides whether answers are equal; who wrote a rule and why does not."""
+    """16 hex digits: a hash of what decides whether answers are equal, without a rule's owner and reason."""
     valid = [rule for rule in settings.rules if not rule.expired(today)]
     rules = [
         (rule.kind, rule.path, rule.by or "", str(rule.within), *map(text_of, rule.values)) for rule in valid
@@ -201,7 +201,7 @@ def settings_hash(settings: Compare, today: date) -> str:
 
 
 def label(text: str) -> str:
-    """As every database takes it: no lone surrogates, and not without end."""
+    """As every database accepts it: without lone surrogates, and of limited length."""
     if len(text) > MAX_LABEL:
         text = f"{text[: MAX_LABEL - 1]}\u2026"
     return text.encode("utf-8", "replace").decode()
@@ -283,14 +283,14 @@ def _units(tally: Tally, what: UnitKind) -> int:
 
 
 def _unseen(traffic: Iterable[Traffic], what: Seen, compared: Mapping[str, int]) -> tuple[str, ...]:
-    """What clients asked or were answered, and hardly any comparison had."""
+    """What occurred in live traffic, but in hardly any comparison."""
     live = sorted({each.label for each in traffic if each.what == what})
     return tuple(each for each in live if compared.get(each, 0) < FEW)
 
 
 def _pace(slowest: Mapping[str, int]) -> Pace:
-    """Async is in the middle of three: whether it is the slowest more often than legacy's first answer, which
-    has cold caches against it."""
+    """Whether async, the second of three, is the slowest more often than legacy's first answer, which has the
+    disadvantage of cold caches."""
     async_, legacy, again = (slowest.get(side, 0) for side in ("async", "legacy", "again"))
     if one_sided(async_, legacy) >= PACE:
         return "slower"

@@ -25,7 +25,7 @@ Kind = Literal["value", "type", "only legacy", "only async", "text", "binary"]
 class Body(NamedTuple):
     """`content` is None if the body was too large to keep; size and hash are of all of it.
 
-    With a `problem` it could not be decoded whole, and size and hash are of the bytes as they came.
+    With a `problem` it could not be decoded completely; size and hash are then of the bytes as received.
     """
 
     content: bytes | None
@@ -91,7 +91,7 @@ def compare(
 
 
 def not_comparable(legacy: Answer, async_: Answer) -> str:
-    """Which body could not be decoded whole, so that only equal bytes are equal; "" if there is none."""
+    """Which body could not be decoded completely, so that only identical bytes are equal; "" if neither."""
     ours, theirs = legacy.body, async_.body
     if not ours.problem and not theirs.problem:
         return ""
@@ -151,7 +151,7 @@ def _header(path: str, legacy: str | None, async_: str | None) -> Iterator[Diffe
 
 
 def _same_leaf(legacy: Json, async_: Json) -> bool:
-    """Most values are: seen here, they cost no generator."""
+    """Most values are the same. Finding this here avoids a generator for each."""
     kind = type(legacy)
     return kind is type(async_) and kind is not dict and kind is not list and legacy == async_
 
@@ -207,7 +207,7 @@ def _says_json(answer: Answer) -> bool:
 
 
 def _text(content: bytes) -> str | None:
-    """None if this is no text: not UTF-8, or with control characters that text does not have."""
+    """None if this is not text: not UTF-8, or with control characters that text does not contain."""
     try:
         text = content.decode()
     except UnicodeDecodeError:

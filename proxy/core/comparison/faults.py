@@ -1,7 +1,7 @@
-"""What differs and is no difference of form, grouped by what seems to be the cause. Pure.
+"""Groups differences that are not only of form by their likely cause. Pure.
 
-One wrong 404 differs in every field of its body, one missing element in a count as well: such differences
-have one cause, and who looks at them wants to see one.
+One wrong 404 differs in every field of its body, and one missing element also changes a count. Such
+differences have one cause, so they are shown as one fault.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from proxy.core.documents.fieldpaths import HEADER, ROOT, STATUS, path_text
 
 MAX_FAULTS: Final = 50
 MAX_PATHS: Final = 20  # named of one fault
-SHIFTED: Final = 3  # fields below one array that differ together: it is the elements that are others
+SHIFTED: Final = 3  # fields below one array that differ together: then the elements are different ones
 
 Found = tuple[int, Difference]
 """The number of its sample, and what differs."""
@@ -80,7 +80,7 @@ def _by_cause(places: dict[str, list[Found]]) -> list[tuple[str, list[Found]]]:
 
 
 def _other_fields(places: dict[str, list[Found]]) -> list[tuple[str, list[Found]]]:
-    """Objects of which each side has fields that the other has not: renamed, or other objects altogether."""
+    """Objects in which each side has fields that the other lacks: renamed, or different objects."""
     kinds: dict[str, set[str]] = {}
     among: dict[str, list[str]] = {}
     for path, found in places.items():
@@ -117,7 +117,7 @@ def _elements(found: Sequence[Found]) -> str:
 
 
 def _counts(found: Sequence[Found], elements: Sequence[Found]) -> bool:
-    """Whether numbers differ by just as many as there are elements more or fewer, in each sample."""
+    """Whether numbers differ by exactly the number of extra or missing elements, in each sample."""
     more: dict[int, int] = {}
     for number, each in elements:
         if each.kind in ("only legacy", "only async"):
@@ -160,7 +160,7 @@ def _both_times(ours: Json, theirs: Json) -> bool:
 
 
 def _name(path: str) -> str:
-    """The same member at several places is one cause more often than not."""
+    """The same member at several places usually has one cause."""
     if path.startswith(HEADER):
         return path
     last = path.rpartition(".")[2]

@@ -1,7 +1,7 @@
-"""Differences of form: which rule says of two values that they mean the same, and where it holds.
+"""Differences of form: finds the rule by which two values mean the same, and where it holds.
 
-Each of these rules hides nothing but form: the same instant, the same number, null and "", and a field that
-legacy has nowhere. That is what makes it safe to propose them, also for every place of one name.
+These rules hide only form: the same instant, the same number, null and "", and a field that legacy never
+has. So they are safe to propose, even for every place of one name.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from proxy.core.settings import ComparisonRule
 
 AT_LEAST: Final = Decimal("0.001")  # seconds that a rule may say
 _SECOND: Final = timedelta(seconds=1)
-_plain_number: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?").fullmatch  # 007 is a name
+_plain_number: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?").fullmatch  # not 007, a name
 _has_fraction: Final = re.compile(r":\d\d\.\d").search
 
 
 def form_of(
     path: str, found: Sequence[Difference], legacy: Iterable[Json], lost: Collection[Steps]
 ) -> ComparisonRule | None:
-    """The rule for a place at which all that differs is form; None if anything else does.
+    """The rule for a place at which only form differs; None if anything else does.
 
-    `legacy` are its documents; `lost` are the objects of which legacy has fields that async has not.
+    `legacy` are its documents; `lost` are the objects in which legacy has fields that async lacks.
     """
     if all(each.kind == "only async" for each in found):
         return _added(path, found, legacy, lost)
@@ -52,7 +52,7 @@ def form_of(
 def general(
     rules: Mapping[str, ComparisonRule], places: Mapping[str, Sequence[Difference]], legacy: Sequence[Json]
 ) -> Iterator[ComparisonRule]:
-    """One rule for all places of a name, where two or more have it and nothing else differs at any."""
+    """One rule for all places of a name, if two or more have it and nothing else differs at any of them."""
     for name, paths in _by_name(places).items():
         alike = [rules[path] for path in paths if path in rules]
         if len(paths) < 2 or len(alike) < len(paths) or len({each.kind for each in alike}) != 1:
@@ -76,7 +76,7 @@ def _by_name(places: Mapping[str, Sequence[Difference]]) -> dict[str, list[str]]
 def _added(
     path: str, found: Sequence[Difference], legacy: Iterable[Json], lost: Collection[Steps]
 ) -> ComparisonRule | None:
-    """A field of which legacy has none anywhere, and that takes no other field's place."""
+    """A field that legacy never has, and that does not replace another field."""
     pattern = parse_pattern(path)
     if not all(each.steps and isinstance(each.steps[-1], str) for each in found):
         return None
@@ -107,7 +107,7 @@ def _is_empty(value: Json) -> bool:
 
 
 def _same_number(ours: Json, theirs: Json) -> bool:
-    """12.30 and "12.3", 1 and 1.0; two texts are two texts."""
+    """12.30 and "12.3", 1 and 1.0, but not two texts."""
     if isinstance(ours, str) and isinstance(theirs, str):
         return False
     if any(isinstance(each, str) and not _plain_number(each) for each in (ours, theirs)):

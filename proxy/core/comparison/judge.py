@@ -28,7 +28,7 @@ _EXACT: Final = Context(prec=300)  # a difference of two such numbers has no mor
 
 
 class Judged(NamedTuple):
-    """What is left of the differences, and how many each rule hid: differences, or arrays in other order.
+    """The remaining differences, and how many each rule hid: differences, or arrays in another order.
 
     `unreadable` says why the bodies could not be compared: then they are neither equal nor different.
     """
@@ -55,7 +55,7 @@ def judge(
 
 
 def pairing(rules: Sequence[ComparisonRule], today: date) -> Pairing:
-    """How elements of arrays belong together under these rules, for who shows two bodies."""
+    """How elements of arrays are paired under these rules, for showing two bodies side by side."""
     unordered = [rule for rule in rules if rule.kind == "unordered" and not rule.expired(today)]
     return _Order(unordered, dict.fromkeys(unordered, 0)).pairs
 
@@ -118,7 +118,7 @@ def time_of(value: Json) -> datetime | None:
 
 
 def time_between(before: Json, after: Json) -> timedelta | None:
-    """None if one of them is no time, or only one says in which zone."""
+    """None if one of them is not a time, or only one has a time zone."""
     start, end = time_of(before), time_of(after)
     if start is None or end is None or (start.tzinfo is None) != (end.tzinfo is None):
         return None
@@ -143,7 +143,7 @@ class _Order:
 
 
 def _keys(items: list[Json], by: str | None) -> list[str]:
-    """What tells the elements apart; one without the member is told apart as a whole."""
+    """What identifies each element: its member of this name, or without one its whole value."""
     return [text_of(_sorted(_member(item, by))) for item in items]
 
 

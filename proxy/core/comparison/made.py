@@ -1,10 +1,10 @@
-"""Which differences between the answers to one write are of values that each backend made up for itself.
+"""Recognizes values in the answers to one write that each backend made up for itself.
 
-A write is executed once on each backend, so nothing can be learned from executing it again: an id that is
-taken, or a key that is used up, would pass for noise. What differs by nature is told from the values instead,
-and from the other writes: a new id, a random token, the time at which it happened. Such a value is of the
-same form on both sides, is not in the request, and came in no other answer at this place. Everything else
-that differs counts.
+A write is executed once on each backend, so noise cannot be measured by executing it again: an id that is
+taken, or a key that is used up, would pass for noise. Instead, what differs by nature is recognized by the
+values themselves, and by the other writes: a new id, a random token, the time of the write. Such a value has
+the same form on both sides, is not in the request, and occurred in no other answer at this place. Everything
+else that differs counts.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Made:
         self._seen: dict[tuple[str, str], set[int]] = {}  # side and place; hashes of values
 
     def among(self, differences: Sequence[Difference], request: bytes) -> list[Difference]:
-        """Those that differ by nature. `request` is the target and the body: what it says is no news."""
+        """Those that differ by nature. No value in `request`, the target and the body, was made up."""
         made, tags = [], []
         for each in differences:
             if each.path == _ETAG:

@@ -1,8 +1,8 @@
 """How two answers differ, as marks that can be counted: a place, and in which respect it differs there.
 
-A value that differs between any two answers says nothing. What it leaves over may still be compared: the
-shape of a random value, the values of an array whose order is random (as a multiset), and how far apart
-numbers and times are.
+A value that differs between any two answers says nothing by itself. Some of its properties can still be
+compared: the shape of a random value, the values of an array whose order is random (as a multiset), and how
+far apart numbers and times are.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ WORDS: Final[Mapping[MarkKind, str]] = {
 
 
 def marks_of(found: Iterable[tuple[str, Difference]], legacy: Json, async_: Json) -> frozenset[Mark]:
-    """Of differences, each with the path under which it is counted, and the documents that they are of."""
+    """The marks of differences between two documents, each given with the path under which it is counted."""
     marks: set[Mark] = set()
     arrays: dict[str, str] = {}
     for path, each in found:
@@ -72,7 +72,7 @@ def marks_of(found: Iterable[tuple[str, Difference]], legacy: Json, async_: Json
 
 
 def distances(found: Iterable[tuple[str, Difference]]) -> dict[str, Decimal | None]:
-    """How far the values of each path are apart, the farthest; None where something is no number or time."""
+    """The greatest distance between the values of each path; None where one is not a number or time."""
     farthest: dict[str, Decimal | None] = {}
     for path, each in found:
         distance = _distance(each)

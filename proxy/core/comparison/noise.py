@@ -1,16 +1,15 @@
-"""Is a difference between the backends a fault, or noise that legacy makes with itself as well?
+"""Decides whether a difference is a fault of async, or noise that legacy shows with itself, too.
 
 The order is legacy, async and, on a share of the samples, legacy again: what moves by itself between the
 first and the last answer is legacy's own difference. Where something differs, both are asked LOOKS times
 more. A difference is *lasting* if async says the same each time, legacy says the same each time, and they
 differ. One lasting difference is a fault, unless legacy has lasting differences with itself at that place:
-two replicas that do not agree. One odd answer of legacy changes nothing.
+two replicas that disagree. One odd answer of legacy changes nothing.
 
-Where legacy differs from itself, the samples in which just one of the two differed from the same first
-answer are held against each other: b (async alone) and c (legacy's second answer alone). If async were
-another legacy, each such sample would fall on either side alike. The evidence against that is an e-value,
-valid however often it is looked at; the i-th place to appear has to reach 100 i (i + 1), and what is proven
-once stays proven.
+Where legacy differs from itself, two numbers of samples are compared: b, in which async alone differed from
+legacy's first answer, and c, in which legacy's second answer alone did. If async were another legacy, both
+would be equally likely. The evidence against that is an e-value, valid however often it is looked at; the
+i-th place to appear has to reach 100 i (i + 1), and what is proven once stays proven.
 """
 
 from __future__ import annotations
@@ -33,9 +32,9 @@ MAX_MARKS: Final = 4 * MAX_PATHS
 OTHER: Final = "..."
 
 Outcome = Literal["differs", "once", "undecided", "unanswered", "unkeyed", "unkeyed differs"]
-"""Of a sample. differs: in anything that is not noise, be it once, or async did not answer (unanswered).
-once: in nothing that lasted. undecided: a later look had no answer. unkeyed: nobody knows whose request it
-was."""
+"""Of a sample. differs: in something that is not noise, even if only once, or async did not answer
+(unanswered). once: no difference lasted. undecided: a later look had no answer. unkeyed: the request had no
+sticky key."""
 
 
 class Counts(NamedTuple):
@@ -73,9 +72,10 @@ class Counts(NamedTuple):
         return log_mean_exp([one_sided(self.b, self.c), one_sided(self.paired, self.legacy)])
 
     def is_fault(self, place: int, m: int) -> bool:
-        """`place`: as which one it appeared, from 1.
+        """`place`: its number in the order of appearance, from 1.
 
-        Where legacy often differs from itself, of few values, chance alone may look as if it lasted.
+        If legacy often differs from itself and has few values, chance alone may look like a difference that
+        lasts.
         """
         often = self.noisy and self.c + self.both >= HEAVY_SHARE * m
         lasts = self.lasting > 0 and not self.legacy and not often
@@ -145,7 +145,7 @@ class Following:
         self._legacy &= look.again - look.legacy_moved - look.again_moved
 
     def result(self, complete: bool) -> Observed:
-        """`complete`: no look failed. What is open is undecided otherwise."""
+        """`complete`: no look failed. Otherwise, open differences are undecided."""
         suspects, nothing = self._suspects & self._first.async_, frozenset[Mark]()
         lasting, undecided = (self._async, nothing) if complete else (nothing, self._async)
         return self._first._replace(
@@ -225,7 +225,7 @@ class Observations:
 
 
 def _is_plain(mark: Mark, counts: Counts, seen: Observed) -> bool:
-    """Whether a difference that nobody looked at again counts: not where legacy differs from itself."""
+    """Whether a difference that was not checked again counts: not where legacy differs from itself."""
     if mark not in seen.async_ or mark in seen.looked or mark.kind == "distance":
         return False
     return counts.proven > 0 or not counts.noisy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from math import exp
 from typing import Final, Literal, NamedTuple
 
@@ -26,8 +27,8 @@ class PathEvidence(NamedTuple):
 
     `differed` of the endpoint's n samples; b and c of the m with legacy asked twice; `p` corrected for the
     number of places and valid at any time, None where legacy never differed from itself. `untested`: it did
-    not last, or nobody could tell, and legacy never differed here. `sees` is the rate of faults that would
-    have been found; 1 where any rate could hide.
+    not last, or could not be checked again, and legacy never differed here. `sees` is the rate of faults that
+    would have been found; 1 where any rate could hide.
     """
 
     path: str
@@ -47,7 +48,7 @@ class PathEvidence(NamedTuple):
 class ParityCounts(NamedTuple):
     """What is judged: n samples, m of them with legacy asked twice. `counts` in the order of appearance.
 
-    `units` are distinct users, and requests of nobody known; `bad` those with a difference that counts.
+    `units` are distinct users, and requests without a sticky key; `bad` those with a difference that counts.
     `differs`, `once`, `undecided` and `unanswered` count samples, `fields` the places in legacy's answers.
     """
 
@@ -67,9 +68,9 @@ class Parity(NamedTuple):
     """n samples compared, m of them with legacy asked twice, k with any difference that counts.
 
     `bound`: with 95 % confidence, however often one looks, fewer than this share of the users meet a
-    difference at a place that is not noisy; 1 if nothing was compared. `limit` is what it has to come down
-    to, `missing` how many more users or requests without a difference that takes. `hiding` are places where
-    any rate of faults could hide, `fields` the others.
+    difference at a place that is not noisy; 1 if nothing was compared. `limit` is what the bound must
+    reach, `missing` how many more users or requests without a difference that needs. `hiding` are places
+    where any rate of faults could hide, `fields` the others.
     """
 
     verdict: Verdict
@@ -104,7 +105,7 @@ class Parity(NamedTuple):
 
     @property
     def unseen(self) -> tuple[str, ...]:
-        """What the bound does not see, or what it had to allow for."""
+        """What the bound cannot see, or had to allow for."""
         found = (
             (self.hiding, f"{_fields(self.hiding)} can hide any rate"),
             (self.unanswered, f"{self.unanswered:,} unanswered"),
@@ -114,13 +115,16 @@ class Parity(NamedTuple):
         return tuple(text for number, text in found if number)
 
 
-NOTHING: Final = Parity("no evidence", 0, 0, 0, 1.0, missing=missing_units(0, 0, PARITY))
+@lru_cache(maxsize=64)
+def nothing(limit: float) -> Parity:
+    """What is known while nothing was compared."""
+    return Parity("no evidence", 0, 0, 0, 1.0, limit=limit, missing=missing_units(0, 0, limit))
 
 
 def judge(seen: ParityCounts, limit: float = PARITY) -> Parity:
-    """The verdict: `likely equal` only if the bound has come down to `limit`."""
+    """The verdict, with its bound: `likely equal` only if the bound (`upper_bound`) has reached `limit`."""
     if not seen.n:
-        return NOTHING._replace(limit=limit, missing=missing_units(0, 0, limit))
+        return nothing(limit)
     paths = _paths(seen)
     k = max([seen.differs, *(each.differed for each in paths if each.verdict == "fault")])
     hiding = _hiding(paths)
@@ -147,7 +151,7 @@ def judge(seen: ParityCounts, limit: float = PARITY) -> Parity:
 
 
 def _paths(seen: ParityCounts) -> list[PathEvidence]:
-    """Faults first. In what respect else a place differs is only worth a word where its values are noise."""
+    """Faults first. Other respects in which a place differs are shown only where its values are no fault."""
     made = {
         mark: _evidence(mark, counts, place, seen)
         for place, (mark, counts) in enumerate(seen.counts.items(), 1)
@@ -180,7 +184,7 @@ def _detectable(quiet: int, c: int, place: int) -> float:
 
 
 def _hiding(paths: list[PathEvidence]) -> set[str]:
-    """Noisy places where no rate of faults would show, but for values in an array that is merely shuffled."""
+    """Noisy places in which faults at any rate could hide, except in arrays that are merely shuffled."""
     noise = (each for each in paths if each.kind == "value" and each.verdict == "noise")
     noisy = {each.path for each in noise if each.sees >= 1}
     mixed = {each.path for each in paths if each.kind == "multiset"}

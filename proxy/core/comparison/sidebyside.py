@@ -16,8 +16,8 @@ MAX_WIDTH: Final = 300  # characters of one line
 MAX_LINES: Final = 20_000  # of a document that are walked through
 
 Mark = Literal["same", "expected", "differs", "gap"]
-"""expected: differs, and is not among the differences, since a rule hides it or it is noise. gap: equal lines
-are left out, and `legacy` says how many."""
+"""expected: the lines differ, but a rule hides that or it is noise. gap: equal lines are left out,
+and `legacy` says how many."""
 
 
 class Row(NamedTuple):

@@ -1,9 +1,9 @@
 """Proposes rules for differences of form that were seen, each with how much it would hide. Pure.
 
-Form is what says the same otherwise: another order, the same time or number written differently, null in
-place of "", a field that legacy does not have. Nothing else is proposed: a rule that hides a wrong status,
-amount or flag, or what is missing, hides a fault. What is left is listed as faults to look at (`faults`).
-What a rule would hide is not estimated: the samples are judged with it and without it.
+Differences of form are another order, the same time or number written differently, null instead of "", and a
+field that legacy does not have. Nothing else is proposed: a rule that hides a wrong status, amount or flag,
+or a missing field, hides a fault. The other differences are listed as faults to look at (`faults`). The
+number that a rule would hide is not estimated: the samples are judged with the rule and without it.
 """
 
 from __future__ import annotations
@@ -94,9 +94,9 @@ def suggest(
 
 
 def _candidates(pairs: Sequence[_Pair], found: Sequence[Judged]) -> Iterator[ComparisonRule]:
-    """Order first, then what holds at several places, then one by one.
+    """Order first, then rules for several places, then single ones.
 
-    Where a status differs, or a whole body, an answer is another one: what its fields say explains nothing.
+    If a status or a whole body differs, the answers are of different kinds: their fields explain nothing.
     """
     usable = [n for n, each in enumerate(found) if not is_other_answer(each.differences)]
     places: dict[str, list[Difference]] = {}
@@ -146,7 +146,7 @@ def _array(steps: Steps) -> str | None:
 
 
 def _keys(moved: Sequence[tuple[list[Json], list[Json]]]) -> list[str]:
-    """Members that tell the elements apart, and are the same on both sides but for the order."""
+    """Members that identify the elements, and are the same on both sides except for the order."""
     names: Counter[str] = Counter()
     reordered = 0
     for ours, theirs in moved:
@@ -201,7 +201,7 @@ def _document(answer: Answer) -> Json:
 
 
 def _answer(side: Side) -> Answer:
-    """What is not whole is compared by its size alone."""
+    """An incomplete body is compared only by its size."""
     if side.body is None or side.cut:
         return Answer(side.status, side.headers, Body(None, side.size, ""))
     return Answer(side.status, side.headers, Body.of(side.body.encode()))

@@ -1,7 +1,7 @@
 """Whose requests were compared, and which: distinct users, ids in paths, and shapes of parameters.
 
-A bound over requests would let one busy user certify an endpoint, so that users are counted, as bits of a map
-that several replicas and runs bring together by OR. A map tells no user: what it holds is a number of 80,000.
+A bound over requests would let one busy user certify an endpoint. So users are counted, as bits of a map that
+several replicas and runs combine by OR. A map identifies no user: it holds only numbers below 80,000.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ def log_mean_exp(logs: Sequence[float]) -> float:
     return largest + log(sum(exp(each - largest) for each in logs) / len(logs))
 
 
-# Noisy places: of the pairs in which just one side was odd, how many fell on async?
+# Noisy places: of the pairs in which only one side was odd, in how many was it async?
 
 
 def one_sided(b: int, c: int) -> float:
@@ -50,7 +50,7 @@ def one_sided(b: int, c: int) -> float:
 
 
 def place_threshold(i: int) -> float:
-    """log of what the i-th place to appear (from 1) has to reach: over all places a chance of 1 / PLACES."""
+    """log of the evidence that makes the i-th place (from 1) a fault: wrong anywhere by chance 1 / PLACES."""
     return log(PLACES * i * (i + 1))
 
 
@@ -95,7 +95,10 @@ def below(k: int, n: int, q: float) -> float:
 
 @lru_cache(maxsize=4096)
 def upper_bound(k: int, n: int) -> float:
-    """With 95 % confidence, at all times together, the rate is below this; 1 if nothing is known."""
+    """With 95 % confidence, at all times together, the rate is below this; 1 if nothing is known.
+
+    Of the users who meet a difference, this is the bound of `likely equal`.
+    """
     if n <= 0 or k >= n:
         return 1.0
     low, high = k / n, 1.0

@@ -1,9 +1,9 @@
-"""Is what one sees between the two backends a difference, or noise? However often one looks.
+"""Decides whether the two backends differ in errors or times, or show only noise, however often one looks.
 
 Every answer is an interval for *async minus legacy* that holds at 99 % at all times together: a confidence
-sequence, not an interval for one look. The page is open all day, and 99 % of single looks would cry wolf
-again and again. An interval without zero is a real difference; one with zero is noise, or there is too
-little data to tell, and then it says how much is missing.
+sequence, not an interval for one look. The page is open all day, and with intervals for single looks there
+would be false alarms again and again. An interval without zero is a real difference, and one with zero is
+noise. If there is too little data to tell, the answer says how much is missing.
 
 Sources: Wilson (1927) and Newcombe (1998, method 10) for error rates; for quantiles the binomial ranks of
 order statistics, and the intervals of both sides combined as in Zou and Donner (2008); in place of the

@@ -1,4 +1,4 @@
-"""Who owns the key of a write: it is claimed before the write is sent, and settled before it is answered.
+"""A write with a key: the key is claimed before it is sent, and its outcome stored before it is answered.
 
     body whole -> claim (durable) -> send -> answer whole -> store (durable) -> relay
 

@@ -1,4 +1,4 @@
-"""What a pool does about slow clients when requests wait for its connections.
+"""Decides which slow clients give way when requests wait for a connection of their pool.
 
 Slow clients give way only to complete requests. If they gave way to uploads, slow clients would end each
 other's requests, and none would ever finish.

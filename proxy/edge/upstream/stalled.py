@@ -1,4 +1,4 @@
-"""Backend connections that wait for their clients, and which of them gives way when others wait for one.
+"""Backend connections that wait for their clients, and for how long. `slow_clients` decides which give way.
 
 A connection waits for its client while the client has bytes of its body to send, or bytes of the answer to
 read. It does not wait for the client while the backend works, sends, or does not read. No rate is slow by

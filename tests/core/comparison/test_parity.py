@@ -4,7 +4,7 @@ import pytest
 
 from proxy.core.comparison.marks import Mark
 from proxy.core.comparison.noise import Counts
-from proxy.core.comparison.parity import NOTHING, Parity, ParityCounts, judge
+from proxy.core.comparison.parity import Parity, ParityCounts, judge, nothing
 from proxy.core.evidence.sequential import upper_bound
 
 LASTING = {Mark("a"): Counts(differed=5, lasting=5)}
@@ -37,7 +37,8 @@ def test_the_limit_is_the_bound_that_counts() -> None:
 
 
 def test_nothing_at_all_says_how_much_is_missing() -> None:
-    assert judge(ParityCounts()) == NOTHING._replace(missing=178)
+    assert judge(ParityCounts()) == nothing(0.02)
+    assert nothing(0.02).missing == 178
 
 
 def test_the_headline_says_what_the_bound_cannot_see() -> None:
