@@ -31,7 +31,7 @@ def equal(seed: int, endpoints: int = ENDPOINTS, days: float = 7.0) -> list[Run]
         rollout = Rollout(CAREFUL, World(seed * 100 + endpoint, traffic, harm), endpoints)
         now = 0.0
         for number, until in enumerate([*deploys, days * DAY]):
-            interval = min(300.0, max(30.0, 100 / rate)) if now < DAY else 300.0
+            interval = min(300.0, max(60.0, 100 / rate)) if now < DAY else 600.0
             run = rollout.play(now, min(until, days * DAY), interval, ENDED)
             now = until
             rollout.deploy(str(number + 2))
