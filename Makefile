@@ -67,7 +67,7 @@ COVERED := build/coverage/.done
 $(COVERED): $(STAMP) $(shell find proxy/core proxy/config tests/core tests/config -name '*.py')
 	@mkdir -p $(@D)
 	@rm -f $(@D)/data
-	-$(BIN)/coverage run -m pytest -p no:cacheprovider --hypothesis-profile few --deselect $(SIMULATED) tests/core tests/config
+	-$(BIN)/coverage run -m pytest -p no:cacheprovider --hypothesis-profile few --deselect $(SIMULATED) --ignore tests/core/rollout/test_simulations.py tests/core tests/config
 	$(BIN)/coverage report
 	@touch $@
 SIMULATED := tests/core/comparison/test_noise.py::test_both_planted_faults_are_found_at_the_n_that_is_stated_and_nothing_else
