@@ -39,6 +39,12 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "proxy.core.routing": ("proxy.core.http1", "proxy.core.settings", "proxy.core.forwarding"),
     "proxy.core.resilience": ("proxy.core.http1", "proxy.core.settings", "proxy.core.routing"),
     "proxy.core.comparison": ("proxy.core.documents", "proxy.core.settings", "proxy.core.evidence"),
+    "proxy.core.rollout": (
+        "proxy.core.wire",
+        "proxy.core.settings",
+        "proxy.core.evidence",
+        "proxy.core.comparison",
+    ),
     "proxy.core.privacy": ("proxy.core.documents", "proxy.core.comparison"),
     "proxy.core.traffic": (
         "proxy.core.wire",
@@ -116,6 +122,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "bench.headline": ("bench", "async_api.models"),
     "bench.hundredk": ("bench",),
     "bench.instructions": ("bench", "proxy.config", "proxy.edge"),
+    "bench.rollouts": ("bench", "proxy.core"),
     "bench.writes": ("bench", "proxy.cli.demo.postgres"),
 }
 

@@ -11,8 +11,9 @@ et al., Time-uniform confidence sequences; Lindon and Malek, arXiv 2011.03567 (s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from math import exp, inf, lgamma, log, log1p
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from math import exp, expm1, inf, lgamma, log, log1p
 from typing import Final, NamedTuple
 
 CONFIDENCE: Final = log(20.0)  # of a bound: wrong at any time with a chance of 5 %
@@ -92,6 +93,7 @@ def below(k: int, n: int, q: float) -> float:
     return log_mean_exp(logs)
 
 
+@lru_cache(maxsize=4096)
 def upper_bound(k: int, n: int) -> float:
     """With 95 % confidence, at all times together, the rate is below this; 1 if nothing is known.
 
@@ -106,6 +108,7 @@ def upper_bound(k: int, n: int) -> float:
     return 1.0 if high >= 1.0 - _PRECISE else high
 
 
+@lru_cache(maxsize=4096)
 def missing_units(k: int, n: int, q: float) -> int:
     """How many more units, all of them clean, bring the bound down to q; 0 if it is there."""
     if n > 0 and below(k, n, q) >= CONFIDENCE:
@@ -136,41 +139,100 @@ class AtRisk(NamedTuple):
 
 
 class Trial:
-    """Does async fail more often than `margin` times legacy's odds? One epoch.
+    """Does async fail more often than `margin` times legacy's odds? One epoch. Never changed.
 
     Each report is one event: given how many units failed in it, the number on async has a (noncentral)
     hypergeometric distribution. `log_e` is the mean over RATIOS above the margin, 0 at the beginning.
     """
 
-    __slots__ = ("_logs", "_margin")
+    __slots__ = ("_logs", "margin")
 
-    def __init__(self, margin: float = 1.0) -> None:
-        self._margin = margin
-        self._logs = {ratio: 0.0 for ratio in RATIOS if ratio > margin}
+    def __init__(self, margin: float = 1.0, logs: Sequence[float] = ()) -> None:
+        self.margin: Final = margin
+        ratios = [ratio for ratio in RATIOS if ratio > margin] or [2.0 * margin]
+        given = logs if len(logs) == len(ratios) else [0.0] * len(ratios)
+        self._logs: Final = dict(zip(ratios, given, strict=True))
 
     @property
     def log_e(self) -> float:
-        return log_mean_exp(list(self._logs.values()))
+        return log_mean_exp(self.logs)
 
-    def add(self, seen: AtRisk) -> None:
+    @property
+    def logs(self) -> list[float]:
+        """For each ratio, to be kept and handed to the constructor again."""
+        return list(self._logs.values())
+
+    def after(self, seen: AtRisk) -> Trial:
+        """One event later: units of which some failed for the first time."""
         failed = seen.failed_legacy + seen.failed_async
         if not failed or not seen.legacy or not seen.async_:
-            return
-        null = _log_sum(seen, failed, log(self._margin))
-        for ratio in self._logs:
-            gained = seen.failed_async * log(ratio / self._margin)
-            self._logs[ratio] += gained + null - _log_sum(seen, failed, log(ratio))
+            return self
+        null = _log_sum(seen, log(self.margin))
+        return self._after(
+            lambda ratio: seen.failed_async * log(ratio / self.margin) + null - _log_sum(seen, log(ratio))
+        )
+
+    def after_requests(self, failed_async: int, failed: int, share: float) -> Trial:
+        """Each of the failed is a unit of its own, that was on async with probability `share`."""
+        if not failed or not 0 < share < 1:
+            return self
+        null = failed * log1p(share * (self.margin - 1.0))
+        return self._after(
+            lambda ratio: (
+                failing_on_async(failed_async, failed, share, ratio) + null - failed_async * log(self.margin)
+            )
+        )
+
+    def _after(self, gained: Callable[[float], float]) -> Trial:
+        return Trial(self.margin, [each + gained(ratio) for ratio, each in self._logs.items()])
 
 
-def _log_sum(seen: AtRisk, failed: int, log_ratio: float) -> float:
-    """log of the sum over j of h(j) r^j, h hypergeometric: j of the failed are on async."""
+def no_worse_units(seen: AtRisk, ratio: float) -> float:
+    """log of the evidence of one event that async's odds of failing are below `ratio` times legacy's."""
+    if not seen.legacy or not seen.async_:
+        return 0.0
+    return _log_sum(seen, log(ratio)) - seen.failed_async * log(ratio)
+
+
+def _log_sum(seen: AtRisk, log_ratio: float) -> float:
+    """log of the sum over j of h(j) r^j, h hypergeometric: j of the failed are on async.
+
+    The terms rise and then fall, so it is summed outwards from about the largest until nothing is gained:
+    an event of thousands has to cost no more than a few hundred terms.
+    """
+    failed = seen.failed_legacy + seen.failed_async
+    if failed == 1:
+        return log1p(seen.share * expm1(log_ratio))
     first, last = max(0, failed - seen.legacy), min(failed, seen.async_)
-    whole = _log_choose(seen.legacy + seen.async_, failed)
-    logs = [
-        _log_choose(seen.async_, j) + _log_choose(seen.legacy, failed - j) - whole + j * log_ratio
-        for j in range(first, last + 1)
-    ]
-    return log_mean_exp(logs) + log(len(logs))
+    ratio = exp(log_ratio)
+    largest = _mode(seen, failed, ratio, first, last)
+    total = 1.0
+    for step in (1, -1):
+        j, term = largest, 1.0
+        while first <= j + step <= last and term > total * _NEGLIGIBLE:
+            term *= _next(seen, failed, ratio, j) if step > 0 else 1 / _next(seen, failed, ratio, j - 1)
+            total += term
+            j += step
+    chance = (
+        _log_choose(seen.async_, largest)
+        + _log_choose(seen.legacy, failed - largest)
+        - _log_choose(seen.legacy + seen.async_, failed)
+    )
+    return chance + largest * log_ratio + log(total)
+
+
+def _next(seen: AtRisk, failed: int, ratio: float, j: int) -> float:
+    """The term of j + 1 as a multiple of the term of j."""
+    return (seen.async_ - j) * (failed - j) / ((j + 1) * (seen.legacy - failed + j + 1)) * ratio
+
+
+def _mode(seen: AtRisk, failed: int, ratio: float, first: int, last: int) -> int:
+    """The last j whose term is not smaller than the one before."""
+    low, high = first, last
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (middle + 1, high) if _next(seen, failed, ratio, middle) >= 1.0 else (low, middle)
+    return low
 
 
 def _log_choose(n: int, k: int) -> float:
@@ -189,6 +251,20 @@ def failing_on_async(failed_async: int, failed: int, share: float, ratio: float)
 def no_worse(failed_async: int, failed: int, share: float, ratio: float) -> float:
     """log of the evidence that async's odds of failing are below `ratio` times legacy's."""
     return -failing_on_async(failed_async, failed, share, ratio)
+
+
+def above(k: int, n: int, q: float) -> float:
+    """log of the evidence that the rate is above q: the mean likelihood ratio over RATIOS of its odds.
+
+    Units that have not failed yet, but may, make it smaller: it can be looked at before they are through.
+    """
+    if not 0 < q < 1:
+        return 0.0
+    logs = []
+    for ratio in RATIOS:
+        theta = ratio * q / (1 + (ratio - 1) * q)
+        logs.append(k * log(theta / q) + (n - k) * (log1p(-theta) - log1p(-q)))
+    return log_mean_exp(logs)
 
 
 # Sample ratio: are units dealt as the weight says?

@@ -12,6 +12,14 @@ MOVING: Final[frozenset[State]] = frozenset({"running", "holding", "approval"})
 """States in which evidence is gathered, and a rollback may happen."""
 
 
+def watched(position: RolloutPosition) -> bool:
+    """Whether trials count: also of what is paused, or was rolled back to a weight that is not 0, since a
+    rollback needs nothing but evidence. Its `label` is then the epoch that workers are told."""
+    if position.state in ("paused", "rolled_back"):
+        return position.epoch_began > 0 and position.weight > 0
+    return position.state in MOVING and position.epoch_began > 0
+
+
 class RolloutPosition(NamedTuple):
     """One endpoint of one plan. Weights in hundredths of a percent, times in Unix seconds.
 

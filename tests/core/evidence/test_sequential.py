@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 from math import comb, exp, log
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -12,11 +13,13 @@ from proxy.core.evidence.sequential import (
     PLACES,
     AtRisk,
     Trial,
+    above,
     below,
     failing_on_async,
     log_mean_exp,
     missing_units,
     no_worse,
+    no_worse_units,
     one_sided,
     place_threshold,
     sample_ratio,
@@ -119,7 +122,7 @@ def epoch(seed: int, odds: float, weight: float = 0.2) -> Trial:
         failed = {True: 0, False: 0}
         for side in units[start : start + 10]:
             failed[side] += chance.random() < (0.02 * odds if side else 0.02)
-        trial.add(AtRisk(at_risk[False], at_risk[True], failed[False], failed[True]))
+        trial = trial.after(AtRisk(at_risk[False], at_risk[True], failed[False], failed[True]))
         for side in failed:
             at_risk[side] -= failed[side]
     return trial
@@ -135,26 +138,51 @@ def test_a_trial_of_equals_is_rolled_back_seldom_and_a_failing_one_soon() -> Non
 def test_failures_of_one_report_are_one_event() -> None:
     """By hand: both units fail, one on either side; that says nothing."""
     trial = Trial()
-    trial.add(AtRisk(1, 1, 1, 1))
+    trial = trial.after(AtRisk(1, 1, 1, 1))
     assert trial.log_e == pytest.approx(0.0, abs=1e-12)
     # Of 3 on legacy and 1 on async one fails, on async: r / ((3 + r) / 4), by hand for each ratio.
-    trial.add(AtRisk(3, 1, 0, 1))
+    trial = trial.after(AtRisk(3, 1, 0, 1))
     ratios = (1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0)
     assert exp(trial.log_e) == pytest.approx(sum(4 * r / (3 + r) for r in ratios) / len(ratios))
+
+
+@given(st.integers(1, 60), st.integers(1, 300), st.data())
+def test_an_event_of_many_is_the_whole_distribution(async_: int, legacy: int, data: st.DataObject) -> None:
+    """Against the sum over all ways to share the failures out, in whole numbers."""
+    on_async = data.draw(st.integers(0, async_))
+    failed = on_async + data.draw(st.integers(0 if on_async else 1, legacy))
+    whole = sum(comb(async_, j) * comb(legacy, failed - j) * 3**j for j in range(failed + 1))
+    seen = AtRisk(legacy, async_, failed - on_async, on_async)
+    expected = log(whole) - log(comb(async_ + legacy, failed)) - on_async * log(3)
+    assert no_worse_units(seen, 3.0) == pytest.approx(expected, abs=1e-9)
+
+
+def test_an_event_of_tens_of_thousands_is_summed_soon() -> None:
+    began = process_time()
+    assert Trial().after(AtRisk(70_000, 10_000, 35_000, 5_000)).log_e < 0
+    assert Trial().after(AtRisk(70_000, 10_000, 30_000, 9_000)).log_e > 1000
+    assert process_time() - began < 0.5
+
+
+def test_evidence_of_a_rate_that_is_too_high() -> None:
+    assert above(0, 0, 0.01) == above(5, 5, 1.0) == 0.0
+    assert above(4, 20, 0.01) > log(1000) > above(2, 20, 0.01)
+    assert above(10, 1000, 0.01) < 0.5
+    assert above(40, 40, 0.01) > 100
 
 
 def test_a_margin_forgives_what_lies_within_it() -> None:
     """One of 3 and 1 fails, on async: r / m * (3 + m) / (3 + r) by hand for the ratios above m = 5."""
     trial = Trial(margin=5.0)
-    trial.add(AtRisk(3, 1, 0, 1))
+    trial = trial.after(AtRisk(3, 1, 0, 1))
     expected = sum(r / 5 * 8 / (3 + r) for r in (10.0, 20.0, 50.0, 100.0)) / 4
     assert exp(trial.log_e) == pytest.approx(expected)
 
 
 def test_a_side_with_nobody_at_risk_is_no_evidence() -> None:
     trial = Trial()
-    trial.add(AtRisk(0, 50, 0, 20))
-    trial.add(AtRisk(50, 0, 20, 0))
+    trial = trial.after(AtRisk(0, 50, 0, 20))
+    trial = trial.after(AtRisk(50, 0, 20, 0))
     assert trial.log_e == 0.0
 
 

@@ -1,0 +1,127 @@
+"""Users in bit maps: which of them were active, which failed, and on which side they are.
+
+A unit is `digest % 80_000` of a sticky key's digest: its bucket is `unit % 10_000`, and eight units share a
+bucket. The bit of unit u is bit u % 8 of byte u // 8. A map is an int here: OR, AND and counting the bits of
+80,000 units take microseconds, and merging maps of workers, restarts and replicas is OR.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final, Literal, NamedTuple
+
+from proxy.core.evidence.sequential import AtRisk
+
+UNITS: Final = 80_000
+BUCKETS: Final = 10_000
+SIZE: Final = UNITS // 8  # of a map, in bytes
+EVERYBODY: Final = (1 << UNITS) - 1
+
+Kind = Literal["failing", "refused", "slower"]
+KINDS: Final[tuple[Kind, ...]] = ("failing", "refused", "slower")
+
+Counts = tuple[int, int, int, int]
+"""Requests without a sticky key: how many, and how many of each of KINDS."""
+NONE: Final[Counts] = (0, 0, 0, 0)
+
+
+class Sides(NamedTuple):
+    """How many units of a map are dealt to each backend."""
+
+    legacy: int
+    async_: int
+
+
+class Units(NamedTuple):
+    """What was seen of one endpoint since `epoch` (a label) began."""
+
+    epoch: str = ""
+    active: int = 0
+    failing: int = 0
+    refused: int = 0
+    slower: int = 0
+    legacy: Counts = NONE
+    async_: Counts = NONE
+
+    def of(self, kind: Kind) -> int:
+        if kind == "failing":
+            return self.failing
+        return self.refused if kind == "refused" else self.slower
+
+    def __or__(self, other: tuple[object, ...]) -> Units:
+        """Both maps; of the counts those of `other`, which are totals too. For the same reporter, later."""
+        if not isinstance(other, Units):
+            return NotImplemented
+        return Units(
+            self.epoch,
+            self.active | other.active,
+            self.failing | other.failing,
+            self.refused | other.refused,
+            self.slower | other.slower,
+            other.legacy,
+            other.async_,
+        )
+
+    def merged(self, other: Units) -> Units:
+        """What two reporters saw, such as two workers: maps by OR, counts by sum."""
+        return (self | other)._replace(
+            legacy=_sum(self.legacy, other.legacy), async_=_sum(self.async_, other.async_)
+        )
+
+
+NOBODY: Final = Units()
+
+
+def read(data: bytes) -> int:
+    """A map as a worker sends it; what is too long is cut, so that no reporter can make it grow."""
+    return int.from_bytes(data[:SIZE], "little")
+
+
+def write(units: int) -> bytes:
+    return units.to_bytes((units.bit_length() + 7) // 8, "little")
+
+
+def reported(
+    epoch: str, active: bytes, kinds: tuple[bytes, bytes, bytes], legacy: Counts, async_: Counts
+) -> Units:
+    """Of one report. Who failed was active, whatever the report says."""
+    failing, refused, slower = map(read, kinds)
+    return Units(epoch, read(active) | failing | refused | slower, failing, refused, slower, legacy, async_)
+
+
+@lru_cache(maxsize=128)
+def share(weight: int) -> int:
+    """The units that are on async at this weight (in hundredths of a percent)."""
+    return dealt(0, weight)
+
+
+@lru_cache(maxsize=128)
+def dealt(low: int, high: int) -> int:
+    """The units of the buckets from `low` up to `high`, without the latter."""
+    once = ((1 << high) - 1) ^ ((1 << low) - 1) if high > low else 0
+    return sum(once << BUCKETS * rest for rest in range(UNITS // BUCKETS))
+
+
+def sides(units: int, weight: int) -> Sides:
+    on_async = (units & share(weight)).bit_count()
+    return Sides(units.bit_count() - on_async, on_async)
+
+
+def at_risk(active: int, before: int, now: int, weight: int) -> AtRisk | None:
+    """Those who had not failed `before`, and those of them who have `now`; None if nobody new failed."""
+    new = now & ~before
+    if not new:
+        return None
+    failed, risk = sides(new, weight), sides((active | new) & ~before, weight)
+    return AtRisk(risk.legacy, risk.async_, failed.legacy, failed.async_)
+
+
+def grown(before: Counts, now: Counts) -> Counts:
+    """Difference of two totals. Where one went back, a reporter is gone and nothing can be said: zeros."""
+    if any(late < early for early, late in zip(before, now, strict=True)):
+        return NONE
+    return (now[0] - before[0], now[1] - before[1], now[2] - before[2], now[3] - before[3])
+
+
+def _sum(one: Counts, other: Counts) -> Counts:
+    return (one[0] + other[0], one[1] + other[1], one[2] + other[2], one[3] + other[3])
