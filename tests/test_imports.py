@@ -36,7 +36,12 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "proxy.core.settings": ("proxy.core.documents",),
     "proxy.core.http1": ("proxy.core.settings",),
     "proxy.core.forwarding": ("proxy.core.wire", "proxy.core.http1", "proxy.core.settings"),
-    "proxy.core.routing": ("proxy.core.http1", "proxy.core.settings", "proxy.core.forwarding"),
+    "proxy.core.routing": (
+        "proxy.core.wire",
+        "proxy.core.http1",
+        "proxy.core.settings",
+        "proxy.core.forwarding",
+    ),
     "proxy.core.resilience": ("proxy.core.http1", "proxy.core.settings", "proxy.core.routing"),
     "proxy.core.comparison": ("proxy.core.documents", "proxy.core.settings", "proxy.core.evidence"),
     "proxy.core.privacy": ("proxy.core.documents", "proxy.core.comparison"),
