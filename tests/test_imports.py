@@ -120,7 +120,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "bench.faultfinder": ("bench", "proxy.compare", "proxy.config", "proxy.core"),
     "bench.headline": ("bench", "async_api.models"),
     "bench.hundredk": ("bench",),
-    "bench.instructions": ("bench", "proxy.config", "proxy.edge"),
+    "bench.instructions": ("bench", "proxy.config", "proxy.core", "proxy.edge"),
     "bench.writes": ("bench", "proxy.cli.demo.postgres"),
 }
 

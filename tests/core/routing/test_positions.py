@@ -13,7 +13,7 @@ from proxy.core.routing.buckets import BUCKETS, UNITS, Buckets, bucket
 from proxy.core.routing.decide import Context, Decision, decide
 from proxy.core.routing.snapshot import SLICE, Snapshot
 from proxy.core.routing.table import Table, TableRevision
-from proxy.core.settings import Endpoint, RolloutPlan
+from proxy.core.settings import RolloutPlan
 from proxy.core.wire.messages import EndpointPosition
 from tests.core.tables import CONTEXT, endpoint, snapshot
 
