@@ -237,6 +237,14 @@ def test_first_keys_are_on_async_and_only_their_version_counts(stage: Stage) -> 
     assert int.from_bytes(report.active, "little") == 1 << Buckets(b"default", "a").unit(b"bob")
 
 
+def test_what_legacy_answers_in_asyncs_place_is_neither_a_trial_nor_asyncs_version(stage: Stage) -> None:
+    legacy = stage.upstream(answering(b"HTTP/1.1 404 X\r\nX-Version: old\r\nContent-Length: 0\r\n\r\n"))
+    edge = edge_of(stage, legacy.url, stage.upstream(then(Wire.reset)).url, ALL)
+    assert edge.ask(get()).status == 404
+    assert sides(edge) == (NOTHING, FAILING)
+    assert told(edge).version == ""
+
+
 def test_outside_a_rollout_nothing_is_kept(stage: Stage) -> None:
     edge = stage.edge(stage.upstream().url, endpoints="GET /a: {weight: 50}", rest=GENERAL)
     assert edge.ask(get("ann")).status == 200
