@@ -112,7 +112,7 @@ def _in_rollout(
             key = extractor.key(fields, segments, context.peer)
             if key is not None:
                 unit = assignment.buckets.unit(key)
-                if key in assignment.first:
+                if assignment.first and key in assignment.first:
                     return Decision(endpoint, ASYNC, "override", source, unit)
                 backend: BackendName = ASYNC if unit % BUCKETS < weight else LEGACY
                 return Decision(endpoint, backend, "weight", source, unit)

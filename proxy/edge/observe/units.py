@@ -37,6 +37,7 @@ class EndpointTrials:
         "endpoint",
         "epoch",
         "failing",
+        "heard",
         "legacy",
         "refused",
         "slow",
@@ -57,6 +58,7 @@ class EndpointTrials:
         self.async_ = [0, 0, 0, 0]
         self.version = ""
         self._raw_version: bytes | None = None
+        self.heard = False  # async's version, since the last report; to look for it each time costs too much
         self.untold = False  # something changed since the last report
 
     def count(self, unit: int, on_async: bool, faults: int) -> None:
@@ -87,6 +89,7 @@ class EndpointTrials:
 
     def hear(self, version: bytes | None) -> None:
         """The x-version of an answer by async."""
+        self.heard = True
         if version is not None and version != self._raw_version:
             self._raw_version = version
             self.version = version.decode("latin-1")[:MAX_VERSION]
@@ -135,7 +138,7 @@ class RequestTrial:
 
     def answered(self, response: ResponseHead) -> None:
         """The head of the final answer is here."""
-        if self._on_async:
+        if self._on_async and not self._trials.heard:
             self._trials.hear(response.get(b"x-version"))
         if self._counts and self._judged < 0:
             status = response.status
@@ -210,8 +213,9 @@ class WorkerTrials:
         """All, or those that `changed` since they were told; never more than MAX_REPORTED, the rest next."""
         if not changed:
             self._untold = []
-            for trials in self._endpoints.values():
-                trials.untold = True
+        for each in self._endpoints.values():
+            each.heard = False
+            each.untold = each.untold or not changed
         waiting = [name for name in self._untold if name in self._endpoints]
         known = set(waiting)
         waiting += [name for name, each in self._endpoints.items() if each.untold and name not in known]

@@ -139,6 +139,15 @@ def test_the_version_is_asyncs_last_one_and_bounded() -> None:
     assert report(of).version == "2" * units.MAX_VERSION
 
 
+def test_the_version_is_looked_for_once_between_two_reports() -> None:
+    of = trials()
+    begun(of).answered(answer(200, b"1"))
+    begun(of).answered(answer(200, b"2"))
+    assert report(of).version == "1"
+    begun(of).answered(answer(200, b"2"))
+    assert report(of).version == "2"
+
+
 def test_another_epoch_begins_with_empty_maps_and_what_is_under_way_is_lost_to_it() -> None:
     of = trials()
     late = begun(of, 5)
