@@ -101,7 +101,7 @@ compiled: $(COMPILED)/.built  ## build a wheel with a compiled data path in buil
 COMPILED_TESTS := tests/core/http1 tests/edge/test_smuggling.py tests/edge/exchange/test_exchange.py tests/edge/client/test_http1.py \
 	tests/edge/upstream/test_connection.py tests/edge/exchange/test_keyed_write.py tests/edge/test_identity.py tests/edge/test_one_answer.py \
 	tests/edge/test_slow_clients.py tests/edge/upstream/test_stalled.py tests/edge/test_fallback.py tests/edge/client/test_tunnel.py \
-	tests/edge/test_fuzz.py tests/edge/exchange/test_expectation.py tests/built_wheel.py
+	tests/edge/test_fuzz.py tests/edge/exchange/test_expectation.py tests/edge/exchange/test_trials.py tests/built_wheel.py
 COMPILED_PYTEST := PYTHONPATH=$(COMPILED) $(BIN)/pytest --import-mode=append -m 'not interpreted' -p tests.compiled $(COMPILED_TESTS)
 
 test-compiled: $(COMPILED)/.built  ## run the black-box tests of the parser and the edge on the compiled data path, and the wheel in an empty environment

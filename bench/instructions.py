@@ -17,13 +17,19 @@ import socket
 import subprocess
 import sys
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import uvloop
 
 from bench import compiled, configs
 from proxy.config import load_text
+from proxy.core.routing.snapshot import Snapshot
+from proxy.core.routing.table import Table
+from proxy.core.settings import FULL_WEIGHT, RolloutPlan
+from proxy.core.wire.messages import EndpointPosition
 from proxy.edge.client.http1 import ClientConnection
 from proxy.edge.services import Services
 from proxy.edge.upstream.connection import UpstreamConnection
@@ -63,11 +69,25 @@ def request(number: int) -> bytes:
     ) % (number % 45, number, number * 7 % 20_000, number)
 
 
-def run(scenario: str, count: int) -> None:
-    """`count` requests on one connection: all different (`keys`) or all the same (`fixed`)."""
-    loop = uvloop.new_event_loop()
+def routed(scenario: str) -> Snapshot:
+    """By the benchmarks' configuration; with `units`, all endpoints are in a rollout, at the same weights."""
     text = configs.routing(Path("/nowhere"), 1, 2, (9001, 9002), 1)
-    services = Services(loop, load_text(text, source="bench", environ={}).snapshot)
+    snapshot = load_text(text, source="bench", environ={}).snapshot
+    if scenario != "units":
+        return snapshot
+    plan = RolloutPlan("bench", (FULL_WEIGHT,))
+    endpoints = tuple(replace(each, plan=plan) for each in snapshot.endpoints)
+    planned = replace(snapshot, endpoints=endpoints, table=Table.build(endpoints))
+    return planned.with_positions([EndpointPosition(each.name, each.weight, "1", 1.0) for each in endpoints])
+
+
+def run(scenario: str, count: int) -> float:
+    """`count` requests on one connection: all different (`keys`, `units`) or all the same (`fixed`).
+
+    Returns the seconds that they took.
+    """
+    loop = uvloop.new_event_loop()
+    services = Services(loop, routed(scenario))
     upstreams = []
     for pool in services.pools.values():
         upstream = UpstreamConnection(pool, pool.addresses[0])
@@ -80,10 +100,14 @@ def run(scenario: str, count: int) -> None:
     client = ClientConnection(services, "127.0.0.1")
     client.connection_made(Sink())  # type: ignore[arg-type]
     first, second = upstreams
-    for data in [request(number if scenario == "keys" else 7) for number in range(MOST)][:count]:
+    numbers = range(max(count, MOST))
+    requests = [request(7 if scenario == "fixed" else number) for number in numbers][:count]
+    began = perf_counter()
+    for data in requests:
         client.data_received(data)
         (first if first.exchange is not None else second).data_received(RESPONSE)
         first.idle_since = second.idle_since = FOREVER  # valgrind is slow: nothing may expire meanwhile
+    return perf_counter() - began
 
 
 def counted(scenario: str, count: int, path: str) -> int:

@@ -36,7 +36,12 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "proxy.core.settings": ("proxy.core.documents",),
     "proxy.core.http1": ("proxy.core.settings",),
     "proxy.core.forwarding": ("proxy.core.wire", "proxy.core.http1", "proxy.core.settings"),
-    "proxy.core.routing": ("proxy.core.http1", "proxy.core.settings", "proxy.core.forwarding"),
+    "proxy.core.routing": (
+        "proxy.core.wire",
+        "proxy.core.http1",
+        "proxy.core.settings",
+        "proxy.core.forwarding",
+    ),
     "proxy.core.resilience": ("proxy.core.http1", "proxy.core.settings", "proxy.core.routing"),
     "proxy.core.comparison": ("proxy.core.documents", "proxy.core.settings", "proxy.core.evidence"),
     "proxy.core.rollout": (
@@ -121,8 +126,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "bench.faultfinder": ("bench", "proxy.compare", "proxy.config", "proxy.core"),
     "bench.headline": ("bench", "async_api.models"),
     "bench.hundredk": ("bench",),
-    "bench.instructions": ("bench", "proxy.config", "proxy.edge"),
-    "bench.rollouts": ("bench", "proxy.core"),
+    "bench.instructions": ("bench", "proxy.config", "proxy.core", "proxy.edge"),
     "bench.writes": ("bench", "proxy.cli.demo.postgres"),
 }
 

@@ -93,7 +93,7 @@ def compile_in_slices(document: dict[str, Any], hash: str) -> Iterator[Snapshot 
     while part := dict(islice(items, SLICE)):
         for name, each in _ENDPOINTS.validate_python(part).items():
             endpoint = _endpoint(len(endpoints), name, each, general)
-            assignments.append(Assignment(endpoint, salt))
+            assignments.append(Assignment.of(endpoint, salt))
             table.add(endpoint)
             endpoints.append(endpoint)
         yield None

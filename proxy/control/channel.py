@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -19,7 +20,15 @@ from proxy.control.errors import StartupError
 from proxy.control.hearing import Hearing
 from proxy.control.log import log
 from proxy.core.wire.framing import FrameReader, FrameTooLarge
-from proxy.core.wire.messages import MAX_MESSAGE, FromControl, FromWorker, Hello, decode_from_worker, encode
+from proxy.core.wire.messages import (
+    MAX_MESSAGE,
+    FromControl,
+    FromWorker,
+    Hello,
+    UnknownType,
+    decode_from_worker,
+    encode,
+)
 
 SOCKET_NAME = "control.sock"
 MAX_PATH = 107  # bytes in sockaddr_un.sun_path, less the closing zero (Linux; macOS has 103)
@@ -75,7 +84,8 @@ class Link(asyncio.Protocol):
     def _deliver(self, bodies: list[bytes]) -> None:
         try:
             for body in bodies:
-                self._owner.on_message(self, decode_from_worker(body))
+                with suppress(UnknownType):  # a worker that an older control process takes over
+                    self._owner.on_message(self, decode_from_worker(body))
         except msgspec.DecodeError as error:
             self._hang_up(error)
 

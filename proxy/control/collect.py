@@ -8,11 +8,12 @@ from collections.abc import Callable, Hashable, Mapping
 
 import msgspec
 
+from proxy.control.trials import CollectedTrials
 from proxy.core.evidence import stats
 from proxy.core.forwarding import addresses
 from proxy.core.traffic.history import History
 from proxy.core.traffic.totals import EMPTY, Figures, Series, Window, merge, merge_breakers, overlay
-from proxy.core.wire.messages import Stats
+from proxy.core.wire.messages import Stats, UnitReport
 
 MAX_UNLISTED = 1000  # paths of workers that are long gone; the ledger has them, and the latest stand last
 REMEMBERED = 64  # departed workers whose totals are kept apart, in case they only reconnect
@@ -29,6 +30,7 @@ class Collector:
         self._live: dict[str, Stats | None] = {}  # None: adopted, nothing heard yet
         self._departed: OrderedDict[str, Stats] = OrderedDict()
         self._base = EMPTY
+        self._trials = CollectedTrials()
 
     def joined(self, incarnation: str, *, fresh: bool) -> None:
         """A worker connected. If it is not new, its earlier counts are not traffic of this minute."""
@@ -44,6 +46,9 @@ class Collector:
         fitting = [line for line in totals.latencies if len(line.counts) == len(stats.BOUNDS) + 1]
         if len(fitting) != len(totals.latencies):
             totals = msgspec.structs.replace(totals, latencies=fitting)
+        if totals.units:  # kept in one piece for all workers: maps of each would take too much
+            self._trials.record(incarnation, totals.units)
+            totals = msgspec.structs.replace(totals, units=[])
         older = self._live.get(incarnation)
         now = self._clock()
         if older is not None:
@@ -82,6 +87,10 @@ class Collector:
             addresses=addresses.merge(line for totals in live for line in totals.addresses),
             full=min((totals.full for totals in live if totals.full >= 0), default=-1.0),
         )
+
+    def units(self, labels: Mapping[str, str]) -> dict[str, UnitReport]:
+        """Of endpoints in a rollout, by the labels of their epochs: see `CollectedTrials.units`."""
+        return self._trials.units(labels)
 
     def step(self, source: str, keys: Mapping[str, Hashable]) -> None:
         """See `History.step`."""

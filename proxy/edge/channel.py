@@ -17,7 +17,14 @@ import msgspec
 
 from proxy import owned
 from proxy.core.wire.framing import FrameReader, FrameTooLarge
-from proxy.core.wire.messages import FromControl, FromWorker, Hello, decode_from_control, encode
+from proxy.core.wire.messages import (
+    FromControl,
+    FromWorker,
+    Hello,
+    UnknownType,
+    decode_from_control,
+    encode,
+)
 
 RETRY = 0.2  # seconds between two attempts to connect
 MAX_PENDING = 8 * 1024 * 1024  # bytes a control process may leave unread before we hang up
@@ -122,13 +129,21 @@ class _Session(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             for body in self._frames.feed(data):
-                self._on_message(decode_from_control(body))
+                self._deliver(body)
         except (FrameTooLarge, msgspec.DecodeError) as error:
             log.error(
                 "worker: closing the connection to the control process, which sent an invalid message: %s",
                 error,
             )
             self._abort()
+
+    def _deliver(self, body: bytes) -> None:
+        try:
+            message = decode_from_control(body)
+        except UnknownType as error:  # a newer control process goes on with workers that it has taken over
+            log.warning("worker: left out a message of the control process: %s", error)
+            return
+        self._on_message(message)
 
     def send(self, message: FromWorker) -> bool:
         if self._transport is None or self._transport.is_closing():

@@ -33,6 +33,7 @@ def stats(services: Services, *, partial: bool = False) -> Stats:
         own=[Requests(*labels, count) for labels, count in counters.own.items()],
         addresses=_addresses(services, now),
         full=_ago(now, services.crowd.full_at),
+        units=services.trials.reports(changed=partial),
     )
 
 

@@ -16,6 +16,7 @@ from proxy.edge.deadlines import Sweeper
 from proxy.edge.observe.counters import Counters
 from proxy.edge.observe.observers import Observers
 from proxy.edge.observe.tracing import Tracer
+from proxy.edge.observe.units import WorkerTrials
 from proxy.edge.upstream.breakers import Breakers
 from proxy.edge.upstream.pool import Pool
 from proxy.edge.writes import Writes
@@ -46,6 +47,8 @@ class Services:
         self.random = random.random
         self.trusted: tuple[Network, ...] = _networks(snapshot)
         self.counters = Counters()
+        self.trials = WorkerTrials()
+        self.trials.apply(snapshot.positions)
         self.observers = Observers(loop, snapshot, self.counters, samples, tracer)
         self.clients = Sweeper(loop, CLIENT_SWEEP)
         self.crowd = Crowd(loop)
@@ -68,6 +71,7 @@ class Services:
                 self.pools[name].retire()
                 self.pools[name] = Pool(snapshot.backend(name), self.loop, self.upstreams)
         self.trusted = _networks(snapshot)
+        self.trials.apply(snapshot.positions)
         self.observers.apply(snapshot, previous)
         self.breakers.apply(snapshot, previous)
         if snapshot.retries != previous.retries:

@@ -13,7 +13,7 @@ from typing import Final, cast
 
 from proxy import __version__
 from proxy.core.routing.snapshot import Snapshot
-from proxy.core.wire.messages import Applied, Apply, Drain, Drained, FromControl, Hello, Refused
+from proxy.core.wire.messages import Applied, Apply, Drain, Drained, FromControl, Hello, Positions, Refused
 from proxy.core.wire.taps import SOCKET_NAME
 from proxy.edge.applying import Applying
 from proxy.edge.channel import ControlChannel
@@ -58,7 +58,7 @@ class Worker:
         )
         self._samples = os.path.join(os.path.dirname(channel_path), SOCKET_NAME)
         self._channel = ControlChannel(channel_path, self._hello, listener, self._on_message)
-        self._applying = Applying(self._apply, self._refuse)
+        self._applying = Applying(self._apply, self._place, self._refuse)
         self._settled = settled
         self._stopped = asyncio.Event()
         self._reported = False  # whether this connection carried a whole Stats
@@ -101,6 +101,9 @@ class Worker:
         services.patient = False
         _close_idle(services)
         self._channel.send(stats(services))
+        while services.trials.untold:  # some had no place in the last message
+            await asyncio.sleep(0.01)
+            self._channel.send(stats(services, partial=True))
         self._channel.send(Drained())
         await asyncio.sleep(0.05)  # lets the last messages leave
         self._stopped.set()
@@ -121,11 +124,14 @@ class Worker:
             hash=snapshot_hash,
             generation=self._generation,
             state=self._state,
+            takes_positions=True,
         )
 
     def _on_message(self, message: FromControl) -> None:
         if isinstance(message, Apply):
             self._applying.take(message)
+        elif isinstance(message, Positions):
+            self._applying.take_positions(message)
         elif isinstance(message, Drain):
             self.drain(message.timeout, message.patient)
         elif self._services is not None and self._services.observers.access_log is not None:
@@ -143,6 +149,14 @@ class Worker:
         self._settled()
         self._generation = message.generation
         self._channel.send(Applied(hash=message.hash, generation=message.generation))
+        return previous
+
+    def _place(self, snapshot: Snapshot) -> Snapshot | None:
+        """The same configuration with rollouts where they stand now; returns what this replaces."""
+        services = self._services
+        assert services is not None
+        previous = services.snapshot
+        services.apply(snapshot)
         return previous
 
     def _refuse(self, message: Apply, error: Exception) -> None:

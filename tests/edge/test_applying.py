@@ -29,7 +29,7 @@ class Worker:
         self.turns = 0
         self.told: asyncio.Queue[tuple[str, str, int]] = asyncio.Queue()
         self.snapshots: list[Snapshot] = []
-        self.applying = Applying(self._apply, self._refuse)
+        self.applying = Applying(self._apply, self._place, self._refuse)
         self._turning = asyncio.create_task(self._turn())
 
     async def _turn(self) -> None:
@@ -41,6 +41,11 @@ class Worker:
         self.snapshots.append(snapshot)
         self.told.put_nowait(("applied", message.hash, self.turns))
         return self.snapshots[-2] if len(self.snapshots) > 1 else None
+
+    def _place(self, snapshot: Snapshot) -> Snapshot | None:
+        self.snapshots.append(snapshot)
+        self.told.put_nowait(("placed", snapshot.hash, self.turns))
+        return self.snapshots[-2]
 
     def _refuse(self, message: Apply, error: Exception) -> None:
         self.told.put_nowait(("refused", message.hash, self.turns))
@@ -101,7 +106,7 @@ def test_the_parts_of_what_was_replaced_are_let_go_in_turns() -> None:
         worker.applying.take(configuration("old", 1))
         await worker.hear()
         before = worker.turns
-        await applying._release(worker.snapshots.pop())
+        await applying._release([worker.snapshots.pop()])
         assert worker.turns - before >= 2
 
     asyncio.run(run())

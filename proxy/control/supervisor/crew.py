@@ -10,7 +10,7 @@ from proxy.control.pulse import Pulse
 from proxy.control.supervisor.changes import Changes
 from proxy.control.supervisor.member import Member
 from proxy.core.settings import ServerTimeouts
-from proxy.core.wire.messages import Apply, Drain, Reopen
+from proxy.core.wire.messages import Apply, Drain, Positions, Reopen
 
 
 class Crew:
@@ -23,6 +23,7 @@ class Crew:
         self.drain_timeout = 0.0
         self.draining = False
         self._newest: Apply | None = None
+        self._positions: Positions | None = None
 
     def __repr__(self) -> str:
         state = "draining" if self.draining else "up"
@@ -75,6 +76,12 @@ class Crew:
         for worker in self.by_pid.values():
             self._update(worker)
 
+    def place(self, positions: Positions) -> None:
+        """Tells every worker where rollouts stand; those that connect later hear it then."""
+        self._positions = positions
+        for worker in self.by_pid.values():
+            self._tell_positions(worker)
+
     def reopen_logs(self) -> None:
         """Tells every worker to reopen its access log."""
         for worker in self.by_pid.values():
@@ -94,6 +101,7 @@ class Crew:
             self.tell_to_drain(worker)
         else:
             self._update(worker)
+        self._tell_positions(worker)
         self.changes.tell()
 
     def tell_to_drain(self, worker: Member) -> None:
@@ -110,3 +118,9 @@ class Crew:
         worker.refused = ""
         if not worker.serves(newest):
             worker.link.send(newest)
+
+    def _tell_positions(self, worker: Member) -> None:
+        """One of an older version does not know what they are; it serves the file's weights."""
+        link = worker.link
+        if self._positions is not None and link is not None and link.hello.takes_positions:
+            link.send(self._positions)

@@ -18,7 +18,7 @@ from proxy.control.supervisor.slots import Slots
 from proxy.control.supervisor.sockets import Sockets
 from proxy.control.supervisor.unclaimed import Unclaimed
 from proxy.core.settings import ServerTimeouts
-from proxy.core.wire.messages import Apply
+from proxy.core.wire.messages import Apply, Positions
 
 
 def supervise(command: Sequence[str], channel: str, collector: Collector, pulse: Pulse) -> Supervisor:
@@ -98,6 +98,10 @@ class Supervisor:
     def publish(self, newest: Apply, timeouts: ServerTimeouts) -> None:
         """Sends the snapshot to every worker; those that connect later get it then."""
         self._crew.publish(newest, timeouts)
+
+    def place(self, positions: Positions) -> None:
+        """Sends where rollouts stand to every worker; those that connect later get it then."""
+        self._crew.place(positions)
 
     async def settled(self, timeout: float) -> list[Member]:
         """Waits until every connected worker serves the newest snapshot; returns those that do not."""

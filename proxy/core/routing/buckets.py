@@ -10,6 +10,7 @@ from hashlib import blake2b
 from typing import Final
 
 BUCKETS: Final = 10_000
+UNITS: Final = 80_000  # each bucket has eight; unit `u` is of bucket `u % BUCKETS`
 MAX_SALT: Final = blake2b.MAX_KEY_SIZE  # bytes
 
 
@@ -30,6 +31,10 @@ class Buckets:
         self._start = blake2b(group.encode() + b"\0", key=salt, digest_size=8).copy
 
     def of(self, key: bytes) -> int:
+        return self.unit(key) % BUCKETS
+
+    def unit(self, key: bytes) -> int:
+        """0-79999. Finer than a bucket, so that fewer users share one where users are counted."""
         state = self._start()
         state.update(key)
-        return int.from_bytes(state.digest(), "big") % BUCKETS
+        return int.from_bytes(state.digest(), "big") % UNITS

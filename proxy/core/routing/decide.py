@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from proxy.core.http1.request import RequestFields, RequestHead
 from proxy.core.routing import paths
+from proxy.core.routing.buckets import BUCKETS
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.settings import ASYNC, FULL_WEIGHT, LEGACY, BackendName, Endpoint, KeySource, Reason
 
@@ -31,11 +32,12 @@ class Context:
 class Decision:
     """`backend` None: the proxy answers itself, 400 if `ambiguous`, else 404.
 
-    `source` and `bucket` tell which sticky key decided; None where no key was needed (weight 0 or 100).
-    Never changed. Not a named tuple: compiled, those are slower to make and to read.
+    `source` and `unit` tell which sticky key decided; None where no key was needed (weight 0 or 100, unless
+    a rollout counts by keys). Never changed. Not a named tuple: compiled, those are slower to make and
+    to read.
     """
 
-    __slots__ = ("ambiguous", "backend", "bucket", "endpoint", "reason", "source")
+    __slots__ = ("ambiguous", "backend", "endpoint", "reason", "source", "unit")
 
     def __init__(
         self,
@@ -43,15 +45,20 @@ class Decision:
         backend: BackendName | None,
         reason: Reason,
         source: KeySource | None = None,
-        bucket: int | None = None,
+        unit: int | None = None,
         ambiguous: bool = False,
     ) -> None:
         self.endpoint: Final = endpoint
         self.backend: Final = backend
         self.reason: Final = reason
         self.source: Final = source
-        self.bucket: Final = bucket
+        self.unit: Final = unit
         self.ambiguous: Final = ambiguous
+
+    @property
+    def bucket(self) -> int | None:
+        """Of the sticky key."""
+        return None if self.unit is None else self.unit % BUCKETS
 
 
 class Key(NamedTuple):
@@ -77,6 +84,8 @@ def decide(snapshot: Snapshot, head: RequestHead, context: Context) -> Decision:
         chosen = _override(snapshot, fields)
         if chosen is not None:
             return Decision(endpoint, chosen, "override")
+    if endpoint.plan is not None:
+        return _in_rollout(snapshot, endpoint, fields, segments, context)
     weight = endpoint.weight
     if weight == 0:
         return Decision(endpoint, LEGACY, "weight")
@@ -86,9 +95,35 @@ def decide(snapshot: Snapshot, head: RequestHead, context: Context) -> Decision:
     for source, extractor in assignment.keys:
         key = extractor.key(fields, segments, context.peer)
         if key is not None:
-            bucket = assignment.buckets.of(key)
-            return Decision(endpoint, ASYNC if bucket < weight else LEGACY, "weight", source, bucket)
-    if endpoint.safe and snapshot.unkeyed == "random" and context.random() * FULL_WEIGHT < weight:
+            unit = assignment.buckets.unit(key)
+            return Decision(endpoint, ASYNC if unit % BUCKETS < weight else LEGACY, "weight", source, unit)
+    return _unkeyed(snapshot, endpoint, context)
+
+
+def _in_rollout(
+    snapshot: Snapshot, endpoint: Endpoint, fields: RequestFields, segments: Sequence[str], context: Context
+) -> Decision:
+    """As usual, but `first` keys are on async at any weight, and users are known also at 0 and 100."""
+    weight = endpoint.weight
+    fixed = weight == 0 or weight == FULL_WEIGHT
+    assignment = snapshot.assignments[endpoint.index]
+    if not fixed or assignment.counted or assignment.first:
+        for source, extractor in assignment.keys:
+            key = extractor.key(fields, segments, context.peer)
+            if key is not None:
+                unit = assignment.buckets.unit(key)
+                if assignment.first and key in assignment.first:
+                    return Decision(endpoint, ASYNC, "override", source, unit)
+                backend: BackendName = ASYNC if unit % BUCKETS < weight else LEGACY
+                return Decision(endpoint, backend, "weight", source, unit)
+    if fixed:
+        return Decision(endpoint, ASYNC if weight else LEGACY, "weight")
+    return _unkeyed(snapshot, endpoint, context)
+
+
+def _unkeyed(snapshot: Snapshot, endpoint: Endpoint, context: Context) -> Decision:
+    """Safe requests may be dealt by chance."""
+    if endpoint.safe and snapshot.unkeyed == "random" and context.random() * FULL_WEIGHT < endpoint.weight:
         return Decision(endpoint, ASYNC, "unkeyed")
     return Decision(endpoint, LEGACY, "unkeyed")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -22,17 +22,34 @@ _URLSAFE = bytes.maketrans(b"-_", b"+/")
 
 
 class Assignment:
-    """How requests of one endpoint find their bucket, computed once per snapshot."""
+    """How requests of one endpoint find their bucket, computed once per snapshot.
 
-    __slots__ = ("buckets", "keys")
+    `first` are the keys that a rollout puts on async before all others; `counted`: it counts users by keys.
+    """
 
-    def __init__(self, endpoint: Endpoint, salt: bytes) -> None:
-        self.buckets = Buckets(salt, endpoint.group)
-        self.keys: tuple[tuple[KeySource, Extractor], ...] = tuple(
+    __slots__ = ("buckets", "counted", "first", "keys")
+
+    def __init__(self, buckets: Buckets, keys: tuple[tuple[KeySource, Extractor], ...]) -> None:
+        self.buckets = buckets
+        self.keys = keys
+        self.first: frozenset[bytes] = frozenset()
+        self.counted = False
+
+    @classmethod
+    def of(cls, endpoint: Endpoint, salt: bytes) -> Assignment:
+        keys = tuple(
             (source, found)
             for source in endpoint.sticky
             if (found := extractor(source, endpoint.template)) is not None
         )
+        return Assignment(Buckets(salt, endpoint.group), keys)
+
+    def in_rollout(self, first: Iterable[str], *, counted: bool) -> Assignment:
+        """The same, with what a rollout adds."""
+        made = Assignment(self.buckets, self.keys)
+        made.first = frozenset(key.encode("utf-8", "surrogateescape") for key in first)
+        made.counted = counted
+        return made
 
 
 class Extractor:

@@ -23,6 +23,14 @@ class _Node:
         self.endpoints: dict[str, Endpoint] = {}
         self.rest: dict[str, Endpoint] = {}
 
+    def copy(self) -> _Node:
+        made = _Node()
+        made.literals = self.literals.copy()
+        made.param = self.param
+        made.endpoints = self.endpoints.copy()
+        made.rest = self.rest.copy()
+        return made
+
 
 class Table:
     __slots__ = ("_root",)
@@ -79,6 +87,47 @@ class Table:
                 node, depth, found = later.pop()
                 if found is not None:
                     return found
+
+
+class TableRevision:
+    """A table with some endpoints replaced by others of the same name; it shares all that stays as it was.
+
+    Grows with what is replaced, not with the table, so that thousands of endpoints need not be placed anew.
+    """
+
+    __slots__ = ("_copied", "_root")
+
+    def __init__(self, table: Table) -> None:
+        self._root = table._root.copy()
+        self._copied = {self._root}
+
+    def replace(self, old: Endpoint, new: Endpoint) -> None:
+        node = self._root
+        methods = node.endpoints
+        for part in old.template.split("/")[1:]:
+            if part.endswith("...}"):
+                methods = node.rest
+                break
+            node = self._below(node, part)
+            methods = node.endpoints
+        for method in [method for method, there in methods.items() if there is old]:  # HEAD, too
+            methods[method] = new
+
+    def table(self) -> Table:
+        return Table(self._root)
+
+    def _below(self, node: _Node, part: str) -> _Node:
+        is_param = part.startswith("{")
+        below = node.param if is_param else node.literals[part]
+        assert below is not None
+        if below not in self._copied:
+            below = below.copy()
+            self._copied.add(below)
+            if is_param:
+                node.param = below
+            else:
+                node.literals[part] = below
+        return below
 
 
 def parameters(template: str, segments: Sequence[str]) -> dict[str, str]:

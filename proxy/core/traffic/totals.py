@@ -11,6 +11,7 @@ import msgspec
 from proxy.core.evidence import stats
 from proxy.core.forwarding import addresses
 from proxy.core.traffic import intended
+from proxy.core.traffic.trials import merge_units
 from proxy.core.wire.messages import Labelled, Latency, OpenBreaker, Requests, Stats
 
 WINDOW: Final = 60
@@ -48,6 +49,7 @@ def merge(parts: Sequence[Stats]) -> Stats:
         own=_merge_requests(line for part in parts for line in part.own),
         addresses=addresses.merge(line for part in parts for line in part.addresses),
         full=min((part.full for part in parts if part.full >= 0), default=-1.0),
+        units=merge_units(line for part in parts for line in part.units),
     )
 
 
@@ -69,8 +71,13 @@ def overlay(older: Stats, newer: Stats) -> Stats:
     requests |= {(line.endpoint, line.backend, line.reason, line.status): line for line in newer.requests}
     latencies = {(line.endpoint, line.backend): line for line in older.latencies}
     latencies |= {(line.endpoint, line.backend): line for line in newer.latencies}
+    units = {line.endpoint: line for line in [*older.units, *newer.units]}
     return msgspec.structs.replace(
-        newer, requests=list(requests.values()), latencies=list(latencies.values()), partial=False
+        newer,
+        requests=list(requests.values()),
+        latencies=list(latencies.values()),
+        units=list(units.values()),
+        partial=False,
     )
 
 

@@ -6,7 +6,7 @@ carries its listening socket as ancillary data (SCM_RIGHTS), so that a new contr
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
@@ -15,6 +15,10 @@ MAX_MESSAGE = 64 * 1024 * 1024
 
 class Message(msgspec.Struct, frozen=True, tag_field="type"):
     """Base of all messages; the tag is the class's name."""
+
+
+class UnknownType(msgspec.ValidationError):
+    """A message of a type that this version does not know: the other side is newer."""
 
 
 # worker -> control
@@ -33,6 +37,7 @@ class Hello(Message, frozen=True, tag=True):
     hash: str = ""  # of the snapshot being served; "" before the first
     generation: int = 0
     state: str = ""
+    takes_positions: bool = False  # one of an older version would take `Positions` for a fault, and hang up
 
 
 class Applied(Message, frozen=True, tag=True):
@@ -217,6 +222,14 @@ _from_worker: msgspec.json.Decoder[FromWorker] = msgspec.json.Decoder(FromWorker
 _from_control: msgspec.json.Decoder[FromControl] = msgspec.json.Decoder(FromControl)
 
 
+class _Tag(msgspec.Struct):
+    type: str
+
+
+_tag = msgspec.json.Decoder(_Tag)
+_types = {each.__name__ for each in (*get_args(FromWorker), *get_args(FromControl))}
+
+
 def encode(message: Message) -> bytes:
     """The message with its length prefix."""
     body = _encoder.encode(message)
@@ -224,10 +237,25 @@ def encode(message: Message) -> bytes:
 
 
 def decode_from_worker(body: bytes) -> FromWorker:
-    """Raises msgspec.DecodeError for anything that is not one of ours."""
-    return _from_worker.decode(body)
+    """Raises msgspec.DecodeError for anything that is not one of ours; UnknownType is one of those."""
+    try:
+        return _from_worker.decode(body)
+    except msgspec.ValidationError:
+        _check_type(body)
+        raise
 
 
 def decode_from_control(body: bytes) -> FromControl:
-    """Raises msgspec.DecodeError for anything that is not one of ours."""
-    return _from_control.decode(body)
+    """Raises msgspec.DecodeError for anything that is not one of ours; UnknownType is one of those."""
+    try:
+        return _from_control.decode(body)
+    except msgspec.ValidationError:
+        _check_type(body)
+        raise
+
+
+def _check_type(body: bytes) -> None:
+    """Raises UnknownType for a message of a type that is in neither direction one of ours."""
+    type = _tag.decode(body).type
+    if type not in _types:
+        raise UnknownType(f"the type {type[:40]!r} is not known to this version")

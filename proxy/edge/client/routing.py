@@ -27,7 +27,7 @@ def diverted(services: Services, decision: Decision) -> Decision:
         return decision
     if not services.breakers.divert(endpoint, services.random):
         return decision
-    return Decision(endpoint, LEGACY, "breaker", decision.source, decision.bucket)
+    return Decision(endpoint, LEGACY, "breaker", decision.source, decision.unit)
 
 
 def why_nowhere(decision: Decision) -> Malformed:

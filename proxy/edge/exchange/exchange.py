@@ -18,7 +18,6 @@ from proxy.core.http1.response import ResponseHead
 from proxy.core.resilience.retry import STATUS, UNSENT, Again, Attempt, FailureKind, after_failure, blames
 from proxy.core.settings import ASYNC, LEGACY, BackendName
 from proxy.edge.exchange import compression, upgrade
-from proxy.edge.exchange.attempts import Attempts
 from proxy.edge.exchange.sending import Sending
 from proxy.edge.exchange.states import ANSWERED, ENDED, IDLE, SENT, SETTLING, WAITING
 from proxy.edge.outcome import Outcome
@@ -60,6 +59,8 @@ class Exchange(Sending):
     def _on_given_up(self) -> None:
         """What it waited for may have been a backend that hangs, or that cannot be reached."""
         upstream, pool, failures = self.upstream, self._pool, 0
+        if self.trial is not None and self.body_complete:
+            self.trial.left()
         if upstream is not None:
             failures = upstream.given_up()
         elif self.state == WAITING and pool is not None:
@@ -121,6 +122,8 @@ class Exchange(Sending):
             return
         self.turn(ANSWERED)
         self.answer = response
+        if self.trial is not None:
+            self.trial.answered(response)
         if self.captured is not None:
             self._capture(data)
         if complete:
@@ -217,6 +220,7 @@ class Exchange(Sending):
         if self.state == IDLE:
             return
         failed = self._failed(kind)
+        self.judge(failed)
         if self.backend == ASYNC and blames(failed) and not self.credited:
             self.services.breakers.failed(self.endpoint)
         verdict = after_failure(failed)
@@ -250,12 +254,6 @@ class Exchange(Sending):
             retried=attempts.retries > 0,
             stuck=kind == "no_connection" and self._pool is not None and self._pool.is_stuck(),
         )
-
-    def made(self) -> Attempts:
-        """What is remembered of the attempts, from now on if nothing was."""
-        if self.attempts is None:
-            self.attempts = Attempts()
-        return self.attempts
 
     def _may_retry(self, verdict: Again) -> bool:
         services = self.services

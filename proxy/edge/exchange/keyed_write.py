@@ -201,6 +201,7 @@ class KeyedWrite(KeyPort):
         """An earlier claim decides, whatever the weight says by now."""
         self.exchange.backend = owner
         self.exchange.reason = "owner"
+        self.exchange.trial = None
 
     def _refuse_key(self, status: int, kind: str, detail: str) -> None:
         self._count(kind.removeprefix("idempotency_").removeprefix("key_"))

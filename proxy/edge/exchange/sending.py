@@ -14,6 +14,7 @@ from proxy.core.forwarding.hop_by_hop import request_head
 from proxy.core.http1.grammar import Pairs
 from proxy.core.http1.request import RequestHead
 from proxy.core.http1.response import ResponseHead
+from proxy.core.resilience.retry import Attempt, is_stale
 from proxy.core.routing.decide import Decision
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.settings import SAFE_METHODS, BackendName
@@ -27,6 +28,7 @@ from proxy.edge.exchange.key_port import KeyPort
 from proxy.edge.exchange.outbound import Outbound
 from proxy.edge.exchange.states import ANSWERED, IDLE, SENT, STATES, TRANSITIONS, WAITING
 from proxy.edge.observe.tracing import Trace
+from proxy.edge.observe.units import RequestTrial
 from proxy.edge.ports import ClientPort, Receiver, UpstreamPort
 from proxy.edge.services import Services
 from proxy.edge.upstream.pool import Pool
@@ -37,7 +39,8 @@ class Sending(Receiver):
 
     The one constructor of an exchange is here. This is a base class, not a part of the exchange, because both
     work on one state: a part would be one more object for each request, and every call would go through it.
-    What only some requests need is a part, and made when it is needed: `body`, `attempts`, `key`, `trace`.
+    What only some requests need is a part, and made when it is needed: `body`, `attempts`, `key`, `trace`,
+    `trial`.
     """
 
     __slots__ = (
@@ -69,6 +72,7 @@ class Sending(Receiver):
         "state",
         "status",
         "trace",
+        "trial",
         "upstream",
     )
 
@@ -110,6 +114,7 @@ class Sending(Receiver):
         self.captured: bytearray | None = None  # the answer's body, for a comparison with a dry run
         self.keep_alive = head.fields.keep_alive
         self.status = 0  # what the client got; 0 while and if it got nothing whole
+        self.trial: RequestTrial | None = None  # of a rollout, until the first attempt has failed
         self.refused_itself = False  # with a status that says nothing about the backend
         if endpoint is None:
             self.safe = head.method in SAFE_METHODS
@@ -121,6 +126,8 @@ class Sending(Receiver):
             self.idle_timeout = endpoint.idle_timeout
             if endpoint.compare.dry_run:
                 self.captured = bytearray()
+            if endpoint.plan is not None and self.upgrade is None:
+                self.trial = services.trials.begin(endpoint, decision)
         tracer = services.observers.tracer
         self.trace: Trace | None = None if tracer is None else tracer.begin(head, endpoint, self.peer)
 
@@ -245,12 +252,20 @@ class Sending(Receiver):
         self.asked = True
         self.turn(WAITING)
         self.answer = None
+        if self.trial is not None:
+            self.trial.begin()
         pool = self._pool = self.services.pools[self.backend]
         attempts = self.attempts
         fresh = attempts is not None and attempts.fresh
         connection = pool.acquire(self, write=not self.safe, fresh=fresh, upload=not self.body_complete)
         if connection is not None:
             self.on_connection(connection)
+
+    def made(self) -> Attempts:
+        """What is remembered of the attempts, from now on if nothing was."""
+        if self.attempts is None:
+            self.attempts = Attempts()
+        return self.attempts
 
     def wants_connection(self, pool: object) -> bool:
         return self.state == WAITING and self._pool is pool
@@ -328,6 +343,15 @@ class Sending(Receiver):
             connection.write(body.encoded(data), body.complete)
             if body.complete:
                 self.look_who_waits(connection)
+                if self.trial is not None:
+                    self.trial.begin()
+
+    def judge(self, failed: Attempt) -> None:
+        """The first attempt failed, if this was it. An idle connection's usual end tells nothing."""
+        trial = self.trial
+        if trial is not None and (failed.read or not is_stale(failed)):
+            self.trial = None  # what follows makes up for it
+            trial.failed()
 
     def on_upstream_writable(self, writable: bool) -> None:
         if writable:

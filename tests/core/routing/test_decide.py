@@ -30,7 +30,7 @@ def ask(
 
 
 def parts(decision: Decision) -> tuple[object, ...]:
-    """ambiguous, backend, bucket, endpoint, reason, source"""
+    """ambiguous, backend, endpoint, reason, source, unit"""
     return tuple(getattr(decision, name) for name in Decision.__slots__)
 
 
@@ -115,19 +115,19 @@ def test_first_key_present_wins() -> None:
 )
 def test_unlisted_requests_follow_the_setting(request_line: str, unlisted: str, backend: str | None) -> None:
     decision = ask(request_line, unlisted=unlisted)
-    assert parts(decision) == (False, backend, None, None, "unlisted", None)
+    assert parts(decision) == (False, backend, None, "unlisted", None, None)
 
 
 @pytest.mark.parametrize("unlisted", ["legacy", "async", "404"])
 @pytest.mark.parametrize("target", ["/accounts/%2e%2e", "/accounts//1", "/accounts/a%2Fb", "/accounts/%00"])
 def test_ambiguous_paths_go_to_legacy_whatever_else_is_set(target: str, unlisted: str) -> None:
     decision = ask(f"GET {target}", {"x-user-id": "1"}, weight=100, unlisted=unlisted)
-    assert parts(decision) == (True, "legacy", None, None, "unlisted", None)
+    assert parts(decision) == (True, "legacy", None, "unlisted", None, None)
 
 
 def test_ambiguous_paths_are_rejected_if_configured() -> None:
     decision = ask("GET /accounts//1", server=Server(ambiguous_paths="reject"))
-    assert parts(decision) == (True, None, None, None, "unlisted", None)
+    assert parts(decision) == (True, None, None, "unlisted", None, None)
 
 
 PREFLIGHT = {"origin": "https://shop.example", "access-control-request-method": "POST"}
@@ -137,7 +137,7 @@ PREFLIGHT = {"origin": "https://shop.example", "access-control-request-method": 
 def test_preflight_follows_the_endpoint_it_asks_for(weight: float, backend: str) -> None:
     decision = ask("OPTIONS /accounts", {**PREFLIGHT, "x-user-id": user_in(below=5000)}, weight=weight)
     assert decision.endpoint is not None
-    assert parts(decision) == (False, backend, None, decision.endpoint, "preflight", None)
+    assert parts(decision) == (False, backend, decision.endpoint, "preflight", None, None)
     assert decision.endpoint.name == "POST /accounts"
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 import pytest
 
@@ -8,15 +10,19 @@ from proxy.core.wire.messages import (
     Apply,
     Drain,
     Drained,
+    EndpointPosition,
     FromControl,
     FromWorker,
     Hello,
     Labelled,
     Latency,
     Message,
+    Positions,
     Refused,
     Requests,
     Stats,
+    UnitReport,
+    UnknownType,
     decode_from_control,
     decode_from_worker,
     encode,
@@ -35,10 +41,17 @@ FROM_WORKER: list[FromWorker] = [
         outcome_unknown=[],
         dropped=[],
         breakers=[],
+        units=[
+            UnitReport("GET /a", "1.1", bytes(range(256)), b"", b"", b"\x00", (1, 0, 0, 0), (2, 1, 0, 0), "v")
+        ],
     ),
     Drained(),
 ]
-FROM_CONTROL: list[FromControl] = [Apply("hash", 1, {"a": [1, "é", None]}), Drain(2.5)]
+FROM_CONTROL: list[FromControl] = [
+    Apply("hash", 1, {"a": [1, "é", None]}),
+    Drain(2.5),
+    Positions(3, [EndpointPosition("GET /a", 100, "1.1", 0.25, ["ann"])]),
+]
 
 
 @pytest.mark.parametrize("message", FROM_WORKER, ids=lambda message: type(message).__name__)
@@ -65,3 +78,20 @@ def test_each_side_refuses_its_own_messages(message: Message) -> None:
 def test_garbage_is_refused(body: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
         decode_from_worker(body)
+
+
+@pytest.mark.parametrize("decode", [decode_from_control, decode_from_worker])
+def test_a_type_of_a_newer_version_is_told_from_garbage(decode: Callable[[bytes], object]) -> None:
+    with pytest.raises(UnknownType, match="'Nope'"):
+        decode(b'{"type":"Nope","of":1}')
+    for body in (b'{"type":"Applied","hash":1}', b'{"type":"Apply","hash":1}', b'{"of":1}', b'{"type":1}'):
+        with pytest.raises(msgspec.DecodeError) as refused:
+            decode(body)
+        assert not isinstance(refused.value, UnknownType)
+
+
+def test_a_worker_of_an_older_version_does_not_say_that_it_takes_positions() -> None:
+    said = b'{"type":"Hello","worker":1,"pid":2,"incarnation":"i","version":"0"}'
+    hello = decode_from_worker(said)
+    assert isinstance(hello, Hello)
+    assert not hello.takes_positions
