@@ -212,3 +212,52 @@ comparison_sample_paths = sa.Table(
     sa.Column("time", sa.Double, nullable=False),
     sa.Index("comparison_sample_paths_place", "scope", "path", "time"),
 )
+
+rollouts = sa.Table(
+    "rollouts",
+    metadata,
+    sa.Column("endpoint", sa.Text, primary_key=True),
+    sa.Column("generation", sa.BigInteger, nullable=False),
+    sa.Column("position", sa.Text, nullable=False),
+    sa.Column("evidence", sa.Text, nullable=False),
+    sa.Column("about", sa.Text, nullable=False),
+)
+
+rollout_units = sa.Table(
+    "rollout_units",
+    metadata,
+    sa.Column("endpoint", sa.Text, primary_key=True),
+    sa.Column("epoch", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("map", sa.LargeBinary, nullable=False),
+)
+
+rollout_history = sa.Table(
+    "rollout_history",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("time", sa.Double, nullable=False),
+    sa.Column("endpoint", sa.Text, nullable=False),
+    sa.Column("details", sa.Text, nullable=False),
+    sa.Index("rollout_history_endpoint", "endpoint", "id"),
+)
+
+rollout_lease = sa.Table(
+    "rollout_lease",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("holder", sa.Text, nullable=False),
+    sa.Column("beat", sa.BigInteger, nullable=False),  # grows with each renewal
+    sa.Column("expires_at", sa.Double, nullable=False),  # by the database's clock
+)
+
+rollout_freeze = sa.Table(
+    "rollout_freeze",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("generation", sa.BigInteger, nullable=False),
+    sa.Column("frozen", sa.Boolean, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("author", sa.Text, nullable=False),
+    sa.Column("since", sa.Double, nullable=False),
+)

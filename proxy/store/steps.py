@@ -226,6 +226,48 @@ CREATE TABLE comparison_units (
 );
 """
 
+_ROLLOUTS: Final = """
+CREATE TABLE rollouts (
+    endpoint TEXT NOT NULL,
+    generation BIGINT NOT NULL,
+    position TEXT NOT NULL,
+    evidence TEXT NOT NULL,
+    about TEXT NOT NULL,
+    PRIMARY KEY (endpoint)
+);
+CREATE TABLE rollout_units (
+    endpoint TEXT NOT NULL,
+    epoch TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    map {bytes} NOT NULL,
+    PRIMARY KEY (endpoint, epoch, kind)
+);
+CREATE TABLE rollout_history (
+    id {serial} NOT NULL,
+    time {double} NOT NULL,
+    endpoint TEXT NOT NULL,
+    details TEXT NOT NULL,
+    PRIMARY KEY (id)
+);
+CREATE INDEX rollout_history_endpoint ON rollout_history (endpoint, id);
+CREATE TABLE rollout_lease (
+    name TEXT NOT NULL,
+    holder TEXT NOT NULL,
+    beat BIGINT NOT NULL,
+    expires_at {double} NOT NULL,
+    PRIMARY KEY (name)
+);
+CREATE TABLE rollout_freeze (
+    name TEXT NOT NULL,
+    generation BIGINT NOT NULL,
+    frozen BOOLEAN NOT NULL,
+    reason TEXT NOT NULL,
+    author TEXT NOT NULL,
+    since {double} NOT NULL,
+    PRIMARY KEY (name)
+);
+"""
+
 PARTS: Final[dict[str, Sequence[Step]]] = {
     "claims": [
         Step(_CLAIMS),
@@ -236,5 +278,6 @@ PARTS: Final[dict[str, Sequence[Step]]] = {
     "configs": [Step(_CONFIGS)],
     "ledger": [Step(_LEDGER), Step(_LEDGER_KEYS)],
     "comparisons": [Step(_COMPARISONS), Step(_COMPARISON_MARKS, compatible=True)],
+    "rollouts": [Step(_ROLLOUTS)],
 }
 """The steps of each part, in order. Steps are only ever added, at the end."""

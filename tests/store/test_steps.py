@@ -14,6 +14,7 @@ DIGESTS: dict[str, dict[str, list[str]]] = {
         "configs": ["3dde3e0598cd658a"],
         "ledger": ["7e51fc033c4214d5", "63b411ec067a1659"],
         "comparisons": ["5dc54980cd2dbf9f", "07550a645c7d8b9e"],
+        "rollouts": ["95e7748681cb279a"],
     },
     "postgresql": {
         "versions": ["c9f12cd33ad49f5f"],
@@ -22,6 +23,7 @@ DIGESTS: dict[str, dict[str, list[str]]] = {
         "configs": ["8358756d6345d367"],
         "ledger": ["88a49850ae238595", "63def93ffcac154f"],
         "comparisons": ["50ce58ef6f87bdc6", "2fcf97a88469809a"],
+        "rollouts": ["cbdbb66bc73bbb38"],
     },
 }
 
