@@ -102,6 +102,7 @@ ATTACKS: Final = {
     "core/resilience/identity.py _quoted": Attack('"', '\\"'),
     "core/resilience/identity.py _unescape": Attack("", "\\"),
     "core/comparison/judge.py _is_number": Attack("-", "1", "."),
+    "core/rollout/decision.py _FIGURES": Attack("", "1", "!"),
     "core/rollout/hours.py _WINDOW": Attack("mon-tue 09:00-17:00 ", "x", " "),
     "core/routing/keys.py Cookie": Attack("", "; \t", "sid"),
     "core/traffic/ledger.py _IDENTIFIER": Attack("", "a", "1!\n"),

@@ -127,6 +127,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "bench.headline": ("bench", "async_api.models"),
     "bench.hundredk": ("bench",),
     "bench.instructions": ("bench", "proxy.config", "proxy.core", "proxy.edge"),
+    "bench.rollouts": ("bench", "proxy.core"),
     "bench.writes": ("bench", "proxy.cli.demo.postgres"),
 }
 

@@ -20,7 +20,7 @@ from proxy.core.wire.messages import AddressSeen, OpenBreaker, Stats
 INTERVAL: Final = 1.0  # seconds between two looks
 TOLERATED: Final = 10.0  # seconds that a breaker may be open, or a backend silent, before `status` says no
 
-Kind = Literal["backend", "breaker", "connections", "writes", "store"]
+Kind = Literal["backend", "breaker", "connections", "writes", "store", "rollout"]
 
 CROWDED: Final = 5.0  # seconds after the last client that found no room
 CROWD: Final = "clients"

@@ -13,6 +13,7 @@ from proxy.core.evidence import stats
 from proxy.core.forwarding import addresses
 from proxy.core.traffic.history import History
 from proxy.core.traffic.totals import EMPTY, Figures, Series, Window, merge, merge_breakers, overlay
+from proxy.core.traffic.trials import Counts
 from proxy.core.wire.messages import Stats, UnitReport
 
 MAX_UNLISTED = 1000  # paths of workers that are long gone; the ledger has them, and the latest stand last
@@ -91,6 +92,10 @@ class Collector:
     def units(self, labels: Mapping[str, str]) -> dict[str, UnitReport]:
         """Of endpoints in a rollout, by the labels of their epochs: see `CollectedTrials.units`."""
         return self._trials.units(labels)
+
+    def unkeyed(self, endpoint: str, epoch: str) -> dict[str, tuple[Counts, Counts]]:
+        """Of the same, by worker: requests without a key on legacy and on async."""
+        return self._trials.counts(endpoint, epoch)
 
     def step(self, source: str, keys: Mapping[str, Hashable]) -> None:
         """See `History.step`."""

@@ -15,6 +15,7 @@ from proxy.core.evidence.significance import MeasuredDifference, SeriesCounts, e
 from proxy.core.forwarding import addresses
 from proxy.core.forwarding.addresses import by_backend
 from proxy.core.resilience.breaker import State as BreakerState
+from proxy.core.rollout.position import RolloutPosition
 from proxy.core.settings import ASYNC, BACKENDS, LEGACY, BackendName, Endpoint
 from proxy.core.traffic.history import History, Minute
 from proxy.core.traffic.intended import SAVED, intended
@@ -84,7 +85,10 @@ class Contrast(NamedTuple):
 
 
 class EndpointFigures(NamedTuple):
-    """`fallbacks`: requests that legacy answered instead of async. `keys` is None if none are claimed."""
+    """`fallbacks`: requests that legacy answered instead of async. `keys` is None if none are claimed.
+
+    The endpoint's weight is the one in force; `rollout` is where it stands if a plan moves it.
+    """
 
     endpoint: Endpoint
     breaker: BreakerState
@@ -93,6 +97,7 @@ class EndpointFigures(NamedTuple):
     contrast: Contrast
     parity: Parity
     keys: Keys | None
+    rollout: RolloutPosition | None = None
 
 
 class UnlistedFigures(NamedTuple):

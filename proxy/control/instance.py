@@ -72,6 +72,7 @@ class Instance:
         """Runs from the first worker to the end of the drain."""
         admin = AdminServer(self._parts.state, admin_socket, admin_connections(self._count))
         log.info("%s", this_build())
+        await self._parts.rollouts.runner.begin()
         self._start()
         log.info("serving on %s, admin on http://%s/", display(self._port.current), display(admin_socket))
         async with asyncio.TaskGroup() as tasks:
@@ -117,6 +118,7 @@ class Instance:
         yield "writing the audit log", parts.recorder.run
         yield "keeping the ledger", parts.ledger.run
         yield "keeping the comparer", parts.comparer.run
+        yield "running the rollouts", parts.rollouts.runner.run
 
     async def _roll(self) -> None:
         """Ends the restart that this process was started for."""

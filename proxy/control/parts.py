@@ -24,6 +24,8 @@ from proxy.control.pulse import Pulse
 from proxy.control.recorder import Recorder
 from proxy.control.reload import InForce, Reloader
 from proxy.control.restart import Restarter
+from proxy.control.rollouts.database import Database
+from proxy.control.rollouts.parts import Rollouts, rollouts_of
 from proxy.control.state import State
 from proxy.control.storage import Storage
 from proxy.control.supervisor.roll import Restart
@@ -66,6 +68,7 @@ class Parts(NamedTuple):
     ledger: Ledger
     storage: Storage
     alarms: Alarms
+    rollouts: Rollouts
     state: State
 
 
@@ -94,7 +97,11 @@ def build(given: Given, ground: Ground, ready: Callable[[Restart], None]) -> Par
     storage = Storage(url, lambda: in_force.snapshot().idempotency.max_store)
     alarms = Alarms(collector.signals)
     verdicts = Verdicts(url, in_force.snapshot)
-    publisher = Publisher(supervisor, comparer, ledger, url, partial(begin_steps, collector))
+    began = partial(begin_steps, collector)
+    rollouts = rollouts_of(
+        Database(url), given.runtime, in_force, supervisor, collector, verdicts, ledger, began
+    )
+    publisher = Publisher(supervisor, comparer, ledger, url, in_force.snapshot, began, rollouts.runner.tell)
     reloader = Reloader(
         given.path.absolute(),
         given.content,
@@ -103,6 +110,7 @@ def build(given: Given, ground: Ground, ready: Callable[[Restart], None]) -> Par
         started=started,
         record=recorder.record,
         unlisted=ledger.unlisted_lately,
+        standing=rollouts.board.standing,
     )
     restarter = Restarter(reloader, supervisor, str(given.runtime), given.restart, ready)
     state = State(
@@ -117,5 +125,6 @@ def build(given: Given, ground: Ground, ready: Callable[[Restart], None]) -> Par
         comparer=comparer,
         alarms=alarms,
         storage=storage,
+        rollouts=rollouts,
     )
-    return Parts(reloader, restarter, publisher, comparer, recorder, ledger, storage, alarms, state)
+    return Parts(reloader, restarter, publisher, comparer, recorder, ledger, storage, alarms, rollouts, state)

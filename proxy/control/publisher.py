@@ -19,7 +19,8 @@ APPLY_TIMEOUT: Final = 5.0  # seconds that a reload waits for the workers
 class Publisher:
     """`state` is the database that all workers of the instance use, whatever a newer file says.
 
-    `began` is told of each snapshot, before the workers get it.
+    `began` is told of each effective snapshot, and `place` tells the workers where the rollouts stand, before
+    they get the configuration.
     """
 
     def __init__(
@@ -28,18 +29,23 @@ class Publisher:
         comparer: ComparerProcess,
         ledger: Ledger,
         state: str,
+        effective: Callable[[], Snapshot],
         began: Callable[[Snapshot], None],
+        place: Callable[[], None] = lambda: None,
     ) -> None:
         self._supervisor = supervisor
         self._comparer = comparer
         self._ledger = ledger
         self._state = state
+        self._effective = effective
         self._began = began
+        self._place = place
 
     def push(self, loaded: Loaded, generation: int) -> None:
         """Sends it; who connects later gets it then."""
         snapshot = loaded.snapshot
-        self._began(snapshot)
+        self._began(self._effective())
+        self._place()
         newest = Apply(snapshot.hash, generation, loaded.document, self._state)
         self._supervisor.publish(newest, snapshot.server.timeouts)
         self._comparer.publish(newest, snapshot)

@@ -11,7 +11,7 @@ import hashlib
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from proxy.control.log import log
 from proxy.core.routing.phases import RolloutStanding, refused
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.traffic.authors import NOBODY, Author
+from proxy.core.wire.messages import EndpointPosition
 
 ANNOUNCED = 16  # authors that are remembered before their change comes
 EXCERPTS = 20  # errors that are shown with their line
@@ -126,20 +127,37 @@ def _problem(message: str) -> ConfigError:
 
 
 class InForce:
-    """The configuration that runs, for all who look at it; the reloader alone replaces it."""
+    """The configuration that runs, for all who look at it; the reloader alone replaces it.
+
+    `loaded` is as the file has it; `snapshot` has rollouts where they stand. `adopt` is told of a snapshot
+    before it takes the place of the one in force, and says where its rollouts stand.
+    """
 
     def __init__(self, loaded: Loaded) -> None:
         self.loaded = loaded
+        self.adopt: Callable[[Snapshot], Sequence[EndpointPosition]] = lambda snapshot: ()
+        self._effective = loaded.snapshot
 
     def snapshot(self) -> Snapshot:
-        return self.loaded.snapshot
+        return self._effective
+
+    def take(self, loaded: Loaded) -> None:
+        """A newer file is in force."""
+        positions = self.adopt(loaded.snapshot)
+        self.loaded = loaded
+        self.place(positions)
+
+    def place(self, positions: Sequence[EndpointPosition]) -> None:
+        """Rollouts stand elsewhere."""
+        snapshot = self.loaded.snapshot
+        self._effective = snapshot.with_positions(positions) if positions else snapshot
 
     def started(self, state: str) -> Snapshot:
         """What a process begins with whose workers use this store already; "" if there are none.
 
         They know the keys of that one: until a full stop it is the instance's.
         """
-        snapshot = self.snapshot()
+        snapshot = self.loaded.snapshot
         if not state or state == snapshot.server.state:
             return snapshot
         return replace(snapshot, server=replace(snapshot.server, state=state))
@@ -187,7 +205,13 @@ class Reloader:
 
     @property
     def running(self) -> Loaded:
+        """As the file has it."""
         return self._in_force.loaded
+
+    @property
+    def effective(self) -> Snapshot:
+        """With rollouts where they stand."""
+        return self._in_force.snapshot()
 
     def announce(self, hash: str, author: Author) -> None:
         """Somebody is about to write the configuration with this hash: for the record of who did it."""
@@ -280,7 +304,7 @@ class Reloader:
         if loaded.snapshot.hash == self.running.snapshot.hash:
             log.info("configuration %s is unchanged (%s)", loaded.snapshot.hash, trigger)
             return
-        self._in_force.loaded = loaded
+        self._in_force.take(loaded)
         self.generation += 1
         self.loaded_at = time.time()
         self.last_difference = result.changes

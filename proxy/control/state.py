@@ -26,6 +26,7 @@ from proxy.control.oneoff import OneOffCompare
 from proxy.control.recorder import Recorder
 from proxy.control.reload import Reloader
 from proxy.control.restart import Restarter
+from proxy.control.rollouts.parts import Rollouts
 from proxy.control.security import host_of, is_loopback, users_of
 from proxy.control.storage import Storage
 from proxy.control.supervisor.supervisor import Supervisor
@@ -52,6 +53,7 @@ class State:
     comparer: ComparerProcess | None = None
     alarms: Alarms | None = None
     storage: Storage | None = None
+    rollouts: Rollouts | None = None
 
     def users(self) -> tuple[AdminUser, ...]:
         """Who may use the admin port, by the configuration in force: who is taken out of it is shut out.
@@ -65,6 +67,8 @@ class State:
     def alarmed(self) -> list[Alarm]:
         """What is wrong now with the backends, as the workers see them, and with the store."""
         found = [] if self.alarms is None else self.alarms.look()
+        if self.rollouts is not None:
+            found = [*found, *self.rollouts.alarms()]
         return found if self.storage is None else [*found, *self.storage.alarms()]
 
     def config(self) -> ConfigFigures:
@@ -97,11 +101,12 @@ class State:
 
     def overview(self) -> Overview:
         """Every endpoint, what matches none, and both backends."""
-        snapshot, totals = self.reloader.running.snapshot, self.collector.totals()
+        snapshot, totals = self.reloader.effective, self.collector.totals()
         self.collector.step("comparisons", self.verdicts.versions())
         recent = self.collector.history.recent(totals)
         counted = Counted(totals, self.collector.figures(), recent)
         keys = self.ledger.keys() if self.ledger else {}
+        positions = {} if self.rollouts is None else self.rollouts.board.positions(snapshot)
         return Overview(
             time.time(),
             tuple(
@@ -113,6 +118,7 @@ class State:
                     counted.contrast(each.name, self.collector.evidence_seconds(each.name)),
                     self.verdicts.parity(each),
                     keys.get(each.name),
+                    positions.get(each.name),
                 )
                 for each in snapshot.endpoints
             ),

@@ -33,6 +33,10 @@ class _Epoch:
             _, oldest = self._counts.popitem(last=False)
             self._former = (added(self._former[0], oldest[0]), added(self._former[1], oldest[1]))
 
+    def counts(self) -> dict[str, tuple[Counts, Counts]]:
+        """By incarnation; "" are those that are long gone."""
+        return {**self._counts, "": self._former}
+
     def merged(self) -> UnitReport:
         legacy, async_ = self._former
         for one, other in self._counts.values():
@@ -63,6 +67,11 @@ class CollectedTrials:
             self._epochs.move_to_end(key)
             if len(self._epochs) > MAX_EPOCHS:
                 self._epochs.popitem(last=False)
+
+    def counts(self, endpoint: str, epoch: str) -> dict[str, tuple[Counts, Counts]]:
+        """Requests without a key in this epoch, of legacy and async, by the worker that counted them."""
+        known = self._epochs.get((endpoint, epoch))
+        return {} if known is None else known.counts()
 
     def units(self, labels: Mapping[str, str]) -> dict[str, UnitReport]:
         """Of each endpoint that `labels` gives an epoch, what all workers have seen in it, if any did.

@@ -63,7 +63,7 @@ def test_those_that_are_there_and_those_that_come_are_told_the_newest(crew: Crew
     crew.place(at(1))
     crew.place(at(2))
     assert first == [APPLY, at(1), at(2)]
-    assert connect(crew, 2) == [APPLY, at(2)]
+    assert connect(crew, 2) == [at(2), APPLY]  # it serves with them from the start
 
 
 def test_one_of_an_older_version_is_told_nothing_that_it_would_hang_up_for(crew: Crew) -> None:

@@ -97,11 +97,11 @@ class Crew:
         self.pulse.heard(worker)
         worker.incarnation = link.hello.incarnation
         worker.hash, worker.generation = link.hello.hash, link.hello.generation
+        self._tell_positions(worker)  # before the snapshot, which is served with them from the start
         if self.draining or worker.retired:
             self.tell_to_drain(worker)
         else:
             self._update(worker)
-        self._tell_positions(worker)
         self.changes.tell()
 
     def tell_to_drain(self, worker: Member) -> None:

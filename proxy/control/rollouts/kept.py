@@ -1,0 +1,107 @@
+"""What is known of the rollouts, on disk in `server.runtime_dir`, for when the database is away.
+
+It is written before workers are told of a rollback that the database does not know yet: a process that dies
+in between must not raise the weight again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from proxy import owned
+from proxy.control.log import log
+from proxy.core.rollout.position import RolloutPosition
+from proxy.store.rollouts import RolloutRow, decoded
+
+NAME: Final = "rollouts.json"
+MAX_BYTES: Final = 64 * 1024 * 1024
+
+
+class Kept(NamedTuple):
+    """`rows` as last known; `lowered` are rollbacks that the database may not know, by endpoint.
+
+    `generation` is of the newest positions that workers were told.
+    """
+
+    rows: dict[str, RolloutRow]
+    lowered: dict[str, RolloutPosition]
+    generation: int = 0
+
+
+class Keeper:
+    """The file in `folder`. A fault is logged once, and then when it works again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / NAME
+        self._written = b""
+        self._failing = False
+
+    def read(self) -> Kept:
+        """Nothing, if there is none that can be read."""
+        try:
+            with os.fdopen(owned.open_own(self._path, os.O_RDONLY), "rb") as file:
+                content = file.read(MAX_BYTES)
+            found = msgspec.json.decode(content)
+            rows = [RolloutRow(_position(each), None, each["about"]) for each in found["rows"]]
+            lowered = [_position(each) for each in found["lowered"]]
+            generation = int(found["generation"])
+        except FileNotFoundError:
+            return Kept({}, {})
+        except (OSError, msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
+            log.error("%s cannot be read, and is left out: %s", self._path, error)
+            return Kept({}, {})
+        return Kept(
+            {row.endpoint: row for row in rows}, {each.endpoint: each for each in lowered}, generation
+        )
+
+    def write(
+        self, rows: Iterable[RolloutRow], lowered: Iterable[RolloutPosition], generation: int = 0
+    ) -> None:
+        """Returns when it is on disk, or cannot be: then only the database knows."""
+        content = _content(rows, lowered, generation)
+        if content == self._written:
+            return
+        try:
+            self._replace(content)
+        except OSError as error:
+            if not self._failing:
+                log.error("%s cannot be written: %s", self._path, error)
+            self._failing = True
+            return
+        if self._failing:
+            log.info("%s is written again", self._path)
+        self._failing, self._written = False, content
+
+    def _replace(self, content: bytes) -> None:
+        """Whole or not at all, whenever the process ends."""
+        beside = self._path.with_suffix(".new")
+        beside.unlink(missing_ok=True)
+        with os.fdopen(owned.open_own(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(self._path)
+        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _content(rows: Iterable[RolloutRow], lowered: Iterable[RolloutPosition], generation: int) -> bytes:
+    return msgspec.json.encode(
+        {
+            "generation": generation,
+            "rows": [{"position": row.position._asdict(), "about": dict(row.about)} for row in rows],
+            "lowered": [{"position": each._asdict()} for each in lowered],
+        }
+    )
+
+
+def _position(found: dict[str, Any]) -> RolloutPosition:
+    return decoded(msgspec.json.encode(found["position"]))
