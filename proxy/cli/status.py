@@ -44,8 +44,8 @@ def status(admin: str, watch: bool, as_json: bool) -> None:
     is an error of async.
 
     Exits 1 if the proxy does not answer, a worker hangs or does not serve the newest configuration, the file
-    was refused, every address of a backend fails, a breaker has been open for more than 10 s, or writes have
-    an unknown outcome.
+    was refused, every address of a backend fails, a breaker has been open for more than 10 s, a rollout was
+    rolled back, or writes have an unknown outcome.
 
     \b
     strangler status
@@ -148,8 +148,17 @@ def _cells(backends: dict[str, Any]) -> list[str]:
 def _first(row: dict[str, Any]) -> str:
     """The endpoint's name, with its results below each other, so that 80 columns are enough."""
     breaker = "" if row["breaker"] == "closed" else f" [red]{row['breaker']}[/red]"
-    notes = (_verdicts(row["difference"]), _answers(row), _keys(row))
+    notes = (_rollout(row), _verdicts(row["difference"]), _answers(row), _keys(row))
     return "\n  ".join([escape(row["endpoint"]) + breaker, *filter(None, notes)])
+
+
+def _rollout(row: dict[str, Any]) -> str:
+    """Where a plan has brought it; nothing of a proxy of an earlier version."""
+    found = row.get("rollout")
+    if not found:
+        return ""
+    text = escape(f"rollout {found['plan']}: {found['state'].replace('_', ' ')}: {found['reason']}")
+    return f"[red]{text}[/]" if found["state"] == "rolled_back" else text
 
 
 def _verdicts(difference: dict[str, Any]) -> str:

@@ -13,12 +13,14 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector as PrometheusCollector
 
 from proxy import __version__
+from proxy.control.rollouts.parts import Rollouts
 from proxy.control.state import State
 from proxy.control.storage import Storage, Stored
 from proxy.control.supervisor.supervisor import Supervisor
 from proxy.core.comparison.parity import Verdict
 from proxy.core.evidence.stats import BOUNDS
 from proxy.core.forwarding import addresses
+from proxy.core.rollout.position import State as RolloutState
 from proxy.core.settings import ASYNC, BACKENDS
 from proxy.core.traffic import intended
 from proxy.core.wire.messages import Labelled, Stats
@@ -26,6 +28,8 @@ from proxy.datapath import data_path
 
 NEAR: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """The usual bucket bounds in seconds. Those published are the nearest of BOUNDS: exact, not estimated."""
+
+STATES: Final[tuple[RolloutState, ...]] = get_args(RolloutState)
 
 
 def _disk_size(found: Stored) -> int | None:
@@ -103,6 +107,8 @@ class _Metrics(PrometheusCollector):
         yield from _storage(self._state.storage)
         yield _build()
         yield from self._config()
+        if self._state.rollouts is not None:
+            yield from _rollouts(self._state.rollouts)
 
     def _evidence(self) -> Iterator[Metric]:
         """Of endpoints that are compared, or that both backends answer; as of the last look."""
@@ -138,7 +144,7 @@ class _Metrics(PrometheusCollector):
 
     def _config(self) -> Iterator[Metric]:
         reloader = self._state.reloader
-        snapshot = reloader.running.snapshot
+        snapshot = reloader.effective
         weights = GaugeMetricFamily("strangler_endpoint_weight", "Percent to async", labels=("endpoint",))
         for endpoint in snapshot.endpoints:
             weights.add_metric((endpoint.name,), endpoint.weight / 100)
@@ -156,6 +162,32 @@ class _Metrics(PrometheusCollector):
         failures = CounterMetricFamily("strangler_config_reload_failures", "Configuration files refused")
         failures.add_metric((), reloader.failures)
         yield failures
+
+
+def _rollouts(rollouts: Rollouts) -> Iterator[Metric]:
+    """Every state of an endpoint has a series, 1 for the one that it is in."""
+    states = GaugeMetricFamily(
+        "strangler_rollout_state", "1 for the state of the rollout", labels=("endpoint", "state")
+    )
+    values = GaugeMetricFamily(
+        "strangler_rollout_e_value",
+        "Evidence that async is worse; a rollout comes back when it reaches its threshold",
+        labels=("endpoint", "kind"),
+    )
+    for each in rollouts.figures().rollouts:
+        for state in STATES:
+            states.add_metric((each.position.endpoint, state), float(state == each.position.state))
+        for kind, value in each.shown.get("e_values", {}).items():
+            if value is not None:
+                values.add_metric((each.position.endpoint, kind), value)
+    yield states
+    yield values
+    changes = CounterMetricFamily(
+        "strangler_rollout_changes", "Changes that this process made", labels=("endpoint", "to", "why")
+    )
+    for labels, count in rollouts.board.changes.items():
+        changes.add_metric(labels, count)
+    yield changes
 
 
 def _build() -> Metric:

@@ -17,6 +17,7 @@ from proxy.control.admin.forget import ForgetHandler
 from proxy.control.admin.guard import Guard
 from proxy.control.admin.pages import Pages
 from proxy.control.admin.problems import on_error, on_http_exception
+from proxy.control.admin.rollouts import RolloutsHandler
 from proxy.control.admin.writes import WritesHandler
 from proxy.control.state import State
 
@@ -32,6 +33,7 @@ def build(state: State, pages: Pages | None = None, busy: int = BUSY) -> Starlet
             *openapi.routes(),
             *WritesHandler(state).routes(),
             *ForgetHandler(state).routes(),
+            *RolloutsHandler(state).routes(),
             *differences.routes(),
             *DifferencesPage(state, differences).routes(),
             *(pages or Pages(state)).routes(),

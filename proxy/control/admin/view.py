@@ -11,6 +11,7 @@ from proxy.control.figures import EndpointFigures, Hour, Overview, Served, Unlis
 from proxy.control.state import State
 from proxy.core.comparison.parity import Parity
 from proxy.core.evidence.significance import MeasuredDifference
+from proxy.core.rollout.position import RolloutPosition
 from proxy.core.routing.phases import percent
 from proxy.core.routing.unlisted import UNLISTED
 from proxy.core.settings import BACKENDS, FULL_WEIGHT, BackendName
@@ -67,6 +68,8 @@ class EndpointRow(NamedTuple):
     keys: str
     asked: bool
     answers: Answers | None = None
+    rollout: str = ""  # where it stands, in a sentence
+    rolled_back: bool = False
     since: str = "async is"
 
 
@@ -115,6 +118,8 @@ def _row(found: EndpointFigures, hour: Hour, now: float) -> EndpointRow:
             _verdict(found.contrast.error_rate, found, _points, "points"),
             *(_verdict(each, found, _signed, "ms") for each in found.contrast[1:4]),
         ),
+        rollout=_rollout(found.rollout),
+        rolled_back=found.rollout is not None and found.rollout.state == "rolled_back",
         since=f"async is, for {duration(int(found.contrast.seconds))}",
         charts=_charts(hour),
         keys=_keys(found.keys, endpoint.weight, now),
@@ -146,6 +151,12 @@ def _keys(keys: Keys | None, weight: int, now: float) -> str:
     if weight:
         return f"Every idempotency key in use is known {when}; a retry of an older key goes by weight."
     return f"Every idempotency key in use is known {when}: wait until then before this moves."
+
+
+def _rollout(position: RolloutPosition | None) -> str:
+    if position is None:
+        return ""
+    return f"Rollout {position.plan}: {position.state.replace('_', ' ')}. {position.reason}"
 
 
 def duration(seconds: int) -> str:

@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.testclient import TestClient
 
 from proxy import __version__
-from proxy.control.admin import api, differences, writes
+from proxy.control.admin import api, differences, rollouts, writes
 from proxy.control.admin.app import build
 from proxy.control.admin.openapi import PATH, document
 from proxy.control.forgetting import Request as ForgetRequest
@@ -32,6 +32,8 @@ BODIES = {
     "Announcement": api.Announcement,
     "Settlement": writes.Settlement,
     "Forget": ForgetRequest,
+    "RolloutAction": rollouts.RolloutAction,
+    "FreezeRequest": rollouts.FreezeRequest,
     "OneOffRequest": differences.OneOffBody,
     "Acceptance": differences.AcceptBody,
 }
@@ -146,6 +148,11 @@ def test_every_answer_of_these_tests_is_held_against_it(
 
 
 NAME = "GET /a"
+ROLLOUT = "GET /r"
+IN_ROLLOUT = """\
+  GET /r: {rollout: careful}
+rollouts: {careful: {steps: [0, 100], advance: {parity: off}}}
+"""
 ASKED: list[tuple[str, str, Node | None, int]] = [
     ("GET", "/healthz", None, 200),
     ("GET", "/readyz", None, 200),
@@ -182,6 +189,21 @@ ASKED: list[tuple[str, str, Node | None, int]] = [
     ),
     ("POST", "/api/v1/compare", {"method": "POST", "path": "/a"}, 422),
     ("POST", "/api/v1/compare", {"method": "GET", "path": "/a"}, 502),
+    ("GET", "/api/v1/rollouts", None, 200),
+    ("POST", "/api/v1/rollouts/pause", {"endpoint": ROLLOUT, "reason": "lunch"}, 200),
+    ("POST", "/api/v1/rollouts/pause", {"endpoint": ROLLOUT}, 409),
+    ("POST", "/api/v1/rollouts/pause", {"endpoint": NAME}, 404),
+    ("POST", "/api/v1/rollouts/pause", {"endpoints": ROLLOUT}, 400),
+    ("GET", "/api/v1/rollouts/history", None, 200),
+    ("GET", "/api/v1/rollouts/history?limit=x", None, 400),
+    ("GET", f"/api/v1/rollouts/plan?endpoint={ROLLOUT}", None, 200),
+    ("GET", "/api/v1/rollouts/plan", None, 400),
+    ("GET", f"/api/v1/rollouts/plan?endpoint={NAME}", None, 404),
+    ("POST", "/api/v1/rollouts/freeze", {"reason": "holidays"}, 200),
+    ("POST", "/api/v1/rollouts/freeze", {"reason": "holidays"}, 409),
+    ("POST", "/api/v1/rollouts/freeze", {"reason": " "}, 400),
+    ("GET", "/api/v1/rollouts", None, 200),
+    ("POST", "/api/v1/rollouts/unfreeze", {"reason": "back"}, 200),
     ("POST", "/api/v1/restart", None, 202),
 ]
 
@@ -191,6 +213,7 @@ def running(site: Site) -> Site:
     """A control process with two workers, some evidence, and a write whose outcome is unknown."""
     site.extra = "  admin_write: true"
     site.write(weight=0)
+    site.config.write_text(site.config.read_text() + IN_ROLLOUT)
     site.up()
     eventually(lambda: site.get("/api/v1/audit").json()["entries"], "the start is recorded")
     return site

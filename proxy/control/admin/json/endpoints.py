@@ -12,6 +12,7 @@ from proxy.control.figures import BackendFigures, Contrast, EndpointFigures, Hou
 from proxy.control.storage import Stored
 from proxy.core.evidence.significance import MeasuredDifference
 from proxy.core.forwarding.addresses import is_failing
+from proxy.core.rollout.position import RolloutPosition
 from proxy.core.routing.unlisted import UNLISTED
 from proxy.core.settings import BackendName
 from proxy.core.timestamps import timestamp
@@ -58,7 +59,13 @@ def _endpoint(found: EndpointFigures, now: float) -> dict[str, Any]:
         "difference": _contrast(found.contrast, found.backends),
         "comparison": summary_json(found.parity),
         "keys": None if found.keys is None else _keys(found.keys, now),
+        "rollout": None if found.rollout is None else _rollout(found.rollout),
     }
+
+
+def _rollout(position: RolloutPosition) -> dict[str, Any]:
+    """In short; `GET /api/v1/rollouts` has the evidence."""
+    return {"plan": position.plan, "state": position.state, "reason": position.reason}
 
 
 def _percent(weight: int) -> int | float:
