@@ -23,6 +23,9 @@ COMMANDS: Final = {
     "forget": "proxy.cli.forget:forget",
     "history": "proxy.cli.history:history",
     "rollback": "proxy.cli.rollback:rollback",
+    "rollout": "proxy.cli.rollout:rollout",
+    "freeze": "proxy.cli.freeze:freeze",
+    "unfreeze": "proxy.cli.freeze:unfreeze",
     "ledger": "proxy.cli.ledger:ledger",
     "demo": "proxy.cli.demo.command:demo",
 }
@@ -45,6 +48,9 @@ SUMMARIES: Final = {
     "forget": "Erase the stored answers and samples of a person or path.",
     "history": "List the accepted configurations.",
     "rollback": "Restore the previous accepted configuration.",
+    "rollout": "Show rollouts; pause, resume, approve, abort or retry them.",
+    "freeze": "Let no rollout advance.",
+    "unfreeze": "Let rollouts advance again.",
     "ledger": "Show the progress of each endpoint, and unlisted paths.",
     "demo": "Run a complete migration on this machine, with traffic.",
 }

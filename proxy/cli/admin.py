@@ -26,6 +26,11 @@ def get(admin: str, path: str) -> Any:
     return content
 
 
+def ask(admin: str, path: str) -> tuple[int, Any]:
+    """Status and JSON answer; exits 1 if there is none."""
+    return _ask(admin, "GET", path, 10.0)
+
+
 def post(
     admin: str, path: str, timeout: float, *, params: dict[str, str] | None = None, json: object = None
 ) -> tuple[int, Any]:

@@ -1,0 +1,197 @@
+"""Rollouts in the terminal: one line each, or one with its evidence as bars."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from math import log
+from typing import Any, Final
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+WIDTH: Final = 20  # characters of a bar
+STYLES: Final = {
+    "waiting": "dim",
+    "running": "cyan",
+    "holding": "yellow",
+    "approval": "magenta",
+    "paused": "yellow",
+    "rolled_back": "bold red",
+    "done": "green",
+}
+WORDS: Final = {"rolled_back": "rolled back", "approval": "waits for approval"}
+KINDS: Final = {"failing": "failing", "refused": "refused (4xx)", "slower": "slower"}
+
+
+def line(found: dict[str, Any]) -> str:
+    """Such as `GET /a: running at 5 %: gathering evidence`."""
+    return f"{found['endpoint']}: {state(found)} at {found['weight']:g} %: {found['reason']}"
+
+
+def state(found: dict[str, Any]) -> str:
+    name: str = found["state"]
+    return WORDS.get(name, name)
+
+
+def print_list(answer: dict[str, Any]) -> None:
+    console = Console()
+    _print_general(console, answer)
+    if not answer["rollouts"]:
+        console.print("no endpoint is in a rollout")
+        return
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("endpoint", overflow="fold", min_width=18)
+    table.add_column("plan", overflow="fold")
+    table.add_column("weight", justify="right", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    table.add_column("why", overflow="fold", ratio=1)
+    for each in answer["rollouts"]:
+        style = STYLES[each["state"]]
+        weight = f"{each['weight']:g}"
+        why = escape(each["reason"])
+        if each["next"] and (eta := _eta(each["next"])):
+            why += f"\n[dim]{eta}[/dim]"
+        table.add_row(
+            escape(each["endpoint"]), escape(each["plan"]), weight, f"[{style}]{state(each)}[/]", why
+        )
+    console.print(table)
+
+
+def print_one(found: dict[str, Any], answer: dict[str, Any]) -> None:
+    console = Console(highlight=False)
+    _print_general(console, answer)
+    style = STYLES[found["state"]]
+    attempt = f", attempt {found['attempt']}" if found["attempt"] > 1 else ""
+    version = f", async {found['version']}" if found["version"] else ""
+    console.print(
+        f"[bold]{escape(found['endpoint'])}[/]  plan {escape(found['plan'])}{attempt}{escape(version)}"
+    )
+    console.print(f"[{style}]{state(found)}[/] since {_ago(found['since'])}: {escape(found['reason'])}")
+    console.print(f"steps  {_steps(found)}")
+    units = found["units"]
+    for side in ("legacy", "async"):
+        seen = units[side]
+        console.print(f"{side:7}{seen['active']:,} users in this epoch, {seen['failed']:,} failed")
+    if found["next"] is not None:
+        _print_next(console, found)
+    if found["state"] not in ("rolled_back", "done"):
+        _print_rollback(console, found)
+
+
+def print_plan(answer: dict[str, Any]) -> None:
+    console = Console(highlight=False)
+    rate, failing = answer["requests_per_second"], answer["failing"]
+    console.print(
+        f"{escape(answer['endpoint'])} by plan {escape(answer['plan'])}, at {rate:g} requests per second of "
+        f"which {failing:.2%} fail on legacy"
+    )
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("weight", justify="right")
+    table.add_column("stays", justify="right", no_wrap=True)
+    table.add_column("of that alone", overflow="fold")
+    for step in answer["steps"]:
+        parts = ", ".join(f"{name} {duration(each)}" for name, each in step["conditions"].items())
+        person = "; then a person has to approve" if step["approve"] else ""
+        table.add_row(f"{step['weight']:g}", duration(step["seconds"]), parts + person)
+    console.print(table)
+    whole = answer["seconds"]
+    console.print("it would never end" if whole is None else f"altogether about {duration(whole)}")
+
+
+def duration(seconds: float | None) -> str:
+    """`3 d 4 h`, `2 h 5 min`, `4 min 3 s`, `50 s`; `never`."""
+    if seconds is None:
+        return "never"
+    whole = round(seconds)
+    for size, unit, smaller, name in ((86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= size:
+            rest = whole % size // smaller
+            return f"{whole // size} {unit}" + (f" {rest} {name}" if rest else "")
+    return f"{whole} s"
+
+
+def bar(share: float) -> str:
+    """Full at 1."""
+    full = round(WIDTH * min(1.0, max(0.0, share)))
+    return "█" * full + "░" * (WIDTH - full)
+
+
+def towards(value: float, needed: float) -> float:
+    """How far an e-value has come to what it has to reach, or a bound to what it has to come down to: both
+    are products, of which each user adds a factor."""
+    if needed <= 0 or value <= 0:
+        return 0.0
+    if needed == 1:
+        return 1.0
+    return log(value) / log(needed)
+
+
+def _print_general(console: Console, answer: dict[str, Any]) -> None:
+    if answer["frozen"]:
+        by = f" by {answer['frozen']['author']}" if answer["frozen"]["author"] else ""
+        since = _ago(answer["frozen"]["since"])
+        reason = escape(answer["frozen"]["reason"])
+        console.print(f"[bold yellow]frozen{escape(by)} since {since}: {reason}[/]; nothing advances")
+    if answer["problem"]:
+        console.print(f"[bold red]{escape(answer['problem'])}[/]; nothing advances")
+
+
+def _steps(found: dict[str, Any]) -> str:
+    shown = []
+    for number, weight in enumerate(found["steps"]):
+        text = f"{weight:g}"
+        shown.append(f"[reverse] {text} [/]" if number == found["step"] else text)
+    return " → ".join(shown) + " %"
+
+
+def _print_next(console: Console, found: dict[str, Any]) -> None:
+    coming, needed, bounds = found["next"], found["needed"], found["bounds"]
+    console.print(f"\ntowards {coming['weight']:g} %")
+    for name in ("failing", "no_worse", "slower", "parity"):
+        have, need = bounds.get(name), needed.get(name)
+        if need is None:
+            continue
+        value = 1.0 if have is None else have
+        console.print(f"  {name:9} {bar(towards(value, need))}  {_figures(name, value, need)}")
+    for text in coming["missing"]:
+        console.print(f"  missing: {escape(text)}")
+    if eta := _eta(coming):
+        console.print(f"  {eta}")
+
+
+def _figures(name: str, value: float, need: float) -> str:
+    if name in ("failing", "parity"):
+        return f"fewer than {value:.3%} of users; {need:.3%} is needed"
+    return f"E = {_number(value)} of {need:g}"
+
+
+def _print_rollback(console: Console, found: dict[str, Any]) -> None:
+    threshold = found["threshold"]
+    if not threshold:
+        return
+    console.print("\ntowards a rollback")
+    for kind, name in KINDS.items():
+        value = found["e_values"][kind]
+        if value is not None:
+            console.print(
+                f"  {name:13} {bar(towards(value, threshold))}  E = {_number(value)} of {_number(threshold)}"
+            )
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _eta(coming: dict[str, Any]) -> str:
+    seconds = coming["eta_seconds"]
+    if seconds is None:
+        return "" if not coming["missing"] else "at this traffic: cannot be told"
+    return f"at this traffic: about {duration(seconds)}" if seconds else ""
+
+
+def _ago(time: str) -> str:
+    then = datetime.fromisoformat(time)
+    seconds = (datetime.now(UTC) - then).total_seconds()
+    return f"{duration(max(0.0, seconds))} ({time[:19]}Z)"
