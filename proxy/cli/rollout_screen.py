@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from math import log
 from typing import Any, Final
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from proxy.core.rollout.progress import duration, estimate, figures, number, state_words, towards
 
 WIDTH: Final = 20  # characters of a bar
 STYLES: Final = {
@@ -21,7 +22,6 @@ STYLES: Final = {
     "rolled_back": "bold red",
     "done": "green",
 }
-WORDS: Final = {"rolled_back": "rolled back", "approval": "waits for approval"}
 KINDS: Final = {"failing": "failing", "refused": "refused (4xx)", "slower": "slower"}
 
 
@@ -31,8 +31,7 @@ def line(found: dict[str, Any]) -> str:
 
 
 def state(found: dict[str, Any]) -> str:
-    name: str = found["state"]
-    return WORDS.get(name, name)
+    return state_words(found["state"])
 
 
 def print_list(answer: dict[str, Any]) -> None:
@@ -51,7 +50,7 @@ def print_list(answer: dict[str, Any]) -> None:
         style = STYLES[each["state"]]
         weight = f"{each['weight']:g}"
         why = escape(each["reason"])
-        if each["next"] and (eta := _eta(each["next"])):
+        if each["next"] and (eta := estimate(each["next"]["eta_seconds"], each["next"]["missing"])):
             why += f"\n[dim]{eta}[/dim]"
         table.add_row(
             escape(each["endpoint"]), escape(each["plan"]), weight, f"[{style}]{state(each)}[/]", why
@@ -100,32 +99,10 @@ def print_plan(answer: dict[str, Any]) -> None:
     console.print("it would never end" if whole is None else f"altogether about {duration(whole)}")
 
 
-def duration(seconds: float | None) -> str:
-    """`3 d 4 h`, `2 h 5 min`, `4 min 3 s`, `50 s`; `never`."""
-    if seconds is None:
-        return "never"
-    whole = round(seconds)
-    for size, unit, smaller, name in ((86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
-        if whole >= size:
-            rest = whole % size // smaller
-            return f"{whole // size} {unit}" + (f" {rest} {name}" if rest else "")
-    return f"{whole} s"
-
-
 def bar(share: float) -> str:
     """Full at 1."""
     full = round(WIDTH * min(1.0, max(0.0, share)))
     return "█" * full + "░" * (WIDTH - full)
-
-
-def towards(value: float, needed: float) -> float:
-    """How far an e-value has come to what it has to reach, or a bound to what it has to come down to: both
-    are products, of which each user adds a factor."""
-    if needed <= 0 or value <= 0:
-        return 0.0
-    if needed == 1:
-        return 1.0
-    return log(value) / log(needed)
 
 
 def _print_general(console: Console, answer: dict[str, Any]) -> None:
@@ -140,9 +117,9 @@ def _print_general(console: Console, answer: dict[str, Any]) -> None:
 
 def _steps(found: dict[str, Any]) -> str:
     shown = []
-    for number, weight in enumerate(found["steps"]):
+    for step, weight in enumerate(found["steps"]):
         text = f"{weight:g}"
-        shown.append(f"[reverse] {text} [/]" if number == found["step"] else text)
+        shown.append(f"[reverse] {text} [/]" if step == found["step"] else text)
     return " → ".join(shown) + " %"
 
 
@@ -154,17 +131,11 @@ def _print_next(console: Console, found: dict[str, Any]) -> None:
         if need is None:
             continue
         value = 1.0 if have is None else have
-        console.print(f"  {name:9} {bar(towards(value, need))}  {_figures(name, value, need)}")
+        console.print(f"  {name:9} {bar(towards(value, need))}  {figures(name, value, need)}")
     for text in coming["missing"]:
         console.print(f"  missing: {escape(text)}")
-    if eta := _eta(coming):
+    if eta := estimate(coming["eta_seconds"], coming["missing"]):
         console.print(f"  {eta}")
-
-
-def _figures(name: str, value: float, need: float) -> str:
-    if name in ("failing", "parity"):
-        return f"fewer than {value:.3%} of users; {need:.3%} is needed"
-    return f"E = {_number(value)} of {need:g}"
 
 
 def _print_rollback(console: Console, found: dict[str, Any]) -> None:
@@ -176,19 +147,8 @@ def _print_rollback(console: Console, found: dict[str, Any]) -> None:
         value = found["e_values"][kind]
         if value is not None:
             console.print(
-                f"  {name:13} {bar(towards(value, threshold))}  E = {_number(value)} of {_number(threshold)}"
+                f"  {name:13} {bar(towards(value, threshold))}  E = {number(value)} of {number(threshold)}"
             )
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def _eta(coming: dict[str, Any]) -> str:
-    seconds = coming["eta_seconds"]
-    if seconds is None:
-        return "" if not coming["missing"] else "at this traffic: cannot be told"
-    return f"at this traffic: about {duration(seconds)}" if seconds else ""
 
 
 def _ago(time: str) -> str:

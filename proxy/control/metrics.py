@@ -174,14 +174,22 @@ def _rollouts(rollouts: Rollouts) -> Iterator[Metric]:
         "Evidence that async is worse; a rollout comes back when it reaches its threshold",
         labels=("endpoint", "kind"),
     )
+    thresholds = GaugeMetricFamily(
+        "strangler_rollout_threshold",
+        "The evidence at which the rollout comes back",
+        labels=("endpoint",),
+    )
     for each in rollouts.figures().rollouts:
         for state in STATES:
             states.add_metric((each.position.endpoint, state), float(state == each.position.state))
         for kind, value in each.shown.get("e_values", {}).items():
             if value is not None:
                 values.add_metric((each.position.endpoint, kind), value)
+        if threshold := each.shown.get("threshold"):
+            thresholds.add_metric((each.position.endpoint,), threshold)
     yield states
     yield values
+    yield thresholds
     changes = CounterMetricFamily(
         "strangler_rollout_changes", "Changes that this process made", labels=("endpoint", "to", "why")
     )

@@ -227,6 +227,24 @@ async def past(connection: AsyncConnection, endpoint: str | None = None, limit: 
     return [Past(row.time, row.endpoint, msgspec.json.decode(row.details)) for row in found]
 
 
+async def newest(connection: AsyncConnection) -> int:
+    """The last entry of the history; another number says that there is something new."""
+    return await connection.scalar(sa.select(sa.func.max(rollout_history.c.id))) or 0
+
+
+async def past_of_each(connection: AsyncConnection, limit: int) -> dict[str, list[Past]]:
+    """The last changes of every endpoint, the oldest first: one that changes often crowds out no other."""
+    table = rollout_history
+    number = sa.func.row_number().over(partition_by=table.c.endpoint, order_by=table.c.id.desc())
+    ranked = sa.select(table, number.label("number")).subquery()
+    query = sa.select(ranked).where(ranked.c.number <= limit).order_by(ranked.c.id)
+    found: dict[str, list[Past]] = {}
+    for row in await connection.execute(query):
+        past = Past(row.time, row.endpoint, msgspec.json.decode(row.details))
+        found.setdefault(row.endpoint, []).append(past)
+    return found
+
+
 # freeze
 
 

@@ -27,7 +27,7 @@ from tests.support.waiting import eventually
 PROMETHEUS = ROOT / "deploy/prometheus"
 DASHBOARD = ROOT / "deploy/grafana/dashboards/migration.json"
 METRIC = re.compile(r"\b(?:payments|strangler)_[a-z_0-9]+")
-UNSEEN = {  # families of the proxy that have no series before the first event
+UNSEEN = {  # families of the proxy that have no series before the first event, or without a rollout
     "strangler_retries_total",
     "strangler_outcome_unknown_total",
     "strangler_proxy_errors_total",
@@ -36,6 +36,9 @@ UNSEEN = {  # families of the proxy that have no series before the first event
     "strangler_keyed_writes_total",
     "strangler_parity",
     "strangler_async_worse",
+    "strangler_rollout_state",
+    "strangler_rollout_e_value",
+    "strangler_rollout_threshold",
 }
 
 

@@ -12,6 +12,8 @@ from starlette.staticfiles import StaticFiles
 
 from proxy.control.admin.feed import Feed
 from proxy.control.admin.problems import problem
+from proxy.control.admin.rollouts_past import RolloutsPast
+from proxy.control.admin.rollouts_view import RolloutsView, rollouts_view
 from proxy.control.admin.view import METRICS, phases, unlisted
 from proxy.control.state import State
 from proxy.control.storage import told
@@ -41,6 +43,7 @@ class Pages:
         self._page = TEMPLATES.get_template("status.html")
         self._figures = TEMPLATES.get_template("figures.html")
         self.unknown = UnknownWrites(state.reloader.started.server.state)
+        self.past = RolloutsPast(state.rollouts)
         self.feed = Feed(self._fragment)
 
     def routes(self) -> list[BaseRoute]:
@@ -52,6 +55,7 @@ class Pages:
 
     async def status(self, request: Request) -> Response:
         server = self._state.reloader.running.snapshot.server
+        await self.past.current()  # without scripts the page is looked at once
         html = self._page.render(
             figures=self._fragment(),
             write=server.admin_write,
@@ -68,11 +72,13 @@ class Pages:
     def _fragment(self) -> str:
         state = self._state
         self.unknown.refresh()
+        self.past.refresh()
         state.verdicts.refresh()
         found, hours = state.overview(), state.history()
         return self._figures.render(
             config=state.config(),
             phases=phases(state, found, hours),
+            rollouts=self._rollouts(),
             unlisted=unlisted(found.unlisted, hours),
             audit=state.audit()[:5],
             unknown=self.unknown,
@@ -84,3 +90,7 @@ class Pages:
             patience=f"{state.supervisor.pulse.bound:g}",
             write=state.reloader.running.snapshot.server.admin_write,
         )
+
+    def _rollouts(self) -> RolloutsView | None:
+        rollouts = self._state.rollouts
+        return None if rollouts is None else rollouts_view(rollouts.figures(), self.past.changes)

@@ -26,8 +26,13 @@ class RolloutFigures(NamedTuple):
 
     @property
     def needed(self) -> dict[str, float | None]:
-        """What `bounds` have to reach for the next step; None for what is not asked."""
+        """What `bounds` have to reach for the next step; None for what is not asked.
+
+        While nobody is on async there is nothing to ask of it but its answers.
+        """
         asked, target = self.plan.advance, self.shown.get("target")
+        if not self.position.weight:
+            return {"failing": None, "no_worse": None, "slower": None, "parity": asked.parity}
         share = None
         if asked.failing is not None and target:
             share = min(1.0, asked.failing * FULL_WEIGHT / target)

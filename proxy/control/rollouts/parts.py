@@ -58,6 +58,16 @@ class Rollouts(NamedTuple):
         async with self.database.transaction(readonly=True) as connection:
             return await rollouts.past(connection, endpoint, limit)
 
+    async def newest(self) -> int:
+        """Another number says that there is a change more. Raises StoreUnavailable."""
+        async with self.database.transaction(readonly=True) as connection:
+            return await rollouts.newest(connection)
+
+    async def past_of_each(self, limit: int) -> dict[str, list[Past]]:
+        """The last changes of every endpoint, the oldest first. Raises StoreUnavailable."""
+        async with self.database.transaction(readonly=True) as connection:
+            return await rollouts.past_of_each(connection, limit)
+
     def alarms(self) -> list[Alarm]:
         """One for each endpoint that was rolled back: somebody has to look at it."""
         return [

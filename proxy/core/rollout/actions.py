@@ -62,6 +62,11 @@ def act(
     return after, RolloutChange(after.state, action, after.reason, position.weight, after.weight)
 
 
+def possible(state: State) -> tuple[Action, ...]:
+    """What is not refused in this state."""
+    return tuple(each for each in ACTIONS if state not in _STATES[each])
+
+
 def _after(
     action: Action, plan: RolloutPlan, position: RolloutPosition, target: int | None, now: float
 ) -> RolloutPosition:

@@ -40,6 +40,14 @@ const session = (() => {
   }
   return {
     token: () => field?.value ?? "",
+    headers: (name) => {
+      const found = { "content-type": "application/json" };
+      // A header holds one line of Latin-1; a name with other letters is sent without them.
+      const author = name.replace(/[^\x20-\x7e\xa0-\xff]/g, "");
+      if (author) found["x-author"] = author;
+      if (field?.value) found.authorization = `Bearer ${field.value}`;
+      return found;
+    },
     enter: (token) => {
       if (!field || field.value === token) return;
       field.value = token;

@@ -12,8 +12,9 @@ function morph(old, fresh) {
     return;
   }
   if (old.nodeType !== Node.ELEMENT_NODE) return;
-  for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name) && name !== "hidden") old.removeAttribute(name);
-  for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  const kept = ["hidden", ...(old.nodeName === "DETAILS" ? ["open"] : [])]; // by whoever looks
+  for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name) && !kept.includes(name)) old.removeAttribute(name);
+  for (const { name, value } of fresh.attributes) if (!kept.includes(name) && old.getAttribute(name) !== value) old.setAttribute(name, value);
   const keyed = new Map();
   for (const child of old.children) if (child.dataset.key) keyed.set(child.dataset.key, child);
   let place = old.firstChild;
@@ -49,8 +50,8 @@ function show(html) {
 
 function hide() {
   const wanted = filter.value.trim().toLowerCase();
-  for (const article of figures.querySelectorAll("article[data-endpoint]")) {
-    article.hidden = !article.dataset.endpoint.toLowerCase().includes(wanted);
+  for (const row of figures.querySelectorAll(":is(article, details)[data-endpoint]")) {
+    row.hidden = !row.dataset.endpoint.toLowerCase().includes(wanted);
   }
 }
 
@@ -86,12 +87,8 @@ if (editor) {
   };
 
   async function send(preview) {
-    const headers = { "content-type": "application/json" };
-    // A header holds one line of Latin-1; a name with other letters is shown without them.
-    const author = part("author").value.replace(/[^\x20-\x7e\xa0-\xff]/g, "");
-    if (author) headers["x-author"] = author;
     if (part("token")) session.enter(part("token").value);
-    if (session.token()) headers.authorization = `Bearer ${session.token()}`;
+    const headers = session.headers(part("author").value);
     const body = JSON.stringify({ endpoint, weight: Number(weight.value), hash, preview });
     try {
       const response = await fetch("/api/v1/weights", { method: "POST", headers, body });
