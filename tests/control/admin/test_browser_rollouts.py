@@ -21,13 +21,13 @@ pytestmark = pytest.mark.browser
 NONE = "advance: {failing: off, no_worse: off, slower: off, parity: off}"
 ROLLOUTS = f"""\
 rollouts:
-  slow: {{steps: [1, 5, 25, 50, 100], dwell: 1h}}
+  slow: {{steps: [1, 5, 25, 50, 100], dwell: 1h, advance: {{parity: off}}}}
   quick: {{steps: [0, 1, 100], dwell: 1s, {NONE}}}
   asks: {{steps: [1, 100], dwell: 1h, approve: [1], {NONE}}}
-  whole: {{steps: [100], dwell: 1s, {NONE}}}
+  whole: {{steps: [1, 100], dwell: 1s, {NONE}}}
 phases:
-  - {{name: reads, methods: [GET]}}
-  - {{name: writes, methods: [POST], after: reads}}
+  reads: {{methods: [GET]}}
+  writes: {{methods: [POST], after: reads}}
 """
 ENDPOINTS = {
     "GET /running": "slow",

@@ -13,6 +13,7 @@ from proxy.core.settings import RolloutPlan
 from proxy.store.rollouts import Freeze, Past
 
 NOW = 1_700_000_000.0
+THAWED = Freeze()
 PLAN = RolloutPlan("careful", (0, 100, 500, 2500, 5000, 10_000))
 SHOWN: dict[str, Any] = {
     "target": 2500,
@@ -39,7 +40,7 @@ def figures(
     return RolloutFigures(plan, group, position, shown)
 
 
-def found(*rollouts: RolloutFigures, freeze: Freeze = Freeze(), problem: str = "") -> RolloutsFigures:
+def found(*rollouts: RolloutFigures, freeze: Freeze = THAWED, problem: str = "") -> RolloutsFigures:
     return RolloutsFigures(NOW, rollouts, freeze, "me", True, problem)
 
 
