@@ -116,10 +116,11 @@ def _print_general(console: Console, answer: dict[str, Any]) -> None:
 
 
 def _steps(found: dict[str, Any]) -> str:
-    shown = []
+    below = found["weight"] < found["steps"][0]  # as after a rollback
+    shown = [f"[reverse] {found['weight']:g} [/]"] if below else []
     for step, weight in enumerate(found["steps"]):
         text = f"{weight:g}"
-        shown.append(f"[reverse] {text} [/]" if step == found["step"] else text)
+        shown.append(f"[reverse] {text} [/]" if step == found["step"] and not below else text)
     return " → ".join(shown) + " %"
 
 

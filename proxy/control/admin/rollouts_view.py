@@ -148,13 +148,16 @@ def _ago(seconds: float) -> str:
 
 
 def _steps(found: RolloutFigures) -> tuple[Step, ...]:
-    position = found.position
+    """Whoever is below the first step, as after a rollback, stands at one of its own."""
+    position, steps = found.position, found.plan.steps
+    if position.weight < steps[0]:
+        return (Step(percent(position.weight), "here"), *(Step(percent(each), "ahead") for each in steps))
     done = position.state == "done" and position.weight == FULL_WEIGHT
     places = [
         "done" if step < position.step or done else "here" if step == position.step else "ahead"
-        for step in range(len(found.plan.steps))
+        for step in range(len(steps))
     ]
-    return tuple(Step(percent(step), place) for step, place in zip(found.plan.steps, places, strict=True))
+    return tuple(Step(percent(step), place) for step, place in zip(steps, places, strict=True))
 
 
 def _evidence(found: RolloutFigures) -> tuple[Bar, ...]:

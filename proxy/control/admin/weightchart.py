@@ -10,7 +10,7 @@ from proxy.core.rollout.progress import state_words
 from proxy.core.timestamps import to_the_second
 from proxy.store.rollouts import Past
 
-LEFT: Final = 10.0  # percent of the width, which is that of the labels
+LEFT: Final = 14.0  # percent of the width, which is that of the labels
 RIGHT: Final = 98.0
 TOP: Final = 8.0
 BOTTOM: Final = 92.0

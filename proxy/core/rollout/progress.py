@@ -26,6 +26,8 @@ def towards(value: float, needed: float) -> float:
 def figures(name: str, value: float, need: float) -> str:
     """One thing that a step needs: a bound on a share of the users, or an e-value."""
     if name in ("failing", "parity"):
+        if value >= 1:
+            return f"nothing is known yet; fewer than {need:.3%} of users is needed"
         return f"fewer than {value:.3%} of users; {need:.3%} is needed"
     return f"E = {number(value)} of {need:g}"
 

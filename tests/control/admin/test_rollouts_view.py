@@ -70,6 +70,13 @@ def test_steps_behind_are_done_and_the_present_one_is_marked() -> None:
     assert {step.place for step in card(figures(state="done", step=5)).steps} == {"done"}
 
 
+def test_who_is_below_the_first_step_is_not_shown_at_it() -> None:
+    plan = replace(PLAN, steps=(100, 10_000))
+    fallen = figures(state="rolled_back", step=0, plan=plan)
+    shown = card(fallen._replace(position=fallen.position._replace(weight=0)))
+    assert [tuple(step) for step in shown.steps] == [("0", "here"), ("1", "ahead"), ("100", "ahead")]
+
+
 def test_bars_fill_towards_their_thresholds() -> None:
     shown = card(figures())
     assert [(bar.name, bar.share) for bar in shown.evidence] == [

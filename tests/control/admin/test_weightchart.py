@@ -41,7 +41,11 @@ def test_each_change_says_its_reason_and_reaches_to_the_next() -> None:
         "at 0 %, paused: so",
     ]
     assert [each.moved for each in chart.changes] == [True, True, False]
-    assert [round(each.x + each.width, 1) for each in chart.changes] == [54.0, 76.0, RIGHT]
+    assert [round(each.x + each.width, 1) for each in chart.changes] == [
+        (LEFT + RIGHT) / 2,
+        LEFT + 0.75 * (RIGHT - LEFT),
+        RIGHT,
+    ]
 
 
 def test_what_ended_long_ago_does_not_shrink_to_nothing() -> None:
@@ -66,9 +70,10 @@ def test_a_clock_that_was_set_back_draws_no_line_backwards() -> None:
 def test_labels_lie_apart_and_the_ends_are_always_there() -> None:
     chart = weight_chart([change(0, 0, 1)], [0.1, 0.5, 1, 5, 25, 95, 100], NOW)
     assert chart is not None
-    assert [level.label for level in chart.levels] == ["100 %", "25 %", "5 %", "0.5 %", "0 %"] or (
-        chart.levels[0].label,
-        chart.levels[-1].label,
-    ) == ("100 %", "0 %")
+    labels = [level.label for level in chart.levels]
+    assert labels[0] == "100 %"
+    assert labels[-1] == "0 %"
+    assert "95 %" not in labels
+    assert "25 %" in labels
     gaps = [after.y - before.y for before, after in zip(chart.levels, chart.levels[1:], strict=False)]
     assert min(gaps) >= 9
