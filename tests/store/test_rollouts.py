@@ -117,6 +117,22 @@ async def test_the_past_is_told_newest_first_and_is_bounded(
     assert of_one == [Past(4.0, "GET /0", {"to": "running", "number": 4})]
 
 
+async def test_one_that_changes_often_crowds_out_no_other(url: str) -> None:
+    async with rollouts.opened(url) as engine, engine.begin() as connection:
+        assert await rollouts.newest(connection) == 0
+        assert await rollouts.past_of_each(connection, 2) == {}
+        for number in range(5):
+            await rollouts.remember(connection, [Past(float(number), f"GET /{number > 0}", {"n": number})])
+        found = await rollouts.past_of_each(connection, 2)
+        newest = await rollouts.newest(connection)
+        await rollouts.remember(connection, [Past(9.0, "GET /True", {})])
+        assert await rollouts.newest(connection) > newest
+    assert {name: [each.time for each in past] for name, past in found.items()} == {
+        "GET /False": [0.0],
+        "GET /True": [3.0, 4.0],
+    }
+
+
 async def test_a_freeze_is_a_compare_and_swap_too(url: str) -> None:
     async with rollouts.opened(url) as engine, engine.begin() as connection:
         assert await rollouts.freeze(connection) == Freeze()
