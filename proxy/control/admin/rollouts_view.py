@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from proxy.control.admin.weightchart import Change, WeightChart, weight_chart
+from proxy.control.admin.weightchart import ChartedChange, WeightChart, weight_chart
 from proxy.control.rollouts.figures import RolloutFigures, RolloutsFigures
 from proxy.core.rollout.actions import Action, possible
 from proxy.core.rollout.position import State
@@ -35,7 +35,7 @@ NEEDED: Final = {
 }
 
 
-class Step(NamedTuple):
+class PlanStep(NamedTuple):
     """`place` is `done`, `here` or `ahead`."""
 
     weight: str
@@ -50,7 +50,7 @@ class Bar(NamedTuple):
     text: str
 
 
-class Side(NamedTuple):
+class SideUnits(NamedTuple):
     name: str
     active: str
     failed: str
@@ -68,17 +68,17 @@ class RolloutCard(NamedTuple):
     reason: str
     since: str
     weight: str
-    steps: tuple[Step, ...]
+    steps: tuple[PlanStep, ...]
     next: str
     evidence: tuple[Bar, ...]
     danger: tuple[Bar, ...]
-    sides: tuple[Side, ...]
+    sides: tuple[SideUnits, ...]
     missing: tuple[str, ...]
     estimate: str
     actions: tuple[Action, ...]
     together: str
     chart: WeightChart | None
-    changes: tuple[Change, ...]  # the newest first
+    changes: tuple[ChartedChange, ...]  # the newest first
 
 
 class RolloutsView(NamedTuple):
@@ -147,17 +147,20 @@ def _ago(seconds: float) -> str:
     return duration(seconds if seconds < 60 else max(0.0, seconds) // 60 * 60)
 
 
-def _steps(found: RolloutFigures) -> tuple[Step, ...]:
+def _steps(found: RolloutFigures) -> tuple[PlanStep, ...]:
     """Whoever is below the first step, as after a rollback, stands at one of its own."""
     position, steps = found.position, found.plan.steps
     if position.weight < steps[0]:
-        return (Step(percent(position.weight), "here"), *(Step(percent(each), "ahead") for each in steps))
+        return (
+            PlanStep(percent(position.weight), "here"),
+            *(PlanStep(percent(each), "ahead") for each in steps),
+        )
     done = position.state == "done" and position.weight == FULL_WEIGHT
     places = [
         "done" if step < position.step or done else "here" if step == position.step else "ahead"
         for step in range(len(steps))
     ]
-    return tuple(Step(percent(step), place) for step, place in zip(steps, places, strict=True))
+    return tuple(PlanStep(percent(step), place) for step, place in zip(steps, places, strict=True))
 
 
 def _evidence(found: RolloutFigures) -> tuple[Bar, ...]:
@@ -191,12 +194,12 @@ def _share(value: float, need: float) -> int:
     return int(100 * min(1.0, max(0.0, towards(value, need)) + 1e-9))
 
 
-def _sides(shown: Mapping[str, Any]) -> tuple[Side, ...]:
+def _sides(shown: Mapping[str, Any]) -> tuple[SideUnits, ...]:
     units = shown.get("units", {})
     found = []
     for backend in BACKENDS:
         seen = units.get(backend, {"active": 0, "failed": 0})
-        found.append(Side(backend, f"{seen['active']:,}", f"{seen['failed']:,}", seen["failed"] > 0))
+        found.append(SideUnits(backend, f"{seen['active']:,}", f"{seen['failed']:,}", seen["failed"] > 0))
     return tuple(found)
 
 

@@ -19,7 +19,7 @@ AFTER: Final = 3600.0  # seconds shown at least after the last change
 GRID: Final = 200  # moments at which the end of the chart may lie: it does not move with every look
 
 
-class Line(NamedTuple):
+class Stroke(NamedTuple):
     x1: float
     y1: float
     x2: float
@@ -33,7 +33,7 @@ class Level(NamedTuple):
     label: str
 
 
-class Change(NamedTuple):
+class ChartedChange(NamedTuple):
     """A point with what it means. From `x` on `width` wide it is shown to whoever points there."""
 
     x: float
@@ -48,9 +48,9 @@ class Change(NamedTuple):
 class WeightChart(NamedTuple):
     """Coordinates are percent of width and height. `label` says in words what is drawn."""
 
-    lines: tuple[Line, ...]
+    lines: tuple[Stroke, ...]
     levels: tuple[Level, ...]
-    changes: tuple[Change, ...]
+    changes: tuple[ChartedChange, ...]
     start: str
     end: str
     label: str
@@ -65,13 +65,13 @@ def weight_chart(past: Sequence[Past], steps: Sequence[float], now: float) -> We
     places = [_x(time, times[0], end) for time in times]
     before = [_number(each, "before") for each in past]
     after = [_number(each, "weight") for each in past]
-    lines: list[Line] = []
+    lines: list[Stroke] = []
     changes = []
     for index, each in enumerate(past):
         x, until = places[index], (*places, RIGHT)[index + 1]
         if before[index] != after[index]:
-            lines.append(Line(x, _y(before[index]), x, _y(after[index])))
-        lines.append(Line(x, _y(after[index]), until, _y(after[index])))
+            lines.append(Stroke(x, _y(before[index]), x, _y(after[index])))
+        lines.append(Stroke(x, _y(after[index]), until, _y(after[index])))
         changes.append(_change(each, x, _y(after[index]), until))
     start_at, end_at = to_the_second(times[0]), to_the_second(end)
     label = f"weight from {start_at} to {end_at}: {_route(before[0], after)}"
@@ -114,13 +114,13 @@ def _levels(steps: Sequence[float]) -> tuple[Level, ...]:
     return tuple(sorted(found))
 
 
-def _change(past: Past, x: float, y: float, until: float) -> Change:
+def _change(past: Past, x: float, y: float, until: float) -> ChartedChange:
     before, after = _number(past, "before"), _number(past, "weight")
     moved = f"{before:g} → {after:g} %" if before != after else f"at {after:g} %"
     state = str(past.details.get("state", ""))
     text = f"{moved}, {state_words(state)}: {past.details.get('reason', '')}"
     width = round(max(0.0, until - x), 2)
-    return Change(x, y, width, state, before != after, to_the_second(past.time), text)
+    return ChartedChange(x, y, width, state, before != after, to_the_second(past.time), text)
 
 
 def _route(first: float, weights: Sequence[float]) -> str:

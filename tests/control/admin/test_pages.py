@@ -65,7 +65,7 @@ def test_scripts_and_styles_come_from_files_of_our_own_only(client: TestClient) 
     assert "unsafe" not in policy
     assert "style=" not in page.text
     assert re.findall(r"<script[^>]*>", page.text) == [
-        f'<script src="/static/{name}.js" defer>' for name in ("session", "status")
+        f'<script src="/static/{name}.js" defer>' for name in ("session", "status", "rollouts")
     ]
     for path in re.findall(r'(?:src|href)="(/static/[^"]+)"', page.text):
         assert client.get(path).status_code == 200
@@ -77,9 +77,9 @@ def test_a_file_outside_the_static_folder_is_not_served(client: TestClient) -> N
 
 
 def test_weights_can_be_changed_only_where_the_configuration_says_so(make_state: MakeState) -> None:
-    for write, token, expected in (("false", "", (0, 0)), ("true", "", (1, 0)), ("true", "s3cret", (1, 2))):
+    for write, token, expected in (("false", "", (0, 0)), ("true", "", (1, 0)), ("true", "s3cret", (1, 3))):
         page = TestClient(build(make_state(write=write, token=token)), base_url=LOCAL).get("/").text
-        assert (page.count("<dialog"), page.count('type="password"')) == expected
+        assert (page.count('<dialog id="editor"'), page.count('type="password"')) == expected
         assert page.count('class="change"') == 2 * expected[0]
 
 
