@@ -95,7 +95,7 @@ def sure(standing: Standing | None, found: Parity, sampled: bool) -> list[str]:
         return [
             f"In {found.n:,} comparisons nothing differed lastingly{' but noise' if found.paths else ''}.",
             f"With 95 % confidence, however often one looks, fewer than {_rate(found.bound)} of "
-            f"{_whose(found)} meet a difference. A rarer one may be there.",
+            f"{_whose(found)} meet a difference. A rarer one may exist.",
             *_allowed(found),
         ]
     faults = sum(each.verdict == "fault" for each in found.paths)
@@ -104,7 +104,7 @@ def sure(standing: Standing | None, found: Parity, sampled: bool) -> list[str]:
         f"{_count(faults, 'field')}. Of {_whose(found)} fewer than {found.bound * 100:.2g} % meet one, "
         "with 95 % confidence.",
         f"Any other difference that {_rate(upper_bound(0, found.units))} of them meet would have been found "
-        "as well, with 95 % confidence. A rarer one may be there.",
+        "as well, with 95 % confidence. A rarer one may exist.",
     ]
 
 
