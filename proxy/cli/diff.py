@@ -7,8 +7,7 @@ import sys
 import click
 
 from proxy.cli.check import load_or_exit
-from proxy.config import difference
-from proxy.config.difference import takes_effect
+from proxy.config.difference import difference, takes_effect
 
 
 @click.command()

@@ -12,7 +12,8 @@ from proxy.cli.errors import NO, fail, render, warn
 from proxy.cli.history import accepted
 from proxy.cli.set import wait
 from proxy.cli.standing import standing_of
-from proxy.config import ConfigErrors, Loaded, difference, load_text
+from proxy.config import ConfigErrors, Loaded, load_text
+from proxy.config.difference import difference
 from proxy.config.files import Changed, replace
 from proxy.control.running import running_state
 from proxy.core.routing.phases import refused

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -43,6 +44,8 @@ def run(path: Path, worker: Sequence[str] = WORKER, one_off: OneOffCompare | Non
     try:
         with listen("server.admin", server.admin) as admin:
             given = Given(path, content, loaded, runtime.path, worker, restart, one_off)
+            gc.freeze()
+            gc.enable()  # proxy/entry.py
             asyncio.run(serve(given, admin))
     finally:
         runtime.release()

@@ -15,8 +15,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from proxy.config import ConfigError, ConfigErrors, Loaded, difference, load_text
-from proxy.config.difference import needs_restart, takes_effect
+from proxy.config import ConfigError, ConfigErrors, Loaded, load_text
+from proxy.config.difference import difference, needs_restart, takes_effect
 from proxy.config.excerpt import excerpt
 from proxy.control.log import log
 from proxy.core.routing.phases import RolloutStanding, refused

@@ -14,7 +14,6 @@ from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from proxy.core.comparison.comparisons import Count, PathCount, Sample, Scope, Tally, Traffic
@@ -32,6 +31,7 @@ from proxy.store.schema import comparison_samples as samples_table
 from proxy.store.schema import comparison_scopes as scopes
 from proxy.store.schema import comparison_traffic as traffic_table
 from proxy.store.schema import comparison_units as units
+from proxy.store.upserts import inserting
 
 PER_PATH: Final = 10  # samples kept of one path of a scope, the newest
 PER_ENDPOINT: Final = 200
@@ -116,7 +116,7 @@ async def _add(connection: AsyncConnection, table: sa.Table, keys: int, rows: li
     columns = [column.name for column in table.c]
     rows.sort(key=lambda row: [row[name] for name in columns[:keys]])  # two replicas must not deadlock
     dialect = connection.dialect.name
-    insert = (sqlite if dialect == "sqlite" else postgresql).insert(table)
+    insert = inserting(dialect)(table)
     # SQLite calls the greater of two max(), which PostgreSQL has for aggregates only.
     lesser, greater = ("min", "max") if dialect == "sqlite" else ("least", "greatest")
     changed = {}
@@ -133,7 +133,7 @@ async def _add(connection: AsyncConnection, table: sa.Table, keys: int, rows: li
 async def _add_units(connection: AsyncConnection, scope: str, found: UnitMap) -> None:
     """Maps are brought together by OR; a replica that adds to the same one waits for the row."""
     place = (units.c.scope == scope) & (units.c.what == found.what)
-    insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(units)
+    insert = inserting(connection.dialect.name)(units)
     row = {"scope": scope, "what": found.what, "number": 0, "map": b""}
     await connection.execute(insert.on_conflict_do_nothing(), row)
     known = await connection.scalar(sa.select(units.c.map).where(place).with_for_update())

@@ -11,12 +11,12 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from proxy.store import configs
 from proxy.store.migrations import migrate
 from proxy.store.schema import ledger_hits, ledger_keys, ledger_weights
+from proxy.store.upserts import inserting
 
 
 class HitRow(NamedTuple):
@@ -81,7 +81,7 @@ async def _put(
 ) -> None:
     if not rows:
         return
-    insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
+    insert = inserting(connection.dialect.name)(table)
     columns = [column.name for column in table.c]
     statement = insert.on_conflict_do_update(
         index_elements=columns[:keys], set_={name: insert.excluded[name] for name in columns[keys:]}

@@ -38,14 +38,9 @@ claims = sa.Table(
     sa.Column("unsent", sa.Text),
     sa.Column("failed", sa.Boolean),
     sa.Column("size", sa.Integer),  # bytes of the answer, where they are in `claims_stored`
-    # Only open states are looked for: the index holds few rows, and a completed write costs little.
-    sa.Index(
-        "claims_open",
-        "state",
-        "updated_at",
-        sqlite_where=sa.text("state IN ('sent', 'unknown')"),
-        postgresql_where=sa.text("state IN ('sent', 'unknown')"),
-    ),
+    # Only open states are looked for: the index holds few rows, and a completed write costs little. `where`
+    # is not an argument of each dialect: that would import both, a tenth of a control process's start.
+    sa.Index("claims_open", "state", "updated_at", info={"where": "state IN ('sent', 'unknown')"}),
     sa.Index("claims_expiry", "expires_at"),
 )
 

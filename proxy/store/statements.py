@@ -17,7 +17,6 @@ from typing import Any, Final
 from zlib import crc32
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from proxy.core.resilience.idempotency import (
     TRANSITIONS,
@@ -36,6 +35,7 @@ from proxy.store.claims import PAGE, Sent
 from proxy.store.now import database_now
 from proxy.store.places import StoreUnavailable
 from proxy.store.schema import claims, claims_stored, incarnations
+from proxy.store.upserts import inserting
 
 _CHANGING = ("state", "status", "head", "body", "note", "size")
 _AGE = database_now() - claims.c.updated_at
@@ -231,7 +231,7 @@ def _bound(*names: str) -> dict[str, Any]:
 
 @lru_cache(maxsize=16)
 def _first_use(dialect: sa.Dialect) -> _Compiled:
-    insert = (sqlite if dialect.name == "sqlite" else postgresql).insert
+    insert = inserting(dialect.name)
     times = ("created_at", "updated_at", "expires_at")
     values: dict[str, Any] = _bound(*(name for name in claims.c.keys() if name not in times))  # noqa: SIM118
     ttl = sa.bindparam(_BOUND + "ttl", type_=sa.Double)

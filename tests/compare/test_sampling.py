@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -30,6 +31,7 @@ from tests.support.ports import free_port
 from tests.support.waiting import eventually
 
 ENOUGH = 40  # comparisons for a verdict
+GAP = 0.03  # seconds between requests: comparisons give way to them, so that more would only delay them
 SECRETS = [
     "hunter2-bearer",
     "hunter2-cookie",
@@ -171,10 +173,12 @@ def test_sampled_traffic_becomes_a_verdict_and_no_secret_is_stored(
     while proxy.compared("GET /a") < ENOUGH:  # on a busy machine a sample may be skipped
         assert get(proxy).status_code == 200
         asked += 1
+        time.sleep(GAP)
     for name in (f"POST /things{kind}" for kind in (READ_BACK, DRY_RUN)):
         while not proxy.compared(name):
             write = plain.post(f"{proxy.url}/things", json={"n": 1}, headers=CREDENTIALS)
             assert write.status_code == 201
+            time.sleep(GAP)
     _check_evidence(proxy)
     _check_requests(*backends)
     _check_secrets(tmp_path)
@@ -252,7 +256,7 @@ def asking(proxy: Proxy) -> Iterator[list[int]]:
     stop = threading.Event()
 
     def ask() -> None:
-        while not stop.wait(0.02):  # a low rate: the machine has other things to do
+        while not stop.wait(GAP):
             statuses.append(get(proxy).status_code)
 
     thread = threading.Thread(target=ask)

@@ -4,8 +4,9 @@ from dataclasses import fields
 
 import pytest
 
-from proxy.config import compile_in_slices, difference
+from proxy.config import compile_in_slices
 from proxy.config.compile import SLICE
+from proxy.config.difference import difference
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.settings import Endpoint, Idempotency, KeySource
 from tests.config.texts import load

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config import ConfigDifference, difference, load_text
+from proxy.config import ConfigDifference, load_text
+from proxy.config.difference import difference
 from tests.config.texts import load
 
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from proxy.config import difference
+from proxy.config.difference import difference
 from proxy.core.settings import ComparisonRule
 from tests.config.texts import error, errors, load
 

@@ -10,7 +10,9 @@ from typing import Final, TypeVar
 import httpx2
 
 DEADLINE: Final = 60.0  # seconds after which waiting fails
-LOOK: Final = 0.01  # seconds between two looks
+LOOK: Final = 0.01  # seconds between the first two looks
+SLOWER: Final = 1.2  # each of the next comes so much later,
+SLOWEST: Final = 0.05  # up to this: what takes long is not asked for all the time, which would delay it
 
 T = TypeVar("T")
 
@@ -18,6 +20,7 @@ T = TypeVar("T")
 def eventually(condition: Callable[[], T], what: str = "the condition", within: float = DEADLINE) -> T:
     """The first true answer of `condition`; an error of a server that is not there yet counts as no."""
     deadline = time.monotonic() + within
+    pause = LOOK
     while True:
         error: Exception | None = None
         try:
@@ -27,7 +30,8 @@ def eventually(condition: Callable[[], T], what: str = "the condition", within: 
             error = raised
         if time.monotonic() > deadline:
             raise AssertionError(f"still not, after {within:g} s: {what}") from error
-        time.sleep(LOOK)
+        time.sleep(pause)
+        pause = min(pause * SLOWER, SLOWEST)
 
 
 async def eventually_async(condition: Callable[[], Awaitable[T]], within: float = DEADLINE) -> T:

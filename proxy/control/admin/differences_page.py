@@ -14,7 +14,8 @@ from starlette.routing import Route
 from proxy.control.admin import differences_view as view
 from proxy.control.admin.differences import Differences, Looked
 from proxy.control.admin.json.comparisons import rules_json
-from proxy.control.admin.pages import CSP, TEMPLATES
+from proxy.control.admin.pages import CSP
+from proxy.control.admin.template import Template
 from proxy.control.state import State
 from proxy.control.verdicts import Standing, parity_asked
 from proxy.core.comparison.differences import Pairing, by_position
@@ -35,9 +36,9 @@ class DifferencesPage:
     def __init__(self, state: State, differences: Differences) -> None:
         self._state = state
         self._differences = differences
-        self._page = TEMPLATES.get_template("differences.html")
-        self._samples = TEMPLATES.get_template("samples.html")
-        self._answers = TEMPLATES.get_template("answers.html")
+        self._page = Template("differences.html")
+        self._samples = Template("samples.html")
+        self._answers = Template("answers.html")
 
     def routes(self) -> list[Route]:
         return [

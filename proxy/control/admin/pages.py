@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Mount, Route
@@ -14,25 +13,17 @@ from proxy.control.admin.feed import Feed
 from proxy.control.admin.problems import problem
 from proxy.control.admin.rollouts_past import RolloutsPast
 from proxy.control.admin.rollouts_view import RolloutsView, rollouts_view
+from proxy.control.admin.template import Template
 from proxy.control.admin.view import METRICS, phases, unlisted
 from proxy.control.state import State
 from proxy.control.storage import told
 from proxy.control.unknown import UnknownWrites
-from proxy.core.timestamps import timestamp
 
 HERE = Path(__file__).parent
 CSP = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-TEMPLATES = Environment(
-    loader=FileSystemLoader(HERE / "templates"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-TEMPLATES.filters["timestamp"] = timestamp
 
 
 class Pages:
@@ -40,8 +31,8 @@ class Pages:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._page = TEMPLATES.get_template("status.html")
-        self._figures = TEMPLATES.get_template("figures.html")
+        self._page = Template("status.html")
+        self._figures = Template("figures.html")
         self.unknown = UnknownWrites(state.reloader.started.server.state)
         self.past = RolloutsPast(state.rollouts)
         self.feed = Feed(self._fragment)
