@@ -43,13 +43,13 @@ def test_the_commands_of_the_runbook_run_in_its_order(site: Site, monkeypatch: p
     put_back = listed.pop(0)  # stands first in the text, and is for when something was changed
     for command in [*listed, put_back]:
         arguments = [each.replace(ADMIN, admin) for each in command]
-        if arguments[0] in ("status", "ledger"):
+        if arguments[0] in ("status", "ledger", "rollout"):
             arguments += ["--admin", admin]
         result = CliRunner().invoke(main, arguments)
         assert result.exit_code == 0, f"strangler {shlex.join(arguments)}: {result.output}"
 
 
-@pytest.mark.parametrize("name", ["runbook.md", "your-own-backends.md", "comparing.md"])
+@pytest.mark.parametrize("name", ["runbook.md", "your-own-backends.md", "comparing.md", "rollouts.md"])
 def test_commands_and_options_exist(name: str) -> None:
     for command in commands(name):
         assert command[0] in COMMANDS
