@@ -42,6 +42,7 @@ CACHES: Final = {
     "config/excerpt.py _known": "the code",
     "core/comparison/parity.py nothing": "the configuration",
     "control/admin/openapi.py document": "nothing",
+    "control/admin/template.py environment": "nothing",
     "control/rollouts/gathering.py _hours": "the configuration",
     "core/forwarding/compression.py _listed": "a media type of up to MAX_TYPE",
     "core/forwarding/compression.py negotiate": "an Accept-Encoding of up to MAX_ACCEPTED",

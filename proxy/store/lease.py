@@ -11,11 +11,11 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from proxy.store.now import database_now
 from proxy.store.schema import rollout_lease as table
+from proxy.store.upserts import inserting
 
 LEASE: Final = 8.0  # seconds
 RENEW: Final = 2.0  # seconds between two renewals
@@ -34,7 +34,7 @@ async def take(connection: AsyncConnection, holder: str, stale: Held | None = No
 
     `stale` is what the caller has seen unchanged for too long.
     """
-    insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
+    insert = inserting(connection.dialect.name)(table)
     row = {"name": LEADER, "holder": "", "beat": 0, "expires_at": 0.0}
     await connection.execute(insert.values(row).on_conflict_do_nothing())
     free = (table.c.holder == holder) | (table.c.expires_at <= database_now())

@@ -14,7 +14,6 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from proxy.core.rollout.position import RolloutPosition
@@ -27,6 +26,7 @@ from proxy.store.schema import (
     rollout_units,
     rollouts,
 )
+from proxy.store.upserts import inserting
 
 KEPT: Final = 10_000  # entries of the history
 ONLY: Final = "all"  # the one row of the freeze
@@ -154,7 +154,7 @@ async def _swapped(
     connection: AsyncConnection, table: sa.Table, key: str, values: dict[str, Any], generation: int
 ) -> bool:
     if generation == 0:
-        insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
+        insert = inserting(connection.dialect.name)(table)
         result = await connection.execute(insert.values(values).on_conflict_do_nothing())
     else:
         place = (table.c[key] == values[key]) & (table.c.generation == generation)
@@ -172,7 +172,7 @@ async def merge_units(
     table = rollout_units
     for kind in sorted(found):  # two replicas must not deadlock
         place = (table.c.endpoint == endpoint) & (table.c.epoch == epoch) & (table.c.kind == kind)
-        insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
+        insert = inserting(connection.dialect.name)(table)
         row = {"endpoint": endpoint, "epoch": epoch, "kind": kind, "map": b""}
         await connection.execute(insert.values(row).on_conflict_do_nothing())
         new = found[kind]

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config import ConfigErrors, compile_document, compile_in_slices, difference, load_text
+from proxy.config import ConfigErrors, compile_document, compile_in_slices, load_text
+from proxy.config.difference import difference
 from proxy.config.excerpt import excerpt
 from proxy.config.plans import MAX_FIRST
 from proxy.core.routing.snapshot import Snapshot

@@ -149,6 +149,7 @@ def _every_metric_exists(admin: int) -> None:
         ["check", "config", "prometheus.yml"],
         ["check", "rules", "alerts.yml"],
         ["test", "rules", "alerts_test.yml"],
+        ["test", "rules", "alerts_slow_test.yml"],
     ],
     ids=" ".join,
 )

@@ -6,7 +6,7 @@ page: at the start that would be a tenth of what the process does.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,7 +29,7 @@ class Template:
         return environment().get_template(self._name).render(*args, **values)
 
 
-@cache
+@lru_cache(maxsize=1)
 def environment() -> Environment:
     from jinja2 import DictLoader, Environment, StrictUndefined
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from proxy.control.admin.pages import TEMPLATES
 from proxy.control.admin.rollouts_view import ORDER, RolloutCard, rollouts_view
+from proxy.control.admin.template import Template
 from proxy.control.rollouts.figures import RolloutFigures, RolloutsFigures
 from proxy.core.rollout.position import RolloutPosition, State
 from proxy.core.settings import RolloutPlan
@@ -51,7 +51,7 @@ def card(rollout: RolloutFigures) -> RolloutCard:
 
 
 def html(figures: RolloutsFigures, past: dict[str, list[Past]] | None = None) -> str:
-    return TEMPLATES.get_template("rollouts.html").render(rollouts=rollouts_view(figures, past or {}))
+    return Template("rollouts.html").render(rollouts=rollouts_view(figures, past or {}))
 
 
 def test_without_rollouts_there_is_nothing_to_show() -> None:
