@@ -302,4 +302,7 @@ def test_a_connection_owes_nothing_for_the_request_before(stage: Stage) -> None:
     eventually(lambda: edge.call(lambda: pool.addresses[0].idle), "its answer is whole")
     assert edge.call(lambda: pool.addresses[0].idle[0].waited) > 99.0
     uploading(edge)
-    assert edge.call(lambda: next(iter(pool.stalled._connections)).waited) == 0.0
+    eventually(  # for a moment the kernel may take more of the upload, and nobody waits
+        lambda: edge.call(lambda: [each.waited < 99.0 for each in pool.stalled._connections]) == [True],
+        "it begins with nothing",
+    )
