@@ -8,9 +8,9 @@ from typing import Final
 
 from bench.markdown import table
 from bench.rollouts.runs import CAREFUL
-from proxy.core.rollout.criteria import percent
 from proxy.core.rollout.forecast import StepForecast, forecast
 from proxy.core.settings import Advance, RolloutPlan
+from proxy.core.weights import percent
 
 RATES: Final = (1.0, 10.0, 100.0, 1000.0)
 FAILING: Final = 0.002

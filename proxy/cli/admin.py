@@ -22,8 +22,13 @@ def get(admin: str, path: str) -> Any:
     """The JSON answer; exits 1 if there is none."""
     status, content = _ask(admin, "GET", path, 10.0)
     if status >= 400:
-        fail(f"{admin}: {content.get('detail', content) if isinstance(content, dict) else content}", NO)
+        fail(f"{admin}: {detail(content)}", NO)
     return content
+
+
+def detail(answer: Any) -> str:
+    """Why the admin port says no."""
+    return str(answer.get("detail", answer) if isinstance(answer, dict) else answer)
 
 
 def ask(admin: str, path: str) -> tuple[int, Any]:

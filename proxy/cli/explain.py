@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from typing import Any
 
@@ -15,10 +14,11 @@ from proxy.cli.standing import runs_with, standing_of
 from proxy.core.forwarding.forwarded import canonical
 from proxy.core.http1.request import RequestHead
 from proxy.core.routing.decide import Context, Decision, decide, sticky_key
-from proxy.core.routing.phases import RolloutStanding
+from proxy.core.routing.phases import RolloutStanding, left_out
 from proxy.core.routing.snapshot import Snapshot
-from proxy.core.routing.table import Table
 from proxy.core.settings import ASYNC, Endpoint
+from proxy.core.weights import percent_number
+from proxy.core.wire.messages import EndpointPosition
 
 
 @click.command()
@@ -61,11 +61,8 @@ def explain(
 
 def _effective(snapshot: Snapshot, standing: RolloutStanding) -> Snapshot:
     """With the weights of rollouts in it."""
-    endpoints = tuple(
-        each if each.plan is None else dataclasses.replace(each, weight=standing.weights.get(each.name, 0))
-        for each in snapshot.endpoints
-    )
-    return dataclasses.replace(snapshot, endpoints=endpoints, table=Table.build(endpoints))
+    weights = {each.name: standing.weights.get(each.name, 0) for each in left_out(snapshot)}
+    return snapshot.with_positions(EndpointPosition(name, weight) for name, weight in weights.items())
 
 
 def explanation(
@@ -88,18 +85,13 @@ def explanation(
         "endpoint": endpoint.name if endpoint else None,
         "phase": endpoint.phase if endpoint else None,
         "group": endpoint.group if endpoint else None,
-        "weight": _weight(endpoint) if endpoint and not unknown else None,
+        "weight": percent_number(endpoint.weight) if endpoint and not unknown else None,
         "rollout": plan.name if plan else None,
         "key": {"source": str(key.source), "bucket": key.bucket} if key else None,
         "backend": None if unknown and decision.reason in ("weight", "unkeyed") else decision.backend,
         "reason": decision.reason,
         "config_hash": snapshot.hash,
     }
-
-
-def _weight(endpoint: Endpoint) -> int | float:
-    """Percent, as written in routing.yaml: 25, not 25.0."""
-    return endpoint.weight // 100 if endpoint.weight % 100 == 0 else endpoint.weight / 100
 
 
 def _answers(snapshot: Snapshot, endpoint: Endpoint) -> str:

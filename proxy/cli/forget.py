@@ -39,7 +39,7 @@ def forget(principal: str | None, path: str | None, dry_run: bool, machine: bool
     status, content = admin_port.post(admin, "/api/v1/forget", TIMEOUT, json=body)
     if status != 200:
         code = BAD_INPUT if status == 422 else NO
-        fail(f"{admin}: {content.get('detail', content)}", code)
+        fail(f"{admin}: {admin_port.detail(content)}", code)
     if machine:
         click.echo(json.dumps(content, indent=2))
         return

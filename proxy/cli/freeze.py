@@ -40,5 +40,4 @@ def _ask(action: str, reason: str, admin: str) -> None:
     path = f"/api/v1/rollouts/{action}"
     status, answer = admin_port.post(admin, path, TIMEOUT, json={"reason": reason})
     if status >= 400:
-        detail = answer.get("detail", answer) if isinstance(answer, dict) else answer
-        fail(str(detail), BAD_INPUT if status == 400 else NO)
+        fail(admin_port.detail(answer), BAD_INPUT if status == 400 else NO)

@@ -32,7 +32,7 @@ def reload(admin: str, force: bool) -> None:
         found = [f"{each['line']}:{each['column']}: {each['message']}" for each in content["errors"]]
         fail("\n".join(["the file was refused; nothing was changed", *found]), BAD_INPUT)
     if status != 200:
-        fail(f"{admin}: {content.get('detail', content)}", NO)
+        fail(f"{admin}: {admin_port.detail(content)}", NO)
     for line in content["difference"]:
         click.echo(line)
     click.echo(f"{content['hash']} is in force{'' if content['difference'] else ', as before'}")

@@ -126,7 +126,7 @@ def plan(endpoint: str, name: str, admin: str, as_json: bool) -> None:
     query = str(httpx2.QueryParams({"endpoint": endpoint, **({"plan": name} if name else {})}))
     status, answer = admin_port.ask(admin, f"/api/v1/rollouts/plan?{query}")
     if status >= 400:
-        fail(_detail(answer), BAD_INPUT if status in (400, 404) else NO)
+        fail(admin_port.detail(answer), BAD_INPUT if status in (400, 404) else NO)
     if as_json:
         click.echo(json.dumps(answer))
     else:
@@ -138,15 +138,11 @@ def _act(action: str, endpoint: str, reason: str, admin: str) -> None:
     body = {"endpoint": endpoint, "reason": reason}
     status, answer = admin_port.post(admin, f"/api/v1/rollouts/{action}", TIMEOUT, json=body)
     if status >= 400:
-        fail(_detail(answer), BAD_INPUT if status in (400, 404) else NO)
+        fail(admin_port.detail(answer), BAD_INPUT if status in (400, 404) else NO)
     for each in answer["rollouts"]:
         click.echo(screen.line(each))
     if answer["problem"]:
         click.echo(f"warning: {answer['problem']}", err=True)
-
-
-def _detail(answer: Any) -> str:
-    return str(answer.get("detail", answer) if isinstance(answer, dict) else answer)
 
 
 def _exit_by_state(found: list[dict[str, Any]]) -> None:

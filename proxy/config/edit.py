@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from proxy.config.errors import ConfigError, ConfigErrors, Path, key_text
 from proxy.config.graph import Node, Position, Problem, compose
 from proxy.config.types import parse_weight
-from proxy.core.routing.phases import percent
+from proxy.core.weights import percent
 
 BOM: Final = "\ufeff"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from proxy.core.routing.phases import percent
 from proxy.core.settings import Endpoint, RolloutPlan
+from proxy.core.weights import percent
 
 _SECRETS: Final = frozenset({"first", "webhook"})
 

@@ -10,10 +10,10 @@ import msgspec
 
 from proxy.control.trials import CollectedTrials
 from proxy.core.evidence import stats
+from proxy.core.evidence.units import Counts
 from proxy.core.forwarding import addresses
 from proxy.core.traffic.history import History
 from proxy.core.traffic.totals import EMPTY, Figures, Series, Window, merge, merge_breakers, overlay
-from proxy.core.traffic.trials import Counts
 from proxy.core.wire.messages import Stats, UnitReport
 
 MAX_UNLISTED = 1000  # paths of workers that are long gone; the ledger has them, and the latest stand last

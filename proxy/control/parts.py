@@ -111,6 +111,7 @@ def build(given: Given, ground: Ground, ready: Callable[[Restart], None]) -> Par
         record=recorder.record,
         unlisted=ledger.unlisted_lately,
         standing=rollouts.board.standing,
+        adopt=rollouts.board.adopt,
     )
     restarter = Restarter(reloader, supervisor, str(given.runtime), given.restart, ready)
     state = State(

@@ -129,21 +129,18 @@ def _problem(message: str) -> ConfigError:
 class InForce:
     """The configuration that runs, for all who look at it; the reloader alone replaces it.
 
-    `loaded` is as the file has it; `snapshot` has rollouts where they stand. `adopt` is told of a snapshot
-    before it takes the place of the one in force, and says where its rollouts stand.
+    `loaded` is as the file has it; `snapshot` has rollouts where they stand.
     """
 
     def __init__(self, loaded: Loaded) -> None:
         self.loaded = loaded
-        self.adopt: Callable[[Snapshot], Sequence[EndpointPosition]] = lambda snapshot: ()
         self._effective = loaded.snapshot
 
     def snapshot(self) -> Snapshot:
         return self._effective
 
-    def take(self, loaded: Loaded) -> None:
-        """A newer file is in force."""
-        positions = self.adopt(loaded.snapshot)
+    def take(self, loaded: Loaded, positions: Sequence[EndpointPosition]) -> None:
+        """A newer file is in force, with its rollouts where `positions` say."""
         self.loaded = loaded
         self.place(positions)
 
@@ -168,6 +165,7 @@ class Reloader:
 
     `started` is what the process began with, if it is not what is in force; `record` is told of every file;
     `unlisted` counts unlisted paths that were asked for in the last day; `standing` knows where rollouts are.
+    `adopt` is told of a snapshot about to be in force, and says where its rollouts are.
     """
 
     def __init__(
@@ -181,6 +179,7 @@ class Reloader:
         record: Callable[[Change], None] = lambda change: None,
         unlisted: Callable[[], int] = lambda: 0,
         standing: Callable[[], RolloutStanding | None] = lambda: None,
+        adopt: Callable[[Snapshot], Sequence[EndpointPosition]] = lambda snapshot: (),
     ) -> None:
         loaded = in_force.loaded
         self.path = path
@@ -198,6 +197,7 @@ class Reloader:
         self._record = record
         self._unlisted = unlisted
         self.standing = standing
+        self._adopt = adopt
         self._announced: OrderedDict[str, Author] = OrderedDict()  # by hash
         self._publish = publish
         self._judged = digest(content)
@@ -304,7 +304,7 @@ class Reloader:
         if loaded.snapshot.hash == self.running.snapshot.hash:
             log.info("configuration %s is unchanged (%s)", loaded.snapshot.hash, trigger)
             return
-        self._in_force.take(loaded)
+        self._in_force.take(loaded, self._adopt(loaded.snapshot))
         self.generation += 1
         self.loaded_at = time.time()
         self.last_difference = result.changes

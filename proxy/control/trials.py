@@ -8,7 +8,8 @@ from typing import Final
 
 import msgspec
 
-from proxy.core.traffic.trials import NONE, Counts, added, merge_units
+from proxy.core.evidence.units import NONE, Counts, added
+from proxy.core.traffic.trials import merge_units
 from proxy.core.wire.messages import UnitReport
 
 MAX_EPOCHS: Final = 2000  # of all endpoints together, up to 40 KB each; the one longest unheard of goes first

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from proxy.store.engines import async_engine
-from proxy.store.migrations import migrate
-from proxy.store.places import is_sqlite, private_file, private_folder, state_file
+from proxy.store.opening import opened_with
 from proxy.store.schema import audit
 
 
@@ -28,20 +26,9 @@ class AuditEntry(NamedTuple):
     details: Mapping[str, Any]  # JSON values
 
 
-@asynccontextmanager
-async def opened(url: str) -> AsyncIterator[AsyncEngine]:
+def opened(url: str) -> AbstractAsyncContextManager[AsyncEngine]:
     """The state database with an up-to-date audit table. Raises what SQLAlchemy and the driver raise."""
-    if is_sqlite(url):
-        file = state_file(url)
-        private_folder(file.parent)
-        os.close(private_file(file))
-    engine = async_engine(url)
-    try:
-        async with engine.begin() as connection:
-            await connection.run_sync(migrate, "audit")
-        yield engine
-    finally:
-        await engine.dispose()
+    return opened_with(url, "audit")
 
 
 async def append(

@@ -6,10 +6,9 @@ in a transaction of the caller; `opened` provides a database in which the tables
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, NamedTuple, cast
 
 import msgspec
@@ -20,9 +19,8 @@ from proxy.core.comparison.comparisons import Count, PathCount, Sample, Scope, T
 from proxy.core.comparison.marks import Mark
 from proxy.core.comparison.noise import Counts
 from proxy.core.comparison.units import UnitMap, merged, number_in
-from proxy.store.engines import async_engine
-from proxy.store.migrations import migrate
-from proxy.store.places import comparisons_file, is_sqlite, private_file, private_folder
+from proxy.store.opening import opened_with
+from proxy.store.places import comparisons_file, is_sqlite
 from proxy.store.schema import comparison_counts as counts
 from proxy.store.schema import comparison_marks as marks
 from proxy.store.schema import comparison_paths as old_paths
@@ -51,20 +49,9 @@ class StoredCounts(NamedTuple):
     traffic: list[Traffic]
 
 
-@asynccontextmanager
-async def opened(url: str) -> AsyncIterator[AsyncEngine]:
-    """Raises what SQLAlchemy and the driver raise."""
-    file = comparisons_file(url) if is_sqlite(url) else None
-    if file is not None:
-        private_folder(file.parent)
-        os.close(private_file(file))
-    engine = async_engine(url, file)
-    try:
-        async with engine.begin() as connection:
-            await connection.run_sync(migrate, "comparisons")
-        yield engine
-    finally:
-        await engine.dispose()
+def opened(url: str) -> AbstractAsyncContextManager[AsyncEngine]:
+    """The database with up-to-date tables. Raises what SQLAlchemy and the driver raise."""
+    return opened_with(url, "comparisons", file=comparisons_file(url) if is_sqlite(url) else None)
 
 
 # writing

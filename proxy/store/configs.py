@@ -6,17 +6,14 @@ port.
 
 from __future__ import annotations
 
-import os
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from proxy.store.engines import async_engine
-from proxy.store.migrations import migrate
-from proxy.store.places import is_sqlite, private_file, private_folder, state_file
+from proxy.store.opening import opened_with
 from proxy.store.schema import configs
 
 KEPT: Final = 200
@@ -34,21 +31,9 @@ class AcceptedConfig(NamedTuple):
     text: str
 
 
-@asynccontextmanager
-async def opened(url: str) -> AsyncIterator[AsyncEngine]:
+def opened(url: str) -> AbstractAsyncContextManager[AsyncEngine]:
     """The state database with audit log and configurations. Raises what SQLAlchemy and the driver raise."""
-    if is_sqlite(url):
-        file = state_file(url)
-        private_folder(file.parent)
-        os.close(private_file(file))
-    engine = async_engine(url)
-    try:
-        async with engine.begin() as connection:
-            for part in ("audit", "configs"):
-                await connection.run_sync(migrate, part)
-        yield engine
-    finally:
-        await engine.dispose()
+    return opened_with(url, "audit", "configs")
 
 
 async def append(connection: AsyncConnection, accepted: AcceptedConfig) -> None:

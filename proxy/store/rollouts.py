@@ -7,9 +7,8 @@ The functions run in a transaction of the caller's; `opened` gives a database in
 
 from __future__ import annotations
 
-import os
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -17,9 +16,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from proxy.core.rollout.position import RolloutPosition
-from proxy.store.engines import async_engine
-from proxy.store.migrations import migrate
-from proxy.store.places import is_sqlite, private_file, private_folder, state_file
+from proxy.core.traffic.trials import union
+from proxy.store.opening import opened_with
 from proxy.store.schema import (
     rollout_freeze,
     rollout_history,
@@ -67,21 +65,9 @@ class Past(NamedTuple):
     details: Mapping[str, Any]
 
 
-@asynccontextmanager
-async def opened(url: str) -> AsyncIterator[AsyncEngine]:
+def opened(url: str) -> AbstractAsyncContextManager[AsyncEngine]:
     """The state database with the rollouts and the audit log. Raises what SQLAlchemy and the driver raise."""
-    if is_sqlite(url):
-        file = state_file(url)
-        private_folder(file.parent)
-        os.close(private_file(file))
-    engine = async_engine(url)
-    try:
-        async with engine.begin() as connection:
-            for part in ("audit", "rollouts"):
-                await connection.run_sync(migrate, part)
-        yield engine
-    finally:
-        await engine.dispose()
+    return opened_with(url, "audit", "rollouts")
 
 
 # positions
@@ -116,16 +102,6 @@ async def swap(connection: AsyncConnection, row: RolloutRow) -> RolloutRow | Non
     if row.evidence is not None or not generation:
         values["evidence"] = row.evidence or ""
     return newer if await _swapped(connection, rollouts, "endpoint", values, generation) else None
-
-
-async def remove(connection: AsyncConnection, row: RolloutRow) -> bool:
-    """Takes the row away if it still has this generation; its units go too."""
-    place = (rollouts.c.endpoint == row.endpoint) & (rollouts.c.generation == row.position.generation)
-    result = await connection.execute(rollouts.delete().where(place))
-    if not result.rowcount:
-        return False
-    await forget_units(connection, row.endpoint, "")
-    return True
 
 
 def encoded(position: RolloutPosition) -> str:
@@ -178,7 +154,7 @@ async def merge_units(
         new = found[kind]
         if kind in MAPS:
             known = await connection.scalar(sa.select(table.c.map).where(place).with_for_update())
-            new = _either(known or b"", new)
+            new = union(known or b"", new)
             if new == known:
                 continue
         await connection.execute(table.update().where(place).values(map=new))
@@ -195,11 +171,6 @@ async def forget_units(connection: AsyncConnection, endpoint: str, but: str) -> 
     """Removes those of all epochs but one."""
     place = (rollout_units.c.endpoint == endpoint) & (rollout_units.c.epoch != but)
     await connection.execute(rollout_units.delete().where(place))
-
-
-def _either(one: bytes, other: bytes) -> bytes:
-    both = int.from_bytes(one, "little") | int.from_bytes(other, "little")
-    return both.to_bytes(max(len(one), len(other)), "little")
 
 
 # history

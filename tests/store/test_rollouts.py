@@ -45,20 +45,6 @@ async def test_of_two_that_decided_on_the_same_generation_one_is_told(url: str) 
         assert won.position.generation == 2
 
 
-async def test_only_the_row_that_is_meant_is_removed_and_its_units_with_it(url: str) -> None:
-    async with rollouts.opened(url) as engine, engine.begin() as connection:
-        first = await rollouts.swap(connection, ROW)
-        assert first is not None
-        second = await rollouts.swap(connection, first)
-        assert second is not None
-        await rollouts.merge_units(connection, "GET /a", "1.1", {"active": b"\1"})
-        assert not await rollouts.remove(connection, first)
-        assert await rollouts.rows(connection) == {"GET /a": second}
-        assert await rollouts.remove(connection, second)
-        assert not await rollouts.rows(connection)
-        assert not await rollouts.units(connection, "GET /a", "1.1")
-
-
 def test_members_that_a_later_version_has_added_are_left_out() -> None:
     text = rollouts.encoded(POSITION)[:-1] + ',"later":1}'
     assert rollouts.decoded(text) == POSITION

@@ -21,8 +21,8 @@ from proxy.control.verdicts import Standing, parity_asked
 from proxy.core.comparison.differences import Pairing, by_position
 from proxy.core.comparison.judge import pairing
 from proxy.core.comparison.parity import nothing
-from proxy.core.routing.phases import percent
 from proxy.core.settings import Endpoint
+from proxy.core.weights import percent
 
 SAMPLES: Final = 5  # that one page shows
 
@@ -146,8 +146,7 @@ class DifferencesPage:
         }
 
     def _endpoint(self, name: str) -> Endpoint | None:
-        listed = self._state.reloader.running.snapshot.endpoints
-        return next((each for each in listed if each.name == name), None)
+        return self._state.reloader.running.snapshot.endpoint(name)
 
     def _html(self, html: str, status: int = 200) -> Response:
         return HTMLResponse(html, status, {"content-security-policy": CSP})

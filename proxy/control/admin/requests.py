@@ -10,6 +10,8 @@ from proxy.core.traffic.authors import Author
 
 MAX_BODY = 64 * 1024  # bytes
 MAX_AUTHOR = 100
+USUAL_LIMIT = 100  # entries of a list
+MAX_LIMIT = 1000
 
 
 async def limited_body(request: Request) -> bytes:
@@ -25,6 +27,15 @@ async def limited_body(request: Request) -> bytes:
     except ClientDisconnect as error:  # nobody hears the answer; as any other exception it would be logged
         raise HTTPException(400, "the client left before the end of the body") from error
     return bytes(body)
+
+
+def limit_of(request: Request) -> int:
+    """`?limit=`, at least 1 and at most MAX_LIMIT; HTTPException 400 for anything else."""
+    digits = request.query_params.get("limit", str(USUAL_LIMIT))
+    limit = int(digits) if len(digits) <= 4 and digits.isascii() and digits.isdigit() else 0
+    if not 1 <= limit <= MAX_LIMIT:
+        raise HTTPException(400, f"limit is not a number from 1 to {MAX_LIMIT}")
+    return limit
 
 
 def user_of(request: Request) -> AdminUser | None:

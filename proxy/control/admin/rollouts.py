@@ -12,7 +12,7 @@ from starlette.routing import Route
 from proxy.control.admin.changes import refused
 from proxy.control.admin.json.rollouts import dry_run_json, freeze_json, history_of_json, rollouts_json
 from proxy.control.admin.problems import problem
-from proxy.control.admin.requests import author_of, limited_body
+from proxy.control.admin.requests import author_of, limit_of, limited_body
 from proxy.control.errors import Refusal
 from proxy.control.rollouts.parts import Rollouts
 from proxy.control.rollouts.planning import dry_run
@@ -21,7 +21,6 @@ from proxy.core.rollout.actions import ACTIONS
 from proxy.store import StoreUnavailable
 
 Text = Annotated[str, msgspec.Meta(max_length=1000)]
-MAX_LIMIT = 1000
 NONE = "this process runs no rollouts"
 
 
@@ -63,10 +62,7 @@ class RolloutsHandler:
 
     async def history(self, request: Request) -> Response:
         """`?endpoint=` of one, `?limit=100`; newest first."""
-        digits = request.query_params.get("limit", "100")
-        limit = int(digits) if len(digits) <= 4 and digits.isascii() and digits.isdigit() else 0
-        if not 1 <= limit <= MAX_LIMIT:
-            return problem(400, f"limit is not a number from 1 to {MAX_LIMIT}")
+        limit = limit_of(request)
         try:
             found = await self._rollouts.past(request.query_params.get("endpoint"), limit)
         except Refusal as refusal:

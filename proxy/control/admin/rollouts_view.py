@@ -10,9 +10,9 @@ from proxy.control.rollouts.figures import RolloutFigures, RolloutsFigures
 from proxy.core.rollout.actions import Action, possible
 from proxy.core.rollout.position import State
 from proxy.core.rollout.progress import duration, estimate, figures, number, state_words, towards
-from proxy.core.routing.phases import percent
 from proxy.core.settings import BACKENDS, FULL_WEIGHT
 from proxy.core.timestamps import to_the_second
+from proxy.core.weights import percent
 from proxy.store.rollouts import Past
 
 OPEN: Final = 3  # with more rollouts than that each is a row that opens

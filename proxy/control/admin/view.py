@@ -12,12 +12,12 @@ from proxy.control.state import State
 from proxy.core.comparison.parity import Parity
 from proxy.core.evidence.significance import MeasuredDifference
 from proxy.core.rollout.position import RolloutPosition
-from proxy.core.routing.phases import percent
 from proxy.core.routing.unlisted import UNLISTED
 from proxy.core.settings import BACKENDS, FULL_WEIGHT, BackendName
 from proxy.core.timestamps import timestamp
 from proxy.core.traffic.history import Minute
 from proxy.core.traffic.totals import Figures
+from proxy.core.weights import percent
 
 DASH: Final = "–"
 MARKS: Final = {"better": "▼", "worse": "▲", "noise": "≈", "too little data": "?"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Literal
 
 import msgspec
@@ -12,12 +11,10 @@ from starlette.routing import Route
 
 from proxy.control.admin.json.records import write_json, writes_json
 from proxy.control.admin.problems import problem
-from proxy.control.admin.requests import author_of, limited_body
+from proxy.control.admin.requests import author_of, limit_of, limited_body
 from proxy.control.state import State
 from proxy.store import StoreUnavailable
 from proxy.store.writes import STATES, NotSettled, page, settle
-
-MAX_LIMIT = 1000
 
 
 class Settlement(msgspec.Struct, forbid_unknown_fields=True):
@@ -45,10 +42,7 @@ class WritesHandler:
         state = next((each for each in STATES if each == wanted), None)
         if wanted is not None and state is None:
             return problem(400, f"state must be one of {', '.join(STATES)}")
-        digits = request.query_params.get("limit", "100")
-        limit = int(digits) if re.fullmatch("[0-9]{1,4}", digits) else 0
-        if not 1 <= limit <= MAX_LIMIT:
-            return problem(400, f"limit is not a number from 1 to {MAX_LIMIT}")
+        limit = limit_of(request)
         try:
             found = await page(self._url, state, limit)
         except (StoreUnavailable, TimeoutError) as error:

@@ -12,6 +12,7 @@ from proxy.control.reload import InForce
 from proxy.control.rollouts.about import about
 from proxy.control.rollouts.board import Board
 from proxy.control.rollouts.database import Database
+from proxy.control.rollouts.listed import NO_ROLLOUT, listed
 from proxy.control.rollouts.runner import Runner
 from proxy.control.rollouts.telling import Told, announce, record
 from proxy.control.rollouts.webhook import Webhooks
@@ -71,13 +72,9 @@ class Actions:
 
     def find(self, name: str) -> tuple[Endpoint, RolloutPlan]:
         """Raises Refusal for an endpoint that is not in a rollout."""
-        endpoint = next(
-            (each for each in self._in_force.loaded.snapshot.endpoints if each.name == name), None
-        )
-        if endpoint is None:
-            raise Refusal(404, f"{name} is not an endpoint of the configuration")
+        endpoint = listed(self._in_force.loaded.snapshot, name)
         if endpoint.plan is None:
-            raise Refusal(404, f"{name} has a weight, and no rollout")
+            raise Refusal(404, NO_ROLLOUT.format(name))
         return endpoint, endpoint.plan
 
     def _members(self, endpoint: Endpoint, plan: RolloutPlan) -> list[Endpoint]:

@@ -20,6 +20,7 @@ from proxy.core.rollout.position import RolloutPosition
 from proxy.core.routing.phases import RolloutStanding
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.settings import Endpoint, RolloutPlan
+from proxy.core.weights import percent
 from proxy.core.wire.messages import EndpointPosition
 from proxy.store.rollouts import Freeze, RolloutRow
 
@@ -195,7 +196,7 @@ def begun(
         step = steps[-1]
         position = position._replace(
             state="running",
-            reason=f"the plan begins at {plan.steps[step] / 100:g} %, where the endpoint was",
+            reason=f"the plan begins at {percent(plan.steps[step])} %, where the endpoint was",
             step=step,
             weight=plan.steps[step],
             epoch_began=now,

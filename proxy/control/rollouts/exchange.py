@@ -14,8 +14,7 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from proxy.control.collect import Collector
-from proxy.core.evidence.units import NONE, Counts, Units, reported
-from proxy.core.traffic.trials import added
+from proxy.core.evidence.units import NONE, Counts, Units, added, reported
 from proxy.core.wire.messages import UnitReport
 from proxy.store import rollouts
 

@@ -24,11 +24,10 @@ from proxy.core.rollout.position import RolloutPosition
 from proxy.core.routing.phases import RolloutStanding, waiting
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.settings import ASYNC, LEGACY, Endpoint
-from proxy.core.traffic.totals import Figures, Series
+from proxy.core.traffic.totals import QUIET, Figures, Series
 from proxy.store.rollouts import Freeze
 
 ENOUGH: Final = 50  # requests before the share of those without a key means anything
-QUIET: Final = Figures()
 
 
 class RolloutLook(NamedTuple):

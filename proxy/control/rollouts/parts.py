@@ -93,7 +93,6 @@ def rollouts_of(
     """`database` is that of the state, `began` is told of each effective snapshot."""
     me, clock = uuid.uuid4().hex, Steady(clocks.wall, clocks.steady)
     board = Board(in_force.snapshot, Keeper(runtime), clock)
-    in_force.adopt = board.adopt
     webhooks = Webhooks()
     gatherer = Gatherer(collector, verdicts, clocks.wall)
     force = Force(supervisor, in_force, ledger, began)

@@ -6,12 +6,11 @@ from typing import NamedTuple
 
 from proxy.control.collect import Collector
 from proxy.control.errors import Refusal
+from proxy.control.rollouts.listed import NO_ROLLOUT, listed
 from proxy.core.rollout.forecast import StepForecast, forecast
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.settings import BACKENDS, LEGACY, RolloutPlan
-from proxy.core.traffic.totals import Figures
-
-QUIET = Figures()
+from proxy.core.traffic.totals import QUIET
 
 
 class DryRun(NamedTuple):
@@ -33,14 +32,12 @@ class DryRun(NamedTuple):
 
 def dry_run(snapshot: Snapshot, collector: Collector, name: str, plan_name: str) -> DryRun:
     """`plan_name` "" is the endpoint's own. Raises Refusal."""
-    endpoint = next((each for each in snapshot.endpoints if each.name == name), None)
-    if endpoint is None:
-        raise Refusal(404, f"{name} is not an endpoint of the configuration")
+    endpoint = listed(snapshot, name)
     plans = {each.name: each for each in snapshot.plans}
     plan = endpoint.plan if not plan_name else plans.get(plan_name)
     if plan is None:
         known = f"plans are {', '.join(plans)}" if plans else "the configuration has no plans"
-        what = f"{plan_name} is not a plan" if plan_name else f"{name} has a weight, and no rollout"
+        what = f"{plan_name} is not a plan" if plan_name else NO_ROLLOUT.format(name)
         raise Refusal(404, f"{what}; {known}")
     figures = collector.figures()
     minute = [figures.get((name, side), QUIET) for side in BACKENDS]

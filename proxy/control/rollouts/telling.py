@@ -12,10 +12,10 @@ from proxy.control.log import log
 from proxy.control.rollouts.webhook import Webhooks
 from proxy.core.rollout.facts import RolloutChange
 from proxy.core.rollout.position import RolloutPosition
-from proxy.core.routing.phases import percent
 from proxy.core.settings import RolloutPlan
 from proxy.core.timestamps import timestamp
 from proxy.core.traffic.authors import NOBODY, Author
+from proxy.core.weights import percent
 from proxy.store import audit, rollouts
 from proxy.store.rollouts import Past
 

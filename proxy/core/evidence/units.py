@@ -65,7 +65,7 @@ class Units(NamedTuple):
     def merged(self, other: Units) -> Units:
         """What two reporters saw, such as two workers: maps by OR, counts by sum."""
         return (self | other)._replace(
-            legacy=_sum(self.legacy, other.legacy), async_=_sum(self.async_, other.async_)
+            legacy=added(self.legacy, other.legacy), async_=added(self.async_, other.async_)
         )
 
 
@@ -123,5 +123,5 @@ def grown(before: Counts, now: Counts) -> Counts:
     return (now[0] - before[0], now[1] - before[1], now[2] - before[2], now[3] - before[3])
 
 
-def _sum(one: Counts, other: Counts) -> Counts:
+def added(one: Counts, other: Counts) -> Counts:
     return (one[0] + other[0], one[1] + other[1], one[2] + other[2], one[3] + other[3])

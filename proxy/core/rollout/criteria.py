@@ -11,6 +11,7 @@ from proxy.core.rollout.evidence import Evidence, epoch_seconds, kinds, slower_r
 from proxy.core.rollout.facts import Facts, GroupMember
 from proxy.core.rollout.position import RolloutPosition
 from proxy.core.settings import FULL_WEIGHT, RolloutPlan
+from proxy.core.weights import percent
 
 SAMPLE_RATIO: Final = log(1 / 0.001)
 SUSPECT: Final = log(5.0)  # of async failing more often: then its bound is not discounted by the weight
@@ -33,10 +34,6 @@ class Missing(NamedTuple):
     reason: Reason
     text: str
     eta: float | None
-
-
-def percent(weight: int) -> str:
-    return f"{weight / 100:.2f}".rstrip("0").rstrip(".")
 
 
 def against(member: GroupMember) -> list[Reason]:

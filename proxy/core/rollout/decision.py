@@ -14,12 +14,13 @@ from typing import Final
 from proxy.core.evidence.sequential import above, upper_bound
 from proxy.core.evidence.units import Kind
 from proxy.core.rollout import criteria
-from proxy.core.rollout.criteria import Missing, Reason, percent
+from proxy.core.rollout.criteria import Missing, Reason
 from proxy.core.rollout.evidence import Evidence, epoch_seconds, kinds
 from proxy.core.rollout.facts import Facts, GroupMember, Next, RolloutChange
 from proxy.core.rollout.moves import again, fallen, fitting, past
 from proxy.core.rollout.position import RolloutPosition, State, watched
 from proxy.core.settings import FULL_WEIGHT, RolloutPlan
+from proxy.core.weights import percent
 
 FALLEN: Final = 3.0  # at 100: async's failing share, as a multiple of legacy's last bound
 _FIGURES: Final = re.compile(r"\d[\d.,]*")  # a reason that differs in these alone is not stored again

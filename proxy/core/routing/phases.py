@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.settings import FULL_WEIGHT, Endpoint, Phase
+from proxy.core.weights import percent
 
 _NAMED: int = 3  # blockers that a message names; the others are counted
 
@@ -92,11 +93,6 @@ def refused(
 def left_out(snapshot: Snapshot) -> tuple[Endpoint, ...]:
     """Endpoints in a rollout, of which a file alone does not say how far they are."""
     return tuple(endpoint for endpoint in snapshot.endpoints if endpoint.plan is not None)
-
-
-def percent(weight: int) -> str:
-    """Hundredths of a percent as written in routing.yaml: 1250 -> "12.5"."""
-    return f"{weight / 100:.2f}".rstrip("0").rstrip(".")
 
 
 def _weight(endpoint: Endpoint, standing: RolloutStanding | None) -> int:

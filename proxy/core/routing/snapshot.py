@@ -116,5 +116,9 @@ class Snapshot:
         object.__setattr__(effective, "protected", self.protected)  # the same object: it is a cache's key
         yield effective
 
+    def endpoint(self, name: str) -> Endpoint | None:
+        """By its name, such as `GET /a`; looks at one after the other."""
+        return next((each for each in self.endpoints if each.name == name), None)
+
     def backend(self, name: BackendName) -> Backend:
         return self.async_ if name == ASYNC else self.legacy

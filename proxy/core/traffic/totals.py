@@ -121,6 +121,9 @@ class Figures(NamedTuple):
     p99: float | None = None
 
 
+QUIET: Final = Figures()
+
+
 class _Second:
     """What was counted in one second: (requests, errors) and non-empty histogram buckets."""
 

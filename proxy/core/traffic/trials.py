@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from proxy.core.evidence.units import added
 from proxy.core.wire.messages import UnitReport
-
-Counts = tuple[int, int, int, int]
-NONE: Counts = (0, 0, 0, 0)
 
 
 def merge_units(reports: Iterable[UnitReport]) -> list[UnitReport]:
@@ -40,7 +38,3 @@ def union(one: bytes, other: bytes) -> bytes:
         return one or other
     both = int.from_bytes(one, "little") | int.from_bytes(other, "little")
     return both.to_bytes(max(len(one), len(other)), "little")
-
-
-def added(one: Counts, other: Counts) -> Counts:
-    return (one[0] + other[0], one[1] + other[1], one[2] + other[2], one[3] + other[3])

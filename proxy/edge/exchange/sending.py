@@ -17,7 +17,7 @@ from proxy.core.http1.response import ResponseHead
 from proxy.core.resilience.retry import Attempt, is_stale
 from proxy.core.routing.decide import Decision
 from proxy.core.routing.snapshot import Snapshot
-from proxy.core.settings import SAFE_METHODS, BackendName
+from proxy.core.settings import SAFE_METHODS, BackendName, Endpoint
 from proxy.edge import turns
 from proxy.edge.deadlines import NEVER
 from proxy.edge.exchange import compression, upgrade
@@ -116,20 +116,20 @@ class Sending(Receiver):
         self.status = 0  # what the client got; 0 while and if it got nothing whole
         self.trial: RequestTrial | None = None  # of a rollout, until the first attempt has failed
         self.refused_itself = False  # with a status that says nothing about the backend
-        if endpoint is None:
-            self.safe = head.method in SAFE_METHODS
-            self.buffers = snapshot.buffers
-        else:
-            self.safe = endpoint.safe
-            self.buffers = endpoint.buffers
-            self.response_timeout = endpoint.response_timeout
-            self.idle_timeout = endpoint.idle_timeout
-            if endpoint.compare.dry_run:
-                self.captured = bytearray()
-            if endpoint.plan is not None and self.upgrade is None:
-                self.trial = services.trials.begin(endpoint, decision)
+        self.safe = head.method in SAFE_METHODS if endpoint is None else endpoint.safe
+        self.buffers = snapshot.buffers if endpoint is None else endpoint.buffers
+        if endpoint is not None:
+            self._take_settings(endpoint, decision)
         tracer = services.observers.tracer
         self.trace: Trace | None = None if tracer is None else tracer.begin(head, endpoint, self.peer)
+
+    def _take_settings(self, endpoint: Endpoint, decision: Decision) -> None:
+        self.response_timeout = endpoint.response_timeout
+        self.idle_timeout = endpoint.idle_timeout
+        if endpoint.compare.dry_run:
+            self.captured = bytearray()
+        if endpoint.plan is not None and self.upgrade is None:
+            self.trial = self.services.trials.begin(endpoint, decision)
 
     def __repr__(self) -> str:
         name = "unlisted" if self.endpoint is None else self.endpoint.name

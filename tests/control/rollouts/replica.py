@@ -120,7 +120,8 @@ class Replica:
 
     def reload(self, text: str) -> None:
         """A newer file is accepted, and published."""
-        self.in_force.take(load(text.encode(), "routing.yaml"))
+        loaded = load(text.encode(), "routing.yaml")
+        self.in_force.take(loaded, self.rollouts.board.adopt(loaded.snapshot))
         self.rollouts.runner.tell()
 
     @property

@@ -6,7 +6,6 @@ from proxy.core.routing.phases import (
     RolloutStanding,
     forced,
     left_out,
-    percent,
     phase_of,
     refused,
     violations,
@@ -192,10 +191,3 @@ def test_phase_is_the_first_that_lists_the_method() -> None:
     assert phase_of("GET", PHASES) == "reads"
     assert phase_of("PATCH", PHASES) == "writes"
     assert phase_of("TRACE", PHASES) is None
-
-
-@pytest.mark.parametrize(
-    ("weight", "text"), [(0, "0"), (1, "0.01"), (1250, "12.5"), (10_000, "100"), (1000, "10")]
-)
-def test_percent_is_as_written(weight: int, text: str) -> None:
-    assert percent(weight) == text

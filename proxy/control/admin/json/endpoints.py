@@ -16,6 +16,7 @@ from proxy.core.rollout.position import RolloutPosition
 from proxy.core.routing.unlisted import UNLISTED
 from proxy.core.settings import BackendName
 from proxy.core.timestamps import timestamp
+from proxy.core.weights import percent_number
 
 
 def endpoints_json(found: Overview, alarms: Iterable[Alarm]) -> dict[str, Any]:
@@ -52,7 +53,7 @@ def _endpoint(found: EndpointFigures, now: float) -> dict[str, Any]:
         "endpoint": found.endpoint.name,
         "phase": found.endpoint.phase,
         "group": found.endpoint.group,
-        "weight": _percent(found.endpoint.weight),
+        "weight": percent_number(found.endpoint.weight),
         "breaker": found.breaker,
         "fallbacks": found.fallbacks,
         "backends": _backends(found.backends),
@@ -66,11 +67,6 @@ def _endpoint(found: EndpointFigures, now: float) -> dict[str, Any]:
 def _rollout(position: RolloutPosition) -> dict[str, Any]:
     """In short; `GET /api/v1/rollouts` has the evidence."""
     return {"plan": position.plan, "state": position.state, "reason": position.reason}
-
-
-def _percent(weight: int) -> int | float:
-    """Hundredths of a percent as a number: 2500 -> 25, 1 -> 0.01."""
-    return weight // 100 if weight % 100 == 0 else weight / 100
 
 
 def _keys(keys: Keys, now: float) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from proxy.core.evidence.units import KINDS
 from proxy.core.rollout.forecast import StepForecast
 from proxy.core.settings import BACKENDS
 from proxy.core.timestamps import timestamp
+from proxy.core.weights import percent_number
 from proxy.store.rollouts import Freeze, Past
 
 NOBODY = {"active": 0, "failed": 0}
@@ -35,8 +36,8 @@ def rollout_json(found: RolloutFigures) -> dict[str, Any]:
         "state": position.state,
         "reason": position.reason,
         "step": position.step,
-        "steps": [_percent(each) for each in plan.steps],
-        "weight": _percent(position.weight),
+        "steps": [percent_number(each) for each in plan.steps],
+        "weight": percent_number(position.weight),
         "since": timestamp(position.since),
         "stepped": timestamp(position.stepped),
         "version": position.version,
@@ -78,7 +79,7 @@ def _next(found: RolloutFigures) -> dict[str, Any] | None:
     if target is None:
         return None
     return {
-        "weight": _percent(target),
+        "weight": percent_number(target),
         "missing": list(found.shown.get("missing", [])),
         "eta_seconds": _whole(found.shown.get("eta_seconds")),
     }
@@ -86,15 +87,11 @@ def _next(found: RolloutFigures) -> dict[str, Any] | None:
 
 def _step(found: DryRun, step: StepForecast) -> dict[str, Any]:
     return {
-        "weight": _percent(step.weight),
+        "weight": percent_number(step.weight),
         "seconds": _whole(step.seconds),
         "conditions": {name: _whole(seconds) for name, seconds in step.conditions.items()},
         "approve": step.weight in found.plan.approve,
     }
-
-
-def _percent(weight: int) -> int | float:
-    return weight // 100 if weight % 100 == 0 else weight / 100
 
 
 def _whole(seconds: float | None) -> int | None:
