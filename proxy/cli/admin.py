@@ -6,16 +6,9 @@ import contextlib
 import os
 from typing import Any
 
-import click
-
 from proxy.cli.errors import NO, fail
 
-DEFAULT = "http://127.0.0.1:9000"
 TOKEN = "STRANGLER_ADMIN_TOKEN"
-
-option = click.option(
-    "--admin", default=DEFAULT, show_default=True, metavar="URL", help="Address of the admin port."
-)
 
 
 def get(admin: str, path: str) -> Any:

@@ -8,19 +8,22 @@ from pathlib import Path
 
 import click
 
-from proxy.cli.errors import BAD_INPUT, fail, render, text_of
+from proxy.cli.errors import BAD_INPUT, NO, fail, render, text_of
+from proxy.cli.target import DEFAULT_FILE, VARIABLE
 from proxy.config import ConfigErrors, Loaded, load_file
 from proxy.control.running import running_state
 from proxy.core.routing.phases import left_out
 from proxy.core.settings import Endpoint
+from proxy.store.places import claims_file, comparisons_file, is_sqlite, state_file
 
 
 @click.command()
-@click.argument("file", type=click.Path())
+@click.argument("file", default=DEFAULT_FILE, envvar=VARIABLE, type=click.Path())
 def check(file: str) -> None:
     """Validate a routing.yaml: report every error with its line, and endpoints that are ahead of their phase.
 
-    Exits 0 if the file is valid, 2 if not. Variables such as ${NAME} are taken from the environment.
+    FILE is STRANGLER_CONFIG or ./routing.yaml if not given. Variables such as ${NAME} are taken from the
+    environment. Exits 0 if the file is valid, 2 if not.
 
     \b
     strangler check routing.yaml
@@ -59,4 +62,12 @@ def load_or_exit(file: str) -> Loaded:
 def state_of(file: str) -> str:
     """The state database of the instance that runs with this file; otherwise the one named in the file."""
     server = load_or_exit(file).snapshot.server
-    return running_state(Path(server.runtime_dir)) or server.state
+    return existing(running_state(Path(server.runtime_dir)) or server.state)
+
+
+def existing(state: str) -> str:
+    """The same; exits 1 if it is files that are not there, for what they do not hold says nothing."""
+    files = (state_file, claims_file, comparisons_file)
+    if is_sqlite(state) and not any(each(state).exists() for each in files):
+        fail(f"there is no state database at {state_file(state)}: has a proxy run with this file?", NO)
+    return state

@@ -16,6 +16,7 @@ from proxy.cli.errors import fail
 from proxy.cli.heads import request_head
 from proxy.cli.printable import printable
 from proxy.cli.suggested import from_replay, from_state, generalised, yaml_of
+from proxy.cli.target import config_option
 from proxy.compare.client import Asked, Unanswered
 from proxy.compare.one_off import Result, compare_once, refusal
 from proxy.core.comparison.differences import Difference, unified
@@ -33,7 +34,7 @@ _SIDES: Final = {"-": "red", "+": "green", "@": "dim"}
 @click.command("compare")
 @click.argument("method", required=False)
 @click.argument("target", required=False)
-@click.option("--config", "file", required=True, type=click.Path(), help="routing.yaml with both backends.")
+@config_option("routing.yaml with both backends.")
 @click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="Send this header.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--suggest", is_flag=True, help="Propose rules for the differences found by sampling.")

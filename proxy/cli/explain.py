@@ -11,6 +11,7 @@ from proxy.cli import admin as admin_port
 from proxy.cli.check import load_or_exit
 from proxy.cli.heads import request_head
 from proxy.cli.standing import runs_with, standing_of
+from proxy.cli.target import admin_of, config_option
 from proxy.core.forwarding.forwarded import canonical
 from proxy.core.http1.request import RequestHead
 from proxy.core.routing.decide import Context, Decision, decide, sticky_key
@@ -24,7 +25,7 @@ from proxy.core.wire.messages import EndpointPosition
 @click.command()
 @click.argument("method")
 @click.argument("target")
-@click.option("--config", "file", required=True, type=click.Path(), help="routing.yaml to evaluate.")
+@config_option("routing.yaml to evaluate.")
 @click.option(
     "-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="Add this request header."
 )
@@ -56,7 +57,7 @@ def explain(
         click.echo(json.dumps(answer))
         return
     answers = _answers(snapshot, decision.endpoint) if decision.endpoint else ""
-    click.echo(_prose(answer, answers, _now(snapshot, decision.endpoint, file)))
+    click.echo(_prose(answer, answers, _now(decision.endpoint, file)))
 
 
 def _effective(snapshot: Snapshot, standing: RolloutStanding) -> Snapshot:
@@ -103,9 +104,9 @@ def _answers(snapshot: Snapshot, endpoint: Endpoint) -> str:
     return f"{found['text']}, {found['n']} compared" if found["n"] else "no evidence, nothing compared"
 
 
-def _now(snapshot: Snapshot, endpoint: Endpoint | None, file: str) -> str:
+def _now(endpoint: Endpoint | None, file: str) -> str:
     """The state of async as seen by the proxy that runs with this file; empty if there is none."""
-    admin = f"http://{snapshot.server.admin}"
+    admin = admin_of(file)
     if endpoint is None or not runs_with(admin, file):
         return ""
     figures = admin_port.peek(admin, "/api/v1/endpoints") or {"endpoints": []}

@@ -8,6 +8,7 @@ import click
 
 from proxy.cli import admin as admin_port
 from proxy.cli.errors import BAD_INPUT, NO, fail
+from proxy.cli.target import admin_option
 
 TIMEOUT = 300.0  # seconds; all samples are read
 
@@ -17,7 +18,7 @@ TIMEOUT = 300.0  # seconds; all samples are read
 @click.option("--path", metavar="PATTERN", help="A path pattern, such as /accounts/acc_1/**.")
 @click.option("--dry-run", is_flag=True, help="Count without erasing.")
 @click.option("--json", "machine", is_flag=True, help="Print one JSON object.")
-@admin_port.option
+@admin_option
 def forget(principal: str | None, path: str | None, dry_run: bool, machine: bool, admin: str) -> None:
     """Erase the stored answers and samples of a person, or of a path.
 

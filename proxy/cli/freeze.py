@@ -6,6 +6,7 @@ import click
 
 from proxy.cli import admin as admin_port
 from proxy.cli.errors import BAD_INPUT, NO, fail
+from proxy.cli.target import admin_option
 
 TIMEOUT = 30.0  # seconds
 
@@ -14,7 +15,7 @@ _REASON = click.option("--reason", required=True, help="Why; shown until it is o
 
 @click.command()
 @_REASON
-@admin_port.option
+@admin_option
 def freeze(reason: str, admin: str) -> None:
     """Let no rollout advance, anywhere, until `strangler unfreeze`. Rollbacks and lowering still work.
 
@@ -27,7 +28,7 @@ def freeze(reason: str, admin: str) -> None:
 
 @click.command()
 @_REASON
-@admin_port.option
+@admin_option
 def unfreeze(reason: str, admin: str) -> None:
     """Let rollouts advance again."""
     _ask("unfreeze", reason, admin)

@@ -11,17 +11,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from proxy.cli.check import state_of
 from proxy.cli.errors import NO, fail
 from proxy.cli.numbers import WholeNumber
+from proxy.cli.target import config_option
 from proxy.core.timestamps import to_the_second
 from proxy.store import configs
 from proxy.store.configs import AcceptedConfig
 from proxy.store.migrations import TooNew
-from proxy.store.places import is_sqlite, state_file
 
 
 @click.command()
-@click.option(
-    "--config", "file", default="routing.yaml", show_default=True, help="routing.yaml that names the store."
-)
+@config_option("routing.yaml that names the store.")
 @click.option(
     "-n",
     "limit",
@@ -56,8 +54,6 @@ def history(file: str, limit: int, as_json: bool) -> None:
 
 def accepted(state: str) -> list[AcceptedConfig]:
     """Configurations in the store at `state` (server.state), newest first; exits 1 if it does not answer."""
-    if is_sqlite(state) and not state_file(state).exists():
-        return []
     try:
         return asyncio.run(_read(state))
     except (SQLAlchemyError, OSError, TimeoutError, TooNew) as error:

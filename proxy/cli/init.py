@@ -9,6 +9,7 @@ import click
 
 from proxy.cli import sources
 from proxy.cli.errors import fail, render, warn
+from proxy.cli.target import config_option
 from proxy.config import ConfigErrors, load_text, read_text
 from proxy.config.discover import Discovery
 from proxy.config.draft import draft
@@ -19,13 +20,13 @@ from proxy.config.merge import merge
 @click.command()
 @click.option("--openapi", metavar="FILE|URL", help="OpenAPI document, as JSON or YAML.")
 @click.option("--flask", metavar="MODULE:APP", help="Flask application; its module is imported.")
-@click.option("--config", "file", default="routing.yaml", show_default=True, type=click.Path(path_type=Path))
+@config_option("routing.yaml to write.")
 @click.option(
     "--merge", "merging", is_flag=True, help="Add new endpoints to an existing file and mark removed ones."
 )
 @click.option("--legacy", default="http://127.0.0.1:5001", show_default=True, help="URL of legacy.")
 @click.option("--async", "async_", default="http://127.0.0.1:5002", show_default=True, help="URL of async.")
-def init(openapi: str | None, flask: str | None, file: Path, merging: bool, legacy: str, async_: str) -> None:
+def init(openapi: str | None, flask: str | None, file: str, merging: bool, legacy: str, async_: str) -> None:
     """Generate a routing.yaml that lists every endpoint of an API at weight 0, so that nothing moves yet.
 
     Exits 2 if the file exists (unless --merge is given), or if the source cannot be read.
@@ -44,9 +45,9 @@ def init(openapi: str | None, flask: str | None, file: Path, merging: bool, lega
     for line in discovery.skipped:
         click.echo(f"not listed, so it goes to legacy: {line}", err=True)
     if merging:
-        _merge(file, discovery)
+        _merge(Path(file), discovery)
     else:
-        _create(file, draft(discovery, legacy=legacy, async_=async_))
+        _create(Path(file), draft(discovery, legacy=legacy, async_=async_))
         click.echo(f"{file}: {len(discovery.found)} endpoints, all at weight 0")
 
 

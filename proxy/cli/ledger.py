@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from proxy.cli import admin as admin_port
+from proxy.cli.target import admin_option
 from proxy.config.discover import DiscoveredEndpoint
 from proxy.config.draft import entries
 from proxy.core.routing.unlisted import OTHER
@@ -15,7 +16,7 @@ from proxy.core.timestamps import to_the_second
 
 
 @click.command()
-@admin_port.option
+@admin_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def ledger(admin: str, as_json: bool) -> None:
     """Show the migration progress of each endpoint, and requested paths missing from routing.yaml.

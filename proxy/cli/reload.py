@@ -6,12 +6,13 @@ import click
 
 from proxy.cli import admin as admin_port
 from proxy.cli.errors import BAD_INPUT, NO, fail
+from proxy.cli.target import admin_option
 
 TIMEOUT = 30.0  # seconds; the proxy answers when every worker serves it, or after five
 
 
 @click.command()
-@admin_port.option
+@admin_option
 @click.option("--force", is_flag=True, help="Accept `unlisted: 404` although clients use unlisted paths.")
 def reload(admin: str, force: bool) -> None:
     """Validate and apply the configuration now, and show what changes.

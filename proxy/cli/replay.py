@@ -22,6 +22,7 @@ from proxy.cli.numbers import WholeNumber
 from proxy.cli.printable import printable
 from proxy.cli.replayed import prose
 from proxy.cli.suggested import for_endpoint
+from proxy.cli.target import config_option
 from proxy.compare.judging import today
 from proxy.compare.replay.recorded import BadInput
 from proxy.compare.replay.recording import Survey, requests, survey
@@ -49,7 +50,7 @@ class Output(NamedTuple):
 
 @click.command("replay")
 @click.argument("file", type=File)
-@click.option("--config", required=True, type=click.Path(), help="routing.yaml with both backends.")
+@config_option("routing.yaml with both backends.", "config")
 @click.option(
     "-H",
     "--header",

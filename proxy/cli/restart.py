@@ -10,6 +10,7 @@ import httpx2
 
 from proxy.cli import admin as admin_port
 from proxy.cli.errors import NO, fail
+from proxy.cli.target import admin_option
 
 INTERVAL = 0.2  # seconds between two looks
 TRIAL = 75.0  # seconds in which the proxy judges the file and tries the new code
@@ -17,7 +18,7 @@ SILENCE = 120.0  # seconds without news of the restart after which it is given u
 
 
 @click.command()
-@admin_port.option
+@admin_option
 def restart(admin: str) -> None:
     """Restart the proxy, worker by worker, without a failed request.
 

@@ -8,10 +8,12 @@ from pathlib import Path
 import click
 
 from proxy.cli.admin import announce
+from proxy.cli.check import existing
 from proxy.cli.errors import NO, fail, render, warn
 from proxy.cli.history import accepted
-from proxy.cli.set import wait
-from proxy.cli.standing import standing_of
+from proxy.cli.set import confirm
+from proxy.cli.standing import proxy_with, standing_of
+from proxy.cli.target import config_option
 from proxy.config import ConfigErrors, Loaded, load_text
 from proxy.config.difference import difference
 from proxy.config.files import Changed, replace
@@ -22,48 +24,49 @@ from proxy.store.configs import AcceptedConfig
 
 
 @click.command()
-@click.option(
-    "--config", "file", required=True, type=click.Path(path_type=Path), help="routing.yaml to restore."
-)
+@config_option("routing.yaml to restore.")
 @click.option(
     "--to", "wanted", metavar="HASH", help="Restore this configuration of `strangler history` instead."
 )
 @click.option("--state", metavar="URL", help="server.state, if the file cannot be parsed.")
-@click.option("--admin", metavar="URL", help="Wait until every worker of this proxy uses it.")
+@click.option("--admin", metavar="URL", help="Wait until every worker of this proxy uses it; see above.")
 @click.option("--timeout", default=10.0, show_default=True, help="Seconds to wait for the workers.")
-def rollback(file: Path, wanted: str | None, state: str | None, admin: str | None, timeout: float) -> None:
+def rollback(file: str, wanted: str | None, state: str | None, admin: str | None, timeout: float) -> None:
     """Restore the previous accepted file, including its comments.
 
-    If the file is invalid, the configuration in use is restored. A second rollback undoes the first. Exits 1
-    if there is no earlier configuration or a worker does not use it in time, 2 if it would be refused.
+    If the file is invalid, the configuration in use is restored. A second rollback undoes the first. If a
+    proxy at the file's server.admin (or at --admin) runs with this file, waits until every worker uses it.
+    Exits 1 if there is no earlier configuration or a worker does not use it in time, 2 if it would be
+    refused.
 
     \b
-    strangler rollback --config routing.yaml --admin http://127.0.0.1:9000
+    strangler rollback
     strangler rollback --config routing.yaml --to bd90cb2b66d2b1c1
     """
+    path = Path(file)
     try:
-        content = file.read_bytes()
+        content = path.read_bytes()
     except OSError as error:
         fail(f"{file} cannot be read: {error.strerror}")
-    now = _loaded(content.decode("utf-8", "replace"), str(file))
+    now = _loaded(content.decode("utf-8", "replace"), file)
     server = now.snapshot.server if now else Server()
-    store = state or running_state(Path(server.runtime_dir)) or server.state
+    store = existing(state or running_state(Path(server.runtime_dir)) or server.state)
     target = _target(accepted(store), now, wanted)
     try:
-        after = load_text(target.text, source=str(file), environ=os.environ)
+        after = load_text(target.text, source=file, environ=os.environ)
     except ConfigErrors as errors:
         fail(f"{render(errors, target.text)}\n{target.hash} is no longer valid; nothing was changed")
-    standing = standing_of(now.snapshot, str(file), admin) if now else None
+    standing = standing_of(now.snapshot, file, admin) if now else None
     for violation in refused(now.snapshot if now else None, after.snapshot, standing):
         fail(f"{violation}\nnothing was changed")
-    if admin is not None:
-        announce(admin, after.snapshot.hash)
-    _write(file, content, target.text.encode())
+    running = proxy_with(file, admin)
+    if running is not None:
+        announce(running, after.snapshot.hash)
+    _write(path, content, target.text.encode())
     for line in difference(now.snapshot, after.snapshot).lines if now else ():
         click.echo(line)
     click.echo(f"{file} is back at {after.snapshot.hash}")
-    if admin is not None:
-        wait(admin, after.snapshot.hash, timeout)
+    confirm(running, file, after.snapshot.hash, timeout)
 
 
 def _loaded(text: str, source: str) -> Loaded | None:

@@ -10,6 +10,7 @@ import click
 from proxy.cli import admin as admin_port
 from proxy.cli import rollout_screen as screen
 from proxy.cli.errors import BAD_INPUT, NO, fail
+from proxy.cli.target import admin_option
 
 TIMEOUT = 30.0  # seconds for an action
 ENDPOINT = click.argument("endpoint", metavar="'METHOD /path'")
@@ -31,7 +32,7 @@ def rollout() -> None:
 
 
 @rollout.command("list")
-@admin_port.option
+@admin_option
 @JSON
 def list_command(admin: str, as_json: bool) -> None:
     """List every endpoint in a rollout with its weight, its state, and what it waits for.
@@ -48,7 +49,7 @@ def list_command(admin: str, as_json: bool) -> None:
 
 @rollout.command()
 @ENDPOINT
-@admin_port.option
+@admin_option
 @JSON
 def show(endpoint: str, admin: str, as_json: bool) -> None:
     """Show one rollout: its evidence towards the next step and towards a rollback, and what is missing.
@@ -69,7 +70,7 @@ def show(endpoint: str, admin: str, as_json: bool) -> None:
 @rollout.command()
 @ENDPOINT
 @REASON
-@admin_port.option
+@admin_option
 def pause(endpoint: str, reason: str, admin: str) -> None:
     """Hold the endpoint, and the others of its group and plan, where they are. They may still come back."""
     _act("pause", endpoint, reason, admin)
@@ -78,7 +79,7 @@ def pause(endpoint: str, reason: str, admin: str) -> None:
 @rollout.command()
 @ENDPOINT
 @REASON
-@admin_port.option
+@admin_option
 def resume(endpoint: str, reason: str, admin: str) -> None:
     """Let a paused rollout go on."""
     _act("resume", endpoint, reason, admin)
@@ -87,7 +88,7 @@ def resume(endpoint: str, reason: str, admin: str) -> None:
 @rollout.command()
 @ENDPOINT
 @REASON
-@admin_port.option
+@admin_option
 def approve(endpoint: str, reason: str, admin: str) -> None:
     """Agree to the next step of a rollout that waits for a person."""
     _act("approve", endpoint, reason, admin)
@@ -96,7 +97,7 @@ def approve(endpoint: str, reason: str, admin: str) -> None:
 @rollout.command()
 @ENDPOINT
 @REASON
-@admin_port.option
+@admin_option
 def abort(endpoint: str, reason: str, admin: str) -> None:
     """Roll back now, as the plan says: to 0, or to the step before."""
     _act("abort", endpoint, reason, admin)
@@ -105,7 +106,7 @@ def abort(endpoint: str, reason: str, admin: str) -> None:
 @rollout.command()
 @ENDPOINT
 @REASON
-@admin_port.option
+@admin_option
 def retry(endpoint: str, reason: str, admin: str) -> None:
     """Begin a new attempt, from the first step, of a rollout that was rolled back."""
     _act("retry", endpoint, reason, admin)
@@ -114,7 +115,7 @@ def retry(endpoint: str, reason: str, admin: str) -> None:
 @rollout.command()
 @ENDPOINT
 @click.option("--plan", "name", default="", help="Another plan than the endpoint's own.")
-@admin_port.option
+@admin_option
 @JSON
 def plan(endpoint: str, name: str, admin: str, as_json: bool) -> None:
     """Say how long each step of a plan would take at the traffic of the last minute; nothing is changed.

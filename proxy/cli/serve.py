@@ -8,6 +8,7 @@ import click
 
 from proxy import logs
 from proxy.cli.errors import fail, render, text_of
+from proxy.cli.target import config_option
 from proxy.compare.one_off import one_off
 from proxy.config import ConfigErrors
 from proxy.control.errors import StartupError
@@ -15,9 +16,7 @@ from proxy.control.main import run
 
 
 @click.command()
-@click.option(
-    "--config", "file", required=True, type=click.Path(path_type=Path), help="routing.yaml to serve."
-)
+@config_option("routing.yaml to serve.")
 @click.option(
     "--log-format",
     type=click.Choice(logs.FORMATS),
@@ -34,7 +33,7 @@ from proxy.control.main import run
     envvar=logs.LEVEL_VARIABLE,
     help="debug also logs each state change of a connection, a request or an idempotency key.",
 )
-def serve(file: Path, log_format: logs.Format, log_level: logs.Level) -> None:
+def serve(file: str, log_format: logs.Format, log_level: logs.Level) -> None:
     """Run the proxy and its admin port in the foreground; the log goes to standard error.
 
     A saved file takes effect at once; SIGHUP also reloads it. An invalid file is rejected and reported.
@@ -47,7 +46,7 @@ def serve(file: Path, log_format: logs.Format, log_level: logs.Level) -> None:
     """
     logs.choose(log_format, log_level)
     try:
-        run(file, one_off=one_off)
+        run(Path(file), one_off=one_off)
     except ConfigErrors as errors:
         fail(render(errors, text_of(file)))
     except StartupError as error:

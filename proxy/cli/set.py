@@ -12,7 +12,8 @@ from proxy.cli.admin import announce
 from proxy.cli.check import load_or_exit
 from proxy.cli.errors import NO, fail, render, warn
 from proxy.cli.numbers import Percent
-from proxy.cli.standing import standing_of
+from proxy.cli.standing import proxy_with, standing_of
+from proxy.cli.target import admin_of, config_option
 from proxy.config import ConfigErrors, Loaded, load_text, read_text, set_weight
 from proxy.config.files import Changed, replace
 from proxy.config.plan_words import position_text
@@ -25,18 +26,19 @@ POLL = 0.1  # seconds between two looks at the admin port
 @click.command("set")
 @click.argument("endpoint", metavar="'METHOD /path'")
 @click.argument("weight", type=Percent())
-@click.option("--config", "file", required=True, type=click.Path(), help="routing.yaml to edit.")
-@click.option("--admin", metavar="URL", help="Wait until every worker of this proxy uses the new weight.")
+@config_option("routing.yaml to edit.")
+@click.option("--admin", metavar="URL", help="Wait until every worker of this proxy uses it; see above.")
 @click.option("--timeout", default=10.0, show_default=True, help="Seconds to wait for the workers.")
 def set_command(endpoint: str, weight: float, file: str, admin: str | None, timeout: float) -> None:
     """Change the weight of one endpoint: the percentage of its clients that async answers, 0 to 100.
 
     Validates the result, then changes only this number in the file; a running proxy notices the change by
-    itself. For an endpoint in a rollout, the weight replaces the rollout and is in force at once. Exits 1 if
-    a worker does not use it in time, 2 if the file would not be accepted.
+    itself. If a proxy at the file's server.admin (or at --admin) runs with this file, waits until every
+    worker uses the new weight. For an endpoint in a rollout, the weight replaces the rollout and is in force
+    at once. Exits 1 if a worker does not use it in time, 2 if the file would not be accepted.
 
     \b
-    strangler set 'GET /accounts/{account_id}' 25 --config routing.yaml
+    strangler set 'GET /accounts/{account_id}' 25
     strangler set 'POST /payments' 0 --config routing.yaml --admin http://127.0.0.1:9000
     """
     before = load_or_exit(file)
@@ -47,12 +49,12 @@ def set_command(endpoint: str, weight: float, file: str, admin: str | None, time
         fail(f"{violation}\nnothing was changed")
     for violation in after.violations:
         click.echo(f"warning: {violation}", err=True)
-    if admin is not None:
-        announce(admin, after.snapshot.hash)
+    running = proxy_with(file, admin)
+    if running is not None:
+        announce(running, after.snapshot.hash)
     _write(file, text, edited)
     click.echo(f"{endpoint}: {_change(_find(before, endpoint), _find(after, endpoint))}")
-    if admin is not None:
-        wait(admin, after.snapshot.hash, timeout)
+    confirm(running, file, after.snapshot.hash, timeout)
 
 
 def _edit(file: str, text: str, endpoint: str, weight: float) -> tuple[Loaded, str]:
@@ -76,7 +78,9 @@ def _write(file: str, text: str, edited: str) -> None:
 
 
 def _find(loaded: Loaded, name: str) -> Endpoint:
-    return next(each for each in loaded.snapshot.endpoints if each.name == name)
+    found = loaded.snapshot.endpoint(name)
+    assert found is not None  # its weight was changed
+    return found
 
 
 def _change(before: Endpoint, after: Endpoint) -> str:
@@ -85,6 +89,14 @@ def _change(before: Endpoint, after: Endpoint) -> str:
         return f"{was} -> {now}; the rollout ends, this weight is in force at once"
     number = now.partition(" ")[2]
     return f"{was} -> {number}" if was != now else f"weight is {number} already"
+
+
+def confirm(admin: str | None, file: str, wanted: str, timeout: float) -> None:
+    """Waits for the proxy at `admin`; says so if there is none to wait for. Exits 1 as `wait` does."""
+    if admin is not None:
+        wait(admin, wanted, timeout)
+    else:
+        click.echo(f"not confirmed: no proxy at {admin_of(file)} says that it runs with this file", err=True)
 
 
 def wait(admin: str, wanted: str, timeout: float) -> None:

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from proxy.cli import admin as admin_port
 from proxy.cli.errors import NO
+from proxy.cli.target import admin_option
 from proxy.core.settings import BACKENDS
 
 INTERVAL = 2.0  # seconds between two looks of --watch
@@ -24,7 +25,7 @@ _SHORT = {"too little data": "?", "noise": "≈"}
 
 
 @click.command()
-@admin_port.option
+@admin_option
 @click.option("--watch", is_flag=True, help="Refresh until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def status(admin: str, watch: bool, as_json: bool) -> None:

@@ -10,6 +10,7 @@ import click
 from proxy.cli.check import state_of
 from proxy.cli.errors import NO, fail
 from proxy.cli.numbers import WholeNumber
+from proxy.cli.target import config_option
 from proxy.control.admin.json.records import writes_json
 from proxy.core.resilience.idempotency import Record, State
 from proxy.core.timestamps import timestamp
@@ -21,9 +22,7 @@ from proxy.store.writes import settle as settle_write
 @click.group(invoke_without_command=True)
 @click.option("--unknown", is_flag=True, help="List only writes with an unknown outcome.")
 @click.option("--state", type=click.Choice(STATES), help="List only writes in this state.")
-@click.option(
-    "--config", "file", default="routing.yaml", show_default=True, help="routing.yaml that names the store."
-)
+@config_option("routing.yaml that names the store.")
 @click.option(
     "--limit", default=100, show_default=True, type=WholeNumber(1, 10_000), help="Maximum number of entries."
 )
@@ -62,9 +61,7 @@ def writes(
     "--as", "outcome", required=True, type=click.Choice(["done", "not-done"]), help="Whether it was executed."
 )
 @click.option("--reason", required=True, help="How you know; recorded in the audit log.")
-@click.option(
-    "--config", "file", default="routing.yaml", show_default=True, help="routing.yaml that names the store."
-)
+@config_option("routing.yaml that names the store.")
 def settle(id: str, outcome: str, reason: str, file: str) -> None:
     """Record the outcome of a write after looking for it in its owner's data.
 

@@ -75,8 +75,10 @@ def test_a_broken_file_is_replaced_by_what_is_served(site: Site) -> None:
 def test_without_a_past_there_is_nothing_to_go_back_to(site: Site) -> None:
     result = run(site, "rollback")
     assert result.exit_code == 1
-    assert "no earlier configuration to restore" in result.stderr
-    assert run(site, "history").stdout == "nothing is stored yet\n"
+    assert "there is no state database at" in result.stderr
+    site.up()
+    eventually(lambda: "(start)" in run(site, "history").stdout, "the first file is recorded")
+    assert "no earlier configuration to restore" in run(site, "rollback").stderr
     assert run(site, "rollback", "--to", "abc").exit_code == 1
 
 

@@ -47,7 +47,8 @@ class Proxy:
 
     def answer(self, path: str) -> Any:
         if path == "/api/v1/config":
-            return {"source": self.source, "hash": "x", "workers": []}
+            hash = load_file(self.source).snapshot.hash if self.source else "x"
+            return {"source": self.source, "hash": hash, "workers": [{"id": 0, "hash": hash}]}
         return {"rollouts": self.rollouts} if path == "/api/v1/rollouts" else None
 
 
