@@ -33,12 +33,14 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "proxy.core.wire": (),
     "proxy.core.documents": (),
     "proxy.core.evidence": (),
+    "proxy.core.weights": (),
     "proxy.core.settings": ("proxy.core.documents",),
     "proxy.core.http1": ("proxy.core.settings",),
     "proxy.core.forwarding": ("proxy.core.wire", "proxy.core.http1", "proxy.core.settings"),
     "proxy.core.routing": (
         "proxy.core.wire",
         "proxy.core.http1",
+        "proxy.core.weights",
         "proxy.core.settings",
         "proxy.core.forwarding",
     ),
@@ -46,6 +48,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "proxy.core.comparison": ("proxy.core.documents", "proxy.core.settings", "proxy.core.evidence"),
     "proxy.core.rollout": (
         "proxy.core.wire",
+        "proxy.core.weights",
         "proxy.core.settings",
         "proxy.core.evidence",
         "proxy.core.comparison",

@@ -221,6 +221,10 @@ def test_rules_are_proposed_from_what_sampling_has_stored(tmp_path: Path) -> Non
         "endpoints: {GET /a: {}, GET /b: {}}\n"
     )
     command = ["compare", "--suggest", "--config", str(path)]
+    nowhere = CliRunner().invoke(main, command)
+    assert nowhere.exit_code == 1
+    assert f"no state database at {tmp_path}/state.db" in nowhere.stderr
+    asyncio.run(_empty(f"sqlite:///{tmp_path}/state.db"))
     nothing = CliRunner().invoke(main, command)
     assert (nothing.exit_code, nothing.stdout) == (0, "# nothing differs in the samples that are kept\n")
     endpoint = load_file(str(path)).snapshot.endpoints[0]
@@ -239,6 +243,11 @@ def test_rules_are_proposed_from_what_sampling_has_stored(tmp_path: Path) -> Non
         '        - {equal: bio, values: [null, ""], reason: "null in place of an empty text"}'
         "  # hides 1 in 1 samples",
     ]
+
+
+async def _empty(url: str) -> None:
+    async with comparisons.opened(url):
+        pass
 
 
 async def _store(url: str, scope: Scope) -> None:
