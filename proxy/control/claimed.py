@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from proxy.core.routing.snapshot import Snapshot
+from proxy.core.traffic.totals import EMPTY
 from proxy.core.wire.messages import Stats
 from proxy.store.ledger import KeysRow
 
@@ -26,11 +27,14 @@ class Keys(NamedTuple):
 
 
 class Claimed:
-    """`changed` and `gone` are the endpoints whose rows are still missing in the store, or still there."""
+    """`changed` and `gone` are the endpoints whose rows are still missing in the store, or still there.
 
-    def __init__(self) -> None:
+    `totals` are those that the process before has looked at.
+    """
+
+    def __init__(self, totals: Stats = EMPTY) -> None:
         self._since: dict[str, float] = {}
-        self._missed: dict[str, int] = {}
+        self._missed = _missed(totals)
         self._broken: set[str] = set()
         self._anew = False
         self.changed: set[str] = set()
@@ -42,7 +46,7 @@ class Claimed:
         for name in self._since.keys() - claiming.keys():
             del self._since[name]
             self.gone.add(name)
-        missed = {each.first: each.count for each in totals.keyed if each.second == "unavailable"}
+        missed = _missed(totals)
         for name, endpoint in claiming.items():
             records_only = endpoint.idempotency == "record"
             lost = records_only and missed.get(name, 0) > self._missed.get(name, 0)
@@ -80,3 +84,7 @@ class Claimed:
             for each in snapshot.endpoints
             if (since := self._since.get(each.name)) is not None
         }
+
+
+def _missed(totals: Stats) -> dict[str, int]:
+    return {each.first: each.count for each in totals.keyed if each.second == "unavailable"}

@@ -1,4 +1,4 @@
-"""Adds up the workers' statistics. A counter never decreases, even if a worker dies."""
+"""Adds up the workers' statistics. A counter never decreases, whichever process dies."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Mapping
 
 import msgspec
 
+from proxy.control.kept_totals import KeptTotals
 from proxy.control.trials import CollectedTrials
 from proxy.core.evidence import stats
 from proxy.core.evidence.units import Counts
@@ -32,6 +33,28 @@ class Collector:
         self._departed: OrderedDict[str, Stats] = OrderedDict()
         self._base = EMPTY
         self._trials = CollectedTrials()
+        self._resumed: dict[str, Stats] = {}  # as the process before us had them; not heard from since
+
+    def resume(self, kept: KeptTotals) -> None:
+        """Goes on from what the process before us had counted. Call it before any worker joins."""
+        self._base, self._resumed = kept.base, dict(kept.workers)
+        self._begin_again()
+
+    def begin_anew(self) -> None:
+        """No worker of the process before us serves any more: the counters begin at zero."""
+        if self._resumed or self._base is not EMPTY:
+            self._base, self._resumed = EMPTY, {}
+            self._begin_again()
+
+    def kept(self) -> KeptTotals:
+        """What the process after us has to know."""
+        heard = {name: _at_rest(totals) for name, totals in self._live.items() if totals is not None}
+        return KeptTotals(merge([self._base, *self._departed.values()]), {**self._resumed, **heard})
+
+    def _begin_again(self) -> None:
+        """What was counted until now has no place in time."""
+        self.restarts += 1
+        self.history.restart(self._clock(), self.totals())
 
     def joined(self, incarnation: str, *, fresh: bool) -> None:
         """A worker connected. If it is not new, its earlier counts are not traffic of this minute."""
@@ -55,20 +78,18 @@ class Collector:
         if older is not None:
             self._window.add(now, older, totals)
         self._live[incarnation] = overlay(older or EMPTY, totals)
+        self._resumed.pop(incarnation, None)
         if older is None:  # of an adopted worker: what it counted before has no place in time
-            self.restarts += 1
-            self.history.restart(now, self.totals())
+            self._begin_again()
         elif self.history.is_due(now):
             self.history.add(now, self.totals())
 
     def left(self, incarnation: str) -> None:
         """A worker has exited; its counts are kept."""
-        totals = self._live.pop(incarnation, None)
+        totals = self._live.pop(incarnation, None) or self._resumed.pop(incarnation, None)
         if totals is None:
             return
-        self._departed[incarnation] = msgspec.structs.replace(
-            totals, connections=0, breakers=[], addresses=[], full=-1.0
-        )
+        self._departed[incarnation] = _at_rest(totals)
         if len(self._departed) > REMEMBERED:
             _, oldest = self._departed.popitem(last=False)
             base = merge([self._base, oldest])
@@ -77,7 +98,7 @@ class Collector:
     def totals(self) -> Stats:
         """The sum over all present and past workers."""
         live = [totals for totals in self._live.values() if totals is not None]
-        return merge([self._base, *self._departed.values(), *live])
+        return merge([self._base, *self._departed.values(), *self._resumed.values(), *live])
 
     def signals(self) -> Stats:
         """What the living workers see now: only breakers, addresses and crowds, which is cheap."""
@@ -108,3 +129,8 @@ class Collector:
     def figures(self) -> dict[Series, Figures]:
         """By (endpoint, backend), over the last minute."""
         return self._window.figures(self._clock())
+
+
+def _at_rest(totals: Stats) -> Stats:
+    """What stays of them when the worker is not there any more."""
+    return msgspec.structs.replace(totals, connections=0, breakers=[], addresses=[], full=-1.0)

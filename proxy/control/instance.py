@@ -101,6 +101,8 @@ class Instance:
             log.warning("%s", line)
         self._parts.publisher.push(loaded, reloader.generation)
         if restart is None:
+            if not any(self._supervisor.unclaimed):
+                self._parts.state.collector.begin_anew()
             if start_anew(reloader.started.server.state):
                 self._parts.ledger.forget_keys()
             self._supervisor.start(self._port.current, self._count)
@@ -114,6 +116,7 @@ class Instance:
         yield "watching the workers", self._supervisor.watch
         yield "watching the backends", parts.alarms.run
         yield "watching the store", parts.storage.run
+        yield "keeping the counters", parts.keeper.run
         yield "watching the configuration file", Watcher(parts.reloader).run
         yield "writing the audit log", parts.recorder.run
         yield "keeping the ledger", parts.ledger.run
@@ -167,6 +170,7 @@ class Instance:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
             await self._stop()
             return
+        self._parts.keeper.write()
         workers = [worker.pid for worker in self._supervisor.workers()]
         replace_process(restart, workers, self._supervisor.sockets.in_use(), self._parts.reloader.content)
 

@@ -52,13 +52,13 @@ class Ledger:
         self._clock = clock
         self._hits: dict[Key, Hits] = {}
         self._weights: dict[str, WeightRow] = {}
-        self._seen: dict[Key, int] = {}
-        self._restarts = 0
+        self._seen = _counted(collector.totals())  # by the process before us, whose workers keep serving
+        self._restarts = collector.restarts
         self._changed: set[Key] = set()
         self._moved: set[str] = set()
         self._gone: set[str] = set()  # of `_stored`
         self._stored: set[str] = set()  # endpoints and paths of which the store has hits
-        self._claimed = Claimed()
+        self._claimed = Claimed(collector.totals())
         self._read = False
         self._failing = False
 

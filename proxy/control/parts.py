@@ -17,6 +17,7 @@ from proxy.control.channel import SOCKET_NAME, ChannelServer
 from proxy.control.collect import Collector
 from proxy.control.comparer import ComparerProcess
 from proxy.control.hearing import Hearing
+from proxy.control.kept_totals import TotalsKeeper
 from proxy.control.ledger import Ledger
 from proxy.control.oneoff import OneOffCompare
 from proxy.control.publisher import Publisher
@@ -53,6 +54,7 @@ class Ground(NamedTuple):
     """What workers connect to."""
 
     collector: Collector
+    keeper: TotalsKeeper
     supervisor: Supervisor
     channel: ChannelServer
 
@@ -69,6 +71,7 @@ class Parts(NamedTuple):
     storage: Storage
     alarms: Alarms
     rollouts: Rollouts
+    keeper: TotalsKeeper
     state: State
 
 
@@ -81,8 +84,10 @@ def begin_steps(collector: Collector, snapshot: Snapshot) -> None:
 def ground_floor(given: Given) -> Ground:
     path = given.runtime / SOCKET_NAME
     collector, hearing = Collector(), Hearing()
+    keeper = TotalsKeeper(given.runtime, collector.kept)
+    collector.resume(keeper.read())
     supervisor = supervise(given.worker, str(path), collector, Pulse(hearing))
-    return Ground(collector, supervisor, ChannelServer(path, supervisor.links, hearing))
+    return Ground(collector, keeper, supervisor, ChannelServer(path, supervisor.links, hearing))
 
 
 def build(given: Given, ground: Ground, ready: Callable[[Restart], None]) -> Parts:
@@ -128,4 +133,16 @@ def build(given: Given, ground: Ground, ready: Callable[[Restart], None]) -> Par
         storage=storage,
         rollouts=rollouts,
     )
-    return Parts(reloader, restarter, publisher, comparer, recorder, ledger, storage, alarms, rollouts, state)
+    return Parts(
+        reloader,
+        restarter,
+        publisher,
+        comparer,
+        recorder,
+        ledger,
+        storage,
+        alarms,
+        rollouts,
+        ground.keeper,
+        state,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -159,3 +160,63 @@ def test_nobody_to_restart_exits_1() -> None:
     result = CliRunner().invoke(main, ["restart", "--admin", "http://127.0.0.1:1"])
     assert result.exit_code == 1
     assert "http://127.0.0.1:1" in result.stderr
+
+
+class Scraper(threading.Thread):
+    """Reads one counter over and over, as often as it can: `seen` are its values."""
+
+    def __init__(self, site: RealSite) -> None:
+        super().__init__(daemon=True)
+        self._url = f"http://127.0.0.1:{site.admin}/metrics"
+        self._stopped = threading.Event()
+        self.seen: list[float] = []
+
+    def run(self) -> None:
+        while not self._stopped.wait(0.05):
+            with contextlib.suppress(httpx2.HTTPError):
+                self.seen.append(counted(httpx2.get(self._url, timeout=5.0).text))
+
+    def stop(self) -> list[float]:
+        self._stopped.set()
+        self.join()
+        return self.seen
+
+
+def counted(metrics: str) -> float:
+    lines = [line for line in metrics.splitlines() if line.startswith("strangler_requests_total{")]
+    return sum(float(line.rpartition(" ")[2]) for line in lines)
+
+
+def test_counters_go_on_through_restarts_and_the_death_of_the_control_process(site: RealSite) -> None:
+    control = site.up()
+    with httpx2.Client(base_url=f"http://127.0.0.1:{site.data}") as client:
+        scraper = Scraper(site)
+        scraper.start()
+        sent = 0
+
+        def ask(number: int) -> None:
+            nonlocal sent
+            for _ in range(number):
+                assert client.get("/a", headers={"connection": "close"}).status_code == 200
+            sent += number
+            eventually(lambda: scraper.seen and scraper.seen[-1] >= sent, f"{sent} requests are counted")
+
+        ask(40)
+        os.kill(pids(site)[0], signal.SIGKILL)  # what it had counted stays with the control process
+        eventually(lambda: len(pids(site)) == 2, "there is another worker")
+        for _ in range(2):
+            assert restart(site).exit_code == 0
+            ask(20)
+        eventually(lambda: (site.directory / "run" / "totals").exists(), "the counters are on disk")
+        written = (site.directory / "run" / "totals").stat().st_mtime_ns
+        ask(1)
+        eventually(
+            lambda: (site.directory / "run" / "totals").stat().st_mtime_ns > written, "and the newest as well"
+        )
+        control.kill()
+        control.wait()
+        site.up()
+        ask(20)
+        seen = scraper.stop()
+    assert seen == sorted(seen), "a counter went back: " + str(seen)
+    assert seen[-1] == sent

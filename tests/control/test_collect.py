@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from proxy.control.collect import REMEMBERED, Collector
+from proxy.control.kept_totals import KeptTotals
 from proxy.core.traffic.totals import EMPTY, merge
 from proxy.core.wire.messages import Latency, Requests, Stats
 
@@ -127,3 +128,58 @@ def test_what_an_adopted_worker_did_before_is_no_evidence() -> None:
 
 def served_at(endpoint: str, count: int) -> Stats:
     return msgspec.structs.replace(EMPTY, requests=[Requests(endpoint, "legacy", "weight", 200, count)])
+
+
+def resumed(kept: KeptTotals) -> Collector:
+    collector = Collector()
+    collector.resume(msgspec.msgpack.decode(msgspec.msgpack.encode(kept), type=KeptTotals))
+    return collector
+
+
+def test_the_next_process_goes_on_from_what_the_last_one_had_counted() -> None:
+    first = Collector()
+    for incarnation, requests in (("gone", 3), ("a", 5), ("b", 7)):
+        first.joined(incarnation, fresh=True)
+        first.record(incarnation, served(requests, connections=2))
+    first.left("gone")
+    second = resumed(first.kept())
+    assert count(second) == 15
+    assert second.totals().connections == 0
+    second.joined("a", fresh=False)
+    assert count(second) == 15
+    second.record("a", served(6, connections=2))
+    assert count(second) == 16
+    assert second.totals().connections == 2
+    second.left("a")
+    second.left("b")
+    assert count(second) == 16
+
+
+def test_a_third_process_knows_of_workers_that_the_second_never_heard() -> None:
+    first = Collector()
+    first.joined("a", fresh=True)
+    first.record("a", served(5))
+    assert count(resumed(resumed(first.kept()).kept())) == 5
+
+
+def test_what_an_earlier_process_has_counted_is_not_traffic_of_this_minute() -> None:
+    first = Collector()
+    first.joined("a", fresh=True)
+    first.record("a", served(600))
+    second = resumed(first.kept())
+    second.joined("a", fresh=False)
+    second.record("a", served(600))
+    assert second.figures() == {}
+    second.record("a", served(660))
+    assert second.figures()["GET /a", "legacy"].requests_per_second == 60  # in its first second
+
+
+def test_without_a_worker_that_went_on_serving_the_counters_begin_at_zero() -> None:
+    first = Collector()
+    first.joined("a", fresh=True)
+    first.record("a", served(5))
+    second = resumed(first.kept())
+    second.begin_anew()
+    second.joined("b", fresh=True)
+    second.record("b", served(1))
+    assert count(second) == 1

@@ -67,7 +67,7 @@ class Keeper:
         if content == self._written:
             return
         try:
-            self._replace(content)
+            owned.replace(self._path, content)
         except OSError as error:
             if not self._failing:
                 log.error("%s cannot be written: %s", self._path, error)
@@ -76,21 +76,6 @@ class Keeper:
         if self._failing:
             log.info("%s is written again", self._path)
         self._failing, self._written = False, content
-
-    def _replace(self, content: bytes) -> None:
-        """Whole or not at all, whenever the process ends."""
-        beside = self._path.with_suffix(".new")
-        beside.unlink(missing_ok=True)
-        with os.fdopen(owned.open_own(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(self._path)
-        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def _content(rows: Iterable[RolloutRow], lowered: Iterable[RolloutPosition], generation: int) -> bytes:
