@@ -6,7 +6,7 @@ from math import exp, log
 from typing import Final, NamedTuple
 
 from proxy.core.evidence.sequential import CONFIDENCE, below, missing_units, upper_bound
-from proxy.core.evidence.units import BUCKETS, KINDS, UNITS, sides
+from proxy.core.evidence.units import BUCKETS, KINDS, UNITS
 from proxy.core.rollout.evidence import Evidence, epoch_seconds, kinds, slower_ratios
 from proxy.core.rollout.facts import Facts, GroupMember
 from proxy.core.rollout.position import RolloutPosition
@@ -208,7 +208,7 @@ def _until_users(
 ) -> float | None:
     """Until windows of so many more users are over. There are not more of them than async's share has."""
     elapsed = max(0.0, now - position.epoch_began)
-    pending = sides(evidence.now.active & ~evidence.counted, position.weight).async_ + evidence.now.async_[0]
+    pending = evidence.pending()
     left = max(0.0, epoch_seconds(plan) - elapsed)
     if pending >= more:
         return left
