@@ -18,16 +18,17 @@ from typing import Final, NamedTuple
 
 CONFIDENCE: Final = log(20.0)  # of a bound: wrong at any time with a chance of 5 %
 PLACES: Final = 100.0  # 1 / the chance that any place of an endpoint is ever reported without a reason
-THETAS: Final = (0.0, 1 / 8, 1 / 4, 1 / 2)  # rates that a bound is sharp for, as shares of the bound
+THETAS: Final = (1 / 8, 1 / 4, 1 / 2)  # rates that a bound is sharp for beside 0, as shares of the bound
 RATIOS: Final = (1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0)  # of odds that a trial is sharp for
 CONCENTRATION: Final = (
     100.0  # of the prior of a sample ratio: how near to the expected one others are looked for
 )
 MOST: Final = 10**12  # units that a forecast counts up to
 FEW: Final = 60  # failures of one event whose terms are all added up: with powers of 100 they fit in a float
+_THETAS: Final = tuple((share, log(share)) for share in THETAS)
 _NEGLIGIBLE: Final = 1e-16
 _SMALLEST: Final = -500.0  # log of the least chance that is computed with as it is
-_PRECISE: Final = 1e-9
+_PRECISE: Final = 1e-7
 
 
 def log_mean_exp(logs: Sequence[float]) -> float:
@@ -35,7 +36,7 @@ def log_mean_exp(logs: Sequence[float]) -> float:
     largest = max(logs)
     if largest in (-inf, inf):
         return largest
-    return largest + log(sum(exp(each - largest) for each in logs) / len(logs))
+    return largest + log(sum([exp(each - largest) for each in logs]) / len(logs))
 
 
 # Noisy places: of the pairs in which only one side was odd, in how many was it async?
@@ -84,14 +85,11 @@ def _log_at_most(k: int, n: int) -> float:
 
 
 def below(k: int, n: int, q: float) -> float:
-    """log of the evidence that the rate is below q, 0 < q < 1: the mean likelihood ratio over THETAS."""
-    logs = []
-    for share in THETAS:
-        theta = share * q
-        if theta == 0.0:
-            logs.append(-inf if k else -n * log1p(-q))
-        else:
-            logs.append(k * log(share) + (n - k) * (log1p(-theta) - log1p(-q)))
+    """log of the evidence that the rate is below q, 0 < q < 1: the mean likelihood ratio over 0 and THETAS."""
+    rest = log1p(-q)
+    logs = [-inf if k else -n * rest]
+    for share, log_share in _THETAS:
+        logs.append(k * log_share + (n - k) * (log1p(-share * q) - rest))
     return log_mean_exp(logs)
 
 
@@ -103,7 +101,10 @@ def upper_bound(k: int, n: int) -> float:
     """
     if n <= 0 or k >= n:
         return 1.0
-    low, high = k / n, 1.0
+    low = k / n
+    high = min(1.0, low + (10.0 + 4.0 * k**0.5) / n)  # most often above the bound, and much nearer than 1
+    if high < 1.0 and below(k, n, high) < CONFIDENCE:
+        low, high = high, 1.0
     while high - low > _PRECISE * high:
         middle = (low + high) / 2
         low, high = (low, middle) if below(k, n, middle) >= CONFIDENCE else (middle, high)
