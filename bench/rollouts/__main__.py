@@ -79,7 +79,8 @@ def rare(options: argparse.Namespace) -> Iterator[list[str]]:
         early = [run for run in runs if run.weight < 2500]
         back = sum(run.state == "rolled_back" for run in early)
         name = f"one user in 100 fails on async alone, 2 requests/s, `slower` {'1.2' if slower else 'off'}"
-        text = f"{back} rolled back and {len(early) - back} held before 25 %, {len(runs) - len(early)} came to it"
+        came = len(runs) - len(early)
+        text = f"{back} rolled back and {len(early) - back} held before 25 %, {came} came to it"
         yield [name, f"{len(runs)}", text]
 
 
@@ -95,8 +96,8 @@ def _back(runs: Sequence[Run]) -> str:
 def _where(options: argparse.Namespace) -> str:
     """The command, and the machine."""
     given = f"--minutes {options.minutes:g} --runs {options.runs} --rare {options.rare} --seed {options.seed}"
-    python = f"Python {platform.python_version()}"
-    return f"`python -m bench.rollouts {given}`; {os.cpu_count()} cores, shared with others at the time; {python}"
+    machine = f"{os.cpu_count()} cores, shared with others at the time; Python {platform.python_version()}"
+    return f"`python -m bench.rollouts {given}`; {machine}"
 
 
 def write(text: str) -> None:
