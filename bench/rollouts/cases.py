@@ -59,7 +59,7 @@ def five_times(seed: int) -> Run:
     return rollout.play(0.0, 6 * HOUR, 1.0, ENDED)
 
 
-def one_in_a_hundred(seed: int, slower: bool = True, days: float = 7.0) -> Run:
+def one_in_a_hundred(seed: int, slower: bool = True, days: float = 2.0) -> Run:
     """The whole plan at 2 requests per second; one user in 100 fails on async, always, and none on legacy."""
     plan = CAREFUL if slower else replace(CAREFUL, advance=replace(CAREFUL.advance, slower=None))
     rollout = Rollout(plan, World(seed, Traffic(2.0, 20_000), Harm(broken_on_async=0.01)))

@@ -8,9 +8,9 @@ is on, so without a fault of async's own the two are equal by construction.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import cos, exp, pi
+from math import cos, exp, log, pi
 from typing import Final, NamedTuple
 
 from proxy.core.evidence.units import UNITS, Counts, share
@@ -77,10 +77,8 @@ class World:
             start += len(members)
             members = members or units[-1:]
             self.crowds.append((members, _map(members), crowd.requests))
-        self.broken: Final = _map(each for each in units if self.chance.random() < harm.broken)
-        self.broken_on_async: Final = _map(
-            each for each in units if self.chance.random() < harm.broken_on_async
-        )
+        self.broken: Final = _map(self._some(units, harm.broken))
+        self.broken_on_async: Final = _map(self._some(units, harm.broken_on_async))
 
     def rate(self, now: float) -> float:
         return self.traffic.rate * (1 + self.traffic.swing * cos(2 * pi * (now + self.phase) / DAY))
@@ -91,12 +89,16 @@ class World:
         legacy, async_ = self._unkeyed(requests * self.traffic.unkeyed, now, weight)
         requests *= 1 - self.traffic.unkeyed
         found = [0, 0, 0, 0]  # active, and of each kind
+        few: list[int] = []  # by whom each request is, where they are few
         for members, everybody, part in self.crowds:
-            each = requests * part / len(members)
-            few = requests * part < FEW
-            maps = self._each(members, requests * part) if few else self._all(members, everybody, each)
-            found = [one | other for one, other in zip(found, maps, strict=True)]
-        active, failing, refused, slower = found
+            if requests * part < FEW:
+                few += self.chance.choices(members, k=self._poisson(requests * part))
+            else:
+                maps = self._all(members, everybody, requests * part / len(members))
+                found = [one | other for one, other in zip(found, maps, strict=True)]
+        active, failing, refused, slower = (
+            one | other for one, other in zip(found, self._each(few), strict=True)
+        )
         harm, here = self.harm, share(weight)
         if harm.outage[0] < until and now < harm.outage[1]:
             failing |= active
@@ -109,13 +111,24 @@ class World:
         failing |= active & (self.broken | (self.broken_on_async & here))
         return Seen(active, failing, refused, slower, legacy, async_)
 
-    def _each(self, members: Sequence[int], requests: float) -> tuple[int, int, int, int]:
+    def _each(self, units: Sequence[int]) -> tuple[int, int, int, int]:
         """Request by request; by whom, and what becomes of it on either side."""
-        harm, random = self.harm, self.chance.random
-        units = self.chance.choices(members, k=self._poisson(requests))
-        failing = [unit for unit in units if random() < harm.resets]
-        refused = [unit for unit in units if random() < harm.refused]
-        return _map(units), _map(failing), _map(refused), _map(u for u in units if random() < harm.slow)
+        harm = self.harm
+        kinds = (_map(self._some(units, share)) for share in (harm.resets, harm.refused, harm.slow))
+        failing, refused, slower = kinds
+        return _map(units), failing, refused, slower
+
+    def _some(self, units: Sequence[int], share: float) -> list[int]:
+        """Each with this chance, and only those drawn: from one to the next is a geometric distance."""
+        found: list[int] = []
+        if share <= 0 or not units:
+            return found
+        missed, place, random = log(1 - share), -1, self.chance.random
+        while True:
+            place += 1 + int(log(1 - random()) / missed)
+            if place >= len(units):
+                return found
+            found.append(units[place])
 
     def _all(self, members: Sequence[int], everybody: int, each: float) -> tuple[int, int, int, int]:
         """All users at once, who make `each` requests on average."""
@@ -178,9 +191,13 @@ class World:
         return count
 
 
-def _map(units: Iterable[int]) -> int:
-    flags = None
+def _map(units: Sequence[int]) -> int:
+    if len(units) < 10:
+        found = 0
+        for unit in units:
+            found |= 1 << unit
+        return found
+    flags = bytearray(UNITS // 8)
     for unit in units:
-        flags = flags or bytearray(UNITS // 8)
         flags[unit >> 3] |= 1 << (unit & 7)
-    return int.from_bytes(flags, "little") if flags else 0
+    return int.from_bytes(flags, "little")

@@ -95,9 +95,10 @@ class Board:
         for endpoint in snapshot.endpoints:
             if endpoint.plan is not None:
                 self._adopt(endpoint, endpoint.plan, before.get(endpoint.name))
-        for name in [name for name, each in self.drafts.items() if not _has_plan(snapshot, name)]:
+        planned = _planned(snapshot)
+        for name in self.drafts.keys() - planned:
             del self.drafts[name]
-        for name in [name for name in self.lowered if not _has_plan(snapshot, name)]:
+        for name in self.lowered.keys() - planned:
             del self.lowered[name]
         self.cold = False
         return self.wire(snapshot)
@@ -123,8 +124,11 @@ class Board:
 
     def take_rows(self, stored: Mapping[str, RolloutRow], snapshot: Snapshot) -> None:
         """What the database has now. What it has lost is kept, and stored again."""
-        for name, known in self.rows.items():
-            if name not in stored and _has_plan(snapshot, name) and name not in self.drafts:
+        lost = [name for name in self.rows if name not in stored]
+        planned = _planned(snapshot) if lost else frozenset()
+        for name in lost:
+            known = self.rows[name]
+            if name in planned and name not in self.drafts:
                 again = known._replace(position=known.position._replace(generation=0))
                 self.drafts[name] = Draft(again, 0)
         self.rows = dict(stored)
@@ -224,5 +228,6 @@ def is_known(lowered: RolloutPosition, stored: RolloutPosition) -> bool:
     return stored.state == "rolled_back" and stored.weight <= lowered.weight
 
 
-def _has_plan(snapshot: Snapshot, name: str) -> bool:
-    return any(each.name == name and each.plan is not None for each in snapshot.endpoints)
+def _planned(snapshot: Snapshot) -> frozenset[str]:
+    """Names of the endpoints with a plan. Made once for all of them: to ask for each would be quadratic."""
+    return frozenset(each.name for each in snapshot.endpoints if each.plan is not None)

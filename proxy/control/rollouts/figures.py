@@ -7,10 +7,11 @@ from typing import Any, Final, NamedTuple
 
 from proxy.control.rollouts.about import about
 from proxy.control.rollouts.board import Board
+from proxy.core.rollout.criteria import failing_limit
 from proxy.core.rollout.facts import Next
 from proxy.core.rollout.position import RolloutPosition
 from proxy.core.routing.snapshot import Snapshot
-from proxy.core.settings import FULL_WEIGHT, RolloutPlan
+from proxy.core.settings import RolloutPlan
 from proxy.store.rollouts import Freeze
 
 EVIDENCE: Final = 20.0  # an e-value for the next step has to reach it
@@ -35,7 +36,7 @@ class RolloutFigures(NamedTuple):
             return {"failing": None, "no_worse": None, "slower": None, "parity": asked.parity}
         share = None
         if asked.failing is not None and target:
-            share = min(1.0, asked.failing * FULL_WEIGHT / target)
+            share = min(1.0, failing_limit(asked.failing, target))
         return {
             "failing": share,
             "no_worse": None if asked.no_worse is None else EVIDENCE,

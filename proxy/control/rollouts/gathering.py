@@ -31,7 +31,10 @@ ENOUGH: Final = 50  # requests before the share of those without a key means any
 
 
 class RolloutLook(NamedTuple):
-    """What is seen now of all endpoints together. `units` are those of each position's epoch."""
+    """What is seen now of all endpoints together. `units` are those of each position's epoch.
+
+    What is a sum over all endpoints is here: to be asked for it by each of them would be quadratic.
+    """
 
     now: float
     snapshot: Snapshot
@@ -45,6 +48,8 @@ class RolloutLook(NamedTuple):
     chosen: Mapping[str, int]  # requests that the weight, or chance, sent where they went
     version: str
     stable: float
+    planned: Mapping[str, int]  # endpoints, by the name of their plan
+    load: tuple[float, float]  # requests per second of legacy and of async, over all endpoints
 
 
 class Gatherer:
@@ -74,6 +79,7 @@ class Gatherer:
             self._verdicts.refresh()
         signals = self._collector.signals()
         self._hear(snapshot, versions, now)
+        figures = self._collector.figures()
         return RolloutLook(
             now,
             snapshot,
@@ -82,11 +88,13 @@ class Gatherer:
             unavailable,
             frozenset(each.name for each in signals.breakers if each.state == "open"),
             tuple(addresses.unanswering(signals.addresses)),
-            self._collector.figures(),
+            figures,
             units,
             self._chosen(),
             self._versions.version,
             self._versions.stable(now),
+            Counter(each.plan.name for each in snapshot.endpoints if each.plan is not None),
+            legacy.load(figures),
         )
 
     def facts(self, look: RolloutLook, endpoint: Endpoint, position: RolloutPosition, kept: About) -> Facts:
@@ -102,7 +110,7 @@ class Gatherer:
             parity=None if plan.advance.parity is None else self._parity(endpoint, minute),
             breaker_open=endpoint.name in look.open_breakers or ASYNC in look.open_breakers,
             legacy_worse=legacy.worse(kept, minute[LEGACY]),
-            legacy_capacity=legacy.capacity(kept.peak, legacy.load(look.figures), look.failing),
+            legacy_capacity=legacy.capacity(kept.peak, look.load, look.failing),
             legacy_p95=minute[LEGACY].p95,
             frozen=_frozen(look.freeze),
             in_hours=_hours(plan.hours).is_open(self._wall()),
@@ -110,15 +118,13 @@ class Gatherer:
             version=look.version,
             stable_version_seconds=look.stable,
             rate=(minute[LEGACY].requests_per_second, minute[ASYNC].requests_per_second),
-            endpoints_in_plan=sum(
-                each.plan is not None and each.plan.name == plan.name for each in look.snapshot.endpoints
-            ),
+            endpoints_in_plan=look.planned[plan.name],
         )
 
     def about(self, look: RolloutLook, endpoint: str, position: RolloutPosition, kept: About) -> About:
         """With what is to be kept of legacy as it is now."""
         minute = look.figures.get((endpoint, LEGACY), QUIET)
-        taken, _ = legacy.load(look.figures)
+        taken, _ = look.load
         kept = legacy.measured(kept, position.stepped, minute)
         return replace(kept, peak=taken) if taken > kept.peak else kept
 

@@ -257,10 +257,11 @@ class Runner:
 
     async def _store(self, decided: list[Decided], now: float) -> None:
         """All that was decided, in one transaction, if we still lead."""
-        due = [each for each in decided if each.moved or self._is_due(each)]
-        over = self._over(self._snapshot)
+        due, over = [], self._over(self._snapshot)
         for each in decided:
-            if each not in due:
+            if each.moved or self._is_due(each):
+                due.append(each)
+            else:
                 self._decider.taken(each)
         if not due and not over:
             return

@@ -11,21 +11,24 @@ et al., Time-uniform confidence sequences; Lindon and Malek, arXiv 2011.03567 (s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from math import exp, expm1, inf, lgamma, log, log1p
+from math import exp, inf, lgamma, log, log1p
 from typing import Final, NamedTuple
 
 CONFIDENCE: Final = log(20.0)  # of a bound: wrong at any time with a chance of 5 %
 PLACES: Final = 100.0  # 1 / the chance that any place of an endpoint is ever reported without a reason
-THETAS: Final = (0.0, 1 / 8, 1 / 4, 1 / 2)  # rates that a bound is sharp for, as shares of the bound
+THETAS: Final = (1 / 8, 1 / 4, 1 / 2)  # rates that a bound is sharp for beside 0, as shares of the bound
 RATIOS: Final = (1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0)  # of odds that a trial is sharp for
 CONCENTRATION: Final = (
     100.0  # of the prior of a sample ratio: how near to the expected one others are looked for
 )
 MOST: Final = 10**12  # units that a forecast counts up to
+FEW: Final = 60  # failures of one event whose terms are all added up: with powers of 100 they fit in a float
+_THETAS: Final = tuple((share, log(share)) for share in THETAS)
 _NEGLIGIBLE: Final = 1e-16
-_PRECISE: Final = 1e-9
+_SMALLEST: Final = -500.0  # log of the least chance that is computed with as it is
+_PRECISE: Final = 1e-7
 
 
 def log_mean_exp(logs: Sequence[float]) -> float:
@@ -33,7 +36,7 @@ def log_mean_exp(logs: Sequence[float]) -> float:
     largest = max(logs)
     if largest in (-inf, inf):
         return largest
-    return largest + log(sum(exp(each - largest) for each in logs) / len(logs))
+    return largest + log(sum([exp(each - largest) for each in logs]) / len(logs))
 
 
 # Noisy places: of the pairs in which only one side was odd, in how many was it async?
@@ -82,14 +85,11 @@ def _log_at_most(k: int, n: int) -> float:
 
 
 def below(k: int, n: int, q: float) -> float:
-    """log of the evidence that the rate is below q, 0 < q < 1: the mean likelihood ratio over THETAS."""
-    logs = []
-    for share in THETAS:
-        theta = share * q
-        if theta == 0.0:
-            logs.append(-inf if k else -n * log1p(-q))
-        else:
-            logs.append(k * log(share) + (n - k) * (log1p(-theta) - log1p(-q)))
+    """log of the evidence that the rate is below q, 0 < q < 1: the mean likelihood ratio of 0 and THETAS."""
+    rest = log1p(-q)
+    logs = [-inf if k else -n * rest]
+    for share, log_share in _THETAS:
+        logs.append(k * log_share + (n - k) * (log1p(-share * q) - rest))
     return log_mean_exp(logs)
 
 
@@ -101,7 +101,10 @@ def upper_bound(k: int, n: int) -> float:
     """
     if n <= 0 or k >= n:
         return 1.0
-    low, high = k / n, 1.0
+    low = k / n
+    high = min(1.0, low + (10.0 + 4.0 * k**0.5) / n)  # most often above the bound, and much nearer than 1
+    if high < 1.0 and below(k, n, high) < CONFIDENCE:
+        low, high = high, 1.0
     while high - low > _PRECISE * high:
         middle = (low + high) / 2
         low, high = (low, middle) if below(k, n, middle) >= CONFIDENCE else (middle, high)
@@ -145,31 +148,27 @@ class Trial:
     hypergeometric distribution. `log_e` is the mean over RATIOS above the margin, 0 at the beginning.
     """
 
-    __slots__ = ("_logs", "margin")
+    __slots__ = ("log_e", "logs", "margin")
 
     def __init__(self, margin: float = 1.0, logs: Sequence[float] = ()) -> None:
+        """`logs` are those of an earlier one, for each ratio; what does not fit begins afresh."""
         self.margin: Final = margin
-        ratios = [ratio for ratio in RATIOS if ratio > margin] or [2.0 * margin]
-        given = logs if len(logs) == len(ratios) else [0.0] * len(ratios)
-        self._logs: Final = dict(zip(ratios, given, strict=True))
-
-    @property
-    def log_e(self) -> float:
-        return log_mean_exp(self.logs)
-
-    @property
-    def logs(self) -> list[float]:
-        """For each ratio, to be kept and handed to the constructor again."""
-        return list(self._logs.values())
+        ratios = len(_alternatives(margin))
+        self.logs: Final = list(logs) if len(logs) == ratios else [0.0] * ratios
+        self.log_e: Final = log_mean_exp(self.logs)
 
     def after(self, seen: AtRisk) -> Trial:
         """One event later: units of which some failed for the first time."""
         failed = seen.failed_legacy + seen.failed_async
         if not failed or not seen.legacy or not seen.async_:
             return self
-        null = _log_sum(seen, log(self.margin))
-        return self._after(
-            lambda ratio: seen.failed_async * log(ratio / self.margin) + null - _log_sum(seen, log(ratio))
+        null, x = _log_sum(seen, self.margin), seen.failed_async
+        return Trial(
+            self.margin,
+            [
+                each + x * gain + null - _log_sum(seen, ratio)
+                for each, (ratio, gain) in zip(self.logs, _alternatives(self.margin), strict=True)
+            ],
         )
 
     def after_requests(self, failed_async: int, failed: int, share: float) -> Trial:
@@ -177,32 +176,67 @@ class Trial:
         if not failed or not 0 < share < 1:
             return self
         null = failed * log1p(share * (self.margin - 1.0))
-        return self._after(
-            lambda ratio: (
-                failing_on_async(failed_async, failed, share, ratio) + null - failed_async * log(self.margin)
-            )
+        return Trial(
+            self.margin,
+            [
+                each + failed_async * gain + null - failed * log1p(share * (ratio - 1.0))
+                for each, (ratio, gain) in zip(self.logs, _alternatives(self.margin), strict=True)
+            ],
         )
 
-    def _after(self, gained: Callable[[float], float]) -> Trial:
-        return Trial(self.margin, [each + gained(ratio) for ratio, each in self._logs.items()])
+
+@lru_cache(maxsize=64)
+def _alternatives(margin: float) -> tuple[tuple[float, float], ...]:
+    """The ratios above the margin, each with the logarithm of how many times the margin it is."""
+    ratios = [ratio for ratio in RATIOS if ratio > margin] or [2.0 * margin]
+    return tuple((ratio, log(ratio / margin)) for ratio in ratios)
 
 
 def no_worse_units(seen: AtRisk, ratio: float) -> float:
     """log of the evidence of one event that async's odds of failing are below `ratio` times legacy's."""
     if not seen.legacy or not seen.async_:
         return 0.0
-    return _log_sum(seen, log(ratio)) - seen.failed_async * log(ratio)
+    return _log_sum(seen, ratio) - seen.failed_async * log(ratio)
 
 
-def _log_sum(seen: AtRisk, log_ratio: float) -> float:
-    """log of the sum over j of h(j) r^j, h hypergeometric: j of the failed are on async.
+def _log_sum(seen: AtRisk, ratio: float) -> float:
+    """log of the sum over j of h(j) r^j, h hypergeometric: j of the failed are on async."""
+    failed = seen.failed_legacy + seen.failed_async
+    if failed == 1:
+        return log1p(seen.share * (ratio - 1.0))
+    chances = _chances(seen) if failed <= FEW else ()
+    if not chances:
+        return _log_sum_of_many(seen, log(ratio))
+    total = 0.0
+    for chance in chances:
+        total = total * ratio + chance
+    return log(total) + max(0, failed - seen.legacy) * log(ratio)
 
-    The terms rise and then fall, so it is summed outwards from about the largest until nothing is gained:
+
+@lru_cache(maxsize=256)
+def _chances(seen: AtRisk) -> tuple[float, ...]:
+    """h(j) of one event from the largest j down, which is asked for a dozen ratios one after another.
+    Nothing where the smallest of them does not fit in a float."""
+    failed = seen.failed_legacy + seen.failed_async
+    first, last = max(0, failed - seen.legacy), min(failed, seen.async_)
+    log_first = (
+        _log_choose(seen.async_, first)
+        + _log_choose(seen.legacy, failed - first)
+        - _log_choose(seen.legacy + seen.async_, failed)
+    )
+    if log_first < _SMALLEST:
+        return ()
+    found = [exp(log_first)]
+    for j in range(first, last):
+        found.append(found[-1] * _next(seen, failed, 1.0, j))
+    return tuple(reversed(found))
+
+
+def _log_sum_of_many(seen: AtRisk, log_ratio: float) -> float:
+    """The terms rise and then fall, so it is summed outwards from about the largest until nothing is gained:
     an event of thousands has to cost no more than a few hundred terms.
     """
     failed = seen.failed_legacy + seen.failed_async
-    if failed == 1:
-        return log1p(seen.share * expm1(log_ratio))
     first, last = max(0, failed - seen.legacy), min(failed, seen.async_)
     ratio = exp(log_ratio)
     largest = _mode(seen, failed, ratio, first, last)

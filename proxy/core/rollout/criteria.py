@@ -6,7 +6,7 @@ from math import exp, log
 from typing import Final, NamedTuple
 
 from proxy.core.evidence.sequential import CONFIDENCE, below, missing_units, upper_bound
-from proxy.core.evidence.units import BUCKETS, KINDS, UNITS, sides
+from proxy.core.evidence.units import BUCKETS, KINDS, UNITS
 from proxy.core.rollout.evidence import Evidence, epoch_seconds, kinds, slower_ratios
 from proxy.core.rollout.facts import Facts, GroupMember
 from proxy.core.rollout.position import RolloutPosition
@@ -15,6 +15,7 @@ from proxy.core.weights import percent
 
 SAMPLE_RATIO: Final = log(1 / 0.001)
 SUSPECT: Final = log(5.0)  # of async failing more often: then its bound is not discounted by the weight
+MANY: Final = 2500  # hundredths of a percent: who goes there has shown all that the plan asks
 REFUSES: Final = log(100.0)  # of async refusing more often: it holds, long before it comes back
 UNKEYED: Final = 0.05  # of the requests; more and the last step waits for a person
 STABLE: Final = 60.0  # seconds that a version of async has to be alone before it counts
@@ -113,6 +114,16 @@ def needs_person(member: GroupMember, step: int) -> Reason | None:
     return None
 
 
+def failing_limit(limit: float, target: int) -> float:
+    """The bound that async's failing share has to come down to before the step to `target`.
+
+    At a smaller weight fewer users meet what fails, so a larger share may. That ends at MANY: a fault of
+    just the share that the plan allows would otherwise pass with a handful of users who happen to be well,
+    and then meets a quarter of all of them.
+    """
+    return limit if target >= MANY else limit * FULL_WEIGHT / target
+
+
 # One thing that the plan asks
 
 
@@ -149,13 +160,10 @@ def _failing(member: GroupMember, target: int, now: float) -> Missing | None:
 
 
 def _limit(evidence: Evidence, limit: float, target: int) -> tuple[float, str]:
-    """The bound that async's failing share has to come down to.
-
-    At a smaller weight fewer users meet it, so more may fail; but not where async seems to be the cause.
-    """
+    """Nothing is forgiven where async seems to be the cause."""
     if evidence.log_e_step("failing") >= SUSPECT:
         return min(limit, 1.0), ", since more fail on async than on legacy"
-    return limit * FULL_WEIGHT / target, ""
+    return failing_limit(limit, target), ""
 
 
 def _users_missing(evidence: Evidence, bound: float) -> int:
@@ -208,7 +216,7 @@ def _until_users(
 ) -> float | None:
     """Until windows of so many more users are over. There are not more of them than async's share has."""
     elapsed = max(0.0, now - position.epoch_began)
-    pending = sides(evidence.now.active & ~evidence.counted, position.weight).async_ + evidence.now.async_[0]
+    pending = evidence.pending()
     left = max(0.0, epoch_seconds(plan) - elapsed)
     if pending >= more:
         return left

@@ -25,12 +25,13 @@ from proxy.core.evidence.sequential import (
 )
 from proxy.core.evidence.units import (
     KINDS,
+    NO_UNITS,
     NOBODY,
     Counts,
     Kind,
     Sides,
+    Tally,
     Units,
-    at_risk,
     dealt,
     grown,
     read,
@@ -65,6 +66,9 @@ def slower_ratios(plan: RolloutPlan, weight: int) -> dict[int, float]:
     return {step: 1 + (margin - 1) * FULL_WEIGHT / step for step in plan.steps if step > weight}
 
 
+NOTHING_SEEN: Final = Tally(NOBODY, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Windows:
     """Of units whose first window in this step is over, and requests without a key: how many failed in it."""
@@ -77,7 +81,7 @@ class Windows:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """`now` is what this epoch saw, `step` the maps of the whole step, `counted` whose window is over.
+    """`epoch` is what this epoch saw, `whole` the maps of the whole step, `counted` whose window is over.
 
     `spent` counts the epochs before this one in which anything failed: one without a failure cannot have
     rolled anything back, and costs the later ones nothing. `endpoints` are those of the plan when the attempt
@@ -90,8 +94,8 @@ class Evidence:
     endpoints: int = 1
     spent: int = 0
     touched: bool = False  # something failed in this epoch
-    now: Units = NOBODY
-    step: Units = NOBODY
+    epoch: Tally = NOTHING_SEEN
+    whole: Tally = NOTHING_SEEN
     counted: int = 0
     windows: Windows = Windows()
     in_epoch: tuple[Trial, ...] = ()
@@ -100,6 +104,14 @@ class Evidence:
     slower_bounded: Mapping[int, float] = field(default_factory=dict)  # by the weight of a later step
     fresh: float = 0.0
     alarm: float = 0.0  # when too many failed at 100; 0: they did not
+
+    @property
+    def now(self) -> Units:
+        return self.epoch.units
+
+    @property
+    def step(self) -> Units:
+        return self.whole.units
 
     # What it says
 
@@ -126,29 +138,28 @@ class Evidence:
 
     def active(self) -> Sides:
         """Units of this epoch, and its requests without a key."""
-        found = sides(self.now.active, self.weight)
-        return Sides(found.legacy + self.now.legacy[0], found.async_ + self.now.async_[0])
+        return _with_requests(self.epoch, 0)
 
     def failed(self, kind: Kind = "failing") -> Sides:
-        place = KINDS.index(kind) + 1
-        found = sides(self.now.of(kind), self.weight)
-        return Sides(found.legacy + self.now.legacy[place], found.async_ + self.now.async_[place])
+        return _with_requests(self.epoch, KINDS.index(kind) + 1)
 
     def failed_in_step(self, kind: Kind) -> Sides:
         """Units of the whole step; of requests without a key those of this epoch."""
-        place = KINDS.index(kind) + 1
-        found = sides(self.step.of(kind), self.weight)
-        return Sides(found.legacy + self.step.legacy[place], found.async_ + self.step.async_[place])
+        return _with_requests(self.whole, KINDS.index(kind) + 1)
 
     def active_in_step(self) -> Sides:
-        found = sides(self.step.active, self.weight)
-        return Sides(found.legacy + self.step.legacy[0], found.async_ + self.step.async_[0])
+        return _with_requests(self.whole, 0)
+
+    def pending(self) -> int:
+        """Units of async, and requests without a key, whose window ends with this epoch."""
+        fresh = self.now.active & ~self.counted
+        return sides(fresh, self.weight).async_ + self.now.async_[0]
 
     def dealt_wrongly(self, unkeyed_dealt: bool) -> float:
         """log of the evidence that async's share of this epoch's units is not what the weight says."""
         if not 0 < self.weight < FULL_WEIGHT:
             return 0.0
-        found = self.active() if unkeyed_dealt else sides(self.now.active, self.weight)
+        found = self.active() if unkeyed_dealt else self.epoch.counts[0]
         return sample_ratio(found.async_, found.legacy, self.weight / FULL_WEIGHT)
 
     def unkeyed_share(self) -> float:
@@ -180,7 +191,7 @@ class Evidence:
             self,
             spent=self.spent + self.touched,
             touched=False,
-            now=Units(label),
+            epoch=Tally(Units(label), self.weight, NO_UNITS),
             counted=self.counted | first,
             windows=Windows(
                 windows.legacy + here.legacy + legacy[0],
@@ -196,21 +207,27 @@ class Evidence:
         """One look later. Reports of another epoch say nothing."""
         if seen.epoch != self.now.epoch or seen == self.now:
             return self
-        now, step = self.now | seen, self.step | seen
+        now, step = self.epoch.with_(seen), self.whole.with_(seen)
         if not 0 < self.weight < FULL_WEIGHT:
-            failed = now.failing != self.now.failing or now.async_[1] != self.now.async_[1]
-            return replace(self, now=now, step=step, touched=self.touched or (failed and self.weight > 0))
-        legacy, async_ = grown(self.now.legacy, seen.legacy), grown(self.now.async_, seen.async_)
+            failed = now.counts[1] != self.epoch.counts[1] or seen.async_[1] != self.now.async_[1]
+            touched = self.touched or (failed and self.weight > 0)
+            return replace(self, epoch=now, whole=step, touched=touched)
+        return replace(self, epoch=now, whole=step)._judged(plan, self, unkeyed_dealt)
+
+    def _judged(self, plan: RolloutPlan, before: Evidence, unkeyed_dealt: bool) -> Evidence:
+        """What those say who failed since `before`."""
+        legacy, async_ = grown(before.now.legacy, self.now.legacy), grown(before.now.async_, self.now.async_)
         epoch, whole, touched = list(self.in_epoch), list(self.in_step), self.touched
         no_worse_yet, bounded = self.failing_no_worse, dict(self.slower_bounded)
         for place, kind in enumerate(KINDS):
-            inner = at_risk(now.active, self.now.of(kind), now.of(kind), self.weight)
-            outer = at_risk(step.active, self.step.of(kind), step.of(kind), self.weight)
+            inner, outer = self.epoch.event(before.epoch, kind), self.whole.event(before.whole, kind)
             x = async_[place + 1] if unkeyed_dealt else 0
             unkeyed = x + legacy[place + 1] if unkeyed_dealt else 0
+            if inner is None and outer is None and not unkeyed:
+                continue
             epoch[place] = self._bet(epoch[place], inner, x, unkeyed)
             whole[place] = self._bet(whole[place], outer, x, unkeyed)
-            touched = touched or inner is not None or unkeyed > 0
+            touched = True
             if kind == "failing" and plan.advance.no_worse is not None:
                 no_worse_yet += self._no_worse(outer, x, unkeyed, plan.advance.no_worse)
             if kind == "slower":
@@ -218,8 +235,6 @@ class Evidence:
                     bounded[weight] = bounded.get(weight, 0.0) + self._no_worse(outer, x, unkeyed, ratio)
         return replace(
             self,
-            now=now,
-            step=step,
             touched=touched,
             in_epoch=tuple(epoch),
             in_step=tuple(whole),
@@ -291,8 +306,8 @@ def from_json(plan: RolloutPlan, data: Mapping[str, Any]) -> Evidence:
             endpoints=int(data["endpoints"]),
             spent=int(data["spent"]),
             touched=bool(data["touched"]),
-            now=_units(data["now"]),
-            step=_units(data["step"]),
+            epoch=Tally(_units(data["now"]), int(data["weight"])),
+            whole=Tally(_units(data["step"]), int(data["weight"])),
             counted=_map(data["counted"]),
             windows=_windows(data["windows"]),
             in_epoch=tuple(map(Trial, margins, data["in_epoch"])),
@@ -312,10 +327,17 @@ def _empty(plan: RolloutPlan, position: RolloutPosition, endpoints: int) -> Evid
         stepped=position.stepped,
         weight=position.weight,
         endpoints=max(1, endpoints),
-        now=Units(position.label),
+        epoch=Tally(Units(position.label), position.weight, NO_UNITS),
+        whole=Tally(NOBODY, position.weight, NO_UNITS),
         in_epoch=_trials(plan),
         in_step=_trials(plan),
     )
+
+
+def _with_requests(tally: Tally, place: int) -> Sides:
+    """Units, and requests without a key: of each a unit of its own."""
+    keyed, units = tally.counts[place], tally.units
+    return Sides(keyed.legacy + units.legacy[place], keyed.async_ + units.async_[place])
 
 
 def _trials(plan: RolloutPlan) -> tuple[Trial, ...]:

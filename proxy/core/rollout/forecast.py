@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from proxy.core.evidence.sequential import CONFIDENCE, missing_units
 from proxy.core.evidence.units import BUCKETS, UNITS
+from proxy.core.rollout.criteria import failing_limit
 from proxy.core.rollout.evidence import epoch_seconds, slower_ratios
 from proxy.core.settings import FULL_WEIGHT, RolloutPlan
 
@@ -34,7 +35,7 @@ def _step(plan: RolloutPlan, weight: int, target: int | None, rate: float, faili
     if weight and target is not None:
         share, advance = weight / FULL_WEIGHT, plan.advance
         if advance.failing is not None:
-            bound = advance.failing * FULL_WEIGHT / target
+            bound = failing_limit(advance.failing, target)
             conditions["failing"] = _bounded(plan, rate * share, bound, failing, weight)
         if advance.no_worse is not None:
             conditions["no_worse"] = _proven(rate * failing, share, advance.no_worse)

@@ -43,7 +43,9 @@ def test_it_leaves_0_after_dwell_once_there_is_traffic() -> None:
     assert story.look(1).position.weight == 100
 
 
-@pytest.mark.parametrize(("weight", "target", "needed"), [(100, 500, 16), (500, 2500, 88), (2500, 5000, 178)])
+@pytest.mark.parametrize(
+    ("weight", "target", "needed"), [(100, 500, 16), (500, 2500, 357), (2500, 5000, 357)]
+)
 def test_it_rises_on_the_users_that_the_bound_takes_and_not_on_one_less(
     weight: int, target: int, needed: int
 ) -> None:
@@ -320,7 +322,7 @@ def test_what_is_missing_has_an_end_in_sight() -> None:
 
 
 def test_of_too_few_units_it_says_never() -> None:
-    """At 0.1 % there are 80 units on async; 88 would be needed."""
+    """At 0.1 % there are 80 units on async; 357 would be needed."""
     plan = replace(PLAN, steps=(0, 10, 2500, 10_000))
     story = clean(Story(plan).at(10), 60, 400)
     assert story.look(600).eta_seconds is None

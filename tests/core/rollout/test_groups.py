@@ -33,12 +33,12 @@ def look(stories: list[Story], seconds: float) -> list[Next]:
 
 def test_nobody_rises_before_all_are_ready() -> None:
     one, other = stories = pair(500)
-    one.sees(some(500, 100, 1000))
+    one.sees(some(500, 400, 1000))
     look(stories, 600)
     assert [story.position.weight for story in stories] == [500, 500]
     assert one.position.state == "holding"
     assert "waits for POST /x" in one.position.reason
-    other.sees(some(500, 100, 1000))
+    other.sees(some(500, 400, 1000))
     look(stories, 600)
     assert [story.position.weight for story in stories] == [2500, 2500]
 
@@ -46,8 +46,8 @@ def test_nobody_rises_before_all_are_ready() -> None:
 def test_one_that_fails_takes_all_down() -> None:
     one, other = stories = pair(500)
     for count in (3, 6, 9):
-        one.sees(some(500, 100, 1000))
-        other.sees(some(500, 100, 1000), some(500, count, 0))
+        one.sees(some(500, 400, 1000))
+        other.sees(some(500, 400, 1000), some(500, count, 0))
         look(stories, 1)
     assert [(story.position.state, story.position.weight) for story in stories] == [("rolled_back", 0)] * 2
     assert one.changes[-1].why == "together"
@@ -59,7 +59,7 @@ def test_one_that_is_paused_keeps_the_others() -> None:
     one, other = stories = pair(500)
     other.position = other.position._replace(state="paused")
     for story in stories:
-        story.sees(some(500, 100, 1000))
+        story.sees(some(500, 400, 1000))
     look(stories, 600)
     assert [story.position.weight for story in stories] == [500, 500]
     assert other.position.state == "paused"
@@ -71,7 +71,7 @@ def test_one_that_has_not_begun_or_is_done_keeps_nobody() -> None:
     read, write = stories = pair(500)
     write.position = Story(endpoint="POST /x").position
     write.facts = replace(write.facts, phase_blocked_by="GET /x is not done")
-    read.sees(some(500, 100, 1000))
+    read.sees(some(500, 400, 1000))
     look(stories, 600)
     assert (read.position.weight, write.position.state) == (2500, "waiting")
     read.position = read.position._replace(state="done", weight=10_000, step=5)
@@ -99,7 +99,7 @@ def test_an_approval_waits_for_each() -> None:
         Story(replace(PLAN, approve=frozenset({2500})), name).at(500) for name in ("GET /x", "GET /y")
     ]
     for story in stories:
-        story.sees(some(500, 100, 1000))
+        story.sees(some(500, 400, 1000))
     look(stories, 600)
     assert [story.position.state for story in stories] == ["approval", "approval"]
     one.position = one.position._replace(approved=2500)
