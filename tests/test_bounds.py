@@ -49,6 +49,8 @@ CACHES: Final = {
     "core/documents/fieldpaths.py parse_pattern": "a pattern of up to MAX_PATTERN, by an engineer",
     "core/forwarding/hop_by_hop.py _request_dropped": "names of _USUAL_BYTES, options of MAX_OPTIONS_BYTES",
     "core/forwarding/hop_by_hop.py _response_dropped": "names of ours, options of MAX_OPTIONS_BYTES",
+    "core/evidence/sequential.py _alternatives": "a ratio of a plan",
+    "core/evidence/sequential.py _chances": "four numbers",
     "core/evidence/sequential.py missing_units": "three numbers",
     "core/evidence/sequential.py upper_bound": "two numbers",
     "core/evidence/units.py dealt": "two weights",

@@ -110,7 +110,7 @@ def sides(units: int, weight: int) -> Sides:
 NO_UNITS: Final = (Sides(0, 0),) * 4
 
 
-class Tally:
+class UnitTally:
     """The maps of some units, and how many of each are on each side. Never changed.
 
     A count of 80,000 bits takes longer than all else here, and every look asks for a dozen of them. So only
@@ -131,7 +131,7 @@ class Tally:
             sides(units.slower, weight),
         )
 
-    def with_(self, seen: Units) -> Tally:
+    def with_(self, seen: Units) -> UnitTally:
         """Both maps, and the counts of requests of `seen`: as `Units` are joined."""
         units = self.units
         active, one = _joined(units.active, seen.active, self.counts[0], self.weight)
@@ -139,9 +139,9 @@ class Tally:
         refused, three = _joined(units.refused, seen.refused, self.counts[2], self.weight)
         slower, four = _joined(units.slower, seen.slower, self.counts[3], self.weight)
         joined = Units(units.epoch, active, failing, refused, slower, seen.legacy, seen.async_)
-        return Tally(joined, self.weight, (one, two, three, four))
+        return UnitTally(joined, self.weight, (one, two, three, four))
 
-    def event(self, before: Tally, kind: Kind) -> AtRisk | None:
+    def event(self, before: UnitTally, kind: Kind) -> AtRisk | None:
         """Those who had not failed `before`, and those of them who have now; None if nobody new failed.
         Who failed was active: see `reported`."""
         place = KINDS.index(kind) + 1

@@ -30,8 +30,8 @@ from proxy.core.evidence.units import (
     Counts,
     Kind,
     Sides,
-    Tally,
     Units,
+    UnitTally,
     dealt,
     grown,
     read,
@@ -66,7 +66,7 @@ def slower_ratios(plan: RolloutPlan, weight: int) -> dict[int, float]:
     return {step: 1 + (margin - 1) * FULL_WEIGHT / step for step in plan.steps if step > weight}
 
 
-NOTHING_SEEN: Final = Tally(NOBODY, 0)
+NOTHING_SEEN: Final = UnitTally(NOBODY, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +94,8 @@ class Evidence:
     endpoints: int = 1
     spent: int = 0
     touched: bool = False  # something failed in this epoch
-    epoch: Tally = NOTHING_SEEN
-    whole: Tally = NOTHING_SEEN
+    epoch: UnitTally = NOTHING_SEEN
+    whole: UnitTally = NOTHING_SEEN
     counted: int = 0
     windows: Windows = Windows()
     in_epoch: tuple[Trial, ...] = ()
@@ -191,7 +191,7 @@ class Evidence:
             self,
             spent=self.spent + self.touched,
             touched=False,
-            epoch=Tally(Units(label), self.weight, NO_UNITS),
+            epoch=UnitTally(Units(label), self.weight, NO_UNITS),
             counted=self.counted | first,
             windows=Windows(
                 windows.legacy + here.legacy + legacy[0],
@@ -306,8 +306,8 @@ def from_json(plan: RolloutPlan, data: Mapping[str, Any]) -> Evidence:
             endpoints=int(data["endpoints"]),
             spent=int(data["spent"]),
             touched=bool(data["touched"]),
-            epoch=Tally(_units(data["now"]), int(data["weight"])),
-            whole=Tally(_units(data["step"]), int(data["weight"])),
+            epoch=UnitTally(_units(data["now"]), int(data["weight"])),
+            whole=UnitTally(_units(data["step"]), int(data["weight"])),
             counted=_map(data["counted"]),
             windows=_windows(data["windows"]),
             in_epoch=tuple(map(Trial, margins, data["in_epoch"])),
@@ -327,14 +327,14 @@ def _empty(plan: RolloutPlan, position: RolloutPosition, endpoints: int) -> Evid
         stepped=position.stepped,
         weight=position.weight,
         endpoints=max(1, endpoints),
-        epoch=Tally(Units(position.label), position.weight, NO_UNITS),
-        whole=Tally(NOBODY, position.weight, NO_UNITS),
+        epoch=UnitTally(Units(position.label), position.weight, NO_UNITS),
+        whole=UnitTally(NOBODY, position.weight, NO_UNITS),
         in_epoch=_trials(plan),
         in_step=_trials(plan),
     )
 
 
-def _with_requests(tally: Tally, place: int) -> Sides:
+def _with_requests(tally: UnitTally, place: int) -> Sides:
     """Units, and requests without a key: of each a unit of its own."""
     keyed, units = tally.counts[place], tally.units
     return Sides(keyed.legacy + units.legacy[place], keyed.async_ + units.async_[place])

@@ -10,8 +10,8 @@ from proxy.core.evidence.units import (
     NONE,
     SIZE,
     UNITS,
-    Tally,
     Units,
+    UnitTally,
     dealt,
     grown,
     read,
@@ -66,7 +66,7 @@ def test_reporters_are_merged_by_or_and_their_counts_by_sum() -> None:
 
 def test_only_units_that_had_not_failed_are_at_risk() -> None:
     """Async has the buckets below 100. Unit 5 failed before, 7 and 300 do now, 8 and 301 are well."""
-    before = Tally(Units("e", of(5, 7), of(5)), 100)
+    before = UnitTally(Units("e", of(5, 7), of(5)), 100)
     after = before.with_(Units("e", of(5, 7, 8, 300, 301), of(5, 7, 300)))
     seen = after.event(before, "failing")
     assert seen is not None
@@ -77,13 +77,13 @@ def test_only_units_that_had_not_failed_are_at_risk() -> None:
 
 def test_a_tally_counts_what_a_count_of_its_maps_would() -> None:
     chance = random.Random(1)
-    tally, units = Tally(Units("e"), 2500), Units("e")
+    tally, units = UnitTally(Units("e"), 2500), Units("e")
     for _ in range(20):
         failing, slower = (of(*(chance.randrange(UNITS) for _ in range(30))) for _ in range(2))
         seen = Units("e", failing | slower, failing, 0, slower, (1, 0, 0, 0), (2, 1, 0, 0))
         tally, units = tally.with_(seen), units | seen
         assert tally.units == units
-        assert tally.counts == Tally(units, 2500).counts
+        assert tally.counts == UnitTally(units, 2500).counts
 
 
 def test_totals_that_went_back_are_no_news() -> None:
