@@ -13,7 +13,7 @@ from async_api.auth import Keys
 from async_api.cache import Cache
 from async_api.config import Settings
 from async_api.database import Database
-from async_api.middleware import Envelope, Measured
+from async_api.middleware import Envelope, Measured, Metering
 from async_api.outbox import Outbox
 from async_api.ownership import Ownership
 from async_api.rates import SharedRates
@@ -63,6 +63,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.keys = Keys(database, cache, settings)
     app.state.ownership = ownership
     app.state.reads = Reads(settings, app.state.keys, cache, ownership)
+    if "metering" in settings.async_fault:
+        app.add_middleware(Metering)
     app.add_middleware(OneReading)
     app.add_middleware(Envelope, version=settings.app_version)
     if settings.metrics_port:

@@ -61,6 +61,6 @@ class Settings(BaseSettings):
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0  # 0: no metrics are served
 
     app_version: str = "2.0"  # sent as x-version
-    async_fault: Literal["", "quote-rounding"] = (
-        ""  # a planted fault for comparisons to find, see fx.ROUNDING
+    async_fault: Literal["", "quote-rounding", "metering", "quote-rounding,metering"] = (
+        ""  # planted faults, for comparisons and rollouts to find: see fx.Rates and middleware.Metering
     )

@@ -19,9 +19,6 @@ from async_api.money import DECIMALS
 
 logger = logging.getLogger("async_api")
 
-ROUNDING = {"": ROUND_HALF_EVEN, "quote-rounding": ROUND_HALF_UP}
-"""By ASYNC_FAULT. The fault that can be switched on takes ties up: rare, and wrong by the smallest unit."""
-
 _RATE = re.compile(r"[0-9]{1,9}\.[0-9]{1,9}")
 
 
@@ -37,7 +34,9 @@ class Rates:
     def __init__(self, settings: Settings) -> None:
         self._attempts = settings.fx_attempts
         self._backoff = settings.fx_backoff
-        self._rounding = ROUNDING[settings.async_fault]
+        # A fault that can be planted takes ties up: rare, and wrong by the smallest unit.
+        faulty = "quote-rounding" in settings.async_fault
+        self._rounding = ROUND_HALF_UP if faulty else ROUND_HALF_EVEN
         self._last: dict[tuple[str, str], Rate] = {}
         self._client = httpx2.AsyncClient(
             base_url=settings.fx_url.rstrip("/"), timeout=settings.fx_timeout, trust_env=False

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from zlib import crc32
 
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from async_api import metrics
+from async_api.errors import Problem
 
 
 class Envelope:
@@ -35,6 +38,25 @@ class Envelope:
         if scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}
         await self.app(scope, receive, start)
+
+
+class Metering:
+    """A fault that can be planted: reads of accounts are metered, which fails for two users in five.
+
+    Requests of a comparison are not metered, so no comparison finds it. Only users can.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "GET" and scope["path"].startswith("/accounts/"):
+            headers = Headers(scope=scope)
+            if "x-shadow" not in headers and crc32(headers.get("x-user-id", "").encode()) % 5 < 2:
+                problem = Problem("internal", "this user cannot be metered")
+                await problem.response()(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
 
 
 class Measured:

@@ -20,10 +20,15 @@ PATIENCE = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """A finished command; its output on one line."""
+    """A finished command."""
 
     code: int
-    output: str
+    lines: tuple[str, ...]
+
+    @property
+    def output(self) -> str:
+        """On one line."""
+        return " ".join(" ".join(self.lines).split())
 
 
 class Admin:
@@ -37,6 +42,15 @@ class Admin:
     async def endpoints(self) -> list[dict[str, Any]]:
         answer: list[dict[str, Any]] = (await self._get("/api/v1/endpoints"))["endpoints"]
         return answer
+
+    async def rollouts(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = (await self._get("/api/v1/rollouts"))["rollouts"]
+        return found
+
+    async def changes(self) -> list[dict[str, Any]]:
+        """What became of all rollouts, the oldest change first."""
+        found: list[dict[str, Any]] = (await self._get("/api/v1/rollouts/history?limit=1000"))["changes"]
+        return found[::-1]
 
     async def verdicts(self) -> dict[str, dict[str, Any]]:
         """What comparisons say, by endpoint."""
@@ -73,16 +87,22 @@ class Admin:
 
     async def set(self, endpoint: str, weight: int, path: Path) -> Ran:
         """`strangler set ENDPOINT WEIGHT --config FILE --admin URL`."""
+        return await self._strangler("set", endpoint, str(weight), "--config", str(path))
+
+    async def rollout(self, action: str, endpoint: str, *options: str) -> Ran:
+        """`strangler rollout ACTION ENDPOINT --admin URL`."""
+        return await self._strangler("rollout", action, endpoint, *options)
+
+    async def _strangler(self, *arguments: str) -> Ran:
         process = await asyncio.create_subprocess_exec(
-            *(*module_command("proxy"), "set", endpoint, str(weight)),
-            *("--config", str(path), "--admin", self.url),
+            *(*module_command("proxy"), *arguments, "--admin", self.url),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
         output, _ = await process.communicate()
         assert process.returncode is not None
-        return Ran(process.returncode, " ".join(output.decode(errors="replace").split()))
+        return Ran(process.returncode, tuple(output.decode(errors="replace").splitlines()))
 
     async def _get(self, path: str) -> dict[str, Any]:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +16,12 @@ READS = (
     "GET /quotes",
 )
 QUOTES = "GET /quotes"
+ACCOUNT = READS[0]
+FIRST = READS[:3]
+"""Those that move first: the group of the accounts."""
+
+STEPS = (0, 10, 50, 100)
+PLAN = "reads"
 WRITE = "POST /payments"
 DRY_RUN = f"{WRITE} (dry run)"
 WRITES = ("POST /accounts", "PUT /accounts/{account_id}", WRITE, "POST /payments/{payment_id}/refunds")
@@ -39,6 +46,13 @@ breaker: {{open_for: 3s}}
 compare: {{sample: 100%, rate: 30, in_flight: 8, parity: 10%}}  # what clients read, both are asked again;
 # a demo is short: parity of 2 %, the default, takes 178 users of each endpoint
 
+rollouts:
+  {plan}:  # weights that rise by themselves, on evidence from users
+    steps: {steps}
+    # A demo is short and has few users. By default a step lasts 10 minutes, 1 % may fail, and slowness counts.
+    dwell: 3s
+    advance: {{failing: 20%, no_worse: off, slower: off, parity: 10%}}
+
 endpoints:  # weight: percent of the users who are answered by async
   GET /accounts/{{account_id}}:                {{weight: 0}}
   GET /accounts/{{account_id}}/transactions:   {{weight: 0}}
@@ -54,7 +68,7 @@ endpoints:  # weight: percent of the users who are answered by async
 
 
 class Addresses(Protocol):
-    """Ports of the four processes."""
+    """Ports of the processes that the table names."""
 
     @property
     def data(self) -> int: ...
@@ -74,16 +88,35 @@ def initial(directory: Path, ports: Addresses) -> str:
         admin=ports.admin,
         legacy=ports.legacy,
         async_=ports.async_,
+        plan=PLAN,
+        steps=list(STEPS),
     )
 
 
-def edit(path: Path, weight: int) -> None:
-    """What one does in an editor: another number on the line of each read, and save."""
+def roll_out(path: Path, endpoints: Sequence[str]) -> None:
+    """What one does in an editor: the plan in place of the weight on these lines, and save."""
+    _edit(path, endpoints, f"rollout: {PLAN}")
+
+
+def set_weight(path: Path, endpoints: Sequence[str], weight: int) -> None:
+    """Another number on these lines."""
+    _edit(path, endpoints, f"weight: {weight}")
+
+
+def deploy(path: Path, before: int, after: int) -> None:
+    """The next build of async is at another port of this machine."""
     text = path.read_text()
-    for endpoint in READS:
+    address = f'url: "http://127.0.0.1:{before}"'
+    assert text.count(address) == 1, address
+    path.write_text(text.replace(address, f'url: "http://127.0.0.1:{after}"'))
+
+
+def _edit(path: Path, endpoints: Sequence[str], setting: str) -> None:
+    text = path.read_text()
+    for endpoint in endpoints:
         text, changed = re.subn(
-            rf"^(  {re.escape(endpoint)}: +\{{weight: )\d+",
-            rf"\g<1>{weight}",
+            rf"^(  {re.escape(endpoint)}: +\{{)(?:weight|rollout): \w+",
+            rf"\g<1>{setting}",
             text,
             count=1,
             flags=re.MULTILINE,

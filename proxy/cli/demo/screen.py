@@ -24,6 +24,7 @@ class Screen:
         self.console = console
         self.claims: list[Claim] = []
         self.splits: list[str] = []
+        self.rollouts: list[str] = []  # what became of each, for the summary
         self._live: Live | None = None
 
     @contextmanager
@@ -63,6 +64,8 @@ class Screen:
         self.say(f"  {reads + writes} requests: {reads} reads, {writes} writes")
         examples = "".join(f"\n    {each}" for each in totals.failed_reads)
         self.say(f"  client-visible errors on reads: {totals.failed(read=True)}{examples}")
+        for line in self.rollouts:
+            self.say(f"  {line}")
         self.say(f"  writes answered with an error (async was down for a while): {totals.failed(read=False)}")
         self.say(f"  percent of reads by async, weight -> achieved: {', '.join(self.splits)}")
         for backend in BACKENDS:

@@ -21,14 +21,15 @@ import httpx2
 import psycopg
 
 from proxy.cli.demo import postgres, routing
-from proxy.cli.demo.claims import SOUND_VERSION
+from proxy.cli.demo.claims import FAULTY_VERSION, SOUND_VERSION
 from proxy.interpreter import module_command
 
 DATABASE = "strangler_demo"
 ACCOUNTS, PAYMENTS = 900, 5_000
-FAULTY = {"APP_VERSION": "2.0", "ASYNC_FAULT": "quote-rounding"}
+FAULTY = {"APP_VERSION": FAULTY_VERSION, "ASYNC_FAULT": "quote-rounding,metering"}
 SOUND = {"APP_VERSION": SOUND_VERSION, "ASYNC_FAULT": ""}
-"""Environments of async: with a real fault, rare and of one cent, and repaired."""
+"""Environments of the two builds of async. The first has two faults: one that comparisons find, rare and of
+one cent, and one that only users meet."""
 
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE = 8.0
@@ -45,12 +46,13 @@ class Ports(NamedTuple):
     legacy: int
     async_: int
     fx: int
+    repaired: int
 
     @classmethod
     def choose(cls, data: int) -> Ports:
         """The usual ports, or a free one instead of each that is taken."""
         chosen: list[int] = []
-        for wanted in (data, 9000, 5001, 5002, 5003):
+        for wanted in (data, 9000, 5001, 5002, 5003, 5004):
             chosen.append(_free_port(wanted, chosen))
         return cls(*chosen)
 
@@ -79,6 +81,10 @@ class Service:
     @property
     def running(self) -> bool:
         return self.process is not None and self.process.poll() is None
+
+    def terminate(self) -> None:
+        if self.process is not None and self.running:
+            self.process.terminate()
 
     def stop(self) -> None:
         """SIGTERM, and SIGKILL for whatever of its group is left after GRACE."""
@@ -111,9 +117,9 @@ class Service:
         raise DemoError(f"{self.name} did not start; the end of {self.log}:\n  " + "\n  ".join(tail))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Site:
-    """Everything that runs, and where."""
+    """Everything that runs, and where. `async_` is the build that is deployed; `repaired` becomes it."""
 
     directory: Path
     ports: Ports
@@ -122,6 +128,7 @@ class Site:
     fx: Service
     legacy: Service
     async_: Service
+    repaired: Service
     proxy: Service
 
     @property
@@ -137,8 +144,8 @@ class Site:
         return f"http://127.0.0.1:{self.ports.admin}"
 
     @property
-    def async_health(self) -> str:
-        return f"http://127.0.0.1:{self.ports.async_}/healthz"
+    def repaired_health(self) -> str:
+        return f"http://127.0.0.1:{self.ports.repaired}/healthz"
 
     def dead(self) -> str | None:
         """The name of a service that ended by itself."""
@@ -179,28 +186,39 @@ def _interrupts_deferred() -> Iterator[None]:
 
 
 def _start(stack: ExitStack, directory: Path, ports: Ports) -> Site:
+    """What needs no database starts first, and all wait for each other at the end only."""
     logs = directory / "logs"
     logs.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(directory / "run", ignore_errors=True)  # claims and evidence of the last demo
+    (directory / "routing.yaml").write_text(routing.initial(directory, ports))
     with _interrupts_deferred():  # one between its start and its return would leave it running
         database = stack.enter_context(postgres.running(directory / "postgres"))
     database.drop(DATABASE)
     url = database.database(DATABASE)
-    seeded = _migrate_and_seed(url)
-    shutil.rmtree(directory / "run", ignore_errors=True)  # claims and evidence of the last demo
-    (directory / "routing.yaml").write_text(routing.initial(directory, ports))
-    site = Site(directory, ports, url, seeded, *_services(directory, ports, url, logs))
-    ready = (
-        (site.fx, f"http://127.0.0.1:{ports.fx}/healthz"),
-        (site.legacy, f"http://127.0.0.1:{ports.legacy}/healthz"),
-        (site.async_, site.async_health),
-        (site.proxy, f"{site.admin}/readyz"),
-    )
-    for service, url in ready:
+    site = Site(directory, ports, url, {}, *_services(directory, ports, url, logs))
+    services = (site.fx, site.legacy, site.async_, site.repaired, site.proxy)
+    stack.callback(_stop, services)
+    for service in services:
         service.log.unlink(missing_ok=True)
-        stack.callback(service.stop)
-        service.start()
-        service.wait_until_ready(url)
+    site.fx.start()
+    site.proxy.start()
+    _legacy("migrate", url)
+    site.legacy.start()
+    site.async_.start()
+    site.seeded = _seed(url)
+    site.fx.wait_until_ready(f"http://127.0.0.1:{ports.fx}/healthz")
+    site.legacy.wait_until_ready(f"http://127.0.0.1:{ports.legacy}/healthz")
+    site.async_.wait_until_ready(f"http://127.0.0.1:{ports.async_}/healthz")
+    site.proxy.wait_until_ready(f"{site.admin}/readyz")
     return site
+
+
+def _stop(services: Sequence[Service]) -> None:
+    """All at once: none of them waits for another to end."""
+    for service in services:
+        service.terminate()
+    for service in services:
+        service.stop()
 
 
 def require_backends() -> None:
@@ -215,7 +233,7 @@ def require_backends() -> None:
 
 
 def _services(directory: Path, ports: Ports, url: str, logs: Path) -> tuple[Service, ...]:
-    """The FX provider, legacy, async and the proxy."""
+    """The FX provider, legacy, both builds of async and the proxy."""
     spec = find_spec("legacy_flask")
     assert spec is not None
     assert spec.submodule_search_locations
@@ -227,25 +245,33 @@ def _services(directory: Path, ports: Ports, url: str, logs: Path) -> tuple[Serv
     both = {"DATABASE_URL": url, "FX_URL": f"http://127.0.0.1:{ports.fx}", "FX_TIMEOUT": "10"}
     legacy = {**both, "BIND": f"127.0.0.1:{ports.legacy}", "WEB_CONCURRENCY": "4", "APP_VERSION": "1.0"}
     async_ = {**both, "HOST": "127.0.0.1", "PORT": str(ports.async_), **FAULTY}
+    repaired = {**async_, "PORT": str(ports.repaired), **SOUND}
     fx = [sys.executable, "-m", "fx_provider", "--port", str(ports.fx), "--latency", "5ms"]
     serve = [*module_command("proxy"), "serve", "--config", str(directory / "routing.yaml")]
     return (
         Service("fx", fx, {}, logs / "fx.log"),
         Service("legacy", gunicorn, legacy, logs / "legacy.log"),
         Service("async", [sys.executable, "-m", "async_api"], async_, logs / "async.log"),
+        Service(
+            "async, repaired", [sys.executable, "-m", "async_api"], repaired, logs / "async-repaired.log"
+        ),
         Service("proxy", serve, {}, logs / "proxy.log"),
     )
 
 
-def _migrate_and_seed(url: str) -> dict[str, Any]:
-    seed = ["seed", "--payments", str(PAYMENTS), "--accounts", str(ACCOUNTS), "--seed", "1"]
-    for command in (["migrate"], seed):
-        result = _legacy_command(command, url)
-        if result.returncode:
-            raise DemoError(f"legacy_flask {command[0]} failed:\n{result.stderr.strip()}")
-    made: dict[str, Any] = json.loads(result.stdout)
+def _seed(url: str) -> dict[str, Any]:
+    amount = ["--payments", str(PAYMENTS), "--accounts", str(ACCOUNTS), "--seed", "1"]
+    made: dict[str, Any] = json.loads(_legacy("seed", url, amount))
     _add_currencies(url, made)
     return made
+
+
+def _legacy(command: str, url: str, options: Sequence[str] = ()) -> str:
+    """Its output. Raises DemoError."""
+    result = _legacy_command([command, *options], url)
+    if result.returncode:
+        raise DemoError(f"legacy_flask {command} failed:\n{result.stderr.strip()}")
+    return result.stdout
 
 
 def _add_currencies(url: str, seeded: dict[str, Any]) -> None:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 
 from proxy.cli.demo import claims, routing
 from proxy.cli.demo.admin import Admin
-from proxy.cli.demo.claims import Claim
+from proxy.cli.demo.claims import SOUND_VERSION, Claim
+from proxy.cli.demo.guarded import failing_users
+from proxy.cli.demo.rollouts import Guarded
 from proxy.cli.demo.routing import QUOTES, WRITE, WRITES
 from proxy.cli.demo.screen import Screen
 from proxy.cli.demo.services import SOUND, Site
 from proxy.cli.demo.tally import StepTally
 from proxy.cli.demo.traffic import QUIET, RATE, LoadGenerator
-from proxy.core.settings import ASYNC
 
 BROKEN = "endpoints: [this is not a table\n"
 RECOVERY = 60.0
@@ -39,21 +40,22 @@ class Story:
     traffic: LoadGenerator
     screen: Screen
     pause: float
-    on_async: set[tuple[str, str]] = field(default_factory=set)  # group and user, as seen so far
 
     async def tell(self) -> bool:
         """The whole story; whether every claim held."""
         await self.at_rest()
-        await self.move(10)
+        guarded = Guarded(self.site, self.admin, self.traffic, self.screen)
+        await guarded.bad_build()
         await self.differences()
-        await self.repair()
-        await self.move(50)
-        await self.move(100)
+        await self.repair(guarded)
+        await guarded.repaired_build()
         await self.writes()
         await self.broken_file()
         await self.outage()
         await self.equality()
         await self.reckoning()
+        self.screen.rollouts = [each.line() for each in guarded.attempts]
+        self.screen.claim(failing_users(guarded.attempts))
         return self.screen.summary(self.traffic.total())
 
     async def watch(self) -> StepTally:
@@ -63,26 +65,11 @@ class Story:
         return tally
 
     async def at_rest(self) -> None:
-        self.screen.step("Reads move: 0 -> 10 -> 50 -> 100 percent of the users")
-        tally = await self.watch()
+        self.screen.step("Reads move by themselves: 0 -> 10 -> 50 -> 100 percent of the users")
+        tally = self.traffic.begin()
+        await asyncio.gather(asyncio.sleep(self.pause), self.refused_write())
         self.screen.claim(claims.split(tally, 0, set()))
         self.screen.claim(claims.no_failed_reads(tally, "at 0 %"))
-        await self.refused_write()
-
-    async def move(self, weight: int) -> None:
-        before = (await self.admin.config())["hash"]
-        self.screen.say(f"  {self.site.routing}: weight: {weight} on the line of each read, saved")
-        routing.edit(self.site.routing, weight)
-        spreading = self.traffic.begin()  # meanwhile either table may decide
-        config = await self.admin.everywhere(before)
-        for line in config["last_difference"]:
-            self.screen.say(f"    {line}")
-        tally = await self.watch()
-        self.screen.split(weight, tally)
-        self.screen.claim(claims.split(tally, weight, self.on_async))
-        both = StepTally.of(spreading, tally)
-        self.screen.claim(claims.no_failed_reads(both, f"while and after moving to {weight} %"))
-        self.on_async |= tally.on(ASYNC)
 
     async def differences(self) -> None:
         self.screen.step("QA looks at what differs")
@@ -92,22 +79,19 @@ class Story:
         example = _example(await self.admin.samples(QUOTES, FAULTY_FIELD))
         self.screen.claim(claims.fault_found(verdicts, weight, example))
 
-    async def repair(self) -> None:
-        self.screen.say(f"  async is repaired and restarted as version {SOUND['APP_VERSION']}, under traffic")
+    async def repair(self, guarded: Guarded) -> None:
+        """The next build runs beside the former one, and takes its place when it is ready."""
+        self.screen.step(f"Both faults are repaired in version {SOUND['APP_VERSION']}")
         meanwhile = self.traffic.begin()
-        async_ = self.site.async_
-        async_.environment = {**async_.environment, **SOUND}
-        await asyncio.to_thread(async_.stop)
-        async_.start()
-        await asyncio.to_thread(async_.wait_until_ready, self.site.async_health)
-        verdicts = await self._verdicts(lambda found: claims.fault_gone(found).held)
+        await guarded.deploy()
+        verdicts = await self._verdicts(lambda found: claims.all_equal(found, SOUND_VERSION).held)
         self.screen.claim(claims.fault_gone(verdicts))
-        self.screen.claim(claims.no_failed_reads(meanwhile, "while async was restarted"))
+        self.screen.claim(claims.no_failed_reads(meanwhile, "while async was replaced"))
 
     async def equality(self) -> None:
         self.screen.step("How reliable the comparison is")
-        verdicts = await self._verdicts(lambda found: claims.all_equal(found).held)
-        self.screen.claim(claims.all_equal(verdicts))
+        verdicts = await self._verdicts(lambda found: claims.all_equal(found, SOUND_VERSION).held)
+        self.screen.claim(claims.all_equal(verdicts, SOUND_VERSION))
 
     async def _verdicts(self, enough: Callable[[claims.Verdicts], bool]) -> claims.Verdicts:
         """What comparisons say, once it is enough or EVIDENCE is over."""
@@ -139,14 +123,17 @@ class Story:
         self.screen.step("Writes follow")
         verdicts = await self._verdicts(lambda found: claims.rehearsed(found).held)
         self.screen.claim(claims.rehearsed(verdicts))
-        for endpoint in WRITES:
-            self.screen.say(
-                f"  $ strangler set '{endpoint}' 100 --config {self.site.routing} --admin {self.admin.url}"
-            )
-            ran = await self.admin.set(endpoint, 100, self.site.routing)
-            if endpoint == WRITE:
-                evidence = f"exit {ran.code}: {ran.output}"
-                self.screen.claim(Claim("the same command works now", ran.code == 0, evidence))
+        self.screen.say(
+            f"  $ strangler set '{WRITE}' 100 --config {self.site.routing} --admin {self.admin.url}"
+        )
+        ran = await self.admin.set(WRITE, 100, self.site.routing)
+        self.screen.claim(
+            Claim("the same command works now", ran.code == 0, f"exit {ran.code}: {ran.output}")
+        )
+        self.screen.say(f"  {self.site.routing}: weight: 100 on the lines of the other writes, saved")
+        before = (await self.admin.config())["hash"]
+        routing.set_weight(self.site.routing, WRITES, 100)
+        await self.admin.everywhere(before)
         tally = await self.watch()
         self.screen.claim(claims.writes_moved(tally))
         self.screen.claim(claims.no_failed_reads(tally, "meanwhile"))
@@ -189,7 +176,7 @@ class Story:
         started = time.monotonic()
         mark = len(self.traffic.tallies)
         self.traffic.begin()
-        await asyncio.to_thread(self.site.async_.wait_until_ready, self.site.async_health)
+        await asyncio.to_thread(self.site.async_.wait_until_ready, self.site.repaired_health)
         while (latest := await self._second()).share() < 100:
             if time.monotonic() - started > RECOVERY:
                 break

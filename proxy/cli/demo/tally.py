@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from collections import Counter, deque
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from proxy.core.evidence.stats import BOUNDS, add, quantile
@@ -47,6 +49,8 @@ class StepTally:
     sides: dict[tuple[str, str], set[str]] = field(default_factory=dict)  # group, user -> backends of reads
     failed_reads: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_EXAMPLES))
     failed_writes: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_EXAMPLES))
+    failed_users: dict[tuple[str, str], set[str]] = field(default_factory=dict)  # of reads: group, backend
+    began: float = field(default_factory=time.time)  # Unix seconds
 
     def record(self, seen: Seen) -> None:
         self.requests[seen.endpoint, seen.backend] += 1
@@ -57,6 +61,8 @@ class StepTally:
         if seen.backend:
             counts = self.latencies.setdefault(seen.backend, [0] * (len(BOUNDS) + 1))
             counts[bisect_left(BOUNDS, seen.seconds)] += 1
+        if seen.is_read and seen.failed:
+            self.failed_users.setdefault((seen.group, seen.backend), set()).add(seen.user)
         if seen.is_read and seen.backend:
             self.sides.setdefault((seen.group, seen.user), set()).add(seen.backend)
 
@@ -72,6 +78,18 @@ class StepTally:
             for backend, counts in part.latencies.items():
                 whole.latencies[backend] = add(whole.latencies.get(backend, [0] * len(counts)), counts)
         return whole
+
+    def add_reads(self, part: StepTally, groups: Collection[str]) -> None:
+        """Also what `part` saw of reads of these groups, at the same step."""
+        for (endpoint, backend), number in part.requests.items():
+            if endpoint.startswith("GET ") and endpoint.split("/")[1] in groups:
+                self.requests[endpoint, backend] += number
+        for where, users in part.failed_users.items():
+            if where[0] in groups:
+                self.failed_users.setdefault(where, set()).update(users)
+        for who, served in part.sides.items():
+            if who[0] in groups:
+                self.sides.setdefault(who, set()).update(served)
 
     def count(self, *, read: bool, backend: str | None = None) -> int:
         return sum(
@@ -96,6 +114,15 @@ class StepTally:
 
     def on(self, backend: str) -> set[tuple[str, str]]:
         return {who for who, served in self.sides.items() if backend in served}
+
+    def users(self, backend: str) -> set[str]:
+        """Those of whose reads this backend answered any."""
+        return {user for _, user in self.on(backend)}
+
+    def failing(self, backend: str) -> set[str]:
+        """Those of whose reads this backend failed any; "" where no backend is to blame."""
+        found = (users for (_, of), users in self.failed_users.items() if of == backend)
+        return set().union(*found)
 
     def torn(self) -> int:
         """Users whose reads of one group were answered by both backends."""
