@@ -29,7 +29,7 @@ from proxy.datapath import this_build
 @click.option(
     "--port", default=8000, show_default=True, help="Port for clients; if it is in use, a free one."
 )
-@click.option("--pause", default=8.0, show_default=True, help="Seconds to watch each step.")
+@click.option("--pause", default=3.0, show_default=True, help="Seconds to watch each step.")
 @click.option(
     "--directory",
     default=".demo",
@@ -41,7 +41,8 @@ def demo(once: bool, port: int, pause: float, directory: Path) -> None:
     """Run a complete migration under live traffic on this machine.
 
     Starts PostgreSQL, the payments API in Flask and in FastAPI, and the proxy in front of them. Sends steady
-    traffic, moves the endpoints, kills a backend, and checks that no payment was lost or made twice.
+    traffic and lets a rollout move the reads: a bad build comes back by itself, its repair goes to 100. Moves
+    the writes, kills a backend, and checks that no payment was lost or made twice.
     Everything it starts ends with it.
 
     \b

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,9 +42,10 @@ class Guarded:
     async def bad_build(self) -> None:
         """The accounts go first, with a build that no comparison finds fault with."""
         self.screen.say(f"  {self.site.routing}: rollout: {routing.PLAN} on the lines of the accounts, saved")
-        await self._save(lambda: routing.roll_out(self.site.routing, FIRST))
-        self.site.repaired.start()  # it takes a while, and nobody sends it anything yet
-        slices = await self._until(_fell)
+        async with self._slices() as slices:
+            await self._save(lambda: routing.roll_out(self.site.routing, FIRST))
+            self.site.repaired.start()  # it takes a while, and nobody sends it anything yet
+            await self._until(_fell)
         attempt = Attempt(FAULTY_VERSION, await self.admin.changes(), slices, FIRST)
         self.attempts.append(attempt)
         self.screen.claim(guarded.rolled_back(attempt))
@@ -72,13 +74,14 @@ class Guarded:
             f"  {self.site.routing}: rollout: {routing.PLAN} on the lines of the other reads, saved"
         )
         self.screen.say(f"  $ strangler rollout retry '{ACCOUNT}' --admin {self.admin.url}")
-        retried, _ = await asyncio.gather(
-            self.admin.rollout("retry", ACCOUNT, "--reason", f"{SOUND_VERSION} is repaired"),
-            self._save(lambda: routing.roll_out(self.site.routing, rest)),
-        )
-        for line in retried.lines:
-            self.screen.say(f"    {line}")
-        slices = await self._until(_over)
+        async with self._slices() as slices:
+            retried, _ = await asyncio.gather(
+                self.admin.rollout("retry", ACCOUNT, "--reason", f"{SOUND_VERSION} is repaired"),
+                self._save(lambda: routing.roll_out(self.site.routing, rest)),
+            )
+            for line in retried.lines:
+                self.screen.say(f"    {line}")
+            await self._until(_over)
         attempt = Attempt(SOUND_VERSION, (await self.admin.changes())[before:], slices)
         self.attempts.append(attempt)
         self.screen.claim(guarded.went_to_the_end(attempt, await self.admin.rollouts()))
@@ -94,18 +97,32 @@ class Guarded:
             self.screen.claim(claims.split(tally, weight, on_async))
             on_async |= tally.on(ASYNC)
 
-    async def _until(self, over: Callable[[Rollouts], bool]) -> list[StepTally]:
-        """What clients saw, slice by slice, until it is over or nobody has patience any more."""
-        deadline = time.monotonic() + PATIENCE
-        mark = len(self.traffic.tallies)
-        while True:
+    @asynccontextmanager
+    async def _slices(self) -> AsyncIterator[list[StepTally]]:
+        """What clients see in this block, slice by slice; complete after it."""
+        found: list[StepTally] = []
+        slicing = asyncio.create_task(self._slice(found))
+        try:
+            yield found
+        finally:
+            slicing.cancel()
+            await asyncio.wait([slicing])
             self.traffic.begin()
+
+    async def _slice(self, found: list[StepTally]) -> None:
+        while True:
+            found.append(self.traffic.begin())
+            await asyncio.sleep(SLICE)
+
+    async def _until(self, over: Callable[[Rollouts], bool]) -> None:
+        """Says what happens, until it is over or nobody has patience any more."""
+        deadline = time.monotonic() + PATIENCE
+        found = await self.admin.rollouts()
+        while not over(found) and time.monotonic() < deadline:
+            self._say(found)
             await asyncio.sleep(SLICE)
             found = await self.admin.rollouts()
-            self._say(found)
-            if over(found) or time.monotonic() > deadline:
-                self.traffic.begin()
-                return self.traffic.tallies[mark:-1]
+        self._say(found)
 
     def _say(self, found: Rollouts) -> None:
         """What is new, once for endpoints of which the same can be said."""

@@ -54,11 +54,11 @@ class LoadGenerator:
         self.rate = RATE
         self.streams = True  # whether statements are asked for, which are streamed
         self._shares = {
-            self._account: 20,
-            self._transactions: 14,
-            self._statement: 10,  # an endpoint that few use would take the longest to prove itself
+            self._account: 26,
+            self._transactions: 12,
+            self._statement: 8,  # an endpoint that few use would take the longest to prove itself
             self._payment: 14,
-            self._payments: 12,
+            self._payments: 10,
             self._quote: 12,
             self._pay: 8,
             self._open: 3,

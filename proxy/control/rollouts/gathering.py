@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -25,6 +25,7 @@ from proxy.core.routing.phases import RolloutStanding, waiting
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.settings import ASYNC, LEGACY, Endpoint
 from proxy.core.traffic.totals import QUIET, Figures, Series
+from proxy.core.wire.messages import OpenBreaker
 from proxy.store.rollouts import Freeze
 
 ENOUGH: Final = 50  # requests before the share of those without a key means anything
@@ -80,7 +81,7 @@ class Gatherer:
             waiting(snapshot, standing),
             freeze,
             unavailable,
-            frozenset(each.name for each in signals.breakers if each.state == "open"),
+            _open(signals.breakers),
             tuple(addresses.unanswering(signals.addresses)),
             self._collector.figures(),
             units,
@@ -169,6 +170,12 @@ def _until(found: Parity, endpoint: Endpoint, minute: Mapping[str, Figures]) -> 
         return None
     rate = endpoint.compare.sample * sum(each.requests_per_second for each in minute.values())
     return found.missing / rate if rate > 0 else None
+
+
+def _open(breakers: Iterable[OpenBreaker]) -> frozenset[str]:
+    """Those that keep requests from async. One whose time is over lets the next one through, but stays open
+    until one comes: after a rollback to 0 that may be never."""
+    return frozenset(each.name for each in breakers if each.state == "open" and each.seconds > 0)
 
 
 def _frozen(freeze: Freeze) -> str:

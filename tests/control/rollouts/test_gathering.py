@@ -79,6 +79,15 @@ async def test_an_open_breaker_holds(replica: Replica) -> None:
 
 
 @pytest.mark.anyio
+async def test_a_breaker_whose_time_is_over_does_not_hold_what_nobody_asks_for(replica: Replica) -> None:
+    for _ in range(20):  # it opened before the rollback: at 0 no request comes that could close it
+        replica.trials()
+        replica.record(breakers=[OpenBreaker("GET /a", "open", 0)])
+        await replica.tick()
+    assert replica.weight > 0
+
+
+@pytest.mark.anyio
 async def test_it_advances_only_at_its_hours(make_replica: MakeReplica) -> None:
     hours = ', hours: "tue 10:00-11:00 UTC"'  # the clock begins on a Tuesday at 22:30
     replica = await make_replica(config("GET /a: {rollout: careful}", PLAN + hours))
