@@ -67,16 +67,19 @@ def print_one(found: dict[str, Any], answer: dict[str, Any]) -> None:
     console.print(
         f"[bold]{escape(found['endpoint'])}[/]  plan {escape(found['plan'])}{attempt}{escape(version)}"
     )
-    console.print(f"[{style}]{state(found)}[/] since {_ago(found['since'])}: {escape(found['reason'])}")
+    console.print(f"[{style}]{state(found)}[/] for {_ago(found['since'])}: {escape(found['reason'])}")
     console.print(f"steps  {_steps(found)}")
-    units = found["units"]
+    if found["state"] == "rolled_back":
+        endpoint = escape(found["endpoint"])
+        console.print(f"next   once async is repaired: strangler rollout retry '{endpoint}'", soft_wrap=True)
+    if found["state"] in ("rolled_back", "done"):
+        return
     for side in ("legacy", "async"):
-        seen = units[side]
-        console.print(f"{side:7}{seen['active']:,} users in this epoch, {seen['failed']:,} failed")
+        seen = found["units"][side]
+        console.print(f"{side:7}{_users(seen['active'])} in this epoch, {seen['failed']:,} failed")
     if found["next"] is not None:
         _print_next(console, found)
-    if found["state"] not in ("rolled_back", "done"):
-        _print_rollback(console, found)
+    _print_rollback(console, found)
 
 
 def print_plan(answer: dict[str, Any]) -> None:
@@ -110,18 +113,23 @@ def _print_general(console: Console, answer: dict[str, Any]) -> None:
         by = f" by {answer['frozen']['author']}" if answer["frozen"]["author"] else ""
         since = _ago(answer["frozen"]["since"])
         reason = escape(answer["frozen"]["reason"])
-        console.print(f"[bold yellow]frozen{escape(by)} since {since}: {reason}[/]; nothing advances")
+        console.print(f"[bold yellow]frozen{escape(by)} for {since}: {reason}[/]; nothing advances")
     if answer["problem"]:
         console.print(f"[bold red]{escape(answer['problem'])}[/]; nothing advances")
 
 
 def _steps(found: dict[str, Any]) -> str:
+    """The one in force is in parentheses, since not every terminal, and no file, shows it reversed."""
     below = found["weight"] < found["steps"][0]  # as after a rollback
-    shown = [f"[reverse] {found['weight']:g} [/]"] if below else []
+    shown = [f"[reverse]({found['weight']:g})[/]"] if below else []
     for step, weight in enumerate(found["steps"]):
         text = f"{weight:g}"
-        shown.append(f"[reverse] {text} [/]" if step == found["step"] and not below else text)
+        shown.append(f"[reverse]({text})[/]" if step == found["step"] and not below else text)
     return " → ".join(shown) + " %"
+
+
+def _users(number: int) -> str:
+    return f"{number:,} user" if number == 1 else f"{number:,} users"
 
 
 def _print_next(console: Console, found: dict[str, Any]) -> None:
@@ -155,4 +163,4 @@ def _print_rollback(console: Console, found: dict[str, Any]) -> None:
 def _ago(time: str) -> str:
     then = datetime.fromisoformat(time)
     seconds = (datetime.now(UTC) - then).total_seconds()
-    return f"{duration(max(0.0, seconds))} ({time[:19]}Z)"
+    return f"{duration(max(0.0, seconds))} (since {time[:19]}Z)"

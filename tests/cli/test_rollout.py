@@ -114,6 +114,23 @@ def test_one_is_shown_with_bars_towards_its_thresholds(port: Port) -> None:
         assert expected in text
 
 
+def test_the_step_in_force_can_be_told_without_colours(port: Port) -> None:
+    assert "steps  0 → (5) → 100 %" in run("rollout", "show", "GET /a").stdout
+
+
+def test_what_was_rolled_back_says_what_to_do_and_counts_nobody(port: Port) -> None:
+    port.rollouts = [{**state("rolled_back"), "weight": 0, "step": 0}]
+    text = run("rollout", "show", "GET /a").stdout
+    assert "steps  (0) → 5 → 100 %" in text
+    assert "once async is repaired: strangler rollout retry 'GET /a'" in text
+    assert "in this epoch" not in text  # of a time that says nothing about why it came back
+
+
+def test_one_user_is_no_users(port: Port) -> None:
+    port.rollouts = [{**ROLLOUT, "units": {**ROLLOUT["units"], "async": {"active": 1, "failed": 0}}}]
+    assert "async  1 user in this epoch, 0 failed" in run("rollout", "show", "GET /a").stdout
+
+
 def test_json_is_what_the_admin_port_says(port: Port) -> None:
     assert json.loads(run("rollout", "list", "--json").stdout) == port.answer()
     assert json.loads(run("rollout", "show", "GET /a", "--json").stdout) == ROLLOUT

@@ -39,6 +39,11 @@ class Attempt:
             whole.add_reads(part, {_group(each) for each in self.endpoints})
         return whole
 
+    @property
+    def failed_reads(self) -> int:
+        """By this async, as clients saw it."""
+        return sum(each.failed_by[ASYNC] for each in self.slices)
+
     def counted(self, side: str) -> int:
         """Failing users, as the proxy counted them: of each endpoint, step by step."""
         return sum(_failing(each, side) for each in self.changes if each["before"] or each["weight"])
@@ -58,11 +63,12 @@ class Attempt:
     def line(self) -> str:
         """For the summary."""
         seen = self.seen
-        sides = ", ".join(
-            f"{len(seen.failing(side))} of {len(seen.users(side))} users failed on {side}"
-            for side in BACKENDS[::-1]
+        on_async, on_legacy = (
+            f"{len(seen.failing(side))} of {len(seen.users(side))}" for side in (ASYNC, LEGACY)
         )
-        return f"async {self.version}: {self.outcome}; {sides}"
+        return (
+            f"async {self.version}: {self.outcome}; {on_async} users failed on async, {on_legacy} on legacy"
+        )
 
     @property
     def outcome(self) -> str:
@@ -132,17 +138,21 @@ def went_to_the_end(attempt: Attempt, rollouts: Sequence[Mapping[str, Any]]) -> 
 
 
 def failing_users(attempts: Sequence[Attempt]) -> Claim:
-    """Per side and rollout: what the proxy went by is no more than what clients saw, and the repaired build
-    failed nobody."""
-    bad, good = attempts
-    seen = [{side: len(each.seen.failing(side)) for side in BACKENDS} for each in attempts]
-    held = bad.counted(ASYNC) > 0 and seen[0][ASYNC] > seen[0][LEGACY]
-    held = held and not any(seen[1].values()) and not good.counted(ASYNC) and not good.counted(LEGACY)
+    """Per side and rollout. Whomever the proxy counted is somebody whom clients saw fail, and the repaired
+    build failed nobody."""
+    text = "failing users per side: the bad build failed some, the repaired one nobody"
     evidence = "; ".join(
-        f"{each.line()} (counted by the proxy: {each.counted(ASYNC)} and {each.counted(LEGACY)})"
+        f"{each.line()}, of whom the proxy counted {each.counted(ASYNC)} and {each.counted(LEGACY)}"
         for each in attempts
     )
-    return Claim("failing users per side: the bad build failed some, the repaired one nobody", held, evidence)
+    if len(attempts) != 2:
+        return Claim(text, False, evidence or "nothing was rolled out")
+    bad, good = (
+        {side: (len(each.seen.failing(side)), each.counted(side)) for side in BACKENDS} for each in attempts
+    )
+    seen, counted = bad[ASYNC]
+    held = 0 < counted <= seen and bad[LEGACY] == good[ASYNC] == good[LEGACY] == (0, 0)
+    return Claim(text, held, evidence)
 
 
 def _failing(change: Change, side: str) -> int:

@@ -46,6 +46,7 @@ class Guarded:
             await self._save(lambda: routing.roll_out(self.site.routing, FIRST))
             self.site.repaired.start()  # it takes a while, and nobody sends it anything yet
             await self._until(_fell)
+            await asyncio.sleep(guarded.SETTLE)  # until every worker has heard of it
         attempt = Attempt(FAULTY_VERSION, await self.admin.changes(), slices, FIRST)
         self.attempts.append(attempt)
         self.screen.claim(guarded.rolled_back(attempt))
@@ -142,8 +143,6 @@ class Guarded:
         await self.admin.everywhere(before)
 
     async def _second(self) -> StepTally:
-        """Once all workers have heard of the rollback."""
-        await asyncio.sleep(guarded.SETTLE)
         tally = self.traffic.begin()
         await asyncio.sleep(1)
         return tally

@@ -42,14 +42,14 @@ backends:
     dry_run: {{header: "x-dry-run: 1"}}       # writes with this header are answered and rolled back
 
 sticky: {{key: [header:x-user-id]}}
-breaker: {{open_for: 3s}}
+breaker: {{open_for: 1s}}
 compare: {{sample: 100%, rate: 30, in_flight: 8, parity: 20%}}  # what clients read, both are asked again;
 # a demo is short: parity of 2 %, the default, takes 178 users of each endpoint, and 20 % takes 16
 
 rollouts:
   {plan}:  # weights that rise by themselves, on evidence from users
     steps: {steps}
-    # A demo is short and has few users; by default a step lasts 10 minutes, 1 % may fail, and slowness counts.
+    # A demo is short, with few users; by default a step lasts 10 minutes, 1 % may fail, and slowness counts.
     dwell: 3s
     advance: {{failing: 20%, no_worse: off, slower: off, parity: 20%}}
 

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from proxy.cli.demo.claims import Claim
+from proxy.cli.demo.claims import FAULTY_VERSION, Claim
 from proxy.cli.demo.tally import StepTally
 from proxy.core.settings import BACKENDS
 
@@ -25,6 +25,7 @@ class Screen:
         self.claims: list[Claim] = []
         self.splits: list[str] = []
         self.rollouts: list[str] = []  # what became of each, for the summary
+        self.failed_by_bad_build = 0  # reads
         self._live: Live | None = None
 
     @contextmanager
@@ -63,7 +64,10 @@ class Screen:
         self.step("Summary")
         self.say(f"  {reads + writes} requests: {reads} reads, {writes} writes")
         examples = "".join(f"\n    {each}" for each in totals.failed_reads)
-        self.say(f"  client-visible errors on reads: {totals.failed(read=True)}{examples}")
+        failed_reads = totals.failed(read=True)
+        others = failed_reads - self.failed_by_bad_build
+        by = f"{self.failed_by_bad_build} by async {FAULTY_VERSION}, {others} others"
+        self.say(f"  client-visible errors on reads: {by}{examples if others else ''}")
         for line in self.rollouts:
             self.say(f"  {line}")
         self.say(f"  writes answered with an error (async was down for a while): {totals.failed(read=False)}")

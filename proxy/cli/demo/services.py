@@ -88,12 +88,15 @@ class Service:
 
     def stop(self) -> None:
         """SIGTERM, and SIGKILL for whatever of its group is left after GRACE."""
+        self.terminate()
+        self.end()
+
+    def end(self) -> None:
+        """After `terminate`. A second SIGTERM would cut off what the first has begun."""
         if self.process is None:
             return
-        if self.running:
-            self.process.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                self.process.wait(GRACE)
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(GRACE)
         self.kill()
 
     def kill(self) -> None:
@@ -197,7 +200,7 @@ def _start(stack: ExitStack, directory: Path, ports: Ports) -> Site:
     url = database.database(DATABASE)
     site = Site(directory, ports, url, {}, *_services(directory, ports, url, logs))
     services = (site.fx, site.legacy, site.async_, site.repaired, site.proxy)
-    stack.callback(_stop, services)
+    stack.callback(stop_all, services)
     for service in services:
         service.log.unlink(missing_ok=True)
     site.fx.start()
@@ -213,12 +216,12 @@ def _start(stack: ExitStack, directory: Path, ports: Ports) -> Site:
     return site
 
 
-def _stop(services: Sequence[Service]) -> None:
+def stop_all(services: Sequence[Service]) -> None:
     """All at once: none of them waits for another to end."""
     for service in services:
         service.terminate()
     for service in services:
-        service.stop()
+        service.end()
 
 
 def require_backends() -> None:

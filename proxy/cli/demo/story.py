@@ -55,6 +55,7 @@ class Story:
         await self.equality()
         await self.reckoning()
         self.screen.rollouts = [each.line() for each in guarded.attempts]
+        self.screen.failed_by_bad_build = guarded.attempts[0].failed_reads
         self.screen.claim(failing_users(guarded.attempts))
         return self.screen.summary(self.traffic.total())
 

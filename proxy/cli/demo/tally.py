@@ -50,6 +50,7 @@ class StepTally:
     failed_reads: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_EXAMPLES))
     failed_writes: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_EXAMPLES))
     failed_users: dict[tuple[str, str], set[str]] = field(default_factory=dict)  # of reads: group, backend
+    failed_by: Counter[str] = field(default_factory=Counter)  # reads, by backend
     began: float = field(default_factory=time.time)  # Unix seconds
 
     def record(self, seen: Seen) -> None:
@@ -62,6 +63,7 @@ class StepTally:
             counts = self.latencies.setdefault(seen.backend, [0] * (len(BOUNDS) + 1))
             counts[bisect_left(BOUNDS, seen.seconds)] += 1
         if seen.is_read and seen.failed:
+            self.failed_by[seen.backend] += 1
             self.failed_users.setdefault((seen.group, seen.backend), set()).add(seen.user)
         if seen.is_read and seen.backend:
             self.sides.setdefault((seen.group, seen.user), set()).add(seen.backend)

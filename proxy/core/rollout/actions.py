@@ -56,7 +56,7 @@ def act(
     refusal = _STATES[action].get(position.state)
     if refusal is not None:
         raise ActionRefused(f"{position.endpoint}: cannot {action}: {refusal}")
-    after = _after(action, plan, position, target, now)._replace(reason=f"{action}: {why}")
+    after = _after(action, plan, position, target, now)._replace(reason=f"{action} {why}")
     if after.state != position.state:
         after = after._replace(since=now)
     return after, RolloutChange(after.state, action, after.reason, position.weight, after.weight)

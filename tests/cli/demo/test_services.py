@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.cli.demo.services import DemoError, Ports, Service
+from proxy.cli.demo.services import DemoError, Ports, Service, stop_all
 
 STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(60)"
@@ -34,7 +34,7 @@ def test_a_taken_port_is_replaced_by_a_free_one() -> None:
         wanted = taken.getsockname()[1]
         ports = Ports.choose(wanted)
     assert ports.data not in (wanted, 0)
-    assert len(set(ports)) == 5
+    assert len(set(ports)) == 6
 
 
 def test_a_service_that_exits_is_reported_with_the_end_of_its_log(tmp_path: Path) -> None:
@@ -75,3 +75,24 @@ def test_a_killed_service_can_be_started_again(tmp_path: Path) -> None:
     assert again.running
     again.kill()
     assert os.path.getsize(again.log) == 0
+
+
+def test_services_end_beside_each_other(tmp_path: Path) -> None:
+    """Each ends only once all have been told to."""
+    waits = (
+        "import pathlib, signal, sys, time\n"
+        "here, other = map(pathlib.Path, sys.argv[1:])\n"
+        "signal.signal(signal.SIGTERM, lambda *_: here.touch())\n"
+        "print(flush=True)\n"
+        "while not (here.exists() and other.exists()): time.sleep(0.01)\n"
+    )
+    pair = []
+    for here, other in (("a", "b"), ("b", "a")):
+        argv = [sys.executable, "-c", waits, str(tmp_path / here), str(tmp_path / other)]
+        pair.append(Service(here, argv, {}, tmp_path / f"{here}.log"))
+        pair[-1].start()
+    for each in pair:
+        while not each.log.read_text():
+            assert each.running
+    stop_all(pair)
+    assert [each.process and each.process.returncode for each in pair] == [0, 0]
