@@ -22,7 +22,7 @@ Change = Mapping[str, Any]
 
 
 @dataclass(slots=True)
-class Attempt:
+class BuildRollout:
     """One rollout of one build. `slices` are what clients saw, moment by moment; `changes` is what the proxy
     did, the oldest first."""
 
@@ -79,7 +79,7 @@ class Attempt:
         return f"went to {reached:g} %"
 
 
-def rolled_back(attempt: Attempt) -> Claim:
+def rolled_back(attempt: BuildRollout) -> Claim:
     """The bad build came back by itself, for what it did to users, and from the first step."""
     fell = [each for each in attempt.changes if each["state"] == "rolled_back"]
     cause = next((each for each in fell if each["why"] == "failing"), None)
@@ -103,7 +103,7 @@ def rolled_back(attempt: Attempt) -> Claim:
     return Claim(text, held, told)
 
 
-def few_noticed(attempt: Attempt) -> Claim:
+def few_noticed(attempt: BuildRollout) -> Claim:
     """Clients counted for themselves: few were failed, and none of those that stayed on legacy."""
     seen = attempt.seen
     failed = {side: len(seen.failing(side)) for side in ("", *BACKENDS)}
@@ -115,7 +115,7 @@ def few_noticed(attempt: Attempt) -> Claim:
     return Claim(f"no more than {HANDFUL} users were failed until then", held, evidence)
 
 
-def went_to_the_end(attempt: Attempt, rollouts: Sequence[Mapping[str, Any]]) -> Claim:
+def went_to_the_end(attempt: BuildRollout, rollouts: Sequence[Mapping[str, Any]]) -> Claim:
     """Every read is done, each step was taken on evidence, and nobody helped."""
     done = [each["endpoint"] for each in rollouts if each["state"] == "done" and each["weight"] == 100]
     steps = {name: _steps(attempt.changes, name) for name in attempt.endpoints}
@@ -137,7 +137,7 @@ def went_to_the_end(attempt: Attempt, rollouts: Sequence[Mapping[str, Any]]) -> 
     return Claim(f"async {attempt.version}, repaired, goes to 100 % on evidence", held, evidence)
 
 
-def failing_users(attempts: Sequence[Attempt]) -> Claim:
+def failing_users(attempts: Sequence[BuildRollout]) -> Claim:
     """Per side and rollout. Whomever the proxy counted is somebody whom clients saw fail, and the repaired
     build failed nobody."""
     text = "failing users per side: the bad build failed some, the repaired one nobody"

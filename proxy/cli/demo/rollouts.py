@@ -12,7 +12,7 @@ from typing import Any
 from proxy.cli.demo import claims, guarded, routing
 from proxy.cli.demo.admin import Admin
 from proxy.cli.demo.claims import FAULTY_VERSION, SOUND_VERSION
-from proxy.cli.demo.guarded import Attempt
+from proxy.cli.demo.guarded import BuildRollout
 from proxy.cli.demo.routing import ACCOUNT, FIRST, READS, STEPS
 from proxy.cli.demo.screen import Screen
 from proxy.cli.demo.services import Site
@@ -34,7 +34,7 @@ class Guarded:
     admin: Admin
     traffic: LoadGenerator
     screen: Screen
-    attempts: list[Attempt] = field(default_factory=list)
+    attempts: list[BuildRollout] = field(default_factory=list)
     _told: dict[str, tuple[object, ...]] = field(
         default_factory=dict
     )  # by endpoint, what was said of it last
@@ -47,7 +47,7 @@ class Guarded:
             self.site.repaired.start()  # it takes a while, and nobody sends it anything yet
             await self._until(_fell)
             await asyncio.sleep(guarded.SETTLE)  # until every worker has heard of it
-        attempt = Attempt(FAULTY_VERSION, await self.admin.changes(), slices, FIRST)
+        attempt = BuildRollout(FAULTY_VERSION, await self.admin.changes(), slices, FIRST)
         self.attempts.append(attempt)
         self.screen.claim(guarded.rolled_back(attempt))
         self.screen.claim(guarded.few_noticed(attempt))
@@ -83,14 +83,14 @@ class Guarded:
             for line in retried.lines:
                 self.screen.say(f"    {line}")
             await self._until(_over)
-        attempt = Attempt(SOUND_VERSION, (await self.admin.changes())[before:], slices)
+        attempt = BuildRollout(SOUND_VERSION, (await self.admin.changes())[before:], slices)
         self.attempts.append(attempt)
         self.screen.claim(guarded.went_to_the_end(attempt, await self.admin.rollouts()))
         self._splits(attempt)
         whole = StepTally.of(*slices)
         self.screen.claim(claims.no_failed_reads(whole, "while async went from 0 to 100 %"))
 
-    def _splits(self, attempt: Attempt) -> None:
+    def _splits(self, attempt: BuildRollout) -> None:
         on_async: set[tuple[str, str]] = set()
         for weight in STEPS[1:]:
             tally = attempt.step(weight)

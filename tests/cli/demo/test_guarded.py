@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from proxy.cli.demo import guarded
-from proxy.cli.demo.guarded import HANDFUL, Attempt
+from proxy.cli.demo.guarded import HANDFUL, BuildRollout
 from proxy.cli.demo.routing import ACCOUNT, FIRST, READS
 from proxy.cli.demo.tally import Seen, StepTally
 
@@ -75,8 +75,8 @@ def standing(state: str = "done", weight: float = 100) -> list[dict[str, Any]]:
     return [{"endpoint": each, "state": state, "weight": weight, "reason": "why"} for each in READS]
 
 
-def bad(failing: int = 5) -> Attempt:
-    return Attempt("2.0", fallen(), [seen(failing), seen(0, "legacy")], FIRST)
+def bad(failing: int = 5) -> BuildRollout:
+    return BuildRollout("2.0", fallen(), [seen(failing), seen(0, "legacy")], FIRST)
 
 
 def test_a_rollback_is_told_with_its_figures() -> None:
@@ -101,7 +101,7 @@ def test_a_rollback_is_told_with_its_figures() -> None:
 )
 def test_anything_else_is_no_rollback_by_itself(changes: list[dict[str, Any]]) -> None:
     came = [change(ACCOUNT, 0, 50, 0.5)]  # so that every step began at some time
-    assert not guarded.rolled_back(Attempt("2.0", [*came, *changes], [], FIRST)).held
+    assert not guarded.rolled_back(BuildRollout("2.0", [*came, *changes], [], FIRST)).held
 
 
 @pytest.mark.parametrize(("failing", "held"), [(0, False), (1, True), (HANDFUL, True), (HANDFUL + 1, False)])
@@ -111,12 +111,12 @@ def test_a_handful_is_more_than_nobody(failing: int, held: bool) -> None:
 
 @pytest.mark.parametrize("backend", ["legacy", ""])
 def test_nobody_may_have_failed_elsewhere_than_on_async(backend: str) -> None:
-    attempt = Attempt("2.0", fallen(), [seen(5), seen(1, backend)], FIRST)
+    attempt = BuildRollout("2.0", fallen(), [seen(5), seen(1, backend)], FIRST)
     assert not guarded.few_noticed(attempt).held
 
 
 def test_the_repaired_build_is_through_when_every_read_is() -> None:
-    attempt = Attempt("2.1", to_the_end(), [seen(0)])
+    attempt = BuildRollout("2.1", to_the_end(), [seen(0)])
     claim = guarded.went_to_the_end(attempt, standing())
     assert claim.held
     assert "after 12 s" in claim.evidence
@@ -124,7 +124,7 @@ def test_the_repaired_build_is_through_when_every_read_is() -> None:
 
 def test_a_step_that_would_have_moved_nobody_may_be_left_out() -> None:
     short = [each for each in to_the_end() if (each["endpoint"], each["before"]) != (QUOTES, 10)]
-    assert guarded.went_to_the_end(Attempt("2.1", short, [seen(0)]), standing()).held
+    assert guarded.went_to_the_end(BuildRollout("2.1", short, [seen(0)]), standing()).held
 
 
 @pytest.mark.parametrize(
@@ -141,11 +141,11 @@ def test_a_step_that_would_have_moved_nobody_may_be_left_out() -> None:
     ],
 )
 def test_anything_else_is_not_through(changes: list[dict[str, Any]], rollouts: list[dict[str, Any]]) -> None:
-    assert not guarded.went_to_the_end(Attempt("2.1", changes, [seen(0)]), rollouts).held
+    assert not guarded.went_to_the_end(BuildRollout("2.1", changes, [seen(0)]), rollouts).held
 
 
 def test_the_summary_counts_failing_users_on_each_side() -> None:
-    good = Attempt("2.1", to_the_end(), [seen(0), seen(0, "legacy")])
+    good = BuildRollout("2.1", to_the_end(), [seen(0), seen(0, "legacy")])
     claim = guarded.failing_users([bad(), good])
     assert claim.held
     assert (
@@ -157,17 +157,17 @@ def test_the_summary_counts_failing_users_on_each_side() -> None:
 @pytest.mark.parametrize(
     "good",
     [
-        Attempt("2.1", to_the_end(), [seen(1)]),
-        Attempt("2.1", to_the_end(), [seen(0), seen(1, "legacy")]),
-        Attempt("2.1", [*to_the_end(), change(QUOTES, 50, 100, 20, failed=(0, 1))], [seen(0)]),
+        BuildRollout("2.1", to_the_end(), [seen(1)]),
+        BuildRollout("2.1", to_the_end(), [seen(0), seen(1, "legacy")]),
+        BuildRollout("2.1", [*to_the_end(), change(QUOTES, 50, 100, 20, failed=(0, 1))], [seen(0)]),
     ],
 )
-def test_a_repaired_build_that_fails_anybody_does_not_hold(good: Attempt) -> None:
+def test_a_repaired_build_that_fails_anybody_does_not_hold(good: BuildRollout) -> None:
     assert not guarded.failing_users([bad(), good]).held
 
 
 def test_the_proxy_counts_nobody_whom_clients_did_not_see_fail() -> None:
-    good = Attempt("2.1", to_the_end(), [seen(0)])
+    good = BuildRollout("2.1", to_the_end(), [seen(0)])
     assert not guarded.failing_users([bad(0), good]).held
     assert not guarded.failing_users([bad(4), good]).held  # the proxy counted five
     assert not guarded.failing_users([bad()]).held
@@ -175,8 +175,8 @@ def test_the_proxy_counts_nobody_whom_clients_did_not_see_fail() -> None:
 
 def test_a_step_is_what_clients_saw_while_its_weight_was_in_force() -> None:
     moments = [(at, seen(0, "async" if at < 6 else "legacy", START + at, users=1)) for at in (0, 2, 3, 5, 7)]
-    attempt = Attempt("2.1", to_the_end(), [each for _, each in moments])
+    attempt = BuildRollout("2.1", to_the_end(), [each for _, each in moments])
     assert attempt.step(10).count(read=True) == 1  # 1 s to 5 s: that of 2 s; the one of 3 s ends too late
     assert attempt.step(50).on("legacy") == set()
     assert attempt.step(100).count(read=True) == 0
-    assert Attempt("2.1", [], [each for _, each in moments]).step(10).count(read=True) == 0
+    assert BuildRollout("2.1", [], [each for _, each in moments]).step(10).count(read=True) == 0

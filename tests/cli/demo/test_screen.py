@@ -52,3 +52,19 @@ def test_the_summary_holds_only_if_every_claim_did(held: bool, output: io.String
     assert screen.summary(totals) is held
     assert f"{1 + held} of 2 claims held" in output.getvalue()
     assert ("  FAILED: fire is cold: touched" in output.getvalue()) is not held
+
+
+def test_what_the_bad_build_failed_is_told_from_all_else(output: io.StringIO) -> None:
+    screen = Screen(Console(file=output, width=200))
+    totals = StepTally()
+    for user in ("a", "b", "c"):
+        totals.record(Seen("GET /x", "async", 500, 0.01, user, "an example"))
+    screen.rollouts = ["async 2.0: rolled back"]
+    screen.failed_by_bad_build = 3
+    screen.summary(totals)
+    assert "errors on reads: 3 by async 2.0, 0 others\n" in output.getvalue()
+    assert "  async 2.0: rolled back\n" in output.getvalue()
+    assert "an example" not in output.getvalue()
+    screen.failed_by_bad_build = 2
+    screen.summary(totals)
+    assert "errors on reads: 2 by async 2.0, 1 others\n    GET /x: 500 an example" in output.getvalue()

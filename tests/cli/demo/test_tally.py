@@ -49,3 +49,31 @@ def test_examples_are_bounded() -> None:
 def test_groups_are_the_first_literal_segment() -> None:
     assert seen().group == "accounts"
     assert Seen("POST /payments", "", 201, 0.1, "u").group == "payments"
+
+
+def test_who_was_failed_is_known_by_side() -> None:
+    tally = StepTally()
+    for number, backend in enumerate(("async", "async", "legacy", "")):
+        tally.record(Seen(READ, backend, 500, 0.1, f"user-{number}"))
+        tally.record(Seen(READ, backend, 200, 0.1, f"user-{number + 10}"))
+    tally.record(Seen(READ, "async", 500, 0.1, "user-0"))  # once more
+    tally.record(Seen("POST /accounts", "async", 500, 0.1, "user-5"))  # no read
+    assert tally.failing("async") == {"user-0", "user-1"}
+    assert tally.failing("legacy") == {"user-2"}
+    assert tally.failing("") == {"user-3"}
+    assert tally.failed_by == {"async": 3, "legacy": 1, "": 1}
+    assert tally.users("legacy") == {"user-2", "user-12"}
+
+
+def test_reads_of_some_groups_can_be_added_with_who_saw_which_side() -> None:
+    part, whole = StepTally(), StepTally()
+    part.record(seen(status=500))
+    part.record(Seen("GET /payments", "legacy", 500, 0.1, "user-2"))
+    part.record(Seen("POST /accounts", "async", 201, 0.1, "user-3"))
+    for _ in range(2):
+        whole.add_reads(part, {"accounts"})
+    assert whole.requests == {(READ, "async"): 2}
+    assert whole.failing("async") == {"user-1"}
+    assert whole.failing("legacy") == set()
+    assert whole.on("async") == {("accounts", "user-1")}
+    assert whole.on("legacy") == set()
