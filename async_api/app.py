@@ -63,14 +63,19 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.keys = Keys(database, cache, settings)
     app.state.ownership = ownership
     app.state.reads = Reads(settings, app.state.keys, cache, ownership)
+    _wrap(app, settings)
+    errors.init_app(app)
+    for routes in (accounts.routes, payments.routes, quotes.routes, health.routes):
+        app.include_router(routes)
+    tracing.init_app(app)
+    return app
+
+
+def _wrap(app: FastAPI, settings: Settings) -> None:
+    """The last one added is the outermost."""
     if "metering" in settings.async_fault:
         app.add_middleware(Metering)
     app.add_middleware(OneReading)
     app.add_middleware(Envelope, version=settings.app_version)
     if settings.metrics_port:
         app.add_middleware(Measured)
-    errors.init_app(app)
-    for routes in (accounts.routes, payments.routes, quotes.routes, health.routes):
-        app.include_router(routes)
-    tracing.init_app(app)
-    return app

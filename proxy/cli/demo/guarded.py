@@ -180,11 +180,12 @@ def _window(changes: Sequence[Change], weight: int) -> tuple[float, float] | Non
 
 def _began(changes: Sequence[Change], end: Change) -> float:
     """When the step began that ended so."""
-    return max(
+    came = (
         _time(each)
         for each in changes
         if each["endpoint"] == end["endpoint"] and each["weight"] == end["before"] != each["before"]
     )
+    return max(came, default=_time(end))
 
 
 def _last(changes: Sequence[Change], endpoint: str) -> float:

@@ -35,9 +35,7 @@ class Guarded:
     traffic: LoadGenerator
     screen: Screen
     attempts: list[BuildRollout] = field(default_factory=list)
-    _told: dict[str, tuple[object, ...]] = field(
-        default_factory=dict
-    )  # by endpoint, what was said of it last
+    _told: dict[str, tuple[object, ...]] = field(default_factory=dict)  # what was said last, by endpoint
 
     async def bad_build(self) -> None:
         """The accounts go first, with a build that no comparison finds fault with."""
