@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import pytest
 
+from proxy.config import load_text
+
 ROOT = Path(__file__).parent.parent
 OURS = ("proxy", "legacy_flask", "async_api", "fx_provider", "bench")
 
@@ -329,15 +331,54 @@ def test_a_circle_is_found(tmp_path: Path) -> None:
     assert circles(tmp_path, tmp_path) == ["a", "b"]
 
 
+# What a worker imports beside the standard library and the proxy itself: it starts whenever another one dies.
+WORKERS_IMPORTS = {
+    "_brotli",
+    "_cares",
+    "_cffi_backend",
+    "aiodns",
+    "brotli",
+    "cython_runtime",
+    "idna",
+    "msgspec",
+    "mypy_extensions",
+    "pycares",
+    "typing_extensions",
+    "uvloop",
+    "zstandard",
+}
+SITE = ("_cython_", "_distutils_hack", "sitecustomize", "a1_coverage", "coverage")  # not imported by a worker
+
+
+def imported(starts: str, then: str = "") -> set[str]:
+    """Modules that are there after `starts` is imported and `then` is done; of others the package."""
+    code = f"import sys, {starts}\n{then}\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_a_worker_imports_little_of_others() -> None:
+    found = {each.partition(".")[0] for each in imported("proxy.edge.__main__")} - sys.stdlib_module_names
+    assert {each for each in found if not each.startswith(("__", *SITE))} - {"proxy"} <= WORKERS_IMPORTS
+
+
+def test_a_worker_that_compiles_validates_nothing() -> None:
+    text = "backends: {legacy: {url: 'http://legacy'}, async: {url: 'http://async'}}\nendpoints: {GET /a: {}}"
+    values = load_text(text, source="test", environ={}).values
+    compiles = f"*_, last = proxy.edge.applying.compile_values({values!r}, 'h')\nassert last"
+    found = imported("proxy.edge.__main__", compiles)
+    assert "proxy.config.compile" in found
+    assert not found & {"pydantic", "yaml", "proxy.config.model"}
+
+
 @pytest.mark.parametrize(
     ("starts", "spared"),
     [
-        ("proxy.edge.__main__", {"sqlalchemy", "asyncpg", "yaml"}),
+        ("proxy.edge.__main__", {"sqlalchemy", "asyncpg", "yaml", "pydantic", "proxy.config.model"}),
+        ("proxy.compare.__main__", {"yaml", "pydantic", "proxy.config.model"}),
         ("proxy.cli.serve", {"sqlalchemy.dialects.postgresql", "asyncpg", "jinja2"}),
     ],
-    ids=["a worker that stores nothing", "a control process with SQLite"],
+    ids=["a worker that stores nothing", "a comparer", "a control process with SQLite"],
 )
 def test_a_process_starts_without_what_it_may_never_need(starts: str, spared: set[str]) -> None:
-    code = f"import sys, {starts}; print(sorted({spared!r}.intersection(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
+    assert not imported(starts) & spared

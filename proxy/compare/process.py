@@ -23,9 +23,10 @@ from proxy import owned
 from proxy.compare.aggregate import Aggregate
 from proxy.compare.comparer import Comparer
 from proxy.compare.writer import AggregateWriter
-from proxy.config import compile_document
+from proxy.config import compile_in_slices, compile_values
 from proxy.core.privacy.erasure import NameMatcher, PathMatcher, PathPattern
 from proxy.core.privacy.redact import KEY_BYTES, KEY_NAME, digests_of
+from proxy.core.routing.snapshot import Snapshot
 from proxy.core.wire.framing import FrameReader, FrameTooLarge
 from proxy.core.wire.messages import Apply, Forget, Labelled, decode_from_control, encode
 from proxy.core.wire.taps import MAX_TAP, SOCKET_NAME, ComparerTotals, Forgot, decode_tap
@@ -104,7 +105,7 @@ class ComparerRuntime:
             self.stop()
 
     async def _apply(self, message: Apply) -> None:
-        snapshot = compile_document(message.config)
+        snapshot = _compiled(message)
         self._ttl = snapshot.compare.ttl
         if self._comparer is None:
             state = message.state or snapshot.server.state
@@ -128,6 +129,18 @@ class ComparerRuntime:
                 results = self._aggregate.results.items()
                 writer.write(encode(ComparerTotals([Labelled(*key, number) for key, number in results])))
                 await writer.drain()
+
+
+def _compiled(message: Apply) -> Snapshot:
+    """At once: no client waits for it."""
+    slices = (
+        compile_in_slices(message.config, message.hash)
+        if message.values is None
+        else compile_values(message.values, message.hash)
+    )
+    *_, snapshot = slices
+    assert snapshot is not None
+    return snapshot
 
 
 class _Taps(asyncio.Protocol):

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from proxy.config.compile import compile_in_slices
+    from proxy.config.compile import compile_in_slices, compile_values
     from proxy.config.difference import ConfigDifference
     from proxy.config.edit import set_weight
     from proxy.config.edit_rules import add_rule
@@ -22,6 +22,7 @@ __all__ = [
     "add_rule",
     "compile_document",
     "compile_in_slices",
+    "compile_values",
     "load_file",
     "load_text",
     "read_text",
@@ -36,6 +37,7 @@ _MODULES = {
     "add_rule": "edit_rules",
     "compile_document": "load",
     "compile_in_slices": "compile",
+    "compile_values": "compile",
     "load_file": "load",
     "load_text": "load",
     "read_text": "load",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from proxy.config.compile import addresses
 from proxy.config.errors import Path
 from proxy.config.model import BackendSection, Config, EndpointSection, ServerSection
 from proxy.config.plans import check_plans, check_rollout
@@ -70,9 +71,9 @@ def _users(server: ServerSection) -> Complaints:
 def _backend(path: Path, backend: BackendSection) -> Complaints:
     if backend.url is not None and backend.urls is not None:
         yield (*path, "urls"), "cannot be combined with url: use one of them"
-    elif not backend.addresses:
+    elif not addresses(backend):
         yield (*path, "url"), "is required, such as http://127.0.0.1:5001"
-    if len(set(backend.addresses)) != len(backend.addresses):
+    if len(set(addresses(backend))) != len(addresses(backend)):
         yield (*path, "urls"), "lists the same address twice"
 
 

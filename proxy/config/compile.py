@@ -1,18 +1,19 @@
-"""Turns the validated model into the snapshot that decisions are based on."""
+"""Turns the validated model, or its plain values, into the snapshot that decisions are based on.
+
+Workers compile: nothing here imports the schema before it is needed.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
-from typing import Any, Final, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 
-from pydantic import TypeAdapter
-
-from proxy.config import model
+from proxy.config.plain import defaults, endpoints_of, general_of
 from proxy.config.plans import compile_plan
 from proxy.config.rules import compile_rule
 from proxy.config.templates import first_literal
@@ -44,10 +45,12 @@ from proxy.core.settings import (
     ServerTimeouts,
 )
 
+if TYPE_CHECKING:
+    from proxy.config import model
+
 _SECRETS: Final = (("server", "admin_token"), ("server", "state"), ("override", "token"))
 _INHERITED: Final = ("buffers", "breaker", "compare")
 _DIGEST_KEY: Final = b"strangler config hash"
-_ENDPOINTS: Final = TypeAdapter(dict[model.EndpointKey, model.EndpointSection])
 
 SLICE: Final = 20  # endpoints: about two milliseconds
 
@@ -75,14 +78,38 @@ def compile_model(config: model.Config, contents: frozenset[str] = frozenset()) 
     return _snapshot(config, general, config_hash(config), endpoints, Table.build(endpoints), contents)
 
 
-def compile_in_slices(document: dict[str, Any], hash: str) -> Iterator[Snapshot | None]:
+def compile_values(values: dict[str, Any], hash: str) -> Iterator[Snapshot | None]:
     """Yields None after every SLICE endpoints, so that others may have their turn; at last the snapshot.
 
-    `document` is a `Loaded.document`, and `hash` that of its snapshot. Raises pydantic.ValidationError for
-    others, and ValueError.
+    `values` are a `Loaded.values`, and `hash` that of its snapshot. They have been validated: of others it
+    raises whatever comes first.
     """
-    listed = document.get("endpoints") or {}
-    config = model.Config.model_validate({**document, "endpoints": {}})
+    usual = defaults(values["endpoint"])
+    yield from _in_slices(
+        general_of(values), hash, values["endpoints"], lambda listed: endpoints_of(listed, usual)
+    )
+
+
+def compile_in_slices(document: dict[str, Any], hash: str) -> Iterator[Snapshot | None]:
+    """As `compile_values`, of a `Loaded.document`, which control processes of older versions send.
+
+    Raises pydantic.ValidationError for others, and ValueError.
+    """
+    from pydantic import TypeAdapter  # and the schema: together half of a worker's start
+
+    from proxy.config.model import Config, EndpointKey, EndpointSection
+
+    config = Config.model_validate({**document, "endpoints": {}})
+    validate = TypeAdapter(dict[EndpointKey, EndpointSection]).validate_python
+    yield from _in_slices(config, hash, document.get("endpoints") or {}, validate)
+
+
+def _in_slices(
+    config: model.Config,
+    hash: str,
+    listed: dict[str, Any],
+    read: Callable[[dict[str, Any]], dict[str, model.EndpointSection]],
+) -> Iterator[Snapshot | None]:
     yield None
     general = _general(config)
     salt = config.sticky.salt.encode()
@@ -91,7 +118,7 @@ def compile_in_slices(document: dict[str, Any], hash: str) -> Iterator[Snapshot 
     table = Table.build([])
     items = iter(listed.items())
     while part := dict(islice(items, SLICE)):
-        for name, each in _ENDPOINTS.validate_python(part).items():
+        for name, each in read(part).items():
             endpoint = _endpoint(len(endpoints), name, each, general)
             assignments.append(Assignment.of(endpoint, salt))
             table.add(endpoint)
@@ -195,7 +222,7 @@ def _backend(name: BackendName, backend: model.BackendSection) -> Backend:
     header = backend.dry_run.header
     return Backend(
         name=name,
-        upstreams=tuple(upstream(url) for url in backend.addresses),
+        upstreams=tuple(upstream(url) for url in addresses(backend)),
         host=None if backend.host == "preserve" else backend.host,
         connections=backend.connections,
         tunnels=_auto(backend.tunnels) or backend.connections,
@@ -207,6 +234,10 @@ def _backend(name: BackendName, backend: model.BackendSection) -> Backend:
         version=backend.version,
         timeouts=BackendTimeouts(**backend.timeouts.model_dump()),
     )
+
+
+def addresses(backend: model.BackendSection) -> tuple[str, ...]:
+    return backend.urls if backend.urls is not None else (backend.url,) if backend.url is not None else ()
 
 
 def _idempotency(settings: model.IdempotencySection) -> Idempotency:

@@ -12,6 +12,7 @@ from proxy.config.compile import compile_model
 from proxy.config.errors import ConfigError, ConfigErrors, key_text
 from proxy.config.graph import MAX_CHARACTERS, Problem, compose
 from proxy.config.model import Config
+from proxy.config.plain import values_of
 from proxy.config.plans import unused
 from proxy.config.validate import validate
 from proxy.config.values import Values
@@ -25,11 +26,13 @@ MAX_BYTES: Final = 4 * MAX_CHARACTERS  # UTF-8 takes up to four for one
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """One accepted file. `document` is what it says, JSON-ready, with its variables filled in;
-    it holds secrets. `violations` break the order of phases; they are not among the `warnings`."""
+    """One accepted file. `document` is what it says, JSON-ready, with its variables filled in, and `values`
+    what the schema makes of it; both hold secrets. `violations` break the order of phases; they are not among
+    the `warnings`."""
 
     snapshot: Snapshot
     document: dict[str, Any]
+    values: dict[str, Any]
     warnings: tuple[str, ...]
     violations: tuple[Violation, ...]
 
@@ -54,7 +57,7 @@ def load_text(text: str, *, source: str, environ: Mapping[str, str]) -> Loaded:
     snapshot = compile_model(config, contents)
     warnings = [f'{each}; forced: "{each.endpoint.force}"' for each in forced(snapshot)]
     warnings += [_unused(values, name) for name in unused(config)]
-    return Loaded(snapshot, values.data or {}, tuple(warnings), violations(snapshot))
+    return Loaded(snapshot, values.data or {}, values_of(config), tuple(warnings), violations(snapshot))
 
 
 def _unused(values: Values, plan: str) -> str:

@@ -140,10 +140,6 @@ class BackendSection(Section):
     version: t.Text = _BACKEND.version
     timeouts: BackendTimeoutsSection = BackendTimeoutsSection()
 
-    @property
-    def addresses(self) -> tuple[str, ...]:
-        return self.urls if self.urls is not None else (self.url,) if self.url is not None else ()
-
 
 class BackendsSection(Section):
     legacy: BackendSection = BackendSection()

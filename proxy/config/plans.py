@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from proxy.config.errors import Path
-from proxy.config.model import Config, EndpointSection, RolloutSection
 from proxy.core.forwarding.forwarded import canonical
 from proxy.core.settings import FULL_WEIGHT, Advance, RolloutPlan
 from proxy.core.weights import percent
+
+if TYPE_CHECKING:
+    from proxy.config.model import Config, EndpointSection, RolloutSection
 
 MAX_FIRST: Final = 100  # keys; each worker holds them for each endpoint
 _SUCH_AS: Final = "such as [0, 1, 5, 25, 50, 100]"

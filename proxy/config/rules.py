@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import date
 from decimal import Decimal
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from proxy.config.errors import Path
-from proxy.config.model import CompareRuleSection
 from proxy.core.documents.fieldpaths import HEADER, STATUS
 from proxy.core.settings import ComparisonRule, RuleKind
+
+if TYPE_CHECKING:
+    from proxy.config.model import CompareRuleSection
 
 KINDS: Final[tuple[RuleKind, ...]] = ("ignore", "unordered", "tolerance", "time", "equal")
 _DETAILS: Final[dict[str, frozenset[RuleKind]]] = {

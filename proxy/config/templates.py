@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from proxy.config.types import COMMON_METHODS, METHODS
+from proxy.config.methods import COMMON_METHODS, METHODS
 from proxy.core.routing import paths
 
 MAX_SEGMENTS: Final = 32

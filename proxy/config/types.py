@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, NamedTuple
 
 from pydantic import PlainValidator
 
+from proxy.config.methods import COMMON_METHODS, METHODS
 from proxy.config.urls import parse_listen, parse_state, parse_url
 from proxy.core.documents.fieldpaths import parse_pattern
 from proxy.core.privacy.redact import parse_redact
@@ -29,12 +30,6 @@ _BYTES: Final = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _WRITTEN: Final = frozenset({"host", "connection", "content-length", "transfer-encoding", "via"})
 _LONGEST: Final = 366 * 24 * 3600.0
 _LARGEST: Final = 2**40
-
-COMMON_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
-METHODS: Final = (
-    *COMMON_METHODS,
-    *("QUERY", "SEARCH", "REPORT", "PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK"),
-)
 
 
 class Unit(NamedTuple):

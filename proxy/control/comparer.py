@@ -21,7 +21,7 @@ from proxy.control.pulse import Pulse
 from proxy.core.resilience.liveness import life
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.wire.framing import FrameReader, FrameTooLarge
-from proxy.core.wire.messages import Apply, Forget, Labelled, encode
+from proxy.core.wire.messages import Apply, Forget, Labelled, encode, fitting
 from proxy.core.wire.taps import ComparerTotals, Forgot, decode_from_comparer
 
 LOOK: Final = 1.0  # seconds between two looks at whether it hangs
@@ -164,7 +164,7 @@ class ComparerProcess:
 
     def _send(self) -> None:
         if self._writer is not None and self._newest is not None:
-            self._writer.write(encode(self._newest))
+            self._writer.write(encode(fitting(self._newest, takes_values=True)))
 
     async def _change(self) -> None:
         await self._changed.wait()

@@ -46,7 +46,7 @@ class Publisher:
         snapshot = loaded.snapshot
         self._began(self._effective())
         self._place()
-        newest = Apply(snapshot.hash, generation, loaded.document, self._state)
+        newest = Apply(snapshot.hash, generation, loaded.document, self._state, loaded.values)
         self._supervisor.publish(newest, snapshot.server.timeouts)
         self._comparer.publish(newest, snapshot)
 

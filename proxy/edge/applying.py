@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from proxy.config import compile_in_slices
+from proxy.config import compile_in_slices, compile_values
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.wire.messages import Apply, Positions
 
@@ -104,7 +104,11 @@ class Applying:
 
     async def _compiled(self, message: Apply) -> Snapshot | None:
         """None if a newer message came meanwhile."""
-        for snapshot in compile_in_slices(message.config, message.hash):
+        if message.values is None:
+            slices = compile_in_slices(message.config, message.hash)
+        else:
+            slices = compile_values(message.values, message.hash)
+        for snapshot in slices:
             await asyncio.sleep(0)
             if self._newest is not message:
                 break

@@ -125,6 +125,7 @@ class Worker:
             generation=self._generation,
             state=self._state,
             takes_positions=True,
+            takes_values=True,
         )
 
     def _on_message(self, message: FromControl) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config import ConfigErrors, compile_document, compile_in_slices, load_text
+from proxy.config import ConfigErrors, compile_document, compile_in_slices, compile_values, load_text
 from proxy.config.difference import difference
 from proxy.config.excerpt import excerpt
 from proxy.config.plans import MAX_FIRST
@@ -88,7 +88,9 @@ def test_a_worker_compiles_the_same() -> None:
     loaded = load(WHOLE)
     *_, sliced = compile_in_slices(loaded.document, loaded.snapshot.hash)
     assert sliced is not None
-    for other in (compile_document(loaded.document), sliced):
+    *_, plain = compile_values(loaded.values, loaded.snapshot.hash)
+    assert plain is not None
+    for other in (compile_document(loaded.document), sliced, plain):
         assert other.hash == loaded.snapshot.hash
         assert difference(loaded.snapshot, other).lines == ()
         assert [each.plan for each in other.endpoints] == [each.plan for each in loaded.snapshot.endpoints]

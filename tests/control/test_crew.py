@@ -25,8 +25,8 @@ def at(generation: int) -> Positions:
 class Told:
     """A worker's connection that notes what is sent."""
 
-    def __init__(self, pid: int, *, takes_positions: bool) -> None:
-        self.hello = Hello(0, pid, f"i{pid}", "test", takes_positions=takes_positions)
+    def __init__(self, pid: int, *, newer: bool) -> None:
+        self.hello = Hello(0, pid, f"i{pid}", "test", takes_positions=newer, takes_values=newer)
         self.sent: list[object] = []
         self.listener = self
         self.send = self.sent.append
@@ -51,8 +51,8 @@ def crew() -> Crew:
     return crew
 
 
-def connect(crew: Crew, pid: int, *, takes_positions: bool = True) -> list[Any]:
-    told = Told(pid, takes_positions=takes_positions)
+def connect(crew: Crew, pid: int, *, newer: bool = True) -> list[Any]:
+    told = Told(pid, newer=newer)
     crew.attach(crew.by_pid[pid], cast(Link, told))
     return told.sent
 
@@ -67,8 +67,17 @@ def test_those_that_are_there_and_those_that_come_are_told_the_newest(crew: Crew
 
 
 def test_one_of_an_older_version_is_told_nothing_that_it_would_hang_up_for(crew: Crew) -> None:
-    older = connect(crew, 1, takes_positions=False)
+    older = connect(crew, 1, newer=False)
     crew.publish(APPLY, ServerTimeouts())
     crew.place(at(1))
     assert older == [APPLY]
-    assert connect(crew, 2, takes_positions=False) == [APPLY]
+    assert connect(crew, 2, newer=False) == [APPLY]
+
+
+def test_one_that_takes_values_gets_those_and_another_one_the_document(crew: Crew) -> None:
+    older, newer = connect(crew, 1, newer=False), connect(crew, 2)
+    crew.publish(
+        Apply("h", 1, {"unlisted": "404"}, "state", {"unlisted": "404", "phases": {}}), ServerTimeouts()
+    )
+    assert older == [Apply("h", 1, {"unlisted": "404"}, "state")]
+    assert newer == [Apply("h", 1, {}, "state", {"unlisted": "404", "phases": {}})]

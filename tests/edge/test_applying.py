@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from proxy.config import load_text
 from proxy.config.compile import SLICE
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.wire.messages import Apply
@@ -96,6 +97,20 @@ def test_what_cannot_be_compiled_is_refused_and_the_next_one_is_taken(more: dict
         assert (await worker.hear())[:2] == ("refused", "bad")
         worker.applying.take(configuration("good", 1))
         assert (await worker.hear())[:2] == ("applied", "good")
+
+    asyncio.run(run())
+
+
+def test_values_are_compiled_and_such_as_are_none_are_refused() -> None:
+    async def run() -> None:
+        worker = Worker()
+        worker.applying.take(Apply("bad", 1, {}, "", {"endpoint": {}, "endpoints": {}}))
+        assert (await worker.hear())[:2] == ("refused", "bad")
+        text = f"backends: {BACKENDS}\nendpoints: {{GET /a: {{weight: 7}}}}"
+        values = load_text(text, source="test", environ={}).values
+        worker.applying.take(Apply("good", 1, {}, "", values))
+        assert (await worker.hear())[:2] == ("applied", "good")
+        assert [(each.name, each.weight) for each in worker.snapshots[-1].endpoints] == [("GET /a", 700)]
 
     asyncio.run(run())
 

@@ -10,7 +10,7 @@ from proxy.control.pulse import Pulse
 from proxy.control.supervisor.changes import Changes
 from proxy.control.supervisor.member import Member
 from proxy.core.settings import ServerTimeouts
-from proxy.core.wire.messages import Apply, Drain, Positions, Reopen
+from proxy.core.wire.messages import Apply, Drain, Positions, Reopen, fitting
 
 
 class Crew:
@@ -117,7 +117,7 @@ class Crew:
             return
         worker.refused = ""
         if not worker.serves(newest):
-            worker.link.send(newest)
+            worker.link.send(fitting(newest, takes_values=worker.link.hello.takes_values))
 
     def _tell_positions(self, worker: Member) -> None:
         """One of an older version does not know what they are; it serves the file's weights."""

@@ -38,6 +38,7 @@ class Hello(Message, frozen=True, tag=True):
     generation: int = 0
     state: str = ""
     takes_positions: bool = False  # one of an older version would take `Positions` for a fault, and hang up
+    takes_values: bool = False  # one of an older version needs the document, which it validates itself
 
 
 class Applied(Message, frozen=True, tag=True):
@@ -157,6 +158,7 @@ class Drained(Message, frozen=True, tag=True):
 class Apply(Message, frozen=True, tag=True):
     """Serve this configuration: `config` is the validated document as JSON-ready values (env resolved).
 
+    `values` are what the schema makes of it, so that the receiver needs no schema; then `config` is empty.
     `state` is the `server.state` that the instance was started with, whatever the document says by now: all
     workers of an instance know the same keys. "": the document's.
     """
@@ -165,6 +167,16 @@ class Apply(Message, frozen=True, tag=True):
     generation: int
     config: dict[str, Any]
     state: str = ""
+    values: dict[str, Any] | None = None
+
+
+def fitting(newest: Apply, *, takes_values: bool) -> Apply:
+    """What a receiver gets of one that has both forms."""
+    if newest.values is None:
+        return newest
+    if takes_values:
+        return msgspec.structs.replace(newest, config={})
+    return msgspec.structs.replace(newest, values=None)
 
 
 class EndpointPosition(msgspec.Struct, frozen=True, array_like=True):

@@ -49,6 +49,7 @@ FROM_WORKER: list[FromWorker] = [
 ]
 FROM_CONTROL: list[FromControl] = [
     Apply("hash", 1, {"a": [1, "é", None]}),
+    Apply("hash", 1, {}, "state", {"a": [1.0, "é", None]}),
     Drain(2.5),
     Positions(3, [EndpointPosition("GET /a", 100, "1.1", 0.25, ["ann"])]),
 ]
@@ -90,8 +91,9 @@ def test_a_type_of_a_newer_version_is_told_from_garbage(decode: Callable[[bytes]
         assert not isinstance(refused.value, UnknownType)
 
 
-def test_a_worker_of_an_older_version_does_not_say_that_it_takes_positions() -> None:
+def test_a_worker_of_an_older_version_does_not_say_what_it_takes() -> None:
     said = b'{"type":"Hello","worker":1,"pid":2,"incarnation":"i","version":"0"}'
     hello = decode_from_worker(said)
     assert isinstance(hello, Hello)
     assert not hello.takes_positions
+    assert not hello.takes_values
