@@ -3,7 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PYTEST_WORKERS ?= 4
+# More than there are cores: most of the time tests of real processes wait.
+PYTEST_WORKERS ?= 6
+# Tests start hundreds of Python processes: without bytecode on disk each would compile what it imports.
+export PYTHONDONTWRITEBYTECODE =
 # Tests of what is not installed are left out, and `make test` says which.
 missing = $(if $(shell command -v $(1) >/dev/null && command -v $(2)),,$(3))
 LEFT_OUT := $(strip $(call missing,chromium,chromedriver,browser) $(call missing,pgbouncer,pgbouncer,pgbouncer) \
@@ -35,8 +38,6 @@ demo: $(STAMP)  ## run a complete migration on real backends; ONCE=1 exits at th
 		*) exit 2 ;; \
 	esac; PYTHONPATH=$$path exec $(BIN)/strangler demo $(if $(ONCE),--once)
 
-# Tests start hundreds of Python processes: without bytecode on disk each would compile what it imports.
-test: export PYTHONDONTWRITEBYTECODE =
 test: $(STAMP)  ## run the linter, the type checker and all tests
 	@$(MAKE) --no-print-directory -j2 --output-sync=target check coverage
 	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder --durations 25 $(CHOSEN)

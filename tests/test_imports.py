@@ -376,7 +376,10 @@ def test_a_worker_that_compiles_validates_nothing() -> None:
     [
         ("proxy.edge.__main__", {"sqlalchemy", "asyncpg", "yaml", "pydantic", "proxy.config.model"}),
         ("proxy.compare.__main__", {"yaml", "pydantic", "proxy.config.model"}),
-        ("proxy.cli.serve", {"sqlalchemy.dialects.postgresql", "asyncpg", "jinja2"}),
+        (
+            "proxy.cli.serve",
+            {"sqlalchemy.dialects.postgresql", "asyncpg", "jinja2", "prometheus_client", "httpx2"},
+        ),
     ],
     ids=["a worker that stores nothing", "a comparer", "a control process with SQLite"],
 )

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from proxy import logs
 from proxy.cli.errors import fail, render, text_of
 from proxy.cli.target import config_option
-from proxy.compare.one_off import one_off
 from proxy.config import ConfigErrors
 from proxy.control.errors import StartupError
 from proxy.control.main import run
+
+if TYPE_CHECKING:
+    from proxy.core.comparison.one_off import OneOff
+    from proxy.core.routing.snapshot import Snapshot
 
 
 @click.command()
@@ -51,3 +56,10 @@ def serve(file: str, log_format: logs.Format, log_level: logs.Level) -> None:
         fail(render(errors, text_of(file)))
     except StartupError as error:
         fail(f"strangler serve: {error}")
+
+
+async def one_off(snapshot: Snapshot, method: str, target: str, headers: Mapping[str, str]) -> OneOff:
+    """As `proxy.compare.one_off`, which is imported, with an HTTP client, when somebody compares."""
+    from proxy.compare.one_off import one_off as compare
+
+    return await compare(snapshot, method, target, headers)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+
+gc.disable()  # what is imported never becomes garbage
+
 import argparse
 import asyncio
-import gc
 import signal
 import socket
 
@@ -30,6 +33,7 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
+    gc.enable()
     uvloop.run(_run(options.worker, options.channel, listener))
 
 

@@ -11,7 +11,6 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from proxy.config import set_weight
-from proxy.control import metrics
 from proxy.control.admin.changes import carry_out, judged, refused
 from proxy.control.admin.json.comparisons import summary_json
 from proxy.control.admin.json.config import config_json, restart_json, user_json
@@ -78,6 +77,8 @@ class Api:
     async def metrics(self, request: Request) -> Response:
         if any(each.compare.sample for each in self._state.reloader.running.snapshot.endpoints):
             self._state.verdicts.refresh()  # for the next scrape
+        from proxy.control import metrics  # with Prometheus's client: at the first scrape, not at each start
+
         body, content_type = metrics.render(self._state, request.headers.get("accept", ""))
         return Response(body, headers={"content-type": content_type})
 
