@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# More than there are cores: most of the time tests of real processes wait.
-PYTEST_WORKERS ?= 6
+# More than there are cores: tests of real processes wait most of the time.
+PYTEST_WORKERS ?= 4
 # Tests start hundreds of Python processes: without bytecode on disk each would compile what it imports.
 export PYTHONDONTWRITEBYTECODE =
 # Tests of what is not installed are left out, and `make test` says which.
@@ -38,9 +38,11 @@ demo: $(STAMP)  ## run a complete migration on real backends; ONCE=1 exits at th
 		*) exit 2 ;; \
 	esac; PYTHONPATH=$$path exec $(BIN)/strangler demo $(if $(ONCE),--once)
 
+# Tests wait more than they compute, so linter, type checker and coverage run beside them, and are shown at the end.
 test: $(STAMP)  ## run the linter, the type checker and all tests
-	@$(MAKE) --no-print-directory -j2 --output-sync=target check coverage
-	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder --durations 25 $(CHOSEN)
+	@log=$$(mktemp); nice $(MAKE) --no-print-directory -j2 --output-sync=target check coverage >$$log 2>&1 & checking=$$!; trap "kill $$checking" INT TERM; \
+	tested=0; $(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder --durations 25 $(CHOSEN) || tested=$$?; \
+	checked=0; wait $$checking || checked=$$?; cat $$log; rm -f $$log; [ $$tested$$checked = 00 ]
 	@$(if $(filter browser,$(LEFT_OUT)),echo "left out: the status page in a browser (Debian: apt-get install chromium chromium-driver)",:)
 	@$(if $(filter pgbouncer,$(LEFT_OUT)),echo "left out: async_api behind PgBouncer (Debian: apt-get install pgbouncer)",:)
 	@$(if $(filter prometheus,$(LEFT_OUT)),echo "left out: alert rules and a scrape by Prometheus (Debian: apt-get install prometheus)",:)
@@ -111,7 +113,7 @@ test-compiled: $(COMPILED)/.built  ## run the black-box tests of the parser and 
 # Tests of real processes can fail on a machine that stalls: one more try for what failed, alone, and named.
 AGAIN := --last-failed --last-failed-no-failures none -rfEp
 
-test-again: $(STAMP)
+test-again: check coverage
 	$(BIN)/pytest $(AGAIN)
 
 test-compiled-again: $(COMPILED)/.built
