@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from proxy.core.forwarding import addresses
 from proxy.core.wire.messages import AddressSeen, Requests, Stats
 from proxy.edge.observe.counters import rows
 from proxy.edge.services import Services
 from proxy.edge.upstream.address import NEVER_YET
+
+RECENT: Final = 15.0  # seconds for which it is told why a keyed write was refused
 
 
 def stats(services: Services, *, partial: bool = False) -> Stats:
@@ -34,6 +37,9 @@ def stats(services: Services, *, partial: bool = False) -> Stats:
         addresses=_addresses(services, now),
         full=_ago(now, services.crowd.full_at),
         units=services.trials.reports(changed=partial),
+        left=[Requests(*labels, 0, count) for labels, count in counters.left.items()],
+        early=[Requests(*labels, 0, count) for labels, count in counters.early.items()],
+        store=services.writes.trouble(now - RECENT),
     )
 
 

@@ -146,6 +146,9 @@ class Stats(Message, frozen=True, tag=True):
     addresses: list[AddressSeen] = []
     full: float = -1.0  # seconds since a client last came when there was no room for another; -1: never
     units: list[UnitReport] = []  # of endpoints in a rollout; if `partial`, those that changed
+    left: list[Requests] = []  # of `requests`, those whose clients left without having waited in vain
+    early: list[Requests] = []  # of `requests`, those whose clients left after a wait that was short
+    store: str = ""  # why keyed writes were refused of late: what the store of keys says
 
 
 class Drained(Message, frozen=True, tag=True):

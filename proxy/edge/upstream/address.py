@@ -24,12 +24,14 @@ class Pooled(UpstreamPort):
 
     __slots__ = (
         "address",
+        "beat",
         "began",
         "expires",
         "host",
         "hosts",
         "idle_since",
         "pooled",
+        "received",
         "request_sent",
         "response",
         "tunnel",
@@ -49,7 +51,9 @@ class Pooled(UpstreamPort):
         self.tunnel = False
         self.request_sent = False  # the last byte of the request was written
         self.response: ResponseHead | None = None  # under way: its head came, its end has not
-        self.began = 0.0  # when that head came; before it, the first interim answer
+        self.began = 0.0  # when that head came
+        self.beat = NEVER_YET  # when the last interim answer came, on this connection
+        self.received = 0  # bytes of its body, if that did not come whole with the head
         self.pooled = False  # its pool has it, and hears of its end
 
     @property
@@ -91,7 +95,7 @@ class Address:
         self.failures = 0  # since the last whole answer
         self.failed_at = NEVER_YET
         self.answered_at = NEVER_YET  # the last whole answer
-        self.heard_at = NEVER_YET  # the last piece of an answer that showed that work goes on
+        self.heard_at = NEVER_YET  # the last head of an event stream, or upgrade: all that comes for hours
         self.gave_up = 0  # requests whose clients left, in the course of a long wait in which nothing came
         self.gave_up_at = NEVER_YET  # the last of them
         self.run = 0  # requests in a row whose clients left after a short wait, without anything in between

@@ -18,7 +18,7 @@ from proxy.core.forwarding.addresses import FORGOTTEN
 from proxy.core.resilience.retry import FailureKind
 from proxy.core.settings import Backend
 from proxy.edge.deadlines import NEVER, Sweeper
-from proxy.edge.ports import Waiter
+from proxy.edge.ports import NOTHING, GaveUp, Waiter
 from proxy.edge.upstream import hanging
 from proxy.edge.upstream.address import Address, Pooled
 from proxy.edge.upstream.connection import UpstreamConnection
@@ -113,13 +113,15 @@ class Pool(Home):
         self._sweeper.items.discard(waiter)
         self.waiting.discard(waiter)
 
-    def given_up(self, waiter: Waiter) -> int:
-        """The client of `waiter` has left: how many failures of the backend that makes known.
+    def given_up(self, waiter: Waiter) -> GaveUp:
+        """The client of `waiter` has left: what that says of the backend. Nothing of the endpoint.
 
         One that waits for others' connections tells nothing: all of them may serve long polls.
         """
         dial = self._dials.get(waiter)
-        return 0 if dial is None else hanging.failures(dial[0], self, dial[1])
+        if dial is None:
+            return NOTHING
+        return hanging.judged(dial[0], self, dial[1], hanging.LONG)._replace(long=False)
 
     def is_stuck(self) -> bool:
         """Whether, for as long as one waits for a connection and for a second, nothing at all came from it.
