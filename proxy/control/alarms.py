@@ -1,5 +1,5 @@
-"""What somebody must know at once: a backend that does not answer, a breaker that is open, an endpoint most of
-whose requests fail, a store that does not answer, clients that find no room.
+"""What somebody must know at once: a backend that does not answer, a breaker that is open, an endpoint most
+of whose requests fail, a store that does not answer, clients that find no room.
 
 Alarms are evaluated every second. Each is one log line when it begins and one when it ends, however many
 workers see it. In between it is shown on the page, in `status`, in the API and in the metrics.

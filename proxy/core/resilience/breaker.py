@@ -5,12 +5,12 @@ Closed: requests pass, and the last `window` seconds are counted. It opens when 
 seen and `failure_ratio` of them failed; when `consecutive` failed in a row, however slowly they came; or when
 `give_ups` clients in a row, over SPAN seconds, waited in vain and left. Then requests go to the fallback.
 
-After `open_for` seconds one request is let through, and only its end decides: if it fails, or its client gives
-up, the breaker opens again; if it succeeds, a share that grows linearly from none to all over another
+After `open_for` seconds one request is let through, and only its end decides: if it fails, or its client
+gives up, the breaker opens again; if it succeeds, a share that grows linearly from none to all over another
 `open_for` follows. While such a request has no end, one more is let through in each `open_for`. So a backend
-that hangs costs one request in that time. In the ramp no more requests are under way than have succeeded in
-it, and failures open the breaker again at once unless they are less than TOLERATED. At its end the ramp closes
-the breaker, unless none of its requests has ended. Time and randomness are passed in.
+that hangs costs one request in that time. In the ramp no more requests are under way than have succeeded
+since it opened, and failures open the breaker again at once unless they are less than TOLERATED. At its end
+the ramp closes the breaker, unless none of its requests has ended. Time and randomness are passed in.
 """
 
 from __future__ import annotations

@@ -241,6 +241,7 @@ class Exchange(Sending):
             and (self.key is None or self.key.may_fall_back()),
             retried=attempts.retries > 0,
             stuck=kind == "no_connection" and self._pool is not None and self._pool.is_stuck(),
+            spare=kind == "no_connection" and self.services.pools[LEGACY].has_spare(),
         )
 
     def _may_retry(self, verdict: Again) -> bool:

@@ -123,6 +123,12 @@ class Pool(Home):
             return NOTHING
         return hanging.judged(dial[0], self, dial[1], hanging.LONG)._replace(long=False)
 
+    def has_spare(self) -> bool:
+        """Whether a request would get a connection at once, and take it from nobody."""
+        if self.waiting:
+            return False
+        return self.connections < self.backend.connections or any(each.idle for each in self.addresses)
+
     def is_stuck(self) -> bool:
         """Whether, for as long as one waits for a connection and for a second, nothing at all came from it.
 
