@@ -19,6 +19,7 @@ from proxy.edge.ports import Claimant
 from proxy.store import Claims, StoreUnavailable, attend, load, open_claims
 
 MAX_TROUBLE: Final = 200  # characters of what the store says
+EXPLAINS: Final = 60.0  # seconds for which a cause stands for refusals without one
 
 
 class Writes:
@@ -52,10 +53,12 @@ class Writes:
                 raise StoreUnavailable(f"cannot be opened: {error}") from error
             self._loaded = True
 
-    def refused(self, why: str) -> None:
+    def refused(self, why: StoreUnavailable) -> None:
         """A keyed write was refused, because the store did not answer."""
-        self._trouble = why[:MAX_TROUBLE]
-        self._trouble_at = self._loop.time()
+        now = self._loop.time()
+        if why.explains or now - self._trouble_at > EXPLAINS or not self._trouble:
+            self._trouble = str(why)[:MAX_TROUBLE]
+        self._trouble_at = now
 
     def trouble(self, since: float) -> str:
         """Why writes were refused since then; "" if none was."""
