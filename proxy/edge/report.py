@@ -56,6 +56,8 @@ def _addresses(services: Services, now: float) -> list[AddressSeen]:
             _ago(now, address.answered_at),
             unanswered[name][address],
             _ago(now, address.last_heard()),
+            address.is_left_out(now),
+            list(address.lame),
         )
         for name, pool in pools.items()
         for address in pool.addresses

@@ -101,7 +101,9 @@ class AddressSeen(msgspec.Struct, frozen=True, array_like=True):
     failed: float
     answered: float
     waiting: int = 0  # requests that wait long for an answer, or did until their clients left
-    heard: float = -1.0  # the last whole answer, or piece of one that goes on
+    heard: float = -1.0  # the last whole answer, or head of an event stream
+    left_out: bool = False  # of several: it gets one request now and then, until it answers
+    hosts_out: list[str] = []  # numeric addresses of its name that are left out
 
 
 class UnitReport(msgspec.Struct, frozen=True, array_like=True):

@@ -58,7 +58,12 @@ def given_up(connection: Pooled, pool: Home) -> GaveUp:
     """Its client has left: what that says of the backend."""
     since = waits_since(connection, pool)
     signs = connection.response is None and connection.beat > since + ALIVE
-    return judged(connection.address, pool, since, PATIENT if signs else LONG)
+    address = connection.address
+    found = judged(address, pool, since, PATIENT if signs else LONG)
+    if found.long and address.in_vain(pool.backend.name, connection.host, pool.loop.time()):
+        for idle in [each for each in address.idle if each.host == connection.host]:
+            idle.abort()
+    return found
 
 
 def judged(address: Address, pool: Home, since: float, long: float) -> GaveUp:

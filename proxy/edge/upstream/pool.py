@@ -19,6 +19,7 @@ from proxy.core.resilience.retry import FailureKind
 from proxy.core.settings import Backend
 from proxy.edge.deadlines import NEVER, Sweeper
 from proxy.edge.ports import NOTHING, GaveUp, Waiter
+from proxy.edge.upstream import address as address_module
 from proxy.edge.upstream import hanging
 from proxy.edge.upstream.address import Address, Pooled
 from proxy.edge.upstream.connection import UpstreamConnection
@@ -80,7 +81,7 @@ class Pool(Home):
             )
             return None
         addresses = self.addresses
-        address = addresses[0] if len(addresses) == 1 else self._choose(waiter.tried)
+        address = addresses[0] if len(addresses) == 1 else self._choose(waiter.tried, write)
         if not fresh:
             connection = self._idle(address, write)
             if connection is not None:
@@ -161,6 +162,10 @@ class Pool(Home):
         if connection.used:
             address.failures = 0
             address.answered_at = now
+            if address.left_out:
+                address.back()
+            if address.vain:
+                address.host_answers(self.backend.name, connection.host)
         if self._retired or now >= connection.expires or self._has_moved(connection):
             connection.abort()
             return
@@ -226,16 +231,18 @@ class Pool(Home):
             for connection in list(address.idle):
                 connection.abort()
 
-    def _choose(self, tried: tuple[object, ...]) -> Address:
+    def _choose(self, tried: tuple[object, ...], write: bool = False) -> Address:
+        """One that was left out gets a request when its time has come; a write only if long no read came."""
         if len(self.addresses) == 1:
             return self.addresses[0]
         now = self.loop.time()
         untried = [address for address in self.addresses if address not in tried] or self.addresses
-        usable = [a for a in untried if a.healthy and a.out_until <= now] or untried
-        if len(usable) == 1:
-            return usable[0]
-        first, second = random.sample(usable, 2)
-        return first if first.outstanding <= second.outstanding else second
+        usable = [a for a in untried if a.healthy and a.is_due(now, write)] or untried
+        first, second = random.sample(usable, 2) if len(usable) > 1 else (usable[0], usable[0])
+        chosen = first if first.outstanding <= second.outstanding else second
+        if chosen.left_out:
+            chosen.out_until = now + address_module.SIT_OUT
+        return chosen
 
     def _idle(self, address: Address, write: bool) -> Pooled | None:
         idle = address.idle

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import socket
 import threading
 import time
@@ -60,7 +61,7 @@ def hanging_while(hang: threading.Event) -> Serve:
     return serve
 
 
-def give_up(edge: Edge, path: bytes = b"/a", after: float = 0.1) -> None:
+def give_up(edge: Edge, path: bytes = b"/a", after: float = 0.2) -> None:
     """A read whose client leaves without an answer when that has not come for `after` seconds."""
     ended = requests(edge)
     with contextlib.closing(edge.connect()) as wire:
@@ -355,6 +356,39 @@ def deaf() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
+def test_an_address_that_stalls_is_told_and_is_asked_again_with_one_read_at_a_time(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("proxy.edge.upstream.address.SIT_OUT", 0.5)
+    hang = threading.Event()
+    hang.set()
+    hanging, well = stage.upstream(hanging_while(hang)), stage.upstream(answering(ok(b"well")))
+    edge = stage.edge(
+        stage.upstream().url,
+        [hanging.url, well.url],
+        endpoints="GET /a: {weight: 100, fallback: none}\nPOST /w: {weight: 100, force: test}",
+    )
+
+    def left_out() -> list[bool]:
+        return [line.left_out for line in edge.stats().addresses if line.backend == "async"]
+
+    began = time.monotonic()
+    for _ in range(300):
+        if len(hanging.requests) == RUN + 2:
+            break
+        give_up(edge)
+    assert left_out() == [True, False]
+    assert time.monotonic() - began >= 2 * 0.5, "one read each time"
+    hang.clear()
+    eventually(lambda: edge.ask(READ).body == b"async", "it answers again")
+    assert left_out() == [False, False]
+    told = [record.getMessage() for record in caplog.records]
+    assert told == [
+        f"async upstream {hanging.url} does not answer: it gets one request in 0.5 s until it does",
+        f"async upstream {hanging.url} answers again",
+    ]
+
+
 # clients that are too impatient for one of them to say anything
 
 
@@ -427,7 +461,11 @@ def test_short_waits_begin_anew_after_each_answer(stage: Stage, hurried: None) -
     assert (breakers(edge), seen(edge).waiting) == ([], 0)
 
 
-def test_of_two_addresses_the_one_that_lets_the_impatient_wait_sits_out(stage: Stage, hurried: None) -> None:
+def test_of_two_addresses_the_one_that_lets_the_impatient_wait_sits_out(
+    stage: Stage, hurried: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sides = itertools.cycle([1, -1])  # in turn: five in a row at the first would speak against both
+    monkeypatch.setattr("random.sample", lambda found, number: found[:: next(sides)])
     hanging, well = stage.upstream(saying(b"")), stage.upstream(answering(ok(b"well")))
     edge = stage.edge(
         stage.upstream().url, [hanging.url, well.url], endpoints="GET /a: {weight: 100, fallback: none}"
