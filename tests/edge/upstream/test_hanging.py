@@ -227,7 +227,7 @@ def test_requests_that_only_get_beats_for_long_are_waits_in_vain(
     edge = site(stage, beating(first, beat))
     for _ in range(RUN):
         assert breakers(edge) == []
-        give_up(edge, after=0.3)
+        give_up(edge, after=0.5)
     assert breakers(edge) == ["async"]
 
 
