@@ -51,6 +51,7 @@ Coding = Annotated[str, PlainValidator(t.choice("zstd", "br", "gzip"))]
 Fallback = Annotated[str, PlainValidator(t.choice("legacy", "none"))]
 Mode = Annotated[str, PlainValidator(t.choice("off", "record", "optional", "required"))]
 Positive = Annotated[int, PlainValidator(t.whole(1, 1_000_000))]
+Count = Annotated[int, PlainValidator(t.whole(0, 1_000_000))]
 EndpointKey = Annotated[str, PlainValidator(parse_endpoint)]
 
 
@@ -174,6 +175,7 @@ class BreakerSection(Section):
     min_requests: Positive = _BREAKER.min_requests
     failure_ratio: t.Ratio = _BREAKER.failure_ratio
     consecutive: Positive = _BREAKER.consecutive
+    give_ups: Count = _BREAKER.give_ups
     open_for: t.Duration = _BREAKER.open_for
 
 

@@ -14,7 +14,7 @@ from proxy.core.evidence import stats
 from proxy.core.evidence.units import Counts
 from proxy.core.forwarding import addresses
 from proxy.core.traffic.history import History
-from proxy.core.traffic.totals import EMPTY, Figures, Series, Window, merge, merge_breakers, overlay
+from proxy.core.traffic.totals import EMPTY, Fared, Figures, Series, Window, merge, merge_breakers, overlay
 from proxy.core.wire.messages import Stats, UnitReport
 
 MAX_UNLISTED = 1000  # paths of workers that are long gone; the ledger has them, and the latest stand last
@@ -101,14 +101,19 @@ class Collector:
         return merge([self._base, *self._departed.values(), *self._resumed.values(), *live])
 
     def signals(self) -> Stats:
-        """What the living workers see now: only breakers, addresses and crowds, which is cheap."""
+        """What the living workers see now: only breakers, addresses, crowds and the store, which is cheap."""
         live = [totals for totals in self._live.values() if totals is not None]
         return msgspec.structs.replace(
             EMPTY,
             breakers=merge_breakers(line for totals in live for line in totals.breakers),
             addresses=addresses.merge(line for totals in live for line in totals.addresses),
             full=min((totals.full for totals in live if totals.full >= 0), default=-1.0),
+            store=next((totals.store for totals in live if totals.store), ""),
         )
+
+    def fared(self) -> Fared:
+        """How the requests of the last minute have fared."""
+        return self._window.fared(self._clock())
 
     def units(self, labels: Mapping[str, str]) -> dict[str, UnitReport]:
         """Of endpoints in a rollout, by the labels of their epochs: see `CollectedTrials.units`."""
@@ -133,4 +138,4 @@ class Collector:
 
 def _at_rest(totals: Stats) -> Stats:
     """What stays of them when the worker is not there any more."""
-    return msgspec.structs.replace(totals, connections=0, breakers=[], addresses=[], full=-1.0)
+    return msgspec.structs.replace(totals, connections=0, breakers=[], addresses=[], full=-1.0, store="")

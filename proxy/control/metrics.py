@@ -21,8 +21,10 @@ from proxy.core.comparison.parity import Verdict
 from proxy.core.evidence.stats import BOUNDS
 from proxy.core.forwarding import addresses
 from proxy.core.rollout.position import State as RolloutState
+from proxy.core.routing.unlisted import UNLISTED
 from proxy.core.settings import ASYNC, BACKENDS
 from proxy.core.traffic import intended
+from proxy.core.traffic.totals import Series
 from proxy.core.wire.messages import Labelled, Stats
 from proxy.datapath import data_path
 
@@ -101,6 +103,7 @@ class _Metrics(PrometheusCollector):
         yield from self._evidence()
         yield _failing(totals)
         yield self._breakers(totals)
+        yield from self._alarms()
         connections = GaugeMetricFamily("strangler_client_connections", "Open connections from clients")
         connections.add_metric((), totals.connections)
         yield connections
@@ -141,6 +144,27 @@ class _Metrics(PrometheusCollector):
         for name in names:
             family.add_metric((name,), float(name in opened))
         return family
+
+    def _alarms(self) -> Iterator[Metric]:
+        """Includes every endpoint, so that a series does not end when an alarm does."""
+        alarms = self._state.alarms
+        found: set[Series] = set()
+        if alarms is not None:
+            alarms.look()
+            found = alarms.failing
+        family = GaugeMetricFamily(
+            "strangler_endpoint_failing", "1 while most requests fail", labels=("endpoint", "backend")
+        )
+        names = [UNLISTED, *(each.name for each in self._state.reloader.running.snapshot.endpoints)]
+        for name in names:
+            for backend in BACKENDS:
+                family.add_metric((name, backend), float((name, backend) in found))
+        yield family
+        store = GaugeMetricFamily(
+            "strangler_store_failing", "1 while keyed writes are refused for want of the store"
+        )
+        store.add_metric((), float(alarms is not None and alarms.store_is_out))
+        yield store
 
     def _config(self) -> Iterator[Metric]:
         reloader = self._state.reloader

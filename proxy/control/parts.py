@@ -100,7 +100,7 @@ def build(given: Given, ground: Ground, ready: Callable[[Restart], None]) -> Par
     recorder = Recorder(url)
     ledger = Ledger(url, collector, in_force.snapshot)
     storage = Storage(url, lambda: in_force.snapshot().idempotency.max_store)
-    alarms = Alarms(collector.signals)
+    alarms = Alarms(collector.signals, fared=collector.fared)
     verdicts = Verdicts(url, in_force.snapshot)
     began = partial(begin_steps, collector)
     rollouts = rollouts_of(

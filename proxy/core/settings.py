@@ -102,6 +102,7 @@ class BreakerSettings:
     min_requests: int = 20
     failure_ratio: float = 0.5
     consecutive: int = 5
+    give_ups: int = 10  # 0: clients that leave say nothing about the endpoint
     open_for: float = 10.0
 
 

@@ -9,12 +9,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from typing import Final, NamedTuple
 
 from proxy.core.forwarding.replies import Source
 from proxy.core.http1.grammar import Pairs
 from proxy.core.http1.response import ResponseHead
 from proxy.core.resilience.retry import FailureKind
 from proxy.edge.deadlines import NEVER, Timed
+
+
+class GaveUp(NamedTuple):
+    """What it says of a backend that a client has left."""
+
+    waited: float  # seconds in vain: 0 if its answer was going on
+    long: bool  # for so long that it speaks against the endpoint
+    failures: int  # of the whole backend: this one, or a run of them; 0 if something came from it meanwhile
+
+
+NOTHING: Final = GaveUp(0.0, False, 0)
 
 
 class UpstreamPort(Timed):
@@ -67,8 +79,8 @@ class UpstreamPort(Timed):
         """Whether it has neither been closed by the upstream nor been sent unasked bytes."""
         raise NotImplementedError
 
-    def given_up(self) -> int:
-        """Its client has left: how many failures of the whole backend that makes known."""
+    def given_up(self) -> GaveUp:
+        """Its client has left: what that says of the backend."""
         raise NotImplementedError
 
     def switch(self) -> bool:

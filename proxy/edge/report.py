@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from proxy.core.forwarding import addresses
 from proxy.core.wire.messages import AddressSeen, Requests, Stats
 from proxy.edge.observe.counters import rows
 from proxy.edge.services import Services
 from proxy.edge.upstream.address import NEVER_YET
+
+RECENT: Final = 15.0  # seconds for which it is told why a keyed write was refused
 
 
 def stats(services: Services, *, partial: bool = False) -> Stats:
@@ -34,6 +37,9 @@ def stats(services: Services, *, partial: bool = False) -> Stats:
         addresses=_addresses(services, now),
         full=_ago(now, services.crowd.full_at),
         units=services.trials.reports(changed=partial),
+        left=[Requests(*labels, 0, count) for labels, count in counters.left.items()],
+        early=[Requests(*labels, 0, count) for labels, count in counters.early.items()],
+        store=services.writes.trouble(now - RECENT),
     )
 
 
@@ -50,6 +56,8 @@ def _addresses(services: Services, now: float) -> list[AddressSeen]:
             _ago(now, address.answered_at),
             unanswered[name][address],
             _ago(now, address.last_heard()),
+            address.is_left_out(now),
+            list(address.lame),
         )
         for name, pool in pools.items()
         for address in pool.addresses

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from proxy.core.http1.request import RequestHead
 from proxy.core.resilience import identity
@@ -17,6 +17,9 @@ from proxy.core.routing.snapshot import Snapshot
 from proxy.core.settings import BACKENDS, BackendName, Endpoint
 from proxy.edge.ports import Claimant
 from proxy.store import Claims, StoreUnavailable, attend, load, open_claims
+
+MAX_TROUBLE: Final = 200  # characters of what the store says
+EXPLAINS: Final = 60.0  # seconds for which a cause stands for refusals without one
 
 
 class Writes:
@@ -34,6 +37,8 @@ class Writes:
         self._loaded = False  # what it needs
         self._tasks: set[asyncio.Task[None]] = set()
         self._attending: int | None = None  # a descriptor
+        self._trouble = ""  # why the store did not answer last
+        self._trouble_at = 0.0
 
     def attend(self) -> None:
         """From here to its end this process counts as one of those that must know the claims."""
@@ -47,6 +52,17 @@ class Writes:
             except RuntimeError as error:  # no thread
                 raise StoreUnavailable(f"cannot be opened: {error}") from error
             self._loaded = True
+
+    def refused(self, why: StoreUnavailable) -> None:
+        """A keyed write was refused, because the store did not answer."""
+        now = self._loop.time()
+        if why.explains or now - self._trouble_at > EXPLAINS or not self._trouble:
+            self._trouble = str(why)[:MAX_TROUBLE]
+        self._trouble_at = now
+
+    def trouble(self, since: float) -> str:
+        """Why writes were refused since then; "" if none was."""
+        return self._trouble if self._trouble_at >= since else ""
 
     def warm(self, snapshot: Snapshot) -> None:
         """Where writes may have keys the first of them had better not wait for imports."""

@@ -34,6 +34,8 @@ class Kind(IntEnum):
 class Overloaded(StoreUnavailable):
     """Too much is waiting; nothing was asked of the store."""
 
+    explains = False  # what came before it does
+
 
 class Gate:
     """`places` is how many calls the store works on at a time, `queue` how many of each kind may be here."""

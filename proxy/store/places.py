@@ -18,6 +18,8 @@ WORKERS: Final = ".workers"  # among the incarnations: a lock that all workers s
 class StoreUnavailable(Exception):
     """The store did not answer, or not in time. Nothing is known about what was asked of it."""
 
+    explains = True  # it says why
+
 
 def is_sqlite(url: str) -> bool:
     return url.startswith("sqlite:///")

@@ -7,7 +7,8 @@ import pytest
 
 from proxy.control.admin.json.endpoints import alarm_json
 from proxy.control.alarms import CROWDED, FULL, TOLERATED, Alarms
-from proxy.core.traffic.totals import EMPTY
+from proxy.core.traffic.failing import Tally
+from proxy.core.traffic.totals import EMPTY, UNEVENTFUL, Course, Keyed
 from proxy.core.wire.messages import AddressSeen, OpenBreaker, Stats
 
 DEAD = AddressSeen("async", "http://10.0.0.1:80", 9, True, 1.0, 30.0)
@@ -20,7 +21,8 @@ class World:
     def __init__(self) -> None:
         self.seen = EMPTY
         self.now = 1000.0
-        self.alarms = Alarms(lambda: self.seen, lambda: self.now)
+        self.fared = UNEVENTFUL
+        self.alarms = Alarms(lambda: self.seen, lambda: self.now, lambda: self.fared)
 
     def sees(
         self,
@@ -134,4 +136,76 @@ def test_clients_that_find_no_room_are_one_line_until_nobody_has_come_in_vain_fo
     assert [record.getMessage() for record in caplog.records] == [
         FULL,
         "client connections are below the limit again",
+    ]
+
+
+# what becomes of requests
+
+
+def fares(world: World, short: Tally, long: Tally | None = None, lasting: float = 5.0) -> None:
+    course = Course(short, short if long is None else long, lasting)
+    world.fared = UNEVENTFUL._replace(courses={("GET /a", "async"): course})
+
+
+def test_an_endpoint_most_of_whose_requests_fail_is_serious_at_once_and_one_line(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    fares(world, Tally(60, 9))
+    assert world.alarms.look() == []
+    for failed in (52, 55):
+        fares(world, Tally(60, failed))
+        [alarm] = world.alarms.look()
+        assert world.alarms.failing == {("GET /a", "async")}
+    text = "async fails GET /a: 55 of 60 in the last 10 s"
+    assert alarm == ("endpoint", "GET /a", text, 1000.0, True)
+    fares(world, Tally(60, 9))
+    assert world.alarms.look() == []
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("ERROR", "async fails GET /a: 52 of 60 in the last 10 s"),
+        ("INFO", "async no longer fails GET /a"),
+    ]
+
+
+def test_a_breaker_that_opens_does_not_end_the_alarm_of_its_endpoint(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    fares(world, Tally(60, 52, saved=40))
+    [alarm] = world.alarms.look()
+    assert alarm.text.endswith("52 of 60 in the last 10 s, 40 of which legacy answered instead")
+    fares(world, Tally(60, 1, diverted=59))
+    [alarm] = world.alarms.look()
+    assert alarm.text == "async fails GET /a: 60 of 60 in the last 10 s"
+    world.fared = UNEVENTFUL
+    assert world.alarms.look() == []
+    assert len(caplog.records) == 2
+
+
+def test_requests_that_no_endpoint_matches_are_named_as_such(world: World) -> None:
+    course = Course(Tally(40, 40), Tally(40, 40), 5.0)
+    world.fared = UNEVENTFUL._replace(courses={("unlisted", "legacy"): course})
+    [alarm] = world.alarms.look()
+    assert alarm.text == "legacy fails unlisted requests: 40 of 40 in the last 10 s"
+
+
+def test_a_store_that_does_not_answer_is_serious_and_its_cause_is_named(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.seen = msgspec.structs.replace(EMPTY, store="database is locked")
+    world.fared = UNEVENTFUL._replace(keyed=Keyed(1.0, 4.0, 34))
+    [alarm] = world.alarms.look()
+    what = "the store of idempotency keys does not answer (database is locked)"
+    text = f"{what}: 34 keyed writes were refused with 503 in the last 10 s"
+    assert alarm == ("store", "keys", text, 1000.0, True)
+    world.seen = EMPTY
+    world.fared = UNEVENTFUL._replace(keyed=Keyed(20.0, 24.0, 0))
+    [alarm] = world.alarms.look()
+    assert alarm.text == (
+        "the store of idempotency keys does not answer: the last keyed write, 20 s ago, was refused with 503"
+    )
+    assert world.alarms.store_is_out
+    world.fared = UNEVENTFUL._replace(keyed=Keyed(20.0, 1.0, 0))
+    assert world.alarms.look() == []
+    assert [record.getMessage() for record in caplog.records] == [
+        text,
+        "keyed writes are no longer refused for want of the store",
     ]

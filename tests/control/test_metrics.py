@@ -14,7 +14,8 @@ from proxy.control.metrics import BUCKETS, NEAR
 from proxy.control.state import State
 from proxy.core.evidence.stats import BOUNDS
 from proxy.core.settings import BACKENDS, BackendName
-from proxy.core.traffic.totals import EMPTY
+from proxy.core.traffic.failing import Tally
+from proxy.core.traffic.totals import EMPTY, Course, Fared, Keyed
 from proxy.core.wire.messages import AddressSeen, Latency, Requests
 from tests.control.admin import planted
 from tests.control.conftest import traffic
@@ -26,6 +27,8 @@ DESIGNED = {
     "strangler_intended_total": {"endpoint", "backend", "outcome"},
     "strangler_backend_failing": {"backend"},
     "strangler_breaker_open": {"endpoint"},
+    "strangler_endpoint_failing": {"endpoint", "backend"},
+    "strangler_store_failing": set(),
     "strangler_parity": {"endpoint", "verdict"},
     "strangler_async_worse": {"endpoint", "figure"},
     "strangler_proxy_errors_total": {"source", "kind"},
@@ -171,3 +174,15 @@ def test_a_backend_fails_exactly_while_there_is_an_alarm_for_it(
         assert [labels["backend"] for labels, value in values if value] == expected
         figures = client.get("/api/v1/endpoints").json()["backends"]
         assert [name for name, found in figures.items() if found["failing"]] == expected
+
+
+def test_an_endpoint_that_fails_and_a_store_that_is_away_are_told(client: TestClient, state: State) -> None:
+    fared = Fared({(NAME, "async"): Course(Tally(60, 52), Tally(60, 52), 5.0)}, Keyed(1.0, None, 4))
+    object.__setattr__(state, "alarms", Alarms(lambda: EMPTY, fared=lambda: fared))
+    found = samples(client)
+    failing = {
+        (each["endpoint"], each["backend"]): value for each, value in found["strangler_endpoint_failing"]
+    }
+    assert failing[NAME, "async"] == 1
+    assert failing[NAME, "legacy"] == failing["unlisted", "legacy"] == 0
+    assert found["strangler_store_failing"] == [({}, 1)]

@@ -98,14 +98,14 @@ class Wire:
     def read_until(self, mark: bytes) -> bytes:
         """Bytes up to and including `mark`; raises EOFError if the peer closes first."""
         while mark not in self.buffer:
-            self._more()
+            self.more()
         end = self.buffer.index(mark) + len(mark)
         data, self.buffer = self.buffer[:end], self.buffer[end:]
         return data
 
     def read_exactly(self, size: int) -> bytes:
         while len(self.buffer) < size:
-            self._more()
+            self.more()
         data, self.buffer = self.buffer[:size], self.buffer[size:]
         return data
 
@@ -113,7 +113,7 @@ class Wire:
         """Everything until the peer closes."""
         with contextlib.suppress(EOFError):
             while True:
-                self._more()
+                self.more()
         data, self.buffer = self.buffer, b""
         return data
 
@@ -171,7 +171,7 @@ class Wire:
                 assert self.read_exactly(2) == b"\r\n"
         return b""
 
-    def _more(self) -> None:
+    def more(self) -> None:
         data = self.sock.recv(65536)
         if not data:
             raise EOFError(f"closed after {self.buffer[-200:]!r}")

@@ -140,19 +140,82 @@ def breakers(edge: Edge) -> list[str]:
     return [line.name for line in edge.stats().breakers]
 
 
-def test_an_async_that_is_sending_an_answer_is_busy_and_does_not_hang(stage: Stage) -> None:
-    ended = threading.Event()
+def test_reads_for_which_a_busy_async_has_no_connection_are_answered_by_a_legacy_that_has(
+    stage: Stage,
+) -> None:
+    gate = threading.Event()
 
+    def slow(wire: Wire) -> None:
+        gate.wait(WAIT)
+        wire.send(ok(b"async"))
+
+    edge = busy(stage, reading_then(slow))
+    asked = [edge.connect() for _ in range(8)]
+    with contextlib.ExitStack() as stack:
+        for wire in asked:
+            stack.enter_context(contextlib.closing(wire))
+            wire.send(READ)
+        eventually(lambda: requests(edge) >= 3, "some may not even wait")
+        gate.set()
+        bodies = [wire.response().body for wire in asked]
+    assert set(bodies) == {b"async", b"legacy"}
+    assert counts(edge.stats())["GET /a", "async", "saved"] == bodies.count(b"legacy") >= 3
+    assert breakers(edge) == []
+
+
+def requests(edge: Edge) -> int:
+    return edge.call(lambda: sum(edge.services.counters.requests.values()))
+
+
+def test_a_legacy_without_a_free_connection_is_not_burdened_with_what_a_busy_async_cannot_take(
+    stage: Stage,
+) -> None:
+    legacy = stage.upstream(reading_then(silent))
+    edge = stage.edge(
+        legacy.url,
+        stage.upstream(trickling(threading.Event())).url,
+        endpoints="GET /a: {weight: 100}\nGET /slow: {weight: 100}\nGET /old: {weight: 0}",
+        backend="connections: 1, timeouts: {connect: 100ms}",
+    )
+    with contextlib.closing(edge.connect()) as first, contextlib.closing(edge.connect()) as second:
+        first.send(SLOW)
+        first.read_until(b"\r\n\r\n")
+        second.send(READ.replace(b"/a", b"/old"))
+        eventually(lambda: legacy.requests, "legacy is taken")
+        assert edge.ask(READ).status == 503
+    assert len(legacy.requests) == 1
+    assert counts(edge.stats())["GET /a", "async", "error"] == 1
+
+
+def test_a_write_for_which_a_busy_async_has_no_connection_is_refused(stage: Stage) -> None:
+    edge = stage.edge(
+        stage.upstream(answering(ok(b"legacy"))).url,
+        stage.upstream(trickling(threading.Event())).url,
+        endpoints="GET /slow: {weight: 100}\nPOST /w: {weight: 100, force: test, fallback: legacy}",
+        async_backend="connections: 1, timeouts: {connect: 100ms}",
+    )
+    with contextlib.closing(edge.connect()) as first:
+        first.send(SLOW)
+        first.read_until(b"\r\n\r\n")
+        assert edge.ask(b"POST /w HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n").status == 503
+
+
+def trickling(ended: threading.Event) -> Serve:
     def trickle(wire: Wire) -> None:
         wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
         while not ended.wait(0.05):
             wire.send(b"x")
 
-    edge = busy(stage, reading_then(trickle))
+    return reading_then(trickle)
+
+
+def test_an_async_that_is_sending_an_answer_is_busy_and_opens_no_breaker(stage: Stage) -> None:
+    ended = threading.Event()
+    edge = busy(stage, trickling(ended))
     with contextlib.closing(edge.connect()) as first:
         first.send(SLOW)
         first.read_until(b"\r\n\r\n")
-        assert edge.ask(READ).status == 503
+        assert edge.ask(READ).body == b"legacy"
         ended.set()
     assert breakers(edge) == []
 
@@ -168,7 +231,8 @@ def test_an_async_whose_every_connection_waits_for_a_slow_client_does_not_hang(s
         first.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         first.send(SLOW)
         eventually(lambda: edge.call(lambda: len(edge.services.pools["async"].stalled)), "it has stalled")
-        assert edge.ask(READ).status == 503
+        assert not edge.call(lambda: edge.services.pools["async"].is_stuck())
+        assert edge.ask(READ).body == b"legacy"
     assert breakers(edge) == []
 
 

@@ -124,7 +124,7 @@ def converse(edge: Edge, data: bytes, sizes: list[int]) -> bytes:
             client.sock.shutdown(socket.SHUT_WR)
         with contextlib.suppress(EOFError, ConnectionResetError):
             while True:
-                client._more()
+                client.more()
         return client.buffer
 
 

@@ -21,7 +21,7 @@ address a silent one: one may be a report that takes its time."""
 
 def is_failing(seen: AddressSeen) -> bool:
     """Judged by the reports of one worker, or by the merged reports of all."""
-    return not seen.healthy or (seen.failures >= FAILURES and 0 <= seen.failed <= FORGOTTEN)
+    return seen.left_out or not seen.healthy or (seen.failures >= FAILURES and 0 <= seen.failed <= FORGOTTEN)
 
 
 def merge(lines: Iterable[AddressSeen]) -> list[AddressSeen]:
@@ -73,4 +73,6 @@ def _of_one(lines: list[AddressSeen]) -> AddressSeen:
         answered,
         sum(line.waiting for line in lines),
         min((line.heard for line in lines if line.heard >= 0), default=-1.0),
+        any(line.left_out for line in lines),
+        sorted({host for line in lines for host in line.hosts_out}),
     )

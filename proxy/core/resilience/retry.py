@@ -49,6 +49,7 @@ class Attempt(NamedTuple):
     fallback: bool  # another backend is configured and has not been tried
     retried: bool  # one retry after bytes were sent has been spent
     stuck: bool  # nothing came from the backend while this request waited for a connection
+    spare: bool  # the other backend has a free connection, for which nobody waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +111,9 @@ def blames(attempt: Attempt) -> bool:
 
 def _after_unsent(attempt: Attempt, give_up: GiveUp) -> Again | GiveUp:
     if attempt.failure == "no_connection":
-        if attempt.stuck and attempt.fallback and attempt.safe:
+        if attempt.fallback and attempt.safe and (attempt.stuck or (attempt.spare and attempt.whole)):
             return Again(on_fallback=True, why=attempt.failure, budgeted=False)
-        return give_up  # a backend that is merely busy must not push its load onto the other
+        return give_up  # a backend that is merely busy may use what the other one has left, and no more
     if attempt.attempts < min(attempt.upstreams, MAX_CONNECT_ATTEMPTS):
         return Again(on_fallback=False, why=attempt.failure, budgeted=False)
     if attempt.fallback:

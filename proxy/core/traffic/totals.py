@@ -11,6 +11,7 @@ import msgspec
 from proxy.core.evidence import stats
 from proxy.core.forwarding import addresses
 from proxy.core.traffic import intended
+from proxy.core.traffic.failing import ANSWERED, LONG, SHORT, Tally
 from proxy.core.traffic.trials import merge_units
 from proxy.core.wire.messages import Labelled, Latency, OpenBreaker, Requests, Stats
 
@@ -47,6 +48,9 @@ def merge(parts: Sequence[Stats]) -> Stats:
         unlisted=_merge_labelled(line for part in parts for line in part.unlisted),
         violations=_merge_labelled(line for part in parts for line in part.violations),
         own=_merge_requests(line for part in parts for line in part.own),
+        left=_merge_requests(line for part in parts for line in part.left),
+        early=_merge_requests(line for part in parts for line in part.early),
+        store=next((part.store for part in parts if part.store), ""),
         addresses=addresses.merge(line for part in parts for line in part.addresses),
         full=min((part.full for part in parts if part.full >= 0), default=-1.0),
         units=merge_units(line for part in parts for line in part.units),
@@ -124,15 +128,46 @@ class Figures(NamedTuple):
 QUIET: Final = Figures()
 
 
+class Course(NamedTuple):
+    """How requests of one series fared. `lasting`: seconds since the first failure of the long tally."""
+
+    short: Tally
+    long: Tally
+    lasting: float
+
+
+class Keyed(NamedTuple):
+    """Of keyed writes: seconds since one was refused for want of the store, and since one was served, None
+    for none in the window; and how many were refused in the last SHORT seconds.
+    """
+
+    refused: float | None
+    served: float | None
+    number: int
+
+
+class Fared(NamedTuple):
+    """How requests have fared of late."""
+
+    courses: dict[Series, Course]
+    keyed: Keyed
+
+
+UNEVENTFUL: Final = Fared({}, Keyed(None, None, 0))
+
+
 class _Second:
     """What was counted in one second: (requests, errors) and non-empty histogram buckets."""
 
-    __slots__ = ("buckets", "number", "requests")
+    __slots__ = ("buckets", "keyed", "number", "refused", "requests", "trouble")
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.requests: dict[Series, list[int]] = {}
         self.buckets: dict[Series, Counter[int]] = {}
+        self.trouble: dict[Series, Counter[str]] = {}  # by what it was; only of series that had some
+        self.keyed = 0  # writes that the store answered
+        self.refused = 0  # writes for which it did not
 
 
 class Window:
@@ -151,7 +186,14 @@ class Window:
             if line.requests > 0:
                 pair = slot.requests.setdefault((line.endpoint, line.backend), [0, 0])
                 pair[0] += line.requests
-                pair[1] += line.requests if line.failed else 0
+                if line.failed:
+                    pair[1] += line.requests
+                    what = line.reason if line.reason == "breaker" else line.outcome
+                    slot.trouble.setdefault((line.endpoint, line.backend), Counter())[what] += line.requests
+        _add_leaving(slot, "left", older.left, newer.left)
+        _add_leaving(slot, "early", older.early, newer.early)
+        slot.keyed += _served(newer) - _served(older)
+        slot.refused += _refused(newer) - _refused(older)
         counted = {(each.endpoint, each.backend): each.counts for each in older.latencies}
         for latency in newer.latencies:
             series = (latency.endpoint, latency.backend)
@@ -186,7 +228,81 @@ class Window:
             for series, (requests, errors) in sums.items()
         }
 
+    def fared(self, now: float) -> Fared:
+        return Fared(self.courses(now), self.keyed(now))
+
+    def courses(self, now: float) -> dict[Series, Course]:
+        """Of each series that had any trouble in the window, and of no other."""
+        recent = [slot for slot in self._slots if slot.number > int(now) - LONG]
+        began: dict[Series, float] = {}
+        for slot in recent:
+            for series, trouble in slot.trouble.items():
+                if trouble["error"] + trouble["saved"] + trouble["aborted"] > trouble["left"]:
+                    began[series] = min(began.get(series, now), slot.number)
+                elif trouble["breaker"]:
+                    began.setdefault(series, now)  # none has failed yet
+        latest = [slot for slot in recent if slot.number > int(now) - SHORT]
+        return {
+            series: Course(_tally(latest, series), _tally(recent, series), now - first)
+            for series, first in began.items()
+        }
+
+    def keyed(self, now: float) -> Keyed:
+        """How the store of idempotency keys has done."""
+        recent = [slot for slot in self._slots if slot.number > int(now) - LONG]
+        refused = max((slot.number for slot in recent if slot.refused > 0), default=None)
+        served = max((slot.number for slot in recent if slot.keyed > 0), default=None)
+        return Keyed(
+            None if refused is None else float(int(now) - refused),
+            None if served is None else float(int(now) - served),
+            sum(slot.refused for slot in recent if slot.number > int(now) - SHORT),
+        )
+
     def _slot(self, number: int) -> _Second:
         if not self._slots or self._slots[-1].number != number:
             self._slots.append(_Second(number))
         return self._slots[-1]
+
+
+def _add_leaving(slot: _Second, what: str, older: list[Requests], newer: list[Requests]) -> None:
+    before = {(line.endpoint, line.backend, line.reason): line.count for line in older}
+    for line in newer:
+        count = line.count - before.get((line.endpoint, line.backend, line.reason), 0)
+        if count > 0:
+            series = (
+                line.endpoint,
+                intended.of((line.endpoint, line.backend, line.reason, 0), count).backend,
+            )
+            slot.trouble.setdefault(series, Counter())[what] += count
+
+
+def _tally(slots: Iterable[_Second], series: Series) -> Tally:
+    requests, trouble = 0, Counter[str]()
+    for slot in slots:
+        pair = slot.requests.get(series)
+        if pair is not None:
+            requests += pair[0]
+            trouble.update(slot.trouble.get(series, {}))
+    left, early, diverted = trouble["left"], trouble["early"], trouble["breaker"]
+    aborted = max(0, trouble["aborted"] - left - early)  # both are among those that were aborted
+    return Tally(
+        requests - left,
+        trouble["error"] + trouble["saved"] + aborted,
+        trouble["saved"],
+        diverted,
+        early,
+    )
+
+
+def _served(totals: Stats) -> int:
+    """Keyed writes of which the store knew what to do."""
+    return sum(line.count for line in totals.keyed if line.second.removeprefix("would_") in ANSWERED)
+
+
+def _refused(totals: Stats) -> int:
+    """Keyed writes that were refused because the store did not answer."""
+    return sum(
+        line.count
+        for line in totals.proxy_errors
+        if (line.first, line.second) == ("proxy", "store_unavailable")
+    )

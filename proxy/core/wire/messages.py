@@ -101,7 +101,9 @@ class AddressSeen(msgspec.Struct, frozen=True, array_like=True):
     failed: float
     answered: float
     waiting: int = 0  # requests that wait long for an answer, or did until their clients left
-    heard: float = -1.0  # the last whole answer, or piece of one that goes on
+    heard: float = -1.0  # the last whole answer, or head of an event stream
+    left_out: bool = False  # of several: it gets one request now and then, until it answers
+    hosts_out: list[str] = []  # numeric addresses of its name that are left out
 
 
 class UnitReport(msgspec.Struct, frozen=True, array_like=True):
@@ -146,6 +148,9 @@ class Stats(Message, frozen=True, tag=True):
     addresses: list[AddressSeen] = []
     full: float = -1.0  # seconds since a client last came when there was no room for another; -1: never
     units: list[UnitReport] = []  # of endpoints in a rollout; if `partial`, those that changed
+    left: list[Requests] = []  # of `requests`, those whose clients left without having waited in vain
+    early: list[Requests] = []  # of `requests`, those whose clients left after a wait that was short
+    store: str = ""  # why keyed writes were refused of late: what the store of keys says
 
 
 class Drained(Message, frozen=True, tag=True):

@@ -17,9 +17,9 @@ from proxy.core.http1.grammar import Pairs
 from proxy.core.http1.response import ResponseHead
 from proxy.core.resilience.retry import STATUS, UNSENT, Again, Attempt, FailureKind, after_failure, blames
 from proxy.core.settings import ASYNC, LEGACY, BackendName
-from proxy.edge.exchange import compression, upgrade
+from proxy.edge.exchange import compression, giving_up, upgrade
 from proxy.edge.exchange.sending import Sending
-from proxy.edge.exchange.states import ANSWERED, ENDED, IDLE, SENT, SETTLING, WAITING
+from proxy.edge.exchange.states import ANSWERED, ENDED, IDLE, SENT, SETTLING
 from proxy.edge.outcome import Outcome
 from proxy.edge.ports import UpstreamPort
 from proxy.edge.upstream import hanging
@@ -52,21 +52,9 @@ class Exchange(Sending):
                     self.upstream.resume()
                 return
             self.services.counters.count_unknown(self.endpoint)
-        self._on_given_up()
+        giving_up.told(self)
         self.drop_upstream()
         self.end()
-
-    def _on_given_up(self) -> None:
-        """What it waited for may have been a backend that hangs, or that cannot be reached."""
-        upstream, pool, failures = self.upstream, self._pool, 0
-        if self.trial is not None and self.body_complete:
-            self.trial.left()
-        if upstream is not None:
-            failures = upstream.given_up()
-        elif self.state == WAITING and pool is not None:
-            failures = pool.given_up(self)
-        if failures and self.backend == ASYNC:
-            self.services.breakers.hung(self.endpoint, failures)
 
     def on_client_writable(self, writable: bool) -> None:
         """The client's connection is full beyond `buffers.response`, or has room again."""
@@ -222,7 +210,7 @@ class Exchange(Sending):
         failed = self._failed(kind)
         self.judge(failed)
         if self.backend == ASYNC and blames(failed) and not self.credited:
-            self.services.breakers.failed(self.endpoint)
+            self.services.breakers.failed(self.endpoint, time.perf_counter() - self.started)
         verdict = after_failure(failed)
         if not isinstance(verdict, Again):
             self._give_up(verdict.status, kind, detail, unknown=verdict.unknown, abort=verdict.abort)
@@ -253,6 +241,7 @@ class Exchange(Sending):
             and (self.key is None or self.key.may_fall_back()),
             retried=attempts.retries > 0,
             stuck=kind == "no_connection" and self._pool is not None and self._pool.is_stuck(),
+            spare=kind == "no_connection" and self.services.pools[LEGACY].has_spare(),
         )
 
     def _may_retry(self, verdict: Again) -> bool:

@@ -143,21 +143,22 @@ class KeyedWrite(KeyPort):
         try:
             await self._writes.ready()
             verdict = await self._writes.claims().claim(wanted)
-        except StoreUnavailable:
+        except StoreUnavailable as error:
             if not self._is_over():
-                self._on_no_store()
+                self._on_no_store(error)
         else:
             if not self._is_over():
                 self._on_verdict(verdict)
             elif isinstance(verdict, Proceed):  # nobody is left to send it
                 self._writes.claims().owe(idempotency.withdraw(verdict.record, time.time()))
 
-    def _on_no_store(self) -> None:
+    def _on_no_store(self, why: StoreUnavailable) -> None:
         """The store does not answer, and nothing was sent."""
         self._count("unavailable")
         if self._records_only:
             self._let_go()
             return
+        self._writes.refused(why)
         detail = "the store of idempotency keys does not answer; nothing was sent"
         self.exchange.answer_here(503, "proxy", "store_unavailable", detail, retry_after=RETRY_AFTER)
 
@@ -250,7 +251,7 @@ class KeyedWrite(KeyPort):
         self.record = None
         self._writes.claims().owe(idempotency.withdraw(record, time.time()))
         if not known or self._records_only:
-            self._on_no_store()
+            self._on_no_store(StoreUnavailable("it did not say in time whether a claim still holds"))
             return
         self._count("claim_lost")
         detail = "this request waited so long that its key was given up; nothing was sent, so try again"
@@ -324,10 +325,11 @@ class KeyedWrite(KeyPort):
     async def _move(self, record: Record, verdict: Again) -> None:
         """Nothing was sent: the key changes its owner first, then the write goes there."""
         moved = idempotency.move(record, LEGACY if self.exchange.backend == ASYNC else ASYNC, time.time())
+        why = StoreUnavailable("other workers changed the claim")
         try:
             held = await self._writes.claims().change(moved)
-        except StoreUnavailable:
-            held = False
+        except StoreUnavailable as error:
+            held, why = False, error
         if self._is_over():
             self._writes.claims().owe(idempotency.withdraw(moved if held else record, time.time()))
         elif held:
@@ -336,7 +338,7 @@ class KeyedWrite(KeyPort):
         else:
             self._writes.claims().owe(idempotency.withdraw(record, time.time()))
             self.record = None
-            self._on_no_store()
+            self._on_no_store(why)
 
     def _on_fault(self) -> None:
         """A fault of our own, wherever it was: the client must not wait for ever, nor the key stay taken."""

@@ -38,8 +38,10 @@ class Counters:
         "_reported_seconds",
         "_series",
         "dropped",
+        "early",
         "errors",
         "keyed",
+        "left",
         "own",
         "retries",
         "unknown",
@@ -56,6 +58,8 @@ class Counters:
         self.keyed: Counter[tuple[str, str]] = Counter()
         self.unlisted = Unlisted()
         self.own: Counter[tuple[str, str, str, int]] = Counter()  # of the requests, by the proxy itself
+        self.left: Counter[tuple[str, str, str]] = Counter()  # of the requests, by clients without any need
+        self.early: Counter[tuple[str, str, str]] = Counter()  # after a short wait
         self.violations: Counter[tuple[str, str]] = Counter()  # what, ""
         self._reported: dict[tuple[str, str, str, int], int] = {}
         self._reported_seconds: dict[tuple[str, str], float] = {}
@@ -122,6 +126,12 @@ class Counters:
     def count_error(self, source: str, kind: str) -> None:
         """An answer of our own, or a connection that was ended, for a fault of `source`."""
         self.errors[source, kind] += 1
+
+    def count_leaving(self, endpoint: Endpoint | None, backend: str, reason: str, *, early: bool) -> None:
+        """A client that left, which tells little about the backend: after a short wait if `early`, otherwise
+        at once, or while its answer was coming.
+        """
+        (self.early if early else self.left)[named(endpoint), backend, reason] += 1
 
     def count_retry(self, endpoint: Endpoint | None, why: str) -> None:
         """Another attempt at a request."""

@@ -12,6 +12,7 @@ from proxy.core.resilience.breaker import Breaker
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.settings import ASYNC, LEGACY, Endpoint
 from proxy.core.wire.messages import OpenBreaker
+from proxy.edge.ports import GaveUp
 
 
 class Breakers:
@@ -48,7 +49,12 @@ class Breakers:
         now, drawn = self._loop.time(), random()  # the same for both, or two ramps would be one squared
         if not whole.allows(now, drawn):
             return True
-        return breaker is not None and not breaker.allows(now, drawn)
+        if breaker is not None:
+            if not breaker.allows(now, drawn):
+                return True  # and the other one has nothing to wait for
+            breaker.admit(now)
+        whole.admit(now)
+        return False
 
     def answered(self, endpoint: Endpoint | None, status: int) -> None:
         """By async, to the end. A 5xx speaks against the endpoint, but shows that the backend is there."""
@@ -57,23 +63,29 @@ class Breakers:
             self._whole.record(False, now)
             self._of(endpoint).record(status >= 500, now)
 
-    def failed(self, endpoint: Endpoint | None) -> None:
-        """Async could not be reached, or did not answer this."""
+    def failed(self, endpoint: Endpoint | None, seconds: float) -> None:
+        """Async could not be reached, or did not answer this, which was asked so many seconds ago."""
         if endpoint is not None and endpoint.safe:
             now = self._loop.time()
-            self._whole.record(True, now)
-            self._of(endpoint).record(True, now)
+            self._whole.record(True, now, now - seconds)
+            self._of(endpoint).record(True, now, now - seconds)
 
-    def hung(self, endpoint: Endpoint | None, failures: int) -> None:
-        """So many clients gave up waiting while nothing at all came from async, this one as the last.
+    def given_up(self, endpoint: Endpoint | None, gave_up: GaveUp) -> None:
+        """A client has left that waited for async.
 
-        That says nothing of this endpoint, so the breaker of async as a whole counts it: any answer ends its
-        run.
+        If nothing at all came from async meanwhile, that says nothing of this endpoint, so the breaker of
+        async as a whole counts it, and any answer ends its run. If others got answers, it may be this
+        endpoint that hangs: its own breaker counts those that leave without one answer in between.
         """
-        if endpoint is not None and endpoint.safe:
-            now = self._loop.time()
-            for _ in range(min(failures, self._whole.settings.consecutive)):  # so many open it at any rate
-                self._whole.record(True, now)
+        if endpoint is None or not endpoint.safe:
+            return
+        now = self._loop.time()
+        for _ in range(
+            min(gave_up.failures, self._whole.settings.consecutive)
+        ):  # so many open it at any rate
+            self._whole.record(True, now, now - gave_up.waited)
+        if gave_up.long:
+            self._of(endpoint).gave_up(now, now - gave_up.waited)
 
     def _of(self, endpoint: Endpoint) -> Breaker:
         breaker = self._endpoints.get(endpoint.name)

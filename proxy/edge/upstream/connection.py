@@ -11,7 +11,7 @@ from proxy.core.http1.grammar import Malformed
 from proxy.core.http1.response import CHUNKED, UNTIL_CLOSE, ResponseHead, is_kept, parse_response
 from proxy.core.resilience.retry import FailureKind
 from proxy.edge.deadlines import NEVER
-from proxy.edge.ports import Receiver
+from proxy.edge.ports import GaveUp, Receiver
 from proxy.edge.upstream import hanging
 from proxy.edge.upstream.address import Address, Pooled
 from proxy.edge.upstream.answerhead import add, what_is_wrong
@@ -122,7 +122,7 @@ class UpstreamConnection(Pooled):
             poll.register(descriptor, select.POLLIN | select.POLLRDHUP)
         return not poll.poll(0)
 
-    def given_up(self) -> int:
+    def given_up(self) -> GaveUp:
         return hanging.given_up(self, self.pool)
 
     def switch(self) -> bool:
@@ -215,12 +215,10 @@ class UpstreamConnection(Pooled):
         self.deadline = now + idle_timeout(exchange, self.pool.backend)
         return now
 
-    def _flows(self, exchange: Receiver) -> None:
+    def _flows(self, exchange: Receiver, size: int) -> None:
         """A piece of the body came, and not the last one."""
-        now = self._time_idle(exchange)
-        self.flowed = now - self.began
-        if self.flowed >= hanging.ALIVE:
-            self.address.heard_at = now
+        self.flowed = self._time_idle(exchange) - self.began
+        self.received += size
 
     # parsing
 
@@ -237,11 +235,7 @@ class UpstreamConnection(Pooled):
         exchange = self.exchange
         if exchange is None:
             return
-        now = self.pool.loop.time()
-        if not self._informational:
-            self.began = now
-        elif now - self.began >= hanging.ALIVE:  # the first may come before a hang, as a head may
-            self.address.heard_at = now
+        now = self.beat = self.pool.loop.time()
         self._informational += 1
         if response.status == 101 and exchange.upgrade is not None:
             self.address.heard_at = now
@@ -273,6 +267,7 @@ class UpstreamConnection(Pooled):
         self.response = response
         self.began = self._time_idle(exchange)
         self.flowed = 0.0
+        self.received = len(data)
         if is_event_stream(response):
             self.address.heard_at = self.began  # it may be all that comes for hours
         if length > 0 and (not data or is_kept(response)):
@@ -298,14 +293,14 @@ class UpstreamConnection(Pooled):
             partial += data
             if len(partial) < response.length:
                 self._held = True
-                self._flows(exchange)
+                self._flows(exchange, len(data))
                 return
             self._partial = None
             data = bytes(partial)
             self._left = response.length
         if response.length == UNTIL_CLOSE or len(data) < self._left:
             self._left -= len(data)
-            self._flows(exchange)
+            self._flows(exchange, len(data))
             if held:
                 exchange.on_response(response, data, False)
             else:
@@ -331,7 +326,7 @@ class UpstreamConnection(Pooled):
         if decoder.done:
             self._finish(response, clean=not decoder.rest)
         else:
-            self._flows(exchange)
+            self._flows(exchange, len(data))
         if payload or decoder.done:
             exchange.on_data(payload, decoder.done, decoder.trailers)
 

@@ -75,7 +75,7 @@ class Dialler:
         self, hosts: tuple[str, ...], address: Address, factory: Factory
     ) -> tuple[str, UpstreamConnection]:
         port = address.upstream.port
-        left = self._in_order(hosts, port)
+        left = address.in_order(self._in_order(hosts, port), self._loop.time())
         while True:
             host, sock = await self._race(left, port)
             share = self._pool.backend.timeouts.connect / len(left)

@@ -19,7 +19,8 @@ class Home:
     def __init__(self, backend: Backend, loop: asyncio.AbstractEventLoop) -> None:
         self.backend = backend
         self.loop = loop
-        self.addresses = [Address(upstream) for upstream in backend.upstreams]
+        whose = backend.name if len(backend.upstreams) > 1 else ""
+        self.addresses = [Address(upstream, whose) for upstream in backend.upstreams]
         self.connections = 0  # open or being opened, without tunnels
         self.tunnels = 0
         self.stalled = Stalled(loop)

@@ -18,7 +18,8 @@ from proxy.core.forwarding.addresses import FORGOTTEN
 from proxy.core.resilience.retry import FailureKind
 from proxy.core.settings import Backend
 from proxy.edge.deadlines import NEVER, Sweeper
-from proxy.edge.ports import Waiter
+from proxy.edge.ports import NOTHING, GaveUp, Waiter
+from proxy.edge.upstream import address as address_module
 from proxy.edge.upstream import hanging
 from proxy.edge.upstream.address import Address, Pooled
 from proxy.edge.upstream.connection import UpstreamConnection
@@ -80,7 +81,7 @@ class Pool(Home):
             )
             return None
         addresses = self.addresses
-        address = addresses[0] if len(addresses) == 1 else self._choose(waiter.tried)
+        address = addresses[0] if len(addresses) == 1 else self._choose(waiter.tried, write)
         if not fresh:
             connection = self._idle(address, write)
             if connection is not None:
@@ -113,13 +114,21 @@ class Pool(Home):
         self._sweeper.items.discard(waiter)
         self.waiting.discard(waiter)
 
-    def given_up(self, waiter: Waiter) -> int:
-        """The client of `waiter` has left: how many failures of the backend that makes known.
+    def given_up(self, waiter: Waiter) -> GaveUp:
+        """The client of `waiter` has left: what that says of the backend. Nothing of the endpoint.
 
         One that waits for others' connections tells nothing: all of them may serve long polls.
         """
         dial = self._dials.get(waiter)
-        return 0 if dial is None else hanging.failures(dial[0], self, dial[1])
+        if dial is None:
+            return NOTHING
+        return hanging.judged(dial[0], self, dial[1], hanging.LONG)._replace(long=False)
+
+    def has_spare(self) -> bool:
+        """Whether a request would get a connection at once, and take it from nobody."""
+        if self.waiting:
+            return False
+        return self.connections < self.backend.connections or any(each.idle for each in self.addresses)
 
     def is_stuck(self) -> bool:
         """Whether, for as long as one waits for a connection and for a second, nothing at all came from it.
@@ -153,6 +162,10 @@ class Pool(Home):
         if connection.used:
             address.failures = 0
             address.answered_at = now
+            if address.left_out:
+                address.back()
+            if address.vain:
+                address.host_answers(self.backend.name, connection.host)
         if self._retired or now >= connection.expires or self._has_moved(connection):
             connection.abort()
             return
@@ -218,16 +231,18 @@ class Pool(Home):
             for connection in list(address.idle):
                 connection.abort()
 
-    def _choose(self, tried: tuple[object, ...]) -> Address:
+    def _choose(self, tried: tuple[object, ...], write: bool = False) -> Address:
+        """One that was left out gets a request when its time has come; a write only if long no read came."""
         if len(self.addresses) == 1:
             return self.addresses[0]
         now = self.loop.time()
         untried = [address for address in self.addresses if address not in tried] or self.addresses
-        usable = [a for a in untried if a.healthy and a.out_until <= now] or untried
-        if len(usable) == 1:
-            return usable[0]
-        first, second = random.sample(usable, 2)
-        return first if first.outstanding <= second.outstanding else second
+        usable = [a for a in untried if a.healthy and a.is_due(now, write)] or untried
+        first, second = random.sample(usable, 2) if len(usable) > 1 else (usable[0], usable[0])
+        chosen = first if first.outstanding <= second.outstanding else second
+        if chosen.left_out:
+            chosen.out_until = now + address_module.SIT_OUT
+        return chosen
 
     def _idle(self, address: Address, write: bool) -> Pooled | None:
         idle = address.idle

@@ -140,7 +140,7 @@ def small_site(folder: Path, monkeypatch: pytest.MonkeyPatch) -> State:
     state: Any = {
         "verdicts": Verdicts(url, lambda: reloader.running.snapshot),
         "restarter": Restarter(reloader, supervisor, ".", Restart("r1", (100,), "", "", "failed", "no")),
-        "alarms": Alarms(collector.signals),
+        "alarms": Alarms(collector.signals, fared=collector.fared),
     }
     return State(
         reloader=reloader,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from proxy.core.forwarding.addresses import (
@@ -31,6 +32,7 @@ def seen(
         pytest.param(seen(FAILURES - 1, 1.0), False, id="one less"),
         pytest.param(seen(FAILURES, FORGOTTEN + 1), False, id="nobody has asked since"),
         pytest.param(seen(0, 1.0, healthy=False), True, id="its health check says no"),
+        pytest.param(msgspec.structs.replace(seen(0, -1, 50.0), left_out=True), True, id="it is left out"),
     ],
 )
 def test_an_address_fails_by_what_was_seen_of_it(line: AddressSeen, failing: bool) -> None:

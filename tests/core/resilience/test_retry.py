@@ -41,15 +41,16 @@ def attempt(failure: FailureKind, **given: object) -> Attempt:
         fallback=False,
         retried=False,
         stuck=False,
+        spare=False,
     )
     return base._replace(**given)  # type: ignore[arg-type]
 
 
 def all_attempts() -> Iterator[Attempt]:
     """Every combination that can be, and some that cannot."""
-    flags = itertools.product([False, True], repeat=10)
+    flags = itertools.product([False, True], repeat=11)
     for failure, (
-        *(safe, sent, reused, read, answered, relayed, whole, fallback, retried, stuck),
+        *(safe, sent, reused, read, answered, relayed, whole, fallback, retried, stuck, spare),
     ) in itertools.product(KINDS, flags):
         for attempts, upstreams in itertools.product((1, 2, 3, 4), (1, 2, 5)):
             yield Attempt(
@@ -66,6 +67,7 @@ def all_attempts() -> Iterator[Attempt]:
                 fallback,
                 retried,
                 stuck,
+                spare,
             )
 
 
@@ -128,14 +130,16 @@ def test_a_request_that_was_read_is_not_taken_for_one_on_a_stale_connection() ->
     assert after_failure(given) == Again(True, "reset", False)
 
 
-def test_a_busy_backend_does_not_push_its_load_onto_the_other_but_one_that_hangs_does() -> None:
+def test_a_busy_backend_uses_what_the_other_has_to_spare_and_one_that_hangs_is_left_in_any_case() -> None:
     waited = [(each, verdict) for each, verdict in AGAIN if each.failure == "no_connection"]
     assert waited
-    assert all(each.stuck and verdict.on_fallback for each, verdict in waited)
+    assert all(verdict.on_fallback and each.fallback and each.safe for each, verdict in waited)
+    assert all(each.stuck or (each.spare and each.whole) for each, _ in waited)
+    assert {each.stuck for each, _ in waited} == {True, False}
 
 
 def test_a_write_is_not_moved_by_a_full_pool() -> None:
-    given = attempt("no_connection", safe=False, fallback=True, stuck=True)
+    given = attempt("no_connection", safe=False, fallback=True, stuck=True, spare=True)
     assert after_failure(given) == GiveUp(503, "no_connection", False, False)
 
 

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from proxy.core.evidence.stats import BOUNDS
+from proxy.core.traffic.failing import Tally
 from proxy.core.traffic.totals import EMPTY, Figures, Window, merge, overlay
 from proxy.core.wire.messages import Labelled, Latency, OpenBreaker, Requests, Stats
 
@@ -102,3 +103,77 @@ def test_a_partial_message_lies_over_what_was_known() -> None:
     assert both.latencies == news.latencies
     assert (both.connections, both.partial) == (3, False)
     assert overlay(known, served(7)) == served(7)
+
+
+# how requests fare
+
+
+SERIES = ("GET /a", "async")
+
+
+def fared(**counts: int) -> Stats:
+    """Totals of GET /a on async: by "ok", "error", "saved", "diverted", "aborted", "left" and "early"."""
+    aborted = sum(counts.get(what, 0) for what in ("aborted", "left", "early"))
+    leaving = {what: [Requests(*SERIES, "weight", 0, counts.get(what, 0))] for what in ("left", "early")}
+    return msgspec.structs.replace(
+        EMPTY,
+        requests=[
+            Requests(*SERIES, "weight", 200, counts.get("ok", 0)),
+            Requests(*SERIES, "weight", 503, counts.get("error", 0)),
+            Requests("GET /a", "legacy", "fallback", 200, counts.get("saved", 0)),
+            Requests("GET /a", "legacy", "breaker", 200, counts.get("diverted", 0)),
+            Requests(*SERIES, "weight", 0, aborted),
+        ],
+        **leaving,
+    )
+
+
+def test_what_happened_to_requests_is_told_apart() -> None:
+    window = Window(now=100.0)
+    window.add(101.0, fared(ok=5), fared(ok=15, error=3, saved=4, diverted=6, aborted=7, left=20, early=2))
+    course = window.courses(103.0)[SERIES]
+    assert course.short == course.long == Tally(32, 14, 4, 6, 2)
+    assert course.lasting == 2.0
+
+
+def test_a_course_is_short_and_long_and_forgets() -> None:
+    window = Window(now=100.0)
+    window.add(101.0, EMPTY, fared(error=3))
+    window.add(130.0, fared(error=3), fared(error=5, ok=10))
+    course = window.courses(131.0)[SERIES]
+    assert (course.short, course.long, course.lasting) == (Tally(12, 2), Tally(15, 5), 30.0)
+    assert window.courses(150.0)[SERIES].short == Tally()
+    assert window.courses(191.0) == {}
+
+
+def test_series_without_trouble_have_no_course() -> None:
+    window = Window(now=100.0)
+    window.add(101.0, EMPTY, fared(ok=100, left=50))
+    assert window.courses(102.0) == {}
+    window.add(105.0, EMPTY, fared(diverted=7))
+    assert window.courses(110.0)[SERIES].lasting == 0.0
+
+
+def test_keyed_writes_that_were_refused_for_want_of_the_store_are_told_from_those_that_it_knew() -> None:
+    def totals(refused: int, **results: int) -> Stats:
+        return msgspec.structs.replace(
+            EMPTY,
+            proxy_errors=[Labelled("proxy", "store_unavailable", refused), Labelled("client", "timeout", 9)],
+            keyed=[Labelled("POST /w", result, count) for result, count in results.items()],
+        )
+
+    window = Window(now=100.0)
+    assert window.keyed(100.0) == (None, None, 0)
+    window.add(101.0, EMPTY, totals(0, completed=1, missing=3))
+    window.add(105.0, totals(0, completed=1, missing=3), totals(4, completed=1, missing=9, unavailable=4))
+    assert window.keyed(107.0) == (2.0, 6.0, 4)
+    window.add(
+        120.0, totals(4, completed=1, unavailable=4), totals(4, completed=1, unavailable=4, would_replayed=1)
+    )
+    assert window.keyed(121.0) == (16.0, 1.0, 0)
+    assert window.keyed(200.0) == (None, None, 0)
+
+
+def test_why_the_store_does_not_answer_is_kept() -> None:
+    locked = msgspec.structs.replace(EMPTY, store="database is locked")
+    assert merge([EMPTY, locked]).store == "database is locked"

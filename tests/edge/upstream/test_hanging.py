@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -59,14 +61,16 @@ def hanging_while(hang: threading.Event) -> Serve:
     return serve
 
 
-def give_up(edge: Edge, path: bytes = b"/a", after: float = 0.1) -> None:
+def give_up(edge: Edge, path: bytes = b"/a", after: float = 0.2) -> None:
     """A read whose client leaves without an answer when that has not come for `after` seconds."""
     ended = requests(edge)
     with contextlib.closing(edge.connect()) as wire:
         wire.send(READ.replace(b"/a", path))
-        wire.sock.settimeout(after)
+        end = time.monotonic() + after
         with contextlib.suppress(TimeoutError):
-            wire.read_until(b"\0never")
+            while (left := end - time.monotonic()) > 0:
+                wire.sock.settimeout(left)
+                wire.more()
         wire.reset()
     eventually(lambda: requests(edge) > ended, "the proxy hears of it")
 
@@ -175,30 +179,149 @@ def test_of_two_addresses_the_one_that_hangs_sits_out(stage: Stage) -> None:
     assert {edge.ask(READ).body for _ in range(20)} == {b"well"}
 
 
-def test_interim_answers_that_keep_coming_show_that_work_goes_on(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("proxy.edge.upstream.hanging.ALIVE", 0.05)
-    go = threading.Event()
+HINT = b"HTTP/1.1 103 Early Hints\r\n\r\n"
+BEATS: dict[str, tuple[bytes, bytes]] = {  # what comes first, and then again and again
+    "interim answers": (HINT, HINT),
+    "a body byte by byte": (HEAD, b"x"),
+    "chunks byte by byte": (CHUNKED + b"\r\n", b"1\r\nx\r\n"),
+}
+
+
+def beating(first: bytes, beat: bytes, path: bytes = b"/") -> Serve:
+    """Never answers: to requests for `path` it sends beats, to others nothing."""
 
     def serve(wire: Wire, number: int) -> None:
-        wire.request()
-        wire.send(b"HTTP/1.1 102 Processing\r\n\r\n")
-        go.wait(WAIT)
-        wire.send(b"HTTP/1.1 102 Processing\r\n\r\n")
+        if path not in wire.request():
+            silent(wire)
+        wire.send(first)
+        for _ in range(10):  # as many interim answers as there may be
+            time.sleep(0.05)
+            wire.send(beat)
         silent(wire)
 
-    edge = site(stage, serve)
+    return serve
+
+
+@pytest.mark.parametrize(("first", "beat"), BEATS.values(), ids=BEATS)
+def test_beats_speak_only_for_the_exchange_that_they_belong_to(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, first: bytes, beat: bytes
+) -> None:
+    monkeypatch.setattr("proxy.edge.upstream.hanging.ALIVE", 0.0)
+    edge = site(stage, beating(first, beat, b"/beats"), "GET /a: {weight: 100}\nGET /beats: {weight: 100}")
     with contextlib.closing(edge.connect()) as wire:
-        wire.send(READ)
-        wire.read_until(b"102 Processing\r\n\r\n")
-        assert seen(edge).heard == -1
-        pool = edge.services.pools["async"]
-        began = edge.call(lambda: pool.loop.time())
-        eventually(lambda: edge.call(lambda: pool.loop.time() - began > 0.05), "a while has passed")
-        go.set()
-        wire.read_until(b"102 Processing\r\n\r\n")
-        assert seen(edge).heard >= 0
+        wire.send(READ.replace(b"/a", b"/beats"))
+        wire.read_until(first[-4:])
+        for _ in range(RUN):
+            assert breakers(edge) == []
+            give_up(edge)
+    assert breakers(edge) == ["async"]
+    assert seen(edge).heard == -1
+
+
+@pytest.mark.parametrize(("first", "beat"), BEATS.values(), ids=BEATS)
+def test_requests_that_only_get_beats_for_long_are_waits_in_vain(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, first: bytes, beat: bytes
+) -> None:
+    monkeypatch.setattr("proxy.edge.upstream.hanging.ALIVE", 0.0)
+    monkeypatch.setattr("proxy.edge.upstream.hanging.PATIENT", 0.2)
+    edge = site(stage, beating(first, beat))
+    for _ in range(RUN):
+        assert breakers(edge) == []
+        give_up(edge, after=0.5)
+    assert breakers(edge) == ["async"]
+
+
+@pytest.mark.parametrize(("first", "beat"), BEATS.values(), ids=BEATS)
+def test_beats_make_a_wait_of_some_seconds_normal(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, first: bytes, beat: bytes
+) -> None:
+    monkeypatch.setattr("proxy.edge.upstream.hanging.LONG", 0.25)
+    monkeypatch.setattr("proxy.edge.upstream.hanging.ALIVE", 0.0)
+    edge = site(stage, beating(first, beat))
+    for _ in range(RUN):
+        give_up(edge, after=0.35)
+    assert breakers(edge) == []
+
+
+def test_a_download_that_its_client_cancels_says_nothing(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.edge.upstream.hanging.PATIENT", 0.1)
+    monkeypatch.setattr("proxy.edge.upstream.hanging.LONG", 0.25)
+    edge = site(stage, beating(HEAD.replace(b"100", b"1000000"), 1000 * b"x"))
+    for _ in range(RUN):
+        give_up(edge, after=0.35)
+    assert breakers(edge) == []
+    stats = edge.stats()
+    assert sum(line.count for line in (*stats.left, *stats.early)) > 0
+
+
+# one endpoint
+
+
+def hanging_at(path: bytes) -> Serve:
+    def serve(wire: Wire, number: int) -> None:
+        with contextlib.suppress(EOFError):
+            while path not in wire.request():
+                wire.send(ok(b"async"))
+            silent(wire)
+
+    return serve
+
+
+def two_endpoints(stage: Stage, breaker: str) -> Edge:
+    return site(
+        stage, hanging_at(b"/a"), f"GET /a: {{weight: 100, breaker: {{{breaker}}}}}\nGET /b: {{weight: 100}}"
+    )
+
+
+OTHER = READ.replace(b"/a", b"/b")
+
+
+def test_an_endpoint_that_hangs_while_others_answer_opens_its_own_breaker(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.core.resilience.breaker.SPAN", 0.0)
+    edge = two_endpoints(stage, "give_ups: 4")
+    for _ in range(4):
+        assert breakers(edge) == []
+        give_up(edge)
+        assert edge.ask(OTHER).body == b"async"
+    assert breakers(edge) == ["GET /a"]
+    assert edge.ask(READ).body == b"legacy"
+    assert edge.ask(OTHER).body == b"async"
+
+
+def test_clients_of_an_endpoint_that_leave_say_nothing_where_that_is_switched_off(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.core.resilience.breaker.SPAN", 0.0)
+    edge = two_endpoints(stage, "give_ups: 0")
+    for _ in range(2 * RUN):
+        give_up(edge)
+    assert breakers(edge) == []
+    assert seen(edge).waiting == 0
+    assert [(line.endpoint, line.count) for line in edge.stats().left] == [("GET /a", 2 * RUN)]
+
+
+def test_clients_that_leave_soon_are_told_from_those_that_waited(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def leaving() -> tuple[int, int]:
+        stats = edge.stats()
+        return sum(line.count for line in stats.left), sum(line.count for line in stats.early)
+
+    edge = site(stage, saying(b""))
+    give_up(edge)
+    assert leaving() == (0, 0)
+    monkeypatch.setattr("proxy.edge.upstream.hanging.LONG", 60.0)
+    monkeypatch.setattr("proxy.edge.upstream.hanging.BRIEF", 0.05)
+    give_up(edge)
+    assert leaving() == (0, 1)
+    monkeypatch.setattr("proxy.edge.upstream.hanging.BRIEF", 60.0)
+    give_up(edge)
+    assert leaving() == (1, 1)
+    assert outcomes(edge) == {("GET /a", "async", "weight", 0): 3}
 
 
 def test_connections_that_clients_gave_up_waiting_for_open_the_breaker(stage: Stage) -> None:
@@ -231,6 +354,39 @@ def deaf() -> Iterator[int]:
             filler.setblocking(False)
             filler.connect_ex(listener.getsockname())
         yield listener.getsockname()[1]
+
+
+def test_an_address_that_stalls_is_told_and_is_asked_again_with_one_read_at_a_time(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("proxy.edge.upstream.address.SIT_OUT", 0.5)
+    hang = threading.Event()
+    hang.set()
+    hanging, well = stage.upstream(hanging_while(hang)), stage.upstream(answering(ok(b"well")))
+    edge = stage.edge(
+        stage.upstream().url,
+        [hanging.url, well.url],
+        endpoints="GET /a: {weight: 100, fallback: none}\nPOST /w: {weight: 100, force: test}",
+    )
+
+    def left_out() -> list[bool]:
+        return [line.left_out for line in edge.stats().addresses if line.backend == "async"]
+
+    began = time.monotonic()
+    for _ in range(300):
+        if len(hanging.requests) == RUN + 2:
+            break
+        give_up(edge)
+    assert left_out() == [True, False]
+    assert time.monotonic() - began >= 2 * 0.5, "one read each time"
+    hang.clear()
+    eventually(lambda: edge.ask(READ).body == b"async", "it answers again")
+    assert left_out() == [False, False]
+    told = [record.getMessage() for record in caplog.records]
+    assert told == [
+        f"async upstream {hanging.url} does not answer: it gets one request in 0.5 s until it does",
+        f"async upstream {hanging.url} answers again",
+    ]
 
 
 # clients that are too impatient for one of them to say anything
@@ -305,7 +461,11 @@ def test_short_waits_begin_anew_after_each_answer(stage: Stage, hurried: None) -
     assert (breakers(edge), seen(edge).waiting) == ([], 0)
 
 
-def test_of_two_addresses_the_one_that_lets_the_impatient_wait_sits_out(stage: Stage, hurried: None) -> None:
+def test_of_two_addresses_the_one_that_lets_the_impatient_wait_sits_out(
+    stage: Stage, hurried: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sides = itertools.cycle([1, -1])  # in turn: five in a row at the first would speak against both
+    monkeypatch.setattr("random.sample", lambda found, number: found[:: next(sides)])
     hanging, well = stage.upstream(saying(b"")), stage.upstream(answering(ok(b"well")))
     edge = stage.edge(
         stage.upstream().url, [hanging.url, well.url], endpoints="GET /a: {weight: 100, fallback: none}"

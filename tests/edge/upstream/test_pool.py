@@ -113,7 +113,7 @@ def test_waiting_is_bounded_in_time(stage: Stage) -> None:
         assert first.response().status == 200
 
 
-def test_a_busy_async_backend_does_not_push_its_load_onto_legacy(stage: Stage) -> None:
+def test_a_busy_async_backend_uses_the_connections_that_legacy_has_to_spare(stage: Stage) -> None:
     gate, legacy = Gate(), stage.upstream()
     edge = stage.edge(
         legacy.url,
@@ -124,8 +124,9 @@ def test_a_busy_async_backend_does_not_push_its_load_onto_legacy(stage: Stage) -
     with contextlib.closing(edge.connect()) as first:
         first.send(READ)
         assert gate.received.acquire(timeout=WAIT)
-        assert edge.ask(READ).status == 503
-    assert legacy.connections == 0
+        assert edge.ask(READ).status == 200
+    assert legacy.connections == 1
+    assert edge.call(pool(edge).has_spare)
 
 
 def test_a_client_that_left_while_waiting_is_passed_over(stage: Stage) -> None:

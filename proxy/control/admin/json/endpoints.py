@@ -129,7 +129,12 @@ def _reachable(found: BackendFigures) -> dict[str, Any]:
         "failing": found.failing,
         "breaker": found.breaker,
         "addresses": [
-            {"url": line.url, "failing": is_failing(line), "failures": line.failures}
+            {
+                "url": line.url,
+                "failing": is_failing(line),
+                "failures": line.failures,
+                "left_out": line.hosts_out,
+            }
             for line in found.addresses
         ],
     }
