@@ -58,7 +58,7 @@ class Client(asyncio.Protocol):
         if not end:
             return
         first, *lines = head.decode("latin-1").split("\r\n")
-        method, target, _ = first.split(" ")
+        _, target, _ = first.split(" ")
         fields = dict(line.lower().split(": ", 1) for line in lines)
         length = int(fields.get("content-length", 0))
         if len(rest) < length:
@@ -88,7 +88,9 @@ class Client(asyncio.Protocol):
 
     def _answer(self, status: int, body: bytes, faults: dict[str, Any]) -> None:
         version = f"x-version: {faults['version']}\r\n" if "version" in faults else ""
-        head = f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\n{version}content-length: {len(body)}"
+        head = (
+            f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\n{version}content-length: {len(body)}"
+        )
         self._transport.write(head.encode() + END + body)
 
     def _reset(self) -> None:

@@ -24,8 +24,10 @@ class Got(NamedTuple):
 
 
 class Crowd:
-    """While it is entered it asks, in a thread of its own: `rates` are requests per second by path, `users` as
-    many as take turns. `got` grows meanwhile."""
+    """While it is entered it asks, in a thread of its own, and `got` grows.
+
+    `rates` are requests per second by path, `users` as many as take turns.
+    """
 
     def __init__(self, ports: Callable[[], list[int]], rates: Mapping[str, float], users: int) -> None:
         self.got: list[Got] = []

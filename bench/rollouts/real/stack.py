@@ -144,7 +144,11 @@ class Proxy:
             found = self.rollout(path)
             return bool(found["weight"] == weight) and state in ("", found["state"])
 
-        eventually(there, f"{path} at {weight} {state}")
+        try:
+            eventually(there, f"{path} at {weight} {state}", within=START)
+        except AssertionError as error:
+            error.add_note(f"{self.rollout(path)}\n{self.log()}")
+            raise
 
     def changes(self, path: str) -> list[dict[str, Any]]:
         """The oldest first."""

@@ -1,4 +1,4 @@
-"""An async that is dead, slow, wrong or fails a few, each in a rollout of its own; and sound ones beside them."""
+"""An async that is dead, slow, wrong or fails a few, each in a rollout of its own; and sound ones beside."""
 
 from __future__ import annotations
 
