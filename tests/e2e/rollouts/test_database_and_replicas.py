@@ -29,6 +29,7 @@ ENDPOINTS = {
     "GET /hung": {"rollout": "held"},
     "GET /dead": {"rollout": "held"},
 }
+PATIENT = {"consecutive": 1000, "min_requests": 1000}  # an open breaker shields the evidence
 LEADS = 10.0  # seconds until another does
 FOLLOWS = 2.0  # seconds until the others are at its weight
 Replicas = tuple[Proxy, Proxy]
@@ -48,7 +49,10 @@ def url(server: Postgres) -> str:
 
 @pytest.fixture(scope="module")
 def replicas(tmp_path_factory: pytest.TempPathFactory, backends: Backends, url: str) -> Iterator[Replicas]:
-    made = [Proxy(tmp_path_factory.mktemp("s"), backends, PLANS, ENDPOINTS, url) for _ in range(2)]
+    made = [
+        Proxy(tmp_path_factory.mktemp("s"), backends, PLANS, ENDPOINTS, url, breaker=PATIENT)
+        for _ in range(2)
+    ]
     try:
         for each in made:
             each.start()

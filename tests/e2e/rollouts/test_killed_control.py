@@ -19,6 +19,7 @@ from tests.support.waiting import eventually
 OFF = {"failing": "off", "no_worse": "off", "slower": "off", "parity": "off"}
 STEPS = [0, 20, 40, 60, 80, 100]
 PLAN = {"steps": STEPS, "dwell": "1s", "advance": OFF, "approve": STEPS[1:]}  # it rises when we say so
+PATIENT = {"consecutive": 1000, "min_requests": 1000}  # an open breaker would hold the next attempt
 USERS = 300
 
 
@@ -31,7 +32,7 @@ def url(postgres: Postgres) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory: pytest.TempPathFactory, backends: Backends, url: str) -> Iterator[Proxy]:
     endpoints = {"GET /a": {"rollout": "plan"}}
-    made = Proxy(tmp_path_factory.mktemp("s"), backends, {"plan": PLAN}, endpoints, url, workers=2)
+    made = Proxy(tmp_path_factory.mktemp("s"), backends, {"plan": PLAN}, endpoints, url, 2, breaker=PATIENT)
     try:
         made.up()
         yield made
@@ -125,12 +126,13 @@ def test_killed_in_the_middle_of_an_advance_no_step_is_taken_twice(
 def test_killed_in_the_middle_of_a_rollback_it_is_back_all_the_same(
     proxy: Proxy, gate: Gate, crowd: Crowd, backends: Backends
 ) -> None:
+    if proxy.rollout("/a")["weight"]:
+        proxy.post("/api/v1/rollouts/abort", {"endpoint": "GET /a"}).raise_for_status()
     for point in (*TRIGGERS, None):
-        if proxy.rollout("/a")["weight"] == 0:
-            proxy.post("/api/v1/rollouts/retry", {"endpoint": "GET /a"}).raise_for_status()
-            proxy.reaches("/a", 0, "approval")
-            approve(proxy)
-            proxy.reaches("/a", 20)
+        proxy.post("/api/v1/rollouts/retry", {"endpoint": "GET /a"}).raise_for_status()
+        proxy.reaches("/a", 0, "approval")
+        approve(proxy)
+        proxy.reaches("/a", 20, "approval")
         before = len(proxy.moves("/a"))
         with one_worker_stopped(proxy) if point is None else gate.held(point):
             if point is None:
@@ -138,7 +140,10 @@ def test_killed_in_the_middle_of_a_rollback_it_is_back_all_the_same(
             else:
                 backends[1].told({"/a": {"fails": 2}})
                 gate.until_somebody_waits()
-            assert proxy.rollout("/a")["weight"] == 0  # in force before it is stored
+            assert proxy.rollout("/a")["weight"] == 0, (
+                proxy.rollout("/a"),
+                proxy.log(),
+            )  # before it is stored
             proxy.kill()
         backends[1].told({"/a": {}})
         seen = goes_on(crowd)
