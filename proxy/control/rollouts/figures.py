@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from proxy.control.rollouts.about import about
 from proxy.control.rollouts.board import Board
-from proxy.core.rollout.criteria import failing_limit
 from proxy.core.rollout.facts import Next
 from proxy.core.rollout.position import RolloutPosition
 from proxy.core.routing.snapshot import Snapshot
