@@ -22,7 +22,7 @@ SHOWN: dict[str, Any] = {
     "units": {"legacy": {"active": 4000, "failed": 0}, "async": {"active": 210, "failed": 3}},
     "e_values": {"failing": 1000.0, "refused": None, "slower": 0.5},
     "bounds": {"failing": 0.04, "legacy": 0.001, "no_worse": 30.0, "slower": 1.0, "parity": None},
-    "needed": {"failing": 0.04, "no_worse": 20.0, "slower": 20.0, "parity": 0.02},
+    "needed": {"failing": 0.01, "no_worse": 20.0, "slower": 20.0, "parity": 0.02},
     "threshold": 1e6,
     "doubt": "",
 }

@@ -71,8 +71,8 @@ def test_what_is_needed_is_what_is_asked_for_at_the_next_weight() -> None:
     story = Story(replace(PLAN, advance=Advance(slower=1.2, parity=0.02)))
     nobody = {"failing": None, "no_worse": None, "slower": None, "parity": 0.02}
     assert story.look().needed == nobody
-    needed = story.at(500).look().needed
-    assert needed == pytest.approx({"failing": 0.04, "no_worse": 20.0, "slower": 20.0, "parity": 0.02})
+    needed = story.at(100).look().needed
+    assert needed == pytest.approx({"failing": 0.2, "no_worse": 20.0, "slower": 20.0, "parity": 0.02})
 
 
 def test_a_doubt_about_legacy_is_said_and_holds_nothing() -> None:

@@ -119,4 +119,4 @@ def test_bars_and_words_are_about_the_step_of_the_group() -> None:
     other.sees(dealt(0, 500) | dealt(2500, 10_000))
     found = look(stories, 1)
     assert [after.target for after in found] == [2500, 2500]
-    assert [after.needed["failing"] for after in found] == pytest.approx([0.04, 0.04])
+    assert [after.needed["failing"] for after in found] == pytest.approx([0.01, 0.01])
