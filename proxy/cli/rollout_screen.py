@@ -143,6 +143,8 @@ def _print_next(console: Console, found: dict[str, Any]) -> None:
         console.print(f"  {name:9} {bar(towards(value, need))}  {figures(name, value, need)}")
     for text in coming["missing"]:
         console.print(f"  missing: {escape(text)}")
+    if found["doubt"]:
+        console.print(f"  [yellow]in doubt: {escape(found['doubt'])}[/]")
     if eta := estimate(coming["eta_seconds"], coming["missing"]):
         console.print(f"  {eta}")
 

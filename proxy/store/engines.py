@@ -16,6 +16,9 @@ from proxy.store.places import is_sqlite, state_file
 BUSY: Final = 1.0  # seconds that SQLite waits for another process's lock
 AGAIN: Final = 0.01  # seconds between two tries where SQLite does not wait by itself
 TIMEOUT: Final = 2.0  # seconds that PostgreSQL has for a connection, and for a statement
+IDLE: Final = (
+    4.0  # seconds that a transaction may wait for its client, who may be stopped and holds its locks
+)
 CONNECTIONS: Final = 8
 
 Isolation = Literal["READ COMMITTED", "AUTOCOMMIT"]
@@ -68,7 +71,11 @@ def postgresql_engine(
     @sa.event.listens_for(engine.sync_engine, "connect")
     def _connect(connection: Any, record: Any) -> None:
         # Not a parameter of the start, which poolers refuse.
-        connection.run_async(lambda driver: driver.execute(f"SET statement_timeout = {statement * 1000:.0f}"))
+        settings = (
+            f"SET statement_timeout = {statement * 1000:.0f};"
+            f"SET idle_in_transaction_session_timeout = {IDLE * 1000:.0f}"
+        )
+        connection.run_async(lambda driver: driver.execute(settings))
 
     return engine
 

@@ -29,6 +29,7 @@ ROLLOUT: dict[str, Any] = {
     "threshold": 4000.0,
     "bounds": {"failing": 0.1, "legacy": 0.004, "no_worse": 4.5, "slower": None, "parity": None},
     "needed": {"failing": 0.01, "no_worse": 20.0, "slower": None, "parity": None},
+    "doubt": "legacy does not answer, and could take nothing back",
     "next": {"weight": 100, "missing": ["310 more users on async"], "eta_seconds": 3723},
 }
 PLAN: dict[str, Any] = {
@@ -110,6 +111,7 @@ def test_one_is_shown_with_bars_towards_its_thresholds(port: Port) -> None:
         "E = 63 of 4,000",
         "about 1 h 2 min",
         "48 users",
+        "in doubt: legacy does not answer",
     ):
         assert expected in text
 

@@ -74,6 +74,7 @@ class RolloutCard(NamedTuple):
     danger: tuple[Bar, ...]
     sides: tuple[SideUnits, ...]
     missing: tuple[str, ...]
+    doubt: str
     estimate: str
     actions: tuple[Action, ...]
     together: str
@@ -127,6 +128,7 @@ def _card(found: RolloutFigures, all: RolloutsFigures, past: Sequence[Past]) -> 
         danger=_danger(found),
         sides=_sides(shown),
         missing=missing,
+        doubt=shown.get("doubt", ""),
         estimate=estimate(shown.get("eta_seconds"), missing) if target is not None else "",
         actions=possible(position.state),
         together=", ".join(_together(found, all)),
@@ -167,7 +169,9 @@ def _evidence(found: RolloutFigures) -> tuple[Bar, ...]:
     """Towards the next step."""
     bounds: Mapping[str, Any] = found.shown.get("bounds", {})
     bars = []
-    for name, need in found.needed.items():
+    needed: Mapping[str, Any] = found.shown.get("needed", {})
+    for name in NEEDED:
+        need = needed.get(name)
         if need is None:
             continue
         have = bounds.get(name)

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from proxy.control.rollouts.about import about
 from proxy.control.rollouts.board import Board
-from proxy.core.rollout.criteria import failing_limit
 from proxy.core.rollout.facts import Next
 from proxy.core.rollout.position import RolloutPosition
 from proxy.core.routing.snapshot import Snapshot
 from proxy.core.settings import RolloutPlan
 from proxy.store.rollouts import Freeze
-
-EVIDENCE: Final = 20.0  # an e-value for the next step has to reach it
 
 
 class RolloutFigures(NamedTuple):
@@ -24,25 +21,6 @@ class RolloutFigures(NamedTuple):
     group: str
     position: RolloutPosition
     shown: Mapping[str, Any]
-
-    @property
-    def needed(self) -> dict[str, float | None]:
-        """What `bounds` have to reach for the next step; None for what is not asked.
-
-        While nobody is on async there is nothing to ask of it but its answers.
-        """
-        asked, target = self.plan.advance, self.shown.get("target")
-        if not self.position.weight:
-            return {"failing": None, "no_worse": None, "slower": None, "parity": asked.parity}
-        share = None
-        if asked.failing is not None and target:
-            share = min(1.0, failing_limit(asked.failing, target))
-        return {
-            "failing": share,
-            "no_worse": None if asked.no_worse is None else EVIDENCE,
-            "slower": None if asked.slower is None else EVIDENCE,
-            "parity": asked.parity,
-        }
 
 
 class RolloutsFigures(NamedTuple):
@@ -83,5 +61,7 @@ def shown(next: Next) -> dict[str, Any]:
         },
         "e_values": dict(next.e_values),
         "bounds": dict(next.bounds),
+        "needed": dict(next.needed),
         "threshold": next.threshold,
+        "doubt": next.doubt,
     }

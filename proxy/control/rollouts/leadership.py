@@ -35,10 +35,13 @@ class Leadership:
         return self._seen.holder
 
     async def renew(self, connection: AsyncConnection) -> bool:
-        """Takes or renews the lease if it is time to; whether we lead. To be committed at once."""
+        """Takes or renews the lease if it is time to; whether we lead. To be committed at once.
+
+        Who does not lead asks at each look: the lease may run out at any time.
+        """
         now = self._clock()
-        if now - self._asked < RENEW:
-            return self.leads
+        if self.leads and now - self._asked < RENEW:
+            return True
         stale = self._seen if self._seen.holder and now - self._since > LEASE + MARGIN else None
         found = await lease.take(connection, self.me, stale)
         self._asked = now

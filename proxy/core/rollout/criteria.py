@@ -244,6 +244,25 @@ def bounds(member: GroupMember, target: int | None) -> dict[str, float | None]:
     }
 
 
+def needed(member: GroupMember, target: int | None) -> dict[str, float | None]:
+    """What `bounds` have to reach for a step to `target`; None for what is not asked.
+
+    While nobody is on async there is nothing to ask of it but its answers.
+    """
+    plan, position, evidence, _ = member
+    asked, here = plan.advance, bool(position.weight)
+    share = None
+    if asked.failing is not None and target and here:
+        share = min(1.0, _limit(evidence, asked.failing, target)[0])
+    reach = exp(CONFIDENCE) if here else None
+    return {
+        "failing": share,
+        "no_worse": reach if asked.no_worse is not None else None,
+        "slower": reach if asked.slower is not None else None,
+        "parity": asked.parity,
+    }
+
+
 def e_values(member: GroupMember) -> dict[str, float | None]:
     asked = kinds(member.plan)
     return {kind: shown(member.evidence.log_e(kind)) if kind in asked else None for kind in KINDS}

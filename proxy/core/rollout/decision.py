@@ -8,11 +8,11 @@ group together.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from proxy.core.evidence.sequential import above, upper_bound
-from proxy.core.evidence.units import Kind
+from proxy.core.evidence.units import Kind, Sides
 from proxy.core.rollout import criteria
 from proxy.core.rollout.criteria import Missing, Reason
 from proxy.core.rollout.evidence import Evidence, epoch_seconds, kinds
@@ -65,6 +65,7 @@ class _Look:
         self.missing: list[Missing] = []
         self.against: list[Reason] = []
         self.settled = False
+        self.judged: int | None = None  # the step that `against` and `missing` are about
 
     @property
     def member(self) -> GroupMember:
@@ -213,6 +214,7 @@ class _Look:
             if self.evidence.alarm:
                 self.against = [*breaker, Reason("failing", "async fails; is it what both backends share?")]
             return
+        self.judged = step
         self.against = criteria.against(self.member)
         self.missing = criteria.missing(self.member, self.plan.steps[step], self.now)
 
@@ -302,16 +304,8 @@ class _Look:
         active, seen, member = self.evidence.active(), self.evidence.windows, self.member
         return {
             "active": {"legacy": active.legacy, "async": active.async_},
-            "failed": {
-                kind: {"legacy": found.legacy, "async": found.async_}
-                for kind in kinds(self.plan)
-                for found in [self.evidence.failed(kind)]
-            },
-            "failed_in_step": {
-                kind: {"legacy": found.legacy, "async": found.async_}
-                for kind in kinds(self.plan)
-                for found in [self.evidence.failed_in_step(kind)]
-            },
+            "failed": self._failed(self.evidence.failed),
+            "failed_in_step": self._failed(self.evidence.failed_in_step),
             "windows": {
                 "legacy": [seen.legacy_failed, seen.legacy],
                 "async": [seen.async_failed, seen.async_],
@@ -323,10 +317,20 @@ class _Look:
             "version": self.position.version,
         }
 
+    def _failed(self, count: Callable[[Kind], Sides]) -> dict[str, dict[str, int]]:
+        found = {kind: count(kind) for kind in kinds(self.plan)}
+        return {kind: {"legacy": each.legacy, "async": each.async_} for kind, each in found.items()}
+
+    def _target(self, member: GroupMember) -> int | None:
+        """The step that was judged, which may be that of its group; after an advance the one after it."""
+        if self.judged is not None and self.judged > self.position.step:
+            return self.judged
+        return criteria.target_step(member)
+
     def result(self) -> Next:
         member = self.member
         begun = bool(self.position.epoch_began) and self.position.state not in ("rolled_back", "done")
-        step = criteria.target_step(member) if begun else None
+        step = self._target(member) if begun else None
         target = self.plan.steps[step] if step is not None else None
         texts = [each.text for each in self.against] + [each.text for each in self.missing]
         left = self.left if begun else 0.0
@@ -342,8 +346,10 @@ class _Look:
             tuple(texts),
             max([left, *known]) if len(known) == len(etas) else None,
             criteria.bounds(member, target),
+            criteria.needed(member, target),
             criteria.e_values(member),
             criteria.shown(self.evidence.threshold(self.plan)),
+            self.facts.legacy_capacity if target is not None else "",
         )
 
 

@@ -65,7 +65,8 @@ class Next(NamedTuple):
 
     `target` is the weight of the next step, None at the end; `missing` what it waits for, in words, and
     `eta_seconds` how long at this traffic, None for never. `e_values` of kinds that are not asked are None;
-    a rollback comes when one reaches `threshold`.
+    a rollback comes when one reaches `threshold`. `needed` is what `bounds` have to reach for the next step.
+    `doubt`: whether legacy could take everything back, in words; "" for none.
     """
 
     position: RolloutPosition
@@ -75,8 +76,10 @@ class Next(NamedTuple):
     missing: tuple[str, ...]
     eta_seconds: float | None
     bounds: Mapping[str, float | None]
+    needed: Mapping[str, float | None]
     e_values: Mapping[str, float | None]
     threshold: float
+    doubt: str
 
 
 class GroupMember(NamedTuple):

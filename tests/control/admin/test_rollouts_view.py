@@ -22,7 +22,9 @@ SHOWN: dict[str, Any] = {
     "units": {"legacy": {"active": 4000, "failed": 0}, "async": {"active": 210, "failed": 3}},
     "e_values": {"failing": 1000.0, "refused": None, "slower": 0.5},
     "bounds": {"failing": 0.04, "legacy": 0.001, "no_worse": 30.0, "slower": 1.0, "parity": None},
+    "needed": {"failing": 0.01, "no_worse": 20.0, "slower": 20.0, "parity": 0.02},
     "threshold": 1e6,
+    "doubt": "",
 }
 
 
@@ -91,8 +93,15 @@ def test_bars_fill_towards_their_thresholds() -> None:
     assert shown.missing == ("88 more users",)
 
 
-def test_while_nobody_is_on_async_only_its_answers_are_asked_for() -> None:
-    assert [bar.name for bar in card(figures(step=0)).evidence] == ["answers alike"]
+def test_only_what_is_asked_for_has_a_bar() -> None:
+    alike = {**SHOWN, "needed": {"failing": None, "no_worse": None, "slower": None, "parity": 0.02}}
+    assert [bar.name for bar in card(figures(step=0, shown=alike)).evidence] == ["answers alike"]
+
+
+def test_a_doubt_about_legacy_is_said() -> None:
+    shown = figures(shown={**SHOWN, "doubt": "legacy does not answer"})
+    assert "In doubt: legacy does not answer." in html(found(shown))
+    assert "In doubt" not in html(found(figures()))
 
 
 def test_what_is_almost_there_is_not_shown_as_full() -> None:

@@ -79,3 +79,15 @@ async def test_who_goes_leaves_the_lease_to_the_next(engine: AsyncEngine) -> Non
         await one.release(connection)
     assert not one.leads
     assert await renew(engine, other)
+
+
+async def test_who_waits_asks_at_each_look_and_leads_as_soon_as_the_lease_is_over(
+    engine: AsyncEngine,
+) -> None:
+    clock = Clock()
+    one, other = Leadership("one", clock), Leadership("other", clock)
+    await renew(engine, one)
+    assert not await renew(engine, other)
+    await expire(engine, 1.0)
+    clock.now += RENEW / 2
+    assert await renew(engine, other)

@@ -67,6 +67,21 @@ def test_the_last_step_takes_357_clean_users() -> None:
     assert story.look(600).position.weight == 10_000
 
 
+def test_what_is_needed_is_what_is_asked_for_at_the_next_weight() -> None:
+    story = Story(replace(PLAN, advance=Advance(slower=1.2, parity=0.02)))
+    nobody = {"failing": None, "no_worse": None, "slower": None, "parity": 0.02}
+    assert story.look().needed == nobody
+    needed = story.at(100).look().needed
+    assert needed == pytest.approx({"failing": 0.2, "no_worse": 20.0, "slower": 20.0, "parity": 0.02})
+
+
+def test_a_doubt_about_legacy_is_said_and_holds_nothing() -> None:
+    story = clean(Story().at(500))
+    assert story.look(300, legacy_capacity="legacy is small").doubt == "legacy is small"
+    assert story.look(300, legacy_capacity="legacy is small").position.weight == 2500
+    assert "in doubt: legacy is small" in story.position.reason
+
+
 def test_failures_on_both_sides_alike_are_no_reason_to_hold_if_they_are_many() -> None:
     """2 % fail everywhere, so the bound of 1 % is out of reach; that async is no worse can be shown."""
     story = clean(Story().at(5000), 20_000, 20_000)
@@ -91,6 +106,8 @@ def test_one_failing_user_that_legacy_does_not_have_takes_the_discount_away() ->
     after = story.look(600)
     assert (after.position.state, after.position.weight) == ("holding", 500)
     assert "since more fail on async than on legacy" in after.missing[0]
+    assert after.needed["failing"] == pytest.approx(0.01)  # its bar is not full either
+    assert (after.bounds["failing"] or 0) > 0.01
     story.sees(dealt(0, 100) | dealt(9000, 10_000))
     assert story.look(600).position.weight == 2500
 

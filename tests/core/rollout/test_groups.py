@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from proxy.core.evidence.units import Units
+import pytest
+
+from proxy.core.evidence.units import Units, dealt
 from proxy.core.rollout.decision import decide_group
 from proxy.core.rollout.facts import GroupMember, Next
 from tests.core.rollout.support import PLAN, Story, some
@@ -108,3 +110,13 @@ def test_an_approval_waits_for_each() -> None:
     other.position = other.position._replace(approved=2500)
     look(stories, 1)
     assert [story.position.weight for story in stories] == [2500, 2500]
+
+
+def test_bars_and_words_are_about_the_step_of_the_group() -> None:
+    """Alone the other one would skip 25 %, which moves none of its users; with its group it does not."""
+    one, other = stories = pair(500)
+    one.sees(some(500, 10, 1000))
+    other.sees(dealt(0, 500) | dealt(2500, 10_000))
+    found = look(stories, 1)
+    assert [after.target for after in found] == [2500, 2500]
+    assert [after.needed["failing"] for after in found] == pytest.approx([0.01, 0.01])

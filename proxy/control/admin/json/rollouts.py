@@ -14,6 +14,7 @@ from proxy.core.weights import percent_number
 from proxy.store.rollouts import Freeze, Past
 
 NOBODY = {"active": 0, "failed": 0}
+ADVANCE = ("failing", "no_worse", "slower", "parity")
 
 
 def rollouts_json(found: RolloutsFigures) -> dict[str, Any]:
@@ -46,7 +47,8 @@ def rollout_json(found: RolloutFigures) -> dict[str, Any]:
         "e_values": {kind: shown.get("e_values", {}).get(kind) for kind in KINDS},
         "threshold": shown.get("threshold"),
         "bounds": dict(shown.get("bounds", {})),
-        "needed": found.needed,
+        "needed": {name: shown.get("needed", {}).get(name) for name in ADVANCE},
+        "doubt": shown.get("doubt") or None,
         "next": _next(found),
     }
 

@@ -1,0 +1,1 @@
+"""Guarded rollouts with real processes, and everything that may happen to them."""
