@@ -45,7 +45,7 @@ def _ask(admin: str, method: str, path: str, timeout: float, **more: Any) -> tup
             answer = client.request(method, admin + path, **more)
             return answer.status_code, answer.json()
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        fail(f"{admin}: {error}", NO)
+        fail(f"{admin}: {error}; is the proxy running? Otherwise check --config and --admin", NO)
     except ValueError:
         fail(f"{admin} is not the admin port of a proxy; check --admin", NO)
 

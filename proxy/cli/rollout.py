@@ -90,7 +90,7 @@ def resume(endpoint: str, reason: str, admin: str) -> None:
 @REASON
 @admin_option
 def approve(endpoint: str, reason: str, admin: str) -> None:
-    """Agree to the next step of a rollout that waits for a person."""
+    """Agree to the next step of a rollout that waits for approval, if the evidence still holds then."""
     _act("approve", endpoint, reason, admin)
 
 
@@ -108,19 +108,32 @@ def abort(endpoint: str, reason: str, admin: str) -> None:
 @REASON
 @admin_option
 def retry(endpoint: str, reason: str, admin: str) -> None:
-    """Begin a new attempt, from the first step, of a rollout that was rolled back."""
+    """Begin a new attempt, from the first step, of a rollout that was rolled back.
+
+    Repair async first. Comparisons of the same version still count: give the repaired build another version.
+    """
     _act("retry", endpoint, reason, admin)
 
 
 @rollout.command()
 @ENDPOINT
-@click.option("--plan", "name", default="", help="Another plan than the endpoint's own.")
+@click.option(
+    "--plan",
+    "name",
+    default="",
+    help="Name of a plan; needed while the endpoint has a weight. [default: the endpoint's own]",
+)
 @admin_option
 @JSON
 def plan(endpoint: str, name: str, admin: str, as_json: bool) -> None:
-    """Say how long each step of a plan would take at the traffic of the last minute; nothing is changed.
+    """Estimate how long each step of a plan takes at the traffic of the last minute. Nothing is changed.
 
-    Requests are taken for users: with few users who come often it takes longer. Exits 1 if it never ends.
+    The running proxy answers, so save the plan first. The endpoint may keep its weight: then name the plan.
+    Each request counts as a user: with few users who come often it takes longer. The time until the answers
+    are likely equal, and until a person approves, comes on top. Exits 1 if it never ends.
+
+    \b
+    strangler rollout plan 'GET /accounts/{account_id}' --plan careful
     """
     import httpx2  # only who asks pays for it
 

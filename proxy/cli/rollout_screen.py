@@ -76,7 +76,7 @@ def print_one(found: dict[str, Any], answer: dict[str, Any]) -> None:
         return
     for side in ("legacy", "async"):
         seen = found["units"][side]
-        console.print(f"{side:7}{_users(seen['active'])} in this epoch, {seen['failed']:,} failed")
+        console.print(f"{side:7}{_users(seen['active'])} in this period, {seen['failed']:,} failed")
     if found["next"] is not None:
         _print_next(console, found)
     _print_rollback(console, found)
@@ -86,20 +86,22 @@ def print_plan(answer: dict[str, Any]) -> None:
     console = Console(highlight=False)
     rate, failing = answer["requests_per_second"], answer["failing"]
     console.print(
-        f"{escape(answer['endpoint'])} by plan {escape(answer['plan'])}, at {rate:g} requests per second of "
-        f"which {failing:.2%} fail on legacy"
+        f"{escape(answer['endpoint'])} by plan {escape(answer['plan'])}, at {rate:.3g} requests per second, "
+        f"of which {failing:.2%} fail on legacy"
     )
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("weight", justify="right")
-    table.add_column("stays", justify="right", no_wrap=True)
-    table.add_column("of that alone", overflow="fold")
+    table.add_column("at least", justify="right", no_wrap=True)
+    table.add_column("each condition alone", overflow="fold")
     for step in answer["steps"]:
         parts = ", ".join(f"{name} {duration(each)}" for name, each in step["conditions"].items())
-        person = "; then a person has to approve" if step["approve"] else ""
-        table.add_row(f"{step['weight']:g}", duration(step["seconds"]), parts + person)
+        person = "after a person approves it: " if step["approve"] else ""
+        table.add_row(f"{step['weight']:g}", duration(step["seconds"]), person + parts)
     console.print(table)
     whole = answer["seconds"]
     console.print("it would never end" if whole is None else f"altogether about {duration(whole)}")
+    if any({"failing", "no_worse"} <= each["conditions"].keys() for each in answer["steps"]):
+        console.print("Of failing and no_worse one is enough.")
 
 
 def bar(share: float) -> str:
@@ -140,7 +142,9 @@ def _print_next(console: Console, found: dict[str, Any]) -> None:
         if need is None:
             continue
         value = 1.0 if have is None else have
-        console.print(f"  {name:9} {bar(towards(value, need))}  {figures(name, value, need)}")
+        either = name == "no_worse" and needed.get("failing") is not None  # one of the two is enough
+        label = f"or {name}" if either else name
+        console.print(f"  {label:11} {bar(towards(value, need))}  {figures(name, value, need)}")
     for text in coming["missing"]:
         console.print(f"  missing: {escape(text)}")
     if found["doubt"]:
@@ -153,7 +157,7 @@ def _print_rollback(console: Console, found: dict[str, Any]) -> None:
     threshold = found["threshold"]
     if not threshold:
         return
-    console.print("\ntowards a rollback")
+    console.print("\ntowards a rollback  (E measures evidence: 1 is none, and a full bar is enough)")
     for kind, name in KINDS.items():
         value = found["e_values"][kind]
         if value is not None:

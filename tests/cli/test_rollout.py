@@ -103,8 +103,8 @@ def test_the_list_says_what_each_waits_for(port: Port) -> None:
 def test_one_is_shown_with_bars_towards_its_thresholds(port: Port) -> None:
     text = run("rollout", "show", "GET /a").stdout
     bars = {line.split()[0]: line.count("█") for line in text.splitlines() if "░" in line or "█" in line}
-    assert bars == {"failing": 10, "no_worse": 10, "refused": 0}
-    assert "failing   ██████████░" in text  # a bound of 0.1 is halfway to 0.01
+    assert bars == {"failing": 10, "or": 10, "refused": 0}
+    assert "failing     ██████████░" in text  # a bound of 0.1 is halfway to 0.01
     for expected in (
         "attempt 2",
         "310 more users on async",
@@ -125,12 +125,12 @@ def test_what_was_rolled_back_says_what_to_do_and_counts_nobody(port: Port) -> N
     text = run("rollout", "show", "GET /a").stdout
     assert "steps  (0) → 5 → 100 %" in text
     assert "once async is repaired: strangler rollout retry 'GET /a'" in text
-    assert "in this epoch" not in text  # of a time that says nothing about why it came back
+    assert "in this period" not in text  # of a time that says nothing about why it came back
 
 
 def test_one_user_is_no_users(port: Port) -> None:
     port.rollouts = [{**ROLLOUT, "units": {**ROLLOUT["units"], "async": {"active": 1, "failed": 0}}}]
-    assert "async  1 user in this epoch, 0 failed" in run("rollout", "show", "GET /a").stdout
+    assert "async  1 user in this period, 0 failed" in run("rollout", "show", "GET /a").stdout
 
 
 def test_json_is_what_the_admin_port_says(port: Port) -> None:
@@ -158,7 +158,12 @@ def test_a_dry_run_says_how_long_it_takes(port: Port) -> None:
     result = run("rollout", "plan", "GET /a", "--plan", "bold")
     assert result.exit_code == 0
     assert port.asked[0][0] == "/api/v1/rollouts/plan?endpoint=GET+%2Fa&plan=bold"
-    for expected in ("1 h 51 min", "failing never", "a person has to approve", "altogether about 2 h 1 min"):
+    for expected in (
+        "1 h 51 min",
+        "failing never",
+        "after a person approves it: dwell",
+        "altogether about 2 h 1 min",
+    ):
         assert expected in " ".join(result.stdout.split())
     port.plan = {**PLAN, "seconds": None}
     assert run("rollout", "plan", "GET /a").exit_code == 1

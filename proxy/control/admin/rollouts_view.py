@@ -29,7 +29,7 @@ ORDER: Final[tuple[State, ...]] = (
 KINDS: Final = {"failing": "failing", "refused": "refused (4xx)", "slower": "slower"}
 NEEDED: Final = {
     "failing": "share failing",
-    "no_worse": "failing no more often",
+    "no_worse": "or failing no more often",
     "slower": "no slower",
     "parity": "answers alike",
 }
@@ -176,7 +176,10 @@ def _evidence(found: RolloutFigures) -> tuple[Bar, ...]:
             continue
         have = bounds.get(name)
         value = 1.0 if have is None else float(have)
-        bars.append(Bar(NEEDED[name], _share(value, need), figures(name, value, need)))
+        label = NEEDED[name]
+        if name == "no_worse" and found.needed.get("failing") is None:
+            label = label.removeprefix("or ")  # otherwise one of the two is enough
+        bars.append(Bar(label, _share(value, need), figures(name, value, need)))
     return tuple(bars)
 
 

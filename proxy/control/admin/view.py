@@ -12,6 +12,7 @@ from proxy.control.state import State
 from proxy.core.comparison.parity import Parity
 from proxy.core.evidence.significance import MeasuredDifference
 from proxy.core.rollout.position import RolloutPosition
+from proxy.core.rollout.progress import state_words
 from proxy.core.routing.unlisted import UNLISTED
 from proxy.core.settings import BACKENDS, FULL_WEIGHT, BackendName
 from proxy.core.timestamps import timestamp
@@ -156,7 +157,7 @@ def _keys(keys: Keys | None, weight: int, now: float) -> str:
 def _rollout(position: RolloutPosition | None) -> str:
     if position is None:
         return ""
-    return f"Rollout {position.plan}: {position.state.replace('_', ' ')}. {position.reason}"
+    return f"Rollout {position.plan}: {state_words(position.state)}; {position.reason}"
 
 
 def duration(seconds: int) -> str:

@@ -36,7 +36,7 @@ def dry_run(snapshot: Snapshot, collector: Collector, name: str, plan_name: str)
     plans = {each.name: each for each in snapshot.plans}
     plan = endpoint.plan if not plan_name else plans.get(plan_name)
     if plan is None:
-        known = f"plans are {', '.join(plans)}" if plans else "the configuration has no plans"
+        known = f"name a plan: {', '.join(plans)}" if plans else "the configuration has no plans"
         what = f"{plan_name} is not a plan" if plan_name else NO_ROLLOUT.format(name)
         raise Refusal(404, f"{what}; {known}")
     figures = collector.figures()

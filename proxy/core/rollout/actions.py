@@ -15,6 +15,13 @@ from proxy.core.settings import RolloutPlan
 Action = Literal["pause", "resume", "approve", "abort", "retry"]
 ACTIONS: Final[tuple[Action, ...]] = ("pause", "resume", "approve", "abort", "retry")
 
+DONE: Final[dict[Action, str]] = {
+    "pause": "paused",
+    "resume": "resumed",
+    "approve": "approved",
+    "abort": "aborted",
+    "retry": "tried again",
+}
 _STATES: Final[dict[Action, dict[State, str]]] = {
     "pause": {
         "paused": "it is paused already",
@@ -56,7 +63,7 @@ def act(
     refusal = _STATES[action].get(position.state)
     if refusal is not None:
         raise ActionRefused(f"{position.endpoint}: cannot {action}: {refusal}")
-    after = _after(action, plan, position, target, now)._replace(reason=f"{action} {why}")
+    after = _after(action, plan, position, target, now)._replace(reason=f"{DONE[action]} {why}")
     if after.state != position.state:
         after = after._replace(since=now)
     return after, RolloutChange(after.state, action, after.reason, position.weight, after.weight)

@@ -195,7 +195,9 @@ def _parity(member: GroupMember) -> Missing | None:
     if asked is None or (seen is not None and seen.verdict == "likely equal" and seen.bound <= asked):
         return None
     reason = Reason("parity", "the comparison does not say `likely equal` yet")
-    bound = "nothing was compared" if seen is None else f"{seen.verdict}, bound {seen.bound * 100:.2g} %"
+    bound = "nothing was compared" if seen is None else seen.verdict
+    if seen is not None and seen.bound < 1:
+        bound += f", bound {seen.bound * 100:.2g} %"
     text = f"a comparison that says `likely equal` with a bound of {asked * 100:.2g} % ({bound})"
     return Missing(reason, text, seen.eta if seen is not None else None)
 

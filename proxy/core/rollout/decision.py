@@ -247,7 +247,9 @@ class _Look:
         elif self.missing and not self.left:
             self.to("holding", self.missing[0].reason.code, _joined([each.reason for each in self.missing]))
         else:
-            self.to("running", "running", f"at {percent(self.position.weight)} %, gathering evidence")
+            at_the_end = self.position.weight == FULL_WEIGHT
+            what = "watching whether async goes on as before" if at_the_end else "gathering evidence"
+            self.to("running", "running", f"at {percent(self.position.weight)} %, {what}")
 
     def advance(self, step: int) -> None:
         weight = self.plan.steps[step]

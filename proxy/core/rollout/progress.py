@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from math import log
 from typing import Final
 
+PLENTY: Final = 1_000_000.0  # an e-value beyond this is not worth its digits
 _STATES: Final = {"rolled_back": "rolled back", "approval": "waits for approval"}
 
 
@@ -27,9 +28,10 @@ def figures(name: str, value: float, need: float) -> str:
     """One thing that a step needs: a bound on a share of the users, or an e-value."""
     if name in ("failing", "parity"):
         if value >= 1:
-            return f"nothing is known yet; fewer than {need:.3%} of users is needed"
-        return f"fewer than {value:.3%} of users; {need:.3%} is needed"
-    return f"E = {number(value)} of {need:g}"
+            return f"nothing is shown yet; needed: under {100 * need:.3g} % of users"
+        return f"shown: under {100 * value:.3g} % of users; needed: under {100 * need:.3g} %"
+    shown = f"= {number(value)}" if value <= PLENTY else f"> {number(PLENTY)}"
+    return f"E {shown}; needed: {need:g}"
 
 
 def number(value: float) -> str:
@@ -39,7 +41,7 @@ def number(value: float) -> str:
 def estimate(seconds: float | None, missing: Sequence[str]) -> str:
     """When all is there that is missing; nothing if that is now."""
     if seconds is None:
-        return "" if not missing else "at this traffic: cannot be told"
+        return "" if not missing else "how long it takes at this traffic cannot be told"
     return f"at this traffic: about {duration(seconds)}" if seconds else ""
 
 

@@ -39,7 +39,7 @@ async def test_all_show_the_weight_in_force_and_the_state_in_words(state: State,
     assert (endpoint["weight"], endpoint["rollout"]["state"]) == (25, "running")
     (row,) = phases(state, found, {})[0].rows
     assert (row.weight, row.rolled_back) == ("25", False)
-    assert row.rollout.startswith("Rollout careful: running. from 1 to 25 %")
+    assert row.rollout.startswith("Rollout careful: running; from 1 to 25 %")
     text = metrics.render(state, "")[0].decode()
     assert 'strangler_endpoint_weight{endpoint="GET /a"} 25.0' in text
     assert 'strangler_rollout_state{endpoint="GET /a",state="running"} 1.0' in text

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.core.rollout.actions import ACTIONS, Action, ActionRefused, act
+from proxy.core.rollout.actions import ACTIONS, DONE, Action, ActionRefused, act
 from proxy.core.rollout.moves import initial
 from proxy.core.rollout.position import RolloutPosition, State
 from tests.core.rollout.support import NOW, PLAN, Story, some
@@ -32,7 +32,7 @@ def test_an_action_that_makes_no_sense_is_refused_with_the_reason(action: Action
     position = standing(state)
     if state in ALLOWED[action]:
         after, change = act(action, PLAN, position, 2500, NOW + 5, "by ann: see ticket")
-        assert after.reason == f"{action} by ann: see ticket"
+        assert after.reason == f"{DONE[action]} by ann: see ticket"
         assert (change.to, change.why, change.weight) == (after.state, action, after.weight)
         assert after.weight <= position.weight
     else:

@@ -15,13 +15,14 @@ def test_the_way_is_measured_in_factors(value: float, needed: float, share: floa
 
 
 def test_what_is_not_known_is_not_called_a_bound() -> None:
-    assert figures("failing", 1.0, 0.2) == "nothing is known yet; fewer than 20.000% of users is needed"
-    assert figures("failing", 0.05, 0.01) == "fewer than 5.000% of users; 1.000% is needed"
-    assert figures("no_worse", 3.25, 20) == "E = 3.25 of 20"
+    assert figures("failing", 1.0, 0.2) == "nothing is shown yet; needed: under 20 % of users"
+    assert figures("failing", 0.05, 0.01) == "shown: under 5 % of users; needed: under 1 %"
+    assert figures("no_worse", 3.25, 20) == "E = 3.25; needed: 20"
+    assert figures("no_worse", 1e12, 20) == "E > 1,000,000; needed: 20"
 
 
 def test_never_is_not_an_empty_estimate() -> None:
-    assert estimate(None, ["traffic"]) == "at this traffic: cannot be told"
+    assert estimate(None, ["traffic"]) == "how long it takes at this traffic cannot be told"
     assert estimate(0.0, []) == estimate(None, []) == ""
     assert estimate(243.0, ["users"]) == "at this traffic: about 4 min 3 s"
     assert duration(None) == "never"
