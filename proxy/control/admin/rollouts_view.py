@@ -177,7 +177,7 @@ def _evidence(found: RolloutFigures) -> tuple[Bar, ...]:
         have = bounds.get(name)
         value = 1.0 if have is None else float(have)
         label = NEEDED[name]
-        if name == "no_worse" and found.needed.get("failing") is None:
+        if name == "no_worse" and needed.get("failing") is None:
             label = label.removeprefix("or ")  # otherwise one of the two is enough
         bars.append(Bar(label, _share(value, need), figures(name, value, need)))
     return tuple(bars)

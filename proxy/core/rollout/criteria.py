@@ -18,6 +18,7 @@ SUSPECT: Final = log(5.0)  # of async failing more often: then its bound is not 
 MANY: Final = 2500  # hundredths of a percent: who goes there has shown all that the plan asks
 REFUSES: Final = log(100.0)  # of async refusing more often: it holds, long before it comes back
 UNKEYED: Final = 0.05  # of the requests; more and the last step waits for a person
+KNOWN: Final = 20  # users of whole epochs; of fewer nobody knows which step would move any
 STABLE: Final = 60.0  # seconds that a version of async has to be alone before it counts
 MOST: Final = 1e12  # of an e-value that is shown
 
@@ -86,17 +87,19 @@ def dwell_left(plan: RolloutPlan, position: RolloutPosition, now: float) -> floa
 
 
 def target_step(member: GroupMember) -> int | None:
-    """The next step that moves anybody who was here; None at the end."""
+    """The next step; one that moves nobody is skipped. None at the end.
+
+    Who moves is known only once enough users have been here for a whole epoch. Of the few of the first
+    moment, or of a single monitor, none may be in a small step, and all users would follow in a large one.
+    """
     plan, position, evidence, facts = member
     rest = range(position.step + 1, len(plan.steps))
     if not rest:
         return None
-    if evidence.step.active or facts.unkeyed_share:
-        for step in rest:
-            if evidence.moves(position.weight, plan.steps[step], facts.unkeyed_dealt):
-                return step
-        return rest[-1]
-    return rest[0]
+    if evidence.windows.legacy + evidence.windows.async_ < KNOWN:
+        return rest[0]
+    moving = (step for step in rest if evidence.moves(position.weight, plan.steps[step], facts.unkeyed_dealt))
+    return next(moving, rest[0])
 
 
 def needs_person(member: GroupMember, step: int) -> Reason | None:

@@ -220,7 +220,13 @@ class _Look:
 
     @property
     def left(self) -> float:
-        return criteria.dwell_left(self.plan, self.position, self.now)
+        """At 100, time counts only while nothing speaks against it: what a breaker keeps from async shows
+        nothing of how it does."""
+        position = self.position
+        if position.weight == FULL_WEIGHT and position.state != "done":
+            since = position.since if position.state == "running" and not self.against else self.now
+            position = position._replace(stepped=max(position.stepped, since))
+        return criteria.dwell_left(self.plan, position, self.now)
 
     @property
     def ready(self) -> bool:

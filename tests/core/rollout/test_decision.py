@@ -229,6 +229,26 @@ def test_at_100_it_is_done_after_dwell() -> None:
     assert story.look(100).position.state == "done"
 
 
+def test_at_100_the_time_that_a_breaker_is_open_counts_for_nothing() -> None:
+    story = clean(Story().at(10_000), 500, 0)
+    story.look(300)
+    for _ in range(20):
+        assert story.look(60, breaker_open=True).position.state == "holding"
+    assert story.look(1).position.state == "running"
+    assert story.look(599).position.state == "running"
+    assert story.look(1).position.state == "done"
+
+
+def test_at_100_the_time_of_an_earlier_process_counts_and_that_of_a_pause_does_not() -> None:
+    story = clean(Story().at(10_000), 500, 0)
+    story.look(599)
+    story.position = story.position._replace(state="paused", since=story.now)
+    story.look(600)
+    story.position = story.position._replace(state="running", since=story.now)
+    assert story.look(599).position.state == "running"
+    assert story.look(1).position.state == "done"
+
+
 def test_at_100_a_failure_that_goes_on_comes_back_and_one_of_a_minute_does_not() -> None:
     for lasting in (True, False):
         story = clean(Story().at(10_000), 500, 0)
@@ -288,15 +308,32 @@ def test_a_sample_ratio_that_is_off_holds() -> None:
 def test_a_step_that_moves_nobody_is_skipped() -> None:
     story = Story()
     story.look()
-    story.sees(first(dealt(600, 2400), 3) | first(dealt(9000, 10_000), 3))
+    story.sees(first(dealt(600, 2400), 10) | first(dealt(9000, 10_000), 10))
     story.look(600)
     assert (story.position.weight, story.position.step) == (2500, 3)
+
+
+@pytest.mark.parametrize("users", [1, 19])
+def test_no_step_is_skipped_for_the_few_who_were_here(users: int) -> None:
+    story = Story()
+    story.look()
+    story.sees(first(dealt(9000, 10_000), users))
+    story.look(600)
+    assert story.position.weight == 100
+
+
+def test_no_step_is_skipped_for_the_first_who_come_after_a_silence() -> None:
+    story = Story()
+    story.look()
+    story.look(3000)
+    story.sees(first(dealt(9000, 10_000), 50))
+    assert story.look(1).position.weight == 100
 
 
 def test_a_skipped_step_is_still_agreed_to() -> None:
     story = Story(replace(PLAN, approve=frozenset({500})))
     story.look()
-    story.sees(first(dealt(600, 2400), 3))
+    story.sees(first(dealt(600, 2400), 30))
     assert story.look(600).position.state == "approval"
 
 
