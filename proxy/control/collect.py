@@ -33,11 +33,13 @@ class Collector:
         self._departed: OrderedDict[str, Stats] = OrderedDict()
         self._base = EMPTY
         self._trials = CollectedTrials()
-        self._resumed: dict[str, Stats] = {}  # as the process before us had them; not heard from since
+        self.resumed = EMPTY  # what the process before us had counted
+        self._resumed: dict[str, Stats] = {}  # of it, as the process before us had them; not heard from since
 
     def resume(self, kept: KeptTotals) -> None:
         """Goes on from what the process before us had counted. Call it before any worker joins."""
         self._base, self._resumed = kept.base, dict(kept.workers)
+        self.resumed = self.totals()
         self._begin_again()
 
     def begin_anew(self) -> None:

@@ -52,13 +52,13 @@ class Ledger:
         self._clock = clock
         self._hits: dict[Key, Hits] = {}
         self._weights: dict[str, WeightRow] = {}
-        self._seen = _counted(collector.totals())  # by the process before us, whose workers keep serving
+        self._seen = _counted(collector.resumed)  # the process before us has looked at it
         self._restarts = collector.restarts
         self._changed: set[Key] = set()
         self._moved: set[str] = set()
         self._gone: set[str] = set()  # of `_stored`
         self._stored: set[str] = set()  # endpoints and paths of which the store has hits
-        self._claimed = Claimed(collector.totals())
+        self._claimed = Claimed(collector.resumed)
         self._read = False
         self._failing = False
 

@@ -28,6 +28,7 @@ from proxy.store.comparisons import StoredCounts
 
 INTERVAL: Final = 3.0  # seconds between two looks, at least
 SHARE: Final = 0.1  # of the time may be spent on looking
+STALE: Final = 60.0  # seconds after which what was read last counts as nothing
 PATIENCE: Final = 5.0  # seconds that an answer waits for a look
 DAY: Final = 86_400.0
 OVERLAP: Final = 600.0  # seconds that two versions answer beside each other while one replaces the other
@@ -62,6 +63,7 @@ class Verdicts:
         self._next = float("-inf")
         self._started = 0.0
         self._hash = ""
+        self._read: tuple[float, str] = (float("-inf"), "")  # when, and for which configuration
         self._looking: asyncio.Task[None] | None = None
         self.standings: dict[str, Standing] = {}
         self.error = "the comparisons are being read; ask again in a moment"
@@ -102,12 +104,20 @@ class Verdicts:
             found = await comparison_reader.everything(self._url)
             # The exact tests of many paths take a while: not on the loop that serves.
             self.standings = await asyncio.to_thread(standings, snapshot, found, date.today())
-            self.error = ""
+            self._read, self.error = (time.monotonic(), snapshot.hash), ""
         except StoreUnavailable as error:
             self.error = f"the store does not answer: {error}"
+            self._doubt(snapshot)
         except Exception as error:  # whatever it is, the page is shown
             log.exception("the comparisons cannot be read")
             self.error = f"the comparisons cannot be read: {error!r}"
+            self._doubt(snapshot)
+
+    def _doubt(self, snapshot: Snapshot) -> None:
+        """What is old, or of other rules, certifies nothing: no rollout advances on it."""
+        when, hash = self._read
+        if hash != snapshot.hash or time.monotonic() - when > STALE:
+            self.standings = {}
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._looking = None

@@ -70,6 +70,8 @@ async def add(
         connection, marks, 3, [_path_row(each.scope.id, path) for each in tallies for path in each.paths]
     )
     for each in sorted(tallies, key=lambda each: each.scope.id):
+        if each.paths:
+            await _prove(connection, each.scope.id)
         for found in sorted(each.units):
             await _add_units(connection, each.scope.id, found)
     rows = [{"scope": each.scope.id, **count._asdict()} for each in tallies for count in each.counts]
@@ -115,6 +117,22 @@ async def _add(connection: AsyncConnection, table: sa.Table, keys: int, rows: li
         elif isinstance(column.type, sa.BigInteger):
             changed[column.name] = old + new
     await connection.execute(insert.on_conflict_do_update(index_elements=columns[:keys], set_=changed), rows)
+
+
+async def _prove(connection: AsyncConnection, scope: str) -> None:
+    """Notes which places are faults by what all replicas have seen together.
+
+    No replica knows what the others saw, so none may have enough to prove it; and once the sum has, it stays.
+    """
+    m = await connection.scalar(sa.select(scopes.c.m).where(scopes.c.id == scope))
+    places = (
+        sa.select(marks).where(marks.c.scope == scope).order_by(marks.c.first, marks.c.path, marks.c.kind)
+    )
+    for place, row in enumerate(await connection.execute(places), 1):
+        seen = Counts(*row[3:14])
+        if not seen.proven and seen.is_fault(place, m or 0):
+            here = (marks.c.scope == scope) & (marks.c.path == row.path) & (marks.c.kind == row.kind)
+            await connection.execute(marks.update().where(here).values(proven=1))
 
 
 async def _add_units(connection: AsyncConnection, scope: str, found: UnitMap) -> None:

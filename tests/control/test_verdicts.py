@@ -87,6 +87,30 @@ def test_a_look_that_fails_keeps_what_was_known(state: State, tmp_path: Path) ->
     assert state.verdicts.parity(snapshot.endpoints[0]).verdict == "likely equal"
 
 
+@pytest.mark.parametrize("change", ["time", "rules"])
+def test_what_was_read_long_ago_or_under_other_rules_certifies_nothing(
+    state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    snapshot = state.reloader.running.snapshot
+    planted.plant(snapshot.server.state, [planted.equal(planted.scope_of(snapshot, NAME))])
+
+    async def ask() -> None:
+        await state.verdicts.current()
+        assert state.verdicts.parity(snapshot.endpoints[0]).verdict == "likely equal"
+        (tmp_path / "state.comparisons.db").write_bytes(b"no database")
+        (tmp_path / "state.comparisons.db-wal").unlink(missing_ok=True)
+        if change == "time":
+            monkeypatch.setattr(verdicts, "STALE", 0.0)
+        else:
+            monkeypatch.setattr(state.verdicts, "_snapshot", lambda: replace(snapshot, hash="other"))
+        state.verdicts._next = 0.0
+        await state.verdicts.current()
+
+    asyncio.run(ask())
+    assert "does not answer" in state.verdicts.error
+    assert state.verdicts.parity(snapshot.endpoints[0]).verdict == "no evidence"
+
+
 def test_what_is_no_longer_listed_is_shown_with_the_newest_of_all(state: State) -> None:
     snapshot = state.reloader.running.snapshot
     scope = planted.scope_of(snapshot, NAME)._replace(endpoint="POST /b (read-back)", rules="others")

@@ -4,7 +4,17 @@ import stat
 
 import pytest
 
-from proxy.core.comparison.comparisons import Count, PathCount, Sample, Scope, Shown, Side, Tally, Traffic
+from proxy.core.comparison.comparisons import (
+    Count,
+    PathCount,
+    Sample,
+    Scope,
+    Shown,
+    Side,
+    Tally,
+    Traffic,
+    report,
+)
 from proxy.core.comparison.marks import Mark
 from proxy.core.comparison.noise import Counts
 from proxy.core.comparison.units import as_map
@@ -118,3 +128,39 @@ async def test_what_is_old_is_forgotten(url: str) -> None:
 async def test_the_file_is_for_its_owner_alone(url: str) -> None:
     async with comparisons.opened(url):
         assert not is_sqlite(url) or stat.S_IMODE(comparisons_file(url).stat().st_mode) == 0o600
+
+
+async def test_what_only_the_sum_of_two_replicas_proves_is_a_fault_for_good(url: str) -> None:
+    half = Counts(differed=6, b=6)
+
+    def seen(counts: Counts, m: int) -> Tally:
+        return Tally(SCOPE, m, m, 10.0, 10.0, (PathCount(Mark("a"), counts, 10.0, 10.0),))
+
+    noisy = half._replace(moved=1)
+    assert not noisy.is_fault(1, 100)
+    async with comparisons.opened(url) as engine:
+        for _ in range(2):
+            async with engine.begin() as connection:
+                await comparisons.add(connection, [seen(noisy, 100)])
+        async with engine.begin() as connection:  # another replica saw legacy differ from itself alone
+            await comparisons.add(connection, [seen(Counts(c=12), 100)])
+        async with engine.begin() as connection:
+            stored = await comparisons.found(connection)
+    [path] = stored.tallies[0].paths
+    assert path.counts.proven == 1
+    assert not path.counts._replace(proven=0).is_fault(1, 300)
+    assert report(stored.tallies[0]).parity.verdict == "differs"
+
+
+async def test_one_replica_that_saw_a_difference_decides_for_all(url: str) -> None:
+    clean = Tally(SCOPE, 5000, 5000, 10.0, 20.0, (), (Count("outcome", "unkeyed", 5000),))
+    fault = PathCount(Mark("a"), Counts(differed=1, b=1, lasting=1, paired=1, proven=1), 11.0, 11.0)
+    odd = PathCount(Mark("a"), Counts(c=1, legacy=1), 12.0, 12.0)
+    bad = Tally(SCOPE, 1, 1, 11.0, 11.0, (fault,), (Count("outcome", "unkeyed", 1),))
+    async with comparisons.opened(url) as engine:
+        for tally_ in (clean, bad, clean._replace(paths=(odd,)), clean):
+            async with engine.begin() as connection:
+                await comparisons.add(connection, [tally_])
+        async with engine.begin() as connection:
+            stored = await comparisons.found(connection)
+    assert report(stored.tallies[0]).parity.verdict == "differs"

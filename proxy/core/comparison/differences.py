@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice, zip_longest
 from typing import Final, Literal, NamedTuple
@@ -181,7 +182,10 @@ def _bodies(legacy: Answer, async_: Answer, pairing: Pairing) -> Iterator[Differ
     if (ours.size, ours.sha256) == (theirs.size, theirs.sha256) or ours.problem or theirs.problem:
         return  # what could not be decoded is not_comparable
     if ours.content is not None and theirs.content is not None:
-        if _says_json(legacy) or _says_json(async_):
+        marked = ours.content.startswith(BOM_UTF8), theirs.content.startswith(BOM_UTF8)
+        if marked[0] == marked[1] and (
+            _says_json(legacy) or _says_json(async_)
+        ):  # many parsers refuse a mark
             try:
                 documents = parse(ours.content), parse(theirs.content)
             except ValueError:

@@ -7,12 +7,14 @@ accepted as JSON: duplicate names, NaN, and nesting or numbers beyond what parse
 from __future__ import annotations
 
 import json
+import re
 from decimal import Decimal
 from typing import Final
 
 Json = None | bool | int | Decimal | str | list["Json"] | dict[str, "Json"]
 
 MAX_DEPTH: Final = 100
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _MAX_DIGITS: Final = 1000
 _MAX_EXPONENT: Final = 10_000  # beyond it arithmetic on Decimals takes memory by the exponent
 
@@ -35,11 +37,11 @@ def parse(data: bytes) -> Json:
 def text_of(value: Json) -> str:
     """The value as compact JSON; numbers keep their digits."""
     if isinstance(value, dict):
-        return "{" + ",".join(f"{_quoted(name)}:{text_of(item)}" for name, item in value.items()) + "}"
+        return "{" + ",".join(f"{quoted(name)}:{text_of(item)}" for name, item in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ",".join(map(text_of, value)) + "]"
     if isinstance(value, str):
-        return _quoted(value)
+        return quoted(value)
     if isinstance(value, Decimal):
         return str(value)
     return json.dumps(value)
@@ -62,8 +64,9 @@ _KINDS: Final[dict[type, str]] = {
 }
 
 
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+def quoted(text: str) -> str:
+    """As JSON. Lone surrogates, which a backend may send, stay escaped: nothing could store or print them."""
+    return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False))
 
 
 def _decimal(text: str) -> Decimal:

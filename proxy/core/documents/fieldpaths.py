@@ -11,6 +11,8 @@ import re
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from proxy.core.documents.exactjson import quoted
+
 Steps = tuple[str | int, ...]
 """From the body's root: member names and positions."""
 
@@ -52,10 +54,8 @@ def member_path(path: str, name: str) -> str:
     if len(path) >= MAX_TEXT:
         return path
     name = name[:MAX_TEXT]
-    if _is_plain(name):
-        longer = f"{path}.{name}" if path else name
-    else:
-        longer = f"{path}[{json.dumps(name, ensure_ascii=False)}]"
+    plain = f"{path}.{name}" if path else name
+    longer = plain if _is_plain(name) else f"{path}[{quoted(name)}]"
     return longer if len(longer) <= MAX_TEXT else f"{longer[: MAX_TEXT - 1]}\u2026"
 
 

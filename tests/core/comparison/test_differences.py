@@ -202,3 +202,12 @@ def sorted_names(value: Json) -> Json:
 
 def has_array(value: Json) -> bool:
     return isinstance(value, list) or (isinstance(value, dict) and any(map(has_array, value.values())))
+
+
+def test_a_byte_order_mark_that_only_one_backend_sends_is_a_difference() -> None:
+    def answer(content: bytes) -> Answer:
+        return Answer(200, {"content-type": "application/json"}, Body.of(content))
+
+    marked = b"\xef\xbb\xbf"
+    assert len(list(compare(answer(b"{}"), answer(marked + b"{}"), ()))) == 1
+    assert not list(compare(answer(marked + b"{}"), answer(marked + b"{ }"), ()))

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.core.documents.exactjson import Json, kind_of, parse, text_of
+from proxy.core.documents.fieldpaths import member_path
 
 SCALARS = (
     st.none()
@@ -67,3 +68,10 @@ def test_what_has_more_than_one_reading_is_refused(data: bytes) -> None:
 def test_nesting_is_accepted_up_to_the_limit() -> None:
     data = b"[" * 100 + b"1" + b"]" * 100
     assert text_of(parse(data)).encode() == data == json.dumps(json.loads(data)).encode()
+
+
+def test_lone_surrogates_stay_escaped_so_that_they_can_be_stored_and_printed() -> None:
+    text = text_of(parse(b'{"\\ud800":"x\\udfff"}'))
+    assert text == '{"\\ud800":"x\\udfff"}'
+    assert text.encode()
+    assert member_path("", "\ud800") == '["\\ud800"]'
