@@ -127,7 +127,7 @@ ATTACKS: Final = {
     "edge/observe/tracing.py _without_context": Attack("", "traceparent:\n"),
     "edge/observe/tracing.py _without_parent": Attack("", "traceparent"),
     # used where they stand
-    "cli/demo/routing.py edit": Attack("", " "),
+    "cli/demo/routing.py _edit": Attack("", " "),
     "config/discover.py _base_path": Attack("", "{a"),
     "config/discover.py _identifier": Attack("", "-"),
     "config/discover.py _openapi_template": Attack("", "{a"),

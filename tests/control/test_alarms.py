@@ -7,7 +7,7 @@ import pytest
 
 from proxy.control.admin.json.endpoints import alarm_json
 from proxy.control.alarms import CROWDED, FULL, TOLERATED, Alarms
-from proxy.core.traffic.failing import Tally
+from proxy.core.traffic.failing import Tallied
 from proxy.core.traffic.totals import EMPTY, UNEVENTFUL, Course, Keyed
 from proxy.core.wire.messages import AddressSeen, OpenBreaker, Stats
 
@@ -142,7 +142,7 @@ def test_clients_that_find_no_room_are_one_line_until_nobody_has_come_in_vain_fo
 # what becomes of requests
 
 
-def fares(world: World, short: Tally, long: Tally | None = None, lasting: float = 5.0) -> None:
+def fares(world: World, short: Tallied, long: Tallied | None = None, lasting: float = 5.0) -> None:
     course = Course(short, short if long is None else long, lasting)
     world.fared = UNEVENTFUL._replace(courses={("GET /a", "async"): course})
 
@@ -150,15 +150,15 @@ def fares(world: World, short: Tally, long: Tally | None = None, lasting: float 
 def test_an_endpoint_most_of_whose_requests_fail_is_serious_at_once_and_one_line(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    fares(world, Tally(60, 9))
+    fares(world, Tallied(60, 9))
     assert world.alarms.look() == []
     for failed in (52, 55):
-        fares(world, Tally(60, failed))
+        fares(world, Tallied(60, failed))
         [alarm] = world.alarms.look()
         assert world.alarms.failing == {("GET /a", "async")}
     text = "async fails GET /a: 55 of 60 in the last 10 s"
     assert alarm == ("endpoint", "GET /a", text, 1000.0, True)
-    fares(world, Tally(60, 9))
+    fares(world, Tallied(60, 9))
     assert world.alarms.look() == []
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         ("ERROR", "async fails GET /a: 52 of 60 in the last 10 s"),
@@ -169,10 +169,10 @@ def test_an_endpoint_most_of_whose_requests_fail_is_serious_at_once_and_one_line
 def test_a_breaker_that_opens_does_not_end_the_alarm_of_its_endpoint(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    fares(world, Tally(60, 52, saved=40))
+    fares(world, Tallied(60, 52, saved=40))
     [alarm] = world.alarms.look()
     assert alarm.text.endswith("52 of 60 in the last 10 s, 40 of which legacy answered instead")
-    fares(world, Tally(60, 1, diverted=59))
+    fares(world, Tallied(60, 1, diverted=59))
     [alarm] = world.alarms.look()
     assert alarm.text == "async fails GET /a: 60 of 60 in the last 10 s"
     world.fared = UNEVENTFUL
@@ -181,7 +181,7 @@ def test_a_breaker_that_opens_does_not_end_the_alarm_of_its_endpoint(
 
 
 def test_requests_that_no_endpoint_matches_are_named_as_such(world: World) -> None:
-    course = Course(Tally(40, 40), Tally(40, 40), 5.0)
+    course = Course(Tallied(40, 40), Tallied(40, 40), 5.0)
     world.fared = UNEVENTFUL._replace(courses={("unlisted", "legacy"): course})
     [alarm] = world.alarms.look()
     assert alarm.text == "legacy fails unlisted requests: 40 of 40 in the last 10 s"

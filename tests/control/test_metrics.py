@@ -14,7 +14,7 @@ from proxy.control.metrics import BUCKETS, NEAR
 from proxy.control.state import State
 from proxy.core.evidence.stats import BOUNDS
 from proxy.core.settings import BACKENDS, BackendName
-from proxy.core.traffic.failing import Tally
+from proxy.core.traffic.failing import Tallied
 from proxy.core.traffic.totals import EMPTY, Course, Fared, Keyed
 from proxy.core.wire.messages import AddressSeen, Latency, Requests
 from tests.control.admin import planted
@@ -177,7 +177,7 @@ def test_a_backend_fails_exactly_while_there_is_an_alarm_for_it(
 
 
 def test_an_endpoint_that_fails_and_a_store_that_is_away_are_told(client: TestClient, state: State) -> None:
-    fared = Fared({(NAME, "async"): Course(Tally(60, 52), Tally(60, 52), 5.0)}, Keyed(1.0, None, 4))
+    fared = Fared({(NAME, "async"): Course(Tallied(60, 52), Tallied(60, 52), 5.0)}, Keyed(1.0, None, 4))
     object.__setattr__(state, "alarms", Alarms(lambda: EMPTY, fared=lambda: fared))
     found = samples(client)
     failing = {

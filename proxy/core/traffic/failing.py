@@ -21,7 +21,7 @@ LASTING: Final = 30
 """...if this many seconds have passed since the first of them."""
 
 
-class Tally(NamedTuple):
+class Tallied(NamedTuple):
     """Requests of one endpoint to one backend over some seconds, without those whose clients left at once."""
 
     requests: int = 0
@@ -40,7 +40,7 @@ class Failing(NamedTuple):
     seconds: int
 
 
-def failing(short: Tally, long: Tally, lasting: float, before: bool) -> Failing | None:
+def failing(short: Tallied, long: Tallied, lasting: float, before: bool) -> Failing | None:
     """What to say of an endpoint and a backend, if anything.
 
     `short` and `long` cover the seconds of these names. `lasting`: seconds since the first failure in `long`.
@@ -58,7 +58,7 @@ def failing(short: Tally, long: Tally, lasting: float, before: bool) -> Failing 
     return found if all_failed and lasting >= LASTING else None
 
 
-def _judged(tally: Tally, seconds: int, before: bool) -> Failing:
+def _judged(tally: Tallied, seconds: int, before: bool) -> Failing:
     """Clients that left soon count as failures if nobody got an answer, and not at all otherwise."""
     failed, requests = tally.failed, tally.requests
     if failed + tally.diverted + tally.early == requests:

@@ -11,7 +11,7 @@ import msgspec
 from proxy.core.evidence import stats
 from proxy.core.forwarding import addresses
 from proxy.core.traffic import intended
-from proxy.core.traffic.failing import ANSWERED, LONG, SHORT, Tally
+from proxy.core.traffic.failing import ANSWERED, LONG, SHORT, Tallied
 from proxy.core.traffic.trials import merge_units
 from proxy.core.wire.messages import Labelled, Latency, OpenBreaker, Requests, Stats
 
@@ -131,8 +131,8 @@ QUIET: Final = Figures()
 class Course(NamedTuple):
     """How requests of one series fared. `lasting`: seconds since the first failure of the long tally."""
 
-    short: Tally
-    long: Tally
+    short: Tallied
+    long: Tallied
     lasting: float
 
 
@@ -276,7 +276,7 @@ def _add_leaving(slot: _Second, what: str, older: list[Requests], newer: list[Re
             slot.trouble.setdefault(series, Counter())[what] += count
 
 
-def _tally(slots: Iterable[_Second], series: Series) -> Tally:
+def _tally(slots: Iterable[_Second], series: Series) -> Tallied:
     requests, trouble = 0, Counter[str]()
     for slot in slots:
         pair = slot.requests.get(series)
@@ -285,7 +285,7 @@ def _tally(slots: Iterable[_Second], series: Series) -> Tally:
             trouble.update(slot.trouble.get(series, {}))
     left, early, diverted = trouble["left"], trouble["early"], trouble["breaker"]
     aborted = max(0, trouble["aborted"] - left - early)  # both are among those that were aborted
-    return Tally(
+    return Tallied(
         requests - left,
         trouble["error"] + trouble["saved"] + aborted,
         trouble["saved"],

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from proxy.core.evidence.stats import BOUNDS
-from proxy.core.traffic.failing import Tally
+from proxy.core.traffic.failing import Tallied
 from proxy.core.traffic.totals import EMPTY, Figures, Window, merge, overlay
 from proxy.core.wire.messages import Labelled, Latency, OpenBreaker, Requests, Stats
 
@@ -132,7 +132,7 @@ def test_what_happened_to_requests_is_told_apart() -> None:
     window = Window(now=100.0)
     window.add(101.0, fared(ok=5), fared(ok=15, error=3, saved=4, diverted=6, aborted=7, left=20, early=2))
     course = window.courses(103.0)[SERIES]
-    assert course.short == course.long == Tally(32, 14, 4, 6, 2)
+    assert course.short == course.long == Tallied(32, 14, 4, 6, 2)
     assert course.lasting == 2.0
 
 
@@ -141,8 +141,8 @@ def test_a_course_is_short_and_long_and_forgets() -> None:
     window.add(101.0, EMPTY, fared(error=3))
     window.add(130.0, fared(error=3), fared(error=5, ok=10))
     course = window.courses(131.0)[SERIES]
-    assert (course.short, course.long, course.lasting) == (Tally(12, 2), Tally(15, 5), 30.0)
-    assert window.courses(150.0)[SERIES].short == Tally()
+    assert (course.short, course.long, course.lasting) == (Tallied(12, 2), Tallied(15, 5), 30.0)
+    assert window.courses(150.0)[SERIES].short == Tallied()
     assert window.courses(191.0) == {}
 
 
