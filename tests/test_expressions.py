@@ -137,7 +137,6 @@ ATTACKS: Final = {
     "config/types.py parse_target": Attack("/", "a", " "),
     "config/urls.py parse_listen": Attack("", "1"),
     "control/admin/differences.py samples": Attack("", "1"),
-    "control/admin/writes.py listing": Attack("", "1"),
     "core/http1/request.py _read_framing": Attack("", "a", " "),
     "core/http1/request.py _read_upgrade": Attack("a/", "a", "/"),
     "core/http1/grammar.py explain_fields": Attack("", "a", " "),

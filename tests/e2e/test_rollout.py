@@ -19,7 +19,7 @@ from tests.cli.real_site import RealSite
 from tests.support.waiting import eventually
 
 USERS = 600
-PLAN = "steps: [0, 10, 50, 100], dwell: 2s, advance: {failing: 5%, no_worse: off, slower: off, parity: off}"
+PLAN = "steps: [0, 10, 50, 100], dwell: 2s, advance: {failing: 10%, no_worse: off, slower: off, parity: off}"
 
 
 class Backend:

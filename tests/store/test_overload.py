@@ -260,6 +260,7 @@ async def test_the_lease_is_renewed_while_claims_and_debts_wait(postgres: Postgr
         await claims.claim(wanted("first", "first"))
         engine = async_engine(url)
         async with engine.begin() as connection:
+            await connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
             await connection.exec_driver_sql("LOCK TABLE claims")
             crowd = asyncio.create_task(Crowd(claims).run(500))
             for number in range(500):
