@@ -77,6 +77,7 @@ ATTACKS: Final = {
     "core/comparison/made.py _is_id": Attack("", "_id", "x"),
     "core/comparison/made.py _is_token": Attack("", "a", " "),
     "core/forwarding/compression.py _is_weight": Attack("0.", "0"),
+    "core/documents/exactjson.py _SURROGATE": Attack("", "a"),
     "core/documents/fieldpaths.py _is_header": Attack("header:", "a", " "),
     "core/documents/fieldpaths.py _is_plain": Attack("", "a", " "),
     "core/documents/fieldpaths.py _step": Attack('["', "\\a"),
