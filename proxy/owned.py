@@ -109,15 +109,21 @@ def open_own(path: Path, flags: int, owner: int | None = None) -> int:
     return fd
 
 
-def replace(path: Path, content: bytes) -> None:
-    """A file of ours with this content: whole and on disk when it returns, or as it was. Raises OSError."""
+def replace(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """A file of ours with this content: whole, or as it was. `durable`: on disk when it returns.
+
+    Raises OSError.
+    """
     beside = path.with_name(path.name + ".new")
     beside.unlink(missing_ok=True)
     with os.fdopen(open_own(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:
         file.write(content)
         file.flush()
-        os.fsync(file.fileno())
+        if durable:
+            os.fsync(file.fileno())
     beside.replace(path)
+    if not durable:
+        return
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)

@@ -62,8 +62,9 @@ def explain(
 
 def _effective(snapshot: Snapshot, standing: RolloutStanding) -> Snapshot:
     """With the weights of rollouts in it."""
-    weights = {each.name: standing.weights.get(each.name, 0) for each in left_out(snapshot)}
-    return snapshot.with_positions(EndpointPosition(name, weight) for name, weight in weights.items())
+    return snapshot.with_positions(
+        EndpointPosition(each.name, standing.weights.get(each.name, 0)) for each in left_out(snapshot)
+    )
 
 
 def explanation(

@@ -23,7 +23,7 @@ _FILE: Final = "proxy.cli.file"  # among the context's values
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
-def config_option(help: str, name: str = "file") -> Callable[[_Command], _Command]:
+def config_option(help: str, name: str = "file", *, exposed: bool = True) -> Callable[[_Command], _Command]:
     """`--config` for a command that reads or writes the file; its path is the parameter `name`."""
     return click.option(
         "--config",
@@ -34,6 +34,7 @@ def config_option(help: str, name: str = "file") -> Callable[[_Command], _Comman
         show_envvar=True,
         type=click.Path(),
         is_eager=True,
+        expose_value=exposed,
         callback=_remember,
         help=help,
     )
@@ -44,18 +45,7 @@ def admin_option(command: _Command) -> _Command:
     command = click.option(
         "--admin", metavar="URL", callback=_address, help="Address of the admin port [default: server.admin]."
     )(command)
-    return click.option(
-        "--config",
-        default=DEFAULT_FILE,
-        show_default=True,
-        envvar=VARIABLE,
-        show_envvar=True,
-        type=click.Path(),
-        is_eager=True,
-        expose_value=False,
-        callback=_remember,
-        help="routing.yaml that names the admin port.",
-    )(command)
+    return config_option("routing.yaml that names the admin port.", "config", exposed=False)(command)
 
 
 def admin_of(file: str | os.PathLike[str]) -> str:

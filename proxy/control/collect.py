@@ -34,24 +34,24 @@ class Collector:
         self._base = EMPTY
         self._trials = CollectedTrials()
         self.resumed = EMPTY  # what the process before us had counted
-        self._resumed: dict[str, Stats] = {}  # of it, as the process before us had them; not heard from since
+        self._unheard: dict[str, Stats] = {}  # of it, by worker: those that nothing was heard of since
 
     def resume(self, kept: KeptTotals) -> None:
         """Goes on from what the process before us had counted. Call it before any worker joins."""
-        self._base, self._resumed = kept.base, dict(kept.workers)
+        self._base, self._unheard = kept.base, dict(kept.workers)
         self.resumed = self.totals()
         self._begin_again()
 
     def begin_anew(self) -> None:
         """No worker of the process before us serves any more: the counters begin at zero."""
-        if self._resumed or self._base is not EMPTY:
-            self._base, self._resumed = EMPTY, {}
+        if self._unheard or self._base is not EMPTY:
+            self._base, self._unheard = EMPTY, {}
             self._begin_again()
 
     def kept(self) -> KeptTotals:
         """What the process after us has to know."""
         heard = {name: _at_rest(totals) for name, totals in self._live.items() if totals is not None}
-        return KeptTotals(merge([self._base, *self._departed.values()]), {**self._resumed, **heard})
+        return KeptTotals(merge([self._base, *self._departed.values()]), {**self._unheard, **heard})
 
     def _begin_again(self) -> None:
         """What was counted until now has no place in time."""
@@ -80,7 +80,7 @@ class Collector:
         if older is not None:
             self._window.add(now, older, totals)
         self._live[incarnation] = overlay(older or EMPTY, totals)
-        self._resumed.pop(incarnation, None)
+        self._unheard.pop(incarnation, None)
         if older is None:  # of an adopted worker: what it counted before has no place in time
             self._begin_again()
         elif self.history.is_due(now):
@@ -88,7 +88,7 @@ class Collector:
 
     def left(self, incarnation: str) -> None:
         """A worker has exited; its counts are kept."""
-        totals = self._live.pop(incarnation, None) or self._resumed.pop(incarnation, None)
+        totals = self._live.pop(incarnation, None) or self._unheard.pop(incarnation, None)
         if totals is None:
             return
         self._departed[incarnation] = _at_rest(totals)
@@ -100,7 +100,7 @@ class Collector:
     def totals(self) -> Stats:
         """The sum over all present and past workers."""
         live = [totals for totals in self._live.values() if totals is not None]
-        return merge([self._base, *self._departed.values(), *self._resumed.values(), *live])
+        return merge([self._base, *self._departed.values(), *self._unheard.values(), *live])
 
     def signals(self) -> Stats:
         """What the living workers see now: only breakers, addresses, crowds and the store, which is cheap."""

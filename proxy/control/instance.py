@@ -19,11 +19,10 @@ from proxy.control.lasting import harmless, lasting
 from proxy.control.listener import display
 from proxy.control.log import log
 from proxy.control.notify import READY, STOPPING, notify
-from proxy.control.parts import Given, Parts, build, ground_floor
+from proxy.control.parts import Given, Ground, Parts, build, ground_floor
 from proxy.control.recorder import started
 from proxy.control.running import announced_state
 from proxy.control.supervisor.roll import Restart
-from proxy.control.supervisor.supervisor import Supervisor
 from proxy.control.watch import Watcher
 from proxy.datapath import this_build
 from proxy.store import start_anew
@@ -49,7 +48,7 @@ async def serve(given: Given, admin_socket: socket.socket) -> None:
         with port.current:
             parts = build(given, ground, events.put_nowait)
             with announced_state(given.runtime, parts.reloader.started.server.state):
-                await Instance(given, parts, ground.supervisor, port, events).serve(admin_socket)
+                await Instance(given, parts, ground, port, events).serve(admin_socket)
     finally:
         signals.hold()  # the event loop gives its handlers up before the process has ended
         await ground.channel.close()
@@ -58,12 +57,11 @@ async def serve(given: Given, admin_socket: socket.socket) -> None:
 class Instance:
     """A running control process."""
 
-    def __init__(
-        self, given: Given, parts: Parts, supervisor: Supervisor, port: DataPort, events: Events
-    ) -> None:
+    def __init__(self, given: Given, parts: Parts, ground: Ground, port: DataPort, events: Events) -> None:
         self._given = given
         self._parts = parts
-        self._supervisor = supervisor
+        self._ground = ground
+        self._supervisor = ground.supervisor
         self._port = port
         self._events = events
         self._count = parts.reloader.started.server.workers or cores()
@@ -102,7 +100,7 @@ class Instance:
         self._parts.publisher.push(loaded, reloader.generation)
         if restart is None:
             if not any(self._supervisor.unclaimed):
-                self._parts.state.collector.begin_anew()
+                self._ground.collector.begin_anew()
             if start_anew(reloader.started.server.state):
                 self._parts.ledger.forget_keys()
             self._supervisor.start(self._port.current, self._count)
@@ -116,7 +114,7 @@ class Instance:
         yield "watching the workers", self._supervisor.watch
         yield "watching the backends", parts.alarms.run
         yield "watching the store", parts.storage.run
-        yield "keeping the counters", parts.keeper.run
+        yield "keeping the counters", self._ground.keeper.run
         yield "watching the configuration file", Watcher(parts.reloader).run
         yield "writing the audit log", parts.recorder.run
         yield "keeping the ledger", parts.ledger.run
@@ -170,7 +168,7 @@ class Instance:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
             await self._stop()
             return
-        self._parts.keeper.write()
+        self._ground.keeper.write()
         workers = [worker.pid for worker in self._supervisor.workers()]
         replace_process(restart, workers, self._supervisor.sockets.in_use(), self._parts.reloader.content)
 

@@ -7,14 +7,13 @@ for a reset, and count once more all that adopted workers had counted before.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from proxy import owned
+from proxy.control.kept_file import KeptFile
 from proxy.control.log import log
 from proxy.core.traffic.totals import EMPTY
 from proxy.core.wire.messages import Stats
@@ -35,41 +34,31 @@ NOTHING: Final = KeptTotals(EMPTY, {})
 
 
 class TotalsKeeper:
-    """The file in `folder`. A fault is logged once, and then when it works again."""
+    """The file in `folder`. After a crash of the machine there are no workers whose counts go on."""
 
     def __init__(self, folder: Path, totals: Callable[[], KeptTotals]) -> None:
-        self._path = folder / NAME
+        self._file = KeptFile(folder / NAME, MAX_BYTES, durable=False)
         self._totals = totals
-        self._written = b""
-        self._failing = False
 
     async def run(self) -> None:
         while True:
             await asyncio.sleep(INTERVAL)
-            await asyncio.to_thread(self.write)
+            content = self._content()  # here, because the loop changes what is counted
+            await asyncio.to_thread(self._file.write, content)
 
     def read(self) -> KeptTotals:
         """NOTHING, if there is none that can be read."""
         try:
-            with os.fdopen(owned.open_own(self._path, os.O_RDONLY), "rb") as file:
-                return msgspec.msgpack.decode(file.read(MAX_BYTES), type=KeptTotals)
+            return msgspec.msgpack.decode(self._file.read(), type=KeptTotals)
         except FileNotFoundError:
             return NOTHING
         except (OSError, msgspec.DecodeError) as error:
-            log.error("%s cannot be read, so counters begin at what the workers say: %s", self._path, error)
+            path = self._file.path
+            log.error("%s cannot be read, so counters begin at what the workers say: %s", path, error)
             return NOTHING
 
     def write(self) -> None:
-        content = msgspec.msgpack.encode(self._totals())
-        if content == self._written:
-            return
-        try:
-            owned.replace(self._path, content)
-        except OSError as error:
-            if not self._failing:
-                log.error("%s cannot be written: %s", self._path, error)
-            self._failing = True
-            return
-        if self._failing:
-            log.info("%s is written again", self._path)
-        self._failing, self._written = False, content
+        self._file.write(self._content())
+
+    def _content(self) -> bytes:
+        return msgspec.msgpack.encode(self._totals())

@@ -71,7 +71,6 @@ class Parts(NamedTuple):
     storage: Storage
     alarms: Alarms
     rollouts: Rollouts
-    keeper: TotalsKeeper
     state: State
 
 
@@ -133,16 +132,4 @@ def build(given: Given, ground: Ground, ready: Callable[[Restart], None]) -> Par
         storage=storage,
         rollouts=rollouts,
     )
-    return Parts(
-        reloader,
-        restarter,
-        publisher,
-        comparer,
-        recorder,
-        ledger,
-        storage,
-        alarms,
-        rollouts,
-        ground.keeper,
-        state,
-    )
+    return Parts(reloader, restarter, publisher, comparer, recorder, ledger, storage, alarms, rollouts, state)

@@ -6,14 +6,13 @@ in between must not raise the weight again.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from proxy import owned
+from proxy.control.kept_file import KeptFile
 from proxy.control.log import log
 from proxy.core.rollout.position import RolloutPosition
 from proxy.store.rollouts import RolloutRow, decoded
@@ -34,26 +33,22 @@ class Kept(NamedTuple):
 
 
 class Keeper:
-    """The file in `folder`. A fault is logged once, and then when it works again."""
+    """The file in `folder`."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / NAME
-        self._written = b""
-        self._failing = False
+        self._file = KeptFile(folder / NAME, MAX_BYTES, durable=True)
 
     def read(self) -> Kept:
         """Nothing, if there is none that can be read."""
         try:
-            with os.fdopen(owned.open_own(self._path, os.O_RDONLY), "rb") as file:
-                content = file.read(MAX_BYTES)
-            found = msgspec.json.decode(content)
+            found = msgspec.json.decode(self._file.read())
             rows = [RolloutRow(_position(each), None, each["about"]) for each in found["rows"]]
             lowered = [_position(each) for each in found["lowered"]]
             generation = int(found["generation"])
         except FileNotFoundError:
             return Kept({}, {})
         except (OSError, msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
-            log.error("%s cannot be read, and is left out: %s", self._path, error)
+            log.error("%s cannot be read, and is left out: %s", self._file.path, error)
             return Kept({}, {})
         return Kept(
             {row.endpoint: row for row in rows}, {each.endpoint: each for each in lowered}, generation
@@ -63,19 +58,7 @@ class Keeper:
         self, rows: Iterable[RolloutRow], lowered: Iterable[RolloutPosition], generation: int = 0
     ) -> None:
         """Returns when it is on disk, or cannot be: then only the database knows."""
-        content = _content(rows, lowered, generation)
-        if content == self._written:
-            return
-        try:
-            owned.replace(self._path, content)
-        except OSError as error:
-            if not self._failing:
-                log.error("%s cannot be written: %s", self._path, error)
-            self._failing = True
-            return
-        if self._failing:
-            log.info("%s is written again", self._path)
-        self._failing, self._written = False, content
+        self._file.write(_content(rows, lowered, generation))
 
 
 def _content(rows: Iterable[RolloutRow], lowered: Iterable[RolloutPosition], generation: int) -> bytes:

@@ -182,10 +182,9 @@ def _bodies(legacy: Answer, async_: Answer, pairing: Pairing) -> Iterator[Differ
     if (ours.size, ours.sha256) == (theirs.size, theirs.sha256) or ours.problem or theirs.problem:
         return  # what could not be decoded is not_comparable
     if ours.content is not None and theirs.content is not None:
-        marked = ours.content.startswith(BOM_UTF8), theirs.content.startswith(BOM_UTF8)
-        if marked[0] == marked[1] and (
-            _says_json(legacy) or _says_json(async_)
-        ):  # many parsers refuse a mark
+        # Many parsers refuse a byte order mark, so one of a single side is a difference.
+        alike = ours.content.startswith(BOM_UTF8) == theirs.content.startswith(BOM_UTF8)
+        if alike and (_says_json(legacy) or _says_json(async_)):
             try:
                 documents = parse(ours.content), parse(theirs.content)
             except ValueError:
